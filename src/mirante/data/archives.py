@@ -1,0 +1,150 @@
+"""Images inside .zip and .tar(.gz, .bz2, .xz, .zst), read in place from first to last, never unpacked to disk.
+
+An archive with members that could write elsewhere (`../`, absolute paths, links, devices) is refused whole, although
+nothing here is ever written out: nobody makes such an archive of images by accident.
+"""
+
+from __future__ import annotations
+
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from mirante.data.entries import Entry, find_path, is_companion
+from mirante.errors import DataError
+from mirante.images import MAX_BYTES
+
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
+ARCHIVE_SUFFIXES = (".zip", *TAR_SUFFIXES)
+
+
+class ArchiveSource:
+    """One archive file."""
+
+    classes: tuple[str, ...] | None = None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name[: -len(next(end for end in ARCHIVE_SUFFIXES if path.name.lower().endswith(end)))]
+
+    def stamp(self) -> str:
+        status = self.path.stat()
+        return f"{self.path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
+
+    def entries(self) -> Iterator[Entry]:
+        for name, read in self._members():
+            if is_companion(name):
+                continue
+            try:
+                yield Entry(name, read())
+            except _OneMember as error:
+                yield Entry(name, b"", error=str(error))
+
+    def find(self, name: str) -> tuple[str, bytes] | None:
+        # one pass for the names, one for the content: a tar can only be read from its beginning
+        path = find_path([member for member, _ in self._members()], name)
+        for member, read in self._members() if path is not None else ():
+            if member == path:
+                return member, read()
+        return None
+
+    def _members(self) -> Iterator[tuple[str, _Reader]]:
+        members = _zip_members if self.path.name.lower().endswith(".zip") else _tar_members
+        count = 0
+        try:
+            for member in members(self.path):
+                yield member
+                count += 1
+        except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
+            raise DataError(
+                f"{self.path}: the archive is damaged or cut off after {count} files; fetch or make it again."
+            ) from error
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be read ({error.strerror or error}).") from error
+
+
+class _OneMember(Exception):
+    """One member cannot be read; the others can."""
+
+
+class _Reader:
+    """Reads one member's bytes when called; valid only until the next member is asked for."""
+
+    def __init__(self, size: int, opened: IO[bytes] | None, archive: zipfile.ZipFile | None = None, name: str = ""):
+        self._size, self._opened, self._archive, self._name = size, opened, archive, name
+
+    def __call__(self) -> bytes:
+        if self._size > MAX_BYTES:
+            raise _OneMember(f"file larger than {MAX_BYTES >> 20} MiB")
+        if self._archive is None:
+            return self._opened.read() if self._opened is not None else b""
+        try:
+            with self._archive.open(self._name) as file:
+                return file.read(self._size + 1)
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise _OneMember("damaged inside the archive") from error
+        except RuntimeError as error:
+            raise _OneMember("encrypted inside the archive") from error
+        except NotImplementedError as error:
+            raise _OneMember("compressed in a way that Python cannot read") from error
+
+
+def _zip_members(path: Path) -> Iterator[tuple[str, _Reader]]:
+    with zipfile.ZipFile(path) as archive:
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        for info in infos:
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            _refuse_unsafe(path, info.filename, kind not in (0, stat.S_IFREG))
+        for info in infos:
+            yield info.filename, _Reader(info.file_size, None, archive, info.filename)
+
+
+def _tar_members(path: Path) -> Iterator[tuple[str, _Reader]]:
+    with _tar_stream(path) as archive:
+        for info in archive:
+            if info.isdir():
+                continue
+            _refuse_unsafe(path, info.name, not info.isreg())
+            # the header's own claim is not trusted with memory: tarfile reads no more than info.size
+            yield info.name.removeprefix("./"), _Reader(info.size, archive.extractfile(info))
+
+
+@contextmanager
+def _tar_stream(path: Path) -> Iterator[tarfile.TarFile]:
+    if not path.name.lower().endswith((".zst", ".tzst")):
+        with tarfile.open(path, "r|*") as archive:
+            yield archive
+        return
+    try:
+        from compression import zstd  # Python 3.14
+
+        opened = zstd.open(path, "rb")
+        damaged: type[Exception] = zstd.ZstdError
+    except ImportError:
+        try:
+            import zstandard
+        except ImportError:
+            raise DataError(
+                f"{path}: .zst needs one more package; pip install 'mirante[zstd]' and run this again."
+            ) from None
+        opened = zstandard.open(path, "rb")
+        damaged = zstandard.ZstdError
+    try:
+        with opened, tarfile.open(fileobj=opened, mode="r|") as archive:
+            yield archive
+    except damaged as error:
+        raise EOFError(str(error)) from error
+
+
+def _refuse_unsafe(path: Path, name: str, is_special: bool) -> None:
+    parts = PurePosixPath(name.replace("\\", "/"))
+    if is_special:
+        raise DataError(f"{path}: {name!r} is a link or a device, not a file; make the archive again of plain files.")
+    if parts.is_absolute() or ".." in parts.parts or (parts.parts and parts.parts[0].endswith(":")):
+        raise DataError(f"{path}: {name!r} points outside the archive; make the archive again with relative paths.")

@@ -1,0 +1,133 @@
+"""Each image is decoded once: a folder of plain .npy arrays, memory-mapped, named by the content they were made from.
+
+A second run, and every epoch, reads no JPEG. Nothing here is precious: the folder may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from mirante.data.entries import Entry, Source
+from mirante.errors import ImageError, WorkError
+from mirante.files import system_reason
+from mirante.images import Fit, Pixels, read_bytes, read_image
+from mirante.progress import track
+
+_FORMAT = 1  # raise it when the same bytes would decode to other pixels
+_CHUNK = 128
+# Starting worker processes takes about as long as decoding this many small images in one process.
+_WORTH_PROCESSES = 4_000
+
+
+def cache_folder() -> Path:
+    """Return where Mirante keeps what it can make again: MIRANTE_CACHE, or the system's cache folder."""
+    chosen = os.environ.get("MIRANTE_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("mirante", appauthor=False)
+
+
+def decoded(
+    source: Source, wanted: dict[str, str], size: tuple[int, int], channels: Literal[1, 3], fit: Fit
+) -> tuple[Pixels, dict[str, str]]:
+    """Return the images as one read-only array (N, height, width, channels), and which could not be decoded, and why.
+
+    wanted  path → digest of the content, in the order of the rows that are returned
+
+    An image that cannot be decoded is a row of zeros. Raises WorkError when the cache cannot be written.
+    """
+    recipe = f"{_FORMAT} {size} {channels} {fit}\n" + "".join(f"{digest}\n" for digest in wanted.values())
+    folder = cache_folder() / "images" / hashlib.sha256(recipe.encode()).hexdigest()[:32]
+    if not (folder / "failed.json").exists():
+        try:
+            _build(folder, source, wanted, size, channels, fit)
+        except OSError as error:
+            raise WorkError(
+                f"{folder.parent}: the decoded images could not be kept there: {system_reason(error)}. MIRANTE_CACHE "
+                "names another folder."
+            ) from error
+    failed = json.loads((folder / "failed.json").read_text(encoding="utf-8"))
+    paths = list(wanted)
+    # the key is the content, so the failures are kept by row: the same content may have another path today
+    return np.load(folder / "images.npy", mmap_mode="r"), {paths[int(row)]: why for row, why in failed.items()}
+
+
+def _build(
+    folder: Path, source: Source, wanted: dict[str, str], size: tuple[int, int], channels: Literal[1, 3], fit: Fit
+) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shape = (len(wanted), *size, channels)
+    bytes_needed = int(np.prod(shape))
+    if shutil.disk_usage(folder.parent).free < bytes_needed + (64 << 20):
+        raise WorkError(
+            f"{folder.parent}: {bytes_needed >> 20} MiB are needed for the decoded images and the disk has less free; "
+            "free some space, or name another folder in MIRANTE_CACHE."
+        )
+    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix="part-"))
+    try:
+        open_memmap(part / "images.npy", "w+", np.uint8, shape).flush()
+        rows = {path: row for row, path in enumerate(wanted)}
+        entries = ((rows[entry.path], entry) for entry in source.entries() if entry.path in rows)
+        failed: dict[str, str] = {}
+        done = _decode_chunks(part / "images.npy", _chunks(entries), len(wanted), size, channels, fit)
+        for reasons in track(done, "Decoding images", -(-len(wanted) // _CHUNK)):
+            failed.update(reasons)
+        (part / "failed.json").write_text(json.dumps(failed), encoding="utf-8")
+        with suppress(OSError):  # another process was first: its array is the same
+            part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _chunks(entries: Iterator[tuple[int, Entry]]) -> Iterator[list[tuple[int, Entry]]]:
+    while chunk := list(islice(entries, _CHUNK)):
+        yield chunk
+
+
+def _decode_chunks(
+    array: Path,
+    chunks: Iterator[list[tuple[int, Entry]]],
+    count: int,
+    size: tuple[int, int],
+    channels: Literal[1, 3],
+    fit: Fit,
+) -> Iterator[dict[str, str]]:
+    cores = os.cpu_count() or 1
+    small = size[0] * size[1] <= 64 * 64
+    if cores == 1 or count < (_WORTH_PROCESSES if small else _WORTH_PROCESSES // 20):
+        yield from (_decode_chunk(array, chunk, size, channels, fit) for chunk in chunks)
+        return
+    # processes, not threads: on small files most of the time is Python's, and threads were slower than one alone
+    from joblib import Parallel, delayed
+
+    jobs = Parallel(n_jobs=cores, return_as="generator_unordered", batch_size=1, pre_dispatch=4 * cores)
+    yield from jobs(delayed(_decode_chunk)(array, chunk, size, channels, fit) for chunk in chunks)
+
+
+def _decode_chunk(
+    array: Path, chunk: list[tuple[int, Entry]], size: tuple[int, int], channels: Literal[1, 3], fit: Fit
+) -> dict[str, str]:
+    """Decode into the rows of the array on disk; return row → reason for those that cannot be."""
+    images = np.load(array, mmap_mode="r+")
+    failed = {}
+    for row, entry in chunk:
+        try:
+            payload = read_bytes(entry.payload) if isinstance(entry.payload, Path) else entry.payload
+            images[row] = read_image(payload, size, channels, fit)
+        except ImageError as error:
+            failed[str(row)] = str(error)
+    return failed

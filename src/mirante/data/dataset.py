@@ -1,0 +1,326 @@
+"""A set of labelled images, split and ready: what every verb that reads data opens.
+
+Holds no pixels; `Dataset.load` decodes them (once, see cache.py) to one array.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante.data.entries import Source
+from mirante.data.labels import Labelled, Skipped, label_by_folder, label_by_table
+from mirante.data.scan import scan
+from mirante.data.sources import open_source
+from mirante.data.splits import assign_splits
+from mirante.data.tables import TABLE_SUFFIXES, Table, read_table
+from mirante.errors import DataError
+from mirante.images import Fit, Pixels
+
+SPLITS = ("train", "val", "test")
+VAL_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """N labelled images of one source.
+
+    word      where they are, as the person said it
+    classes   the names of the classes, in the order of the label numbers
+    paths     N paths, relative to the source, with forward slashes
+    labels    (N,) int64 class numbers
+    splits    (N,) 'train', 'val' or 'test'
+    groups    N names of what belongs together (a patient), or None
+    digests   N hex digests of the content
+    sizes     (N, 2) height and width in pixels as the files have them
+    channels  3 if any image has colour, else 1
+    skipped   images left out because they cannot be read or lie outside the classes
+    notes     what a careful person should know of these data, one sentence each
+    split_by  'source' when the test images were given, 'content' when they were drawn by a hash
+    """
+
+    word: str
+    name: str
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]
+    labels: NDArray[np.int64]
+    splits: NDArray[np.str_]
+    groups: tuple[str, ...] | None
+    digests: tuple[str, ...]
+    sizes: NDArray[np.int64]
+    channels: Literal[1, 3]
+    skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...]
+    split_by: Literal["source", "content"]
+    _source: Source = field(repr=False, compare=False)
+
+    @classmethod
+    def open(
+        cls,
+        data: str | Path,
+        *,
+        labels: str | Path | None = None,
+        group: str | None = None,
+        classes: Sequence[str] | None = None,
+        root: str | Path | None = None,
+        val_share: float = VAL_SHARE,
+    ) -> Dataset:
+        """Read what there is in `data` and split it; decodes nothing yet.
+
+        data       a folder, archive, table, .npz or name; see docs/data.md
+        labels     a table of path, label[, split][, group], on disk or inside `data`
+        group      the table's column that says which images belong together; a split never cuts a group
+        classes    keep only these classes, in this order
+        root       the folder that the table's paths start from (default: the table's own)
+        val_share  share of the training images kept for validation when the source gives none; 0 for none
+
+        Raises DataError when the source, its labels or its splits cannot be used as they are.
+        """
+        word = str(data)
+        place = None if root is None else Path(root).expanduser()
+        source, table = open_source(word, place, group)
+        if labels is not None:
+            table = _find_table(str(labels), source, word, group, place)
+        elif group is not None and table is None:
+            raise DataError(f"{word}: --group {group} needs a table that has this column; --labels FILE.csv names it.")
+        scanned = scan(source)
+        if not scanned:
+            raise DataError(f"{word}: no image in it.")
+        rows, skipped = label_by_table(word, scanned, table) if table else label_by_folder(word, scanned)
+        rows, names = _choose_classes(word, rows, classes, source.classes)
+        return _split(word, source, rows, names, skipped, val_share)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hex digest of every image's content, label and split."""
+        digest = hashlib.sha256()
+        for content, label, split in sorted(zip(self.digests, self.labels.tolist(), self.splits.tolist(), strict=True)):
+            digest.update(f"{content} {self.classes[label]} {split}\n".encode())
+        return digest.hexdigest()
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Return the row numbers of the images of one split."""
+        return np.flatnonzero(self.splits == split)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return class → split → number of images."""
+        return {
+            name: {split: int(((self.labels == number) & (self.splits == split)).sum()) for split in SPLITS}
+            for number, name in enumerate(self.classes)
+        }
+
+    def load(self, size: tuple[int, int], channels: Literal[1, 3], fit: Fit) -> tuple[Dataset, Pixels]:
+        """Decode every image; return the data set without those that cannot be, and the pixels (N, H, W, C).
+
+        The pixels are a read-only memory-mapped array whose rows are the rows of the returned data set.
+        """
+        from mirante.data.cache import decoded
+
+        wanted = dict(zip(self.paths, self.digests, strict=True))
+        pixels, failed = decoded(self._source, wanted, size, channels, fit)
+        if not failed:
+            return self, pixels
+        kept = [row for row, path in enumerate(self.paths) if path not in failed]
+        skipped = (*self.skipped, *(Skipped(path, why) for path, why in failed.items()))
+        return replace(self._only(kept), skipped=skipped), pixels[kept]
+
+    def _only(self, rows: list[int]) -> Dataset:
+        smaller = replace(
+            self,
+            paths=tuple(self.paths[row] for row in rows),
+            labels=self.labels[rows],
+            splits=self.splits[rows],
+            groups=None if self.groups is None else tuple(self.groups[row] for row in rows),
+            digests=tuple(self.digests[row] for row in rows),
+            sizes=self.sizes[rows],
+        )
+        for name, counts in smaller.counts().items():
+            if not counts["train"]:
+                raise DataError(f"{self.word}: no image of class {name!r} can be read; mend the files or leave it out.")
+        return smaller
+
+
+def _find_table(name: str, source: Source, word: str, group: str | None, root: Path | None) -> Table:
+    """Find the table of labels as a file, beside the data or inside it; its paths start from where it lies."""
+    if not name.lower().endswith(TABLE_SUFFIXES):
+        raise DataError(f"{name}: --labels takes a table, .csv, .tsv or .parquet.")
+    for path in (Path(name).expanduser(), Path(word).expanduser().parent / name):
+        if path.is_file():
+            return read_table(str(path), path.read_bytes(), group)
+    found = source.find(name)
+    if found is None:
+        raise DataError(f"{name}: no such table here, beside {word} or inside it (--labels).")
+    inside, content = found
+    table = read_table(inside, content, group)
+    folder = inside.rpartition("/")[0]
+    if not folder or root is not None:
+        return table
+    return replace(table, rows=tuple(replace(row, path=f"{folder}/{row.path}") for row in table.rows))
+
+
+def _choose_classes(
+    word: str, rows: list[Labelled], chosen: Sequence[str] | None, official: tuple[str, ...] | None
+) -> tuple[list[Labelled], tuple[str, ...]]:
+    present = {row.label for row in rows}
+    _refuse_look_alikes(word, present)
+    names = tuple(name for name in official if name in present) if official else tuple(sorted(present, key=_natural))
+    if chosen is not None:
+        if unknown := [name for name in chosen if name not in present]:
+            raise DataError(f"{word}: no class {unknown[0]!r} (--classes); there are {', '.join(names)}.")
+        names = tuple(dict.fromkeys(chosen))
+        rows = [row for row in rows if row.label in names]
+    if len(names) < 2:
+        raise DataError(
+            f"{word}: only one class, {names[0]!r}; a classifier needs at least two. Each class is a folder of images, "
+            "side by side with the others."
+        )
+    return rows, names
+
+
+def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort '2' before '10', and letters as they come."""
+    pieces, digits, letters = [], "", ""
+    for character in name:
+        if character.isascii() and character.isdigit():
+            if letters:
+                pieces.append((1, 0, letters))
+                letters = ""
+            digits += character
+        else:
+            if digits:
+                pieces.append((0, int(digits), digits))
+                digits = ""
+            letters += character
+    pieces += [(0, int(digits), digits)] if digits else []
+    pieces += [(1, 0, letters)] if letters else []
+    return tuple(pieces)
+
+
+def _refuse_look_alikes(word: str, labels: set[str]) -> None:
+    seen: dict[str, str] = {}
+    for label in sorted(labels):
+        key = "".join(unicodedata.normalize("NFC", label).casefold().split())
+        other = seen.setdefault(key, label)
+        if other != label:
+            raise DataError(
+                f"{word}: the labels {other!r} and {label!r} differ only by case or spaces; make them one, or give them "
+                "names that a person can tell apart. Nothing was merged."
+            )
+
+
+def _split(
+    word: str, source: Source, rows: list[Labelled], names: tuple[str, ...], skipped: list[Skipped], val_share: float
+) -> Dataset:
+    number = {name: index for index, name in enumerate(names)}
+    labels = np.array([number[row.label] for row in rows], dtype=np.int64)
+    digests = tuple(row.image.digest for row in rows)
+    has_groups = any(row.group is not None for row in rows)
+    groups = tuple(row.group or row.image.path for row in rows) if has_groups else None
+    given = [row.split for row in rows]
+    _require_enough(word, names, labels, groups or digests, given, val_share)
+    splits = assign_splits(labels, digests, groups, given, val_share)
+    images = [row.image for row in rows]
+    dataset = Dataset(
+        word=word,
+        name=source.name,
+        classes=names,
+        paths=tuple(image.path for image in images),
+        labels=labels,
+        splits=splits,
+        groups=groups,
+        digests=digests,
+        sizes=np.array([(image.height, image.width) for image in images], dtype=np.int64),
+        channels=3 if any(image.channels == 3 for image in images) else 1,
+        skipped=tuple(skipped),
+        notes=_notes(names, labels, splits, digests, groups),
+        split_by="source" if "test" in given else "content",
+        _source=source,
+    )
+    for name, counts in dataset.counts().items():
+        for split in SPLITS:
+            if not counts[split] and (split != "val" or val_share > 0):
+                raise DataError(
+                    f"{word}: class {name!r} has no {split} image; add some, give it more groups, or leave the class "
+                    "out with --classes."
+                )
+    return dataset
+
+
+def _require_enough(
+    word: str,
+    names: tuple[str, ...],
+    labels: NDArray[np.int64],
+    units: Sequence[str],
+    given: list[str | None],
+    val_share: float,
+) -> None:
+    to_draw = ("test" not in given) + (val_share > 0 and "val" not in given)
+    free = np.array([split in (None, "train") for split in given])
+    for number, name in enumerate(names):
+        have = len({units[row] for row in np.flatnonzero(free & (labels == number))})
+        if have < to_draw + 1:
+            raise DataError(
+                f"{word}: class {name!r} has {have} different training image{'' if have == 1 else 's'} (or groups), and "
+                f"needs {to_draw + 1}: one for each of train{', val' if val_share > 0 else ''} and test. Add images or "
+                "leave the class out with --classes."
+            )
+
+
+def _notes(
+    names: tuple[str, ...],
+    labels: NDArray[np.int64],
+    splits: NDArray[np.str_],
+    digests: Sequence[str],
+    groups: Sequence[str] | None,
+) -> tuple[str, ...]:
+    notes = []
+    copies: dict[str, list[int]] = defaultdict(list)
+    for row, digest in enumerate(digests):
+        copies[digest].append(row)
+    repeated = [found for found in copies.values() if len(found) > 1]
+    leaks = sum(len(set(splits[found].tolist())) > 1 for found in repeated)
+    contradictions = sum(len(set(labels[found].tolist())) > 1 for found in repeated)
+    if repeated:
+        notes.append(f"{sum(map(len, repeated)) - len(repeated)} images are byte-identical copies of others.")
+    if leaks:
+        notes.append(f"{leaks} images stand in more than one split, byte for byte: test figures flatter the model.")
+    if contradictions:
+        notes.append(f"{contradictions} images have copies with another label: one of the two is wrong.")
+    if groups is not None:
+        sides: dict[str, set[str]] = defaultdict(set)
+        for group, split in zip(groups, splits.tolist(), strict=True):
+            sides[group].add(split)
+        if cut := sum(len(found) > 1 for found in sides.values()):
+            notes.append(f"{cut} groups stand in more than one split: test figures flatter the model.")
+    counts = Counter(labels.tolist()).most_common()
+    if counts[0][1] >= 5 * counts[-1][1]:
+        most, least = names[counts[0][0]], names[counts[-1][0]]
+        notes.append(f"The classes are very unequal: {counts[0][1]} of {most}, {counts[-1][1]} of {least}.")
+    return tuple(notes)
+
+
+def input_size(sizes: NDArray[np.int64], largest: int) -> tuple[int, int]:
+    """Choose the (height, width) in pixels at which images are shown to a network.
+
+    sizes    (N, 2) heights and widths of the images
+    largest  the side that the recipe goes up to
+
+    Images all of one size that the recipe reaches keep it; others become squares of their median shorter side, not
+    more than `largest`. Nothing is shown at less than 24 pixels: smaller images are shown at 32.
+    """
+    side = int(np.median(sizes.min(axis=1)))
+    if (sizes == sizes[0]).all() and 24 <= sizes[0].min() and sizes[0].max() <= largest:
+        return int(sizes[0, 0]), int(sizes[0, 1])
+    side = 32 if side < 24 else min(side, largest)
+    return side, side

@@ -1,0 +1,73 @@
+"""What every source yields, whatever it is made of: one entry an image, in an order that does not change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from mirante.images import Pixels
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image as its source holds it.
+
+    path     with forward slashes, relative to the source; unique within it
+    payload  encoded bytes, the file that holds them, or pixels uint8 (H, W, C) where the source stores those
+    label    the class, where the source itself says it (arrays do; folders say it by their names)
+    split    train, val or test, where the source itself says it
+    error    why the source could not give its bytes; the payload is then empty
+    """
+
+    path: str
+    payload: bytes | Path | Pixels
+    label: str | None = None
+    split: str | None = None
+    error: str | None = None
+
+
+class Source(Protocol):
+    """Something that holds images."""
+
+    name: str
+    """Short name, used to name runs."""
+
+    classes: tuple[str, ...] | None
+    """The classes in their official order, where there is one; None sorts them by name."""
+
+    def stamp(self) -> str:
+        """Return a text that changes when any image is added, removed or rewritten; cheap, without reading images."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield every image; what is plainly something else (see `is_companion`) is left out."""
+
+    def find(self, name: str) -> tuple[str, bytes] | None:
+        """Return (path, content) of a file of that relative path or name inside the source, a table of labels say."""
+
+
+# Files that lie beside images for good reasons. Anything else is taken for an image and named when it is not one.
+_COMPANIONS = frozenset(
+    ".txt .csv .tsv .json .jsonl .xml .yaml .yml .toml .ini .md .rst .html .htm .pdf .parquet .db .log .py .ipynb "
+    ".sh .npy .npz .zip .tar .gz .xz .zst .xmp .aae .mov .mp4 .lnk .url".split()
+)
+
+
+def is_companion(path: str) -> bool:
+    """Tell whether a path is hidden, a system's own file, or of a kind that never is an image.
+
+    >>> [is_companion(p) for p in ("cat/1.jpg", "labels.csv", "cat/.DS_Store", "__MACOSX/cat/1.jpg", "scan")]
+    [False, True, True, True, False]
+    """
+    parts = PurePosixPath(path).parts
+    if any(part.startswith(".") or part == "__MACOSX" for part in parts):
+        return True
+    return parts[-1].lower() in ("thumbs.db", "desktop.ini") or PurePosixPath(path).suffix.lower() in _COMPANIONS
+
+
+def find_path(paths: list[str], name: str) -> str | None:
+    """Return the path that is `name`, or else the shallowest one that ends with it as whole parts."""
+    wanted = name.replace("\\", "/").removeprefix("./")
+    matches = [path for path in paths if path == wanted or path.endswith("/" + wanted)]
+    return min(matches, key=lambda path: (path.count("/"), path), default=None)

@@ -1,0 +1,76 @@
+"""Images as files on disk: a folder with everything under it, or just the files that a list names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mirante.data.entries import Entry, find_path, is_companion
+from mirante.errors import DataError
+
+
+class FolderSource:
+    """A folder and everything under it; links to folders are not followed, so that no loop is ever walked."""
+
+    classes: tuple[str, ...] | None = None
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.name = root.resolve().name or "images"
+
+    def stamp(self) -> str:
+        return _stamp(self.root, self._files())
+
+    def entries(self) -> Iterator[Entry]:
+        for path in self._files():
+            if not is_companion(path):
+                yield Entry(path, self.root / path)
+
+    def find(self, name: str) -> tuple[str, bytes] | None:
+        path = find_path(self._files(), name)
+        return None if path is None else (path, (self.root / path).read_bytes())
+
+    def _files(self) -> list[str]:
+        def refuse(error: OSError) -> None:
+            raise DataError(f"{error.filename}: the folder cannot be opened ({error.strerror}).") from error
+
+        found = []
+        for folder, _, names in os.walk(self.root, onerror=refuse):
+            inside = Path(folder).relative_to(self.root)
+            found += [(inside / name).as_posix() for name in names]
+        return sorted(found)
+
+
+class ListedFiles:
+    """The files that a table names, relative to `root`; the table says their labels."""
+
+    classes: tuple[str, ...] | None = None
+
+    def __init__(self, root: Path, paths: list[str], name: str) -> None:
+        self.root = root
+        self.name = name
+        self._paths = list(dict.fromkeys(paths))
+
+    def stamp(self) -> str:
+        return _stamp(self.root, self._paths)
+
+    def entries(self) -> Iterator[Entry]:
+        for path in self._paths:
+            yield Entry(path, self.root / path)
+
+    def find(self, name: str) -> tuple[str, bytes] | None:
+        return None
+
+
+def _stamp(root: Path, paths: list[str]) -> str:
+    digest = hashlib.sha256(str(root.resolve()).encode("utf-8", "surrogateescape"))
+    for path in paths:
+        try:
+            status = (root / path).stat()
+        except OSError:
+            continue  # a link to nowhere: reading it will say so
+        line = f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

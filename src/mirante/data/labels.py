@@ -1,0 +1,102 @@
+"""Who is what: labels from the names of folders, or from a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mirante.data.scan import Scanned
+from mirante.data.splits import split_of
+from mirante.data.tables import Table
+from mirante.errors import DataError
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An image that is left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A readable image with its label, and its split and group where the source says them."""
+
+    image: Scanned
+    label: str
+    split: str | None
+    group: str | None
+
+
+def label_by_folder(word: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
+    """Label each image by its class folder, under split folders if there are any; arrays say their labels themselves.
+
+    Folders that all images share (`photos/…` in an archive) are passed over. Folders inside a class belong to it.
+    """
+    rows, skipped = [], []
+    parts = {image.path: image.path.split("/")[:-1] for image in scanned if image.label is None}
+    shared = _shared_depth(list(parts.values()))
+    folders = {path: names[shared:] for path, names in parts.items()}
+    has_splits = _has_splits(word, list(folders.values()))
+    for image in scanned:
+        label, split = image.label, image.split
+        if label is None:
+            names = folders[image.path]
+            if len(names) < 1 + has_splits:
+                skipped.append(Skipped(image.path, image.error or "not in a class folder"))
+                continue
+            label, split = names[int(has_splits)], split_of(names[0]) if has_splits else None
+        if image.error is not None:
+            skipped.append(Skipped(image.path, image.error))
+        else:
+            rows.append(Labelled(image, label, split, None))
+    if not rows:
+        reason = f"{skipped[0].path}: {skipped[0].reason}" if skipped else "it is empty"
+        raise DataError(f"{word}: no image in a class folder can be read ({reason}). Each class is a folder of images.")
+    return rows, skipped
+
+
+def label_by_table(word: str, scanned: list[Scanned], table: Table) -> tuple[list[Labelled], list[Skipped]]:
+    """Label each image by its row of the table; images that have no row are left out without a word."""
+    images = {image.path: image for image in scanned}
+    parts = [path.split("/")[:-1] for path in images]
+    prefix = "".join(f"{name}/" for name in (parts[0][: _shared_depth(parts, keep=0)] if parts else ()))
+    rows, skipped, missing = [], [], []
+    for row in table.rows:
+        image = images.get(row.path) or images.get(prefix + row.path)
+        if image is None:
+            missing.append(row)
+        elif image.error is not None:
+            skipped.append(Skipped(image.path, image.error))
+        else:
+            rows.append(Labelled(image, row.label, row.split, row.group))
+    if missing:
+        table.refuse_missing(missing)
+    if not rows:
+        raise DataError(f"{word}: none of the images that {table.name} names can be read.")
+    order = {path: index for index, path in enumerate(images)}
+    return sorted(rows, key=lambda row: order[row.image.path]), skipped
+
+
+def _shared_depth(folders: list[list[str]], keep: int = 1) -> int:
+    """Count the leading folders that all paths share, leaving each at least `keep`."""
+    depth = 0
+    while folders and all(len(names) > depth + keep for names in folders):
+        if len({names[depth] for names in folders}) > 1:
+            break
+        depth += 1
+    return depth
+
+
+def _has_splits(word: str, folders: list[list[str]]) -> bool:
+    tops = {names[0] for names in folders if names}
+    splits = {top for top in tops if split_of(top)}
+    with_classes = {names[0] for names in folders if len(names) > 1}
+    if "train" not in {split_of(top) for top in splits & with_classes}:
+        return False
+    if others := sorted(tops - splits):
+        raise DataError(
+            f"{word}: beside {', '.join(sorted(splits))} there is {others[0]!r}, which is no split; move it out, or into "
+            "one of them as a class."
+        )
+    return True

@@ -1,0 +1,74 @@
+"""One look at every image of a source: the digest of its content, its size and channels, or why it cannot be read.
+
+Kept in the cache under the source's stamp, so that a source that has not changed is not read again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mirante.data.cache import cache_folder
+from mirante.data.entries import Entry, Source
+from mirante.errors import ImageError, MiranteError
+from mirante.files import write_text
+from mirante.images import read_bytes, read_header
+from mirante.progress import track
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What is known of one image before it is decoded; sizes in pixels; `error` instead of them when it is unreadable."""
+
+    path: str
+    digest: str
+    height: int
+    width: int
+    channels: int
+    label: str | None
+    split: str | None
+    error: str | None
+
+
+def scan(source: Source) -> list[Scanned]:
+    """Return what there is to know of every image of the source, in its order."""
+    key = hashlib.sha256(f"{_FORMAT} {source.stamp()}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    kept = cache_folder() / "scans" / f"{key}.json"
+    if kept.exists():
+        try:
+            return [Scanned(*row) for row in json.loads(kept.read_text(encoding="utf-8"))]
+        except (ValueError, TypeError, OSError):
+            kept.unlink(missing_ok=True)
+    found = [_look(entry) for entry in track(source.entries(), f"Reading {source.name}")]
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_text(kept, json.dumps([list(asdict(row).values()) for row in found]))
+    except (MiranteError, OSError, UnicodeEncodeError):
+        pass  # a cache that cannot be written, or a name that is no text: it will be read again
+    return found
+
+
+def _look(entry: Entry) -> Scanned:
+    def unreadable(reason: str) -> Scanned:
+        return Scanned(entry.path, "", 0, 0, 0, entry.label, entry.split, reason)
+
+    if entry.error is not None:
+        return unreadable(entry.error)
+    if isinstance(entry.payload, np.ndarray):
+        height, width, channels = entry.payload.shape
+        content = np.ascontiguousarray(entry.payload).tobytes() + repr(entry.payload.shape).encode()
+    else:
+        try:
+            content = read_bytes(entry.payload) if isinstance(entry.payload, Path) else entry.payload
+            header = read_header(content)
+        except ImageError as error:
+            return unreadable(str(error))
+        height, width, channels = header.height, header.width, header.channels
+    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+    return Scanned(entry.path, digest, height, width, channels, entry.label, entry.split, None)

@@ -1,0 +1,49 @@
+"""One word says where images are; this turns the word into a source (and, for a list of files, its table)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mirante.data import arrays, downloads
+from mirante.data.archives import ARCHIVE_SUFFIXES, ArchiveSource
+from mirante.data.entries import Source
+from mirante.data.folders import FolderSource, ListedFiles
+from mirante.data.tables import TABLE_SUFFIXES, Table, read_table
+from mirante.errors import DataError
+
+ACCEPTED = (
+    "a folder of class folders, a .zip or .tar(.gz, .xz, .zst) of one, a .csv, .tsv or .parquet with columns path and "
+    f"label, a .npz with x and y, or a name: {', '.join(downloads.NAMES)}"
+)
+
+
+def open_source(
+    word: str, root: Path | None = None, group: str | None = None
+) -> tuple[Source, Table | None]:
+    """Return the source that `word` names, and the table when the word is a table of paths and labels.
+
+    root   the folder that a table's paths start from (default: the table's own)
+    group  the table's column of groups
+    """
+    name, _, local = word.partition(":")
+    if name in downloads.NAMES and not Path(word).exists():
+        return downloads.open_named(name, Path(local).expanduser() if local else None), None
+    path = Path(word).expanduser()
+    if path.is_dir():
+        return FolderSource(path), None
+    if not path.exists():
+        raise DataError(f"{word}: no such file or folder; DATA is {ACCEPTED}.")
+    lower = path.name.lower()
+    if lower.endswith(ARCHIVE_SUFFIXES):
+        return ArchiveSource(path), None
+    if lower.endswith(".npz"):
+        return arrays.read_npz(path), None
+    if lower.endswith(TABLE_SUFFIXES):
+        try:
+            table = read_table(path.name, path.read_bytes(), group)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        base = root if root is not None else path.parent
+        table.require_files(base)
+        return ListedFiles(base, [row.path for row in table.rows], path.stem), table
+    raise DataError(f"{word}: not a kind of source that Mirante reads; DATA is {ACCEPTED}.")

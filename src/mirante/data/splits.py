@@ -1,0 +1,108 @@
+"""Which images train, which validate, which test: decided by a hash of the content, never by chance or by order.
+
+An image whose hash falls below the test share is a test image for ever: adding images moves none out, and copies of
+one image share its side. Images of one group, and groups that share an image, go together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+TEST_SHARE = 0.15
+
+_SPELLINGS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def split_of(word: str) -> str | None:
+    """Return train, val or test for any of the usual spellings, else None.
+
+    >>> [split_of(word) for word in ("Training", "valid", "TEST ", "holdout")]
+    ['train', 'val', 'test', None]
+    """
+    return _SPELLINGS.get(word.strip().lower())
+
+
+def assign_splits(
+    labels: NDArray[np.int64],
+    digests: Sequence[str],
+    groups: Sequence[str] | None,
+    given: Sequence[str | None],
+    val_share: float,
+    test_share: float = TEST_SHARE,
+) -> NDArray[np.str_]:
+    """Return 'train', 'val' or 'test' for each of N images.
+
+    labels     (N,) class numbers
+    digests    (N,) hex digests of the content
+    groups     (N,) what belongs together, or None
+    given      (N,) the split that the source says, or None for each
+    val_share  share of the training images that validate, where the source gives no validation images; 0 for none
+
+    About `test_share` of each class is drawn when no test image is given. A class of which the hash would leave a side
+    without any image gives that side its nearest one: only such a class can change sides when images are added.
+    """
+    splits = np.array([split or "train" for split in given], dtype="<U5")
+    keys = _unit_keys(digests, groups)
+    if not (splits == "test").any():
+        _draw(splits, "test", test_share, labels, keys)
+    if val_share > 0 and not (splits == "val").any():
+        _draw(splits, "val", val_share, labels, keys)
+    return splits
+
+
+def _draw(splits: NDArray[np.str_], split: str, share: float, labels: NDArray[np.int64], keys: NDArray[np.str_]) -> None:
+    """Move about `share` of each class from train to `split`, whole units only, and never the whole of a class."""
+    names, units = np.unique(keys, return_inverse=True)
+    numbers = np.array([_number(split, name) for name in names])[units]
+    pool = splits == "train"
+    taken = pool & (numbers < share)
+    for label in np.unique(labels[pool]):
+        mine = np.flatnonzero(pool & (labels == label))
+        if len(np.unique(units[mine])) < 2:
+            continue
+        if not taken[mine].any():
+            taken |= pool & (units == units[mine[numbers[mine].argmin()]])
+        if taken[mine].all():
+            taken &= units != units[mine[numbers[mine].argmax()]]
+    splits[taken] = split
+
+
+def _unit_keys(digests: Sequence[str], groups: Sequence[str] | None) -> NDArray[np.str_]:
+    """Name what must stay together: the digest, or, of all groups that share images, the one that hashes lowest.
+
+    The lowest, so that a unit that grows by further groups can only move towards the test images, never away.
+    """
+    if groups is None:
+        return np.array(digests)
+    parent: dict[str, str] = {}
+
+    def root(group: str) -> str:
+        while parent.setdefault(group, group) != group:
+            parent[group] = parent[parent[group]]
+            group = parent[group]
+        return group
+
+    first_group: dict[str, str] = {}
+    for digest, group in zip(digests, groups, strict=True):
+        one, other = root(first_group.setdefault(digest, group)), root(group)
+        low, high = sorted((one, other), key=lambda key: _number("test", key))
+        parent[high] = low
+    return np.array([root(group) for group in groups])
+
+
+def _number(purpose: str, key: str) -> float:
+    """Return a number in [0, 1) that depends on the key alone; each purpose draws its own."""
+    digest = hashlib.sha256(f"{purpose}\0{key}".encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:7]) / (1 << 56)

@@ -1,0 +1,137 @@
+"""A table of images: CSV, TSV or Parquet with the columns path and label, and perhaps split and a group.
+
+Delimiters are found (comma, semicolon, tab), column names compared without regard to case. Rows are counted as a
+spreadsheet counts them: the header is row 1.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from mirante.data.splits import split_of
+from mirante.errors import DataError
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table, its number as a spreadsheet counts."""
+
+    number: int
+    path: str
+    label: str
+    split: str | None
+    group: str | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a table, and its name for messages."""
+
+    name: str
+    rows: tuple[Row, ...]
+
+    def require_files(self, base: Path) -> None:
+        """Raise DataError when a row names a file that is not there."""
+        missing = [row for row in self.rows if not (base / row.path).is_file()]
+        if missing:
+            self.refuse_missing(missing)
+
+    def refuse_missing(self, missing: list[Row]) -> None:
+        """Raise the DataError that names the first missing file and counts the others."""
+        first, others = missing[0], len(missing) - 1
+        more = f" The same is true of {others} more row{'s' if others > 1 else ''}." if others else ""
+        raise DataError(
+            f"{self.name}, row {first.number}: no file at {first.path}.{more} Paths are read from the table's own "
+            "folder; --root DIR changes that."
+        )
+
+
+def read_table(name: str, content: bytes, group: str | None = None) -> Table:
+    """Read a table from its bytes; `name` says its kind and is used in messages.
+
+    group  the column that says which images belong together; None takes a column named `group` if there is one
+
+    Raises DataError for a missing column, an empty path or label, an unknown split, a path with two labels.
+    """
+    cells = _read_parquet(name, content) if name.lower().endswith(".parquet") else _read_text(name, content)
+    header = [cell.strip().lower() for cell in cells[0]] if cells else []
+    columns = {column: header.index(column) for column in ("path", "label", "split", "group") if column in header}
+    for column in ("path", "label"):
+        if column not in columns:
+            raise DataError(
+                f"{name}: no column named {column!r}; its first row is {', '.join(cells[0]) if cells else 'empty'}. "
+                "A table of images has the columns path and label, and perhaps split and group."
+            )
+    if group is not None:
+        if group.lower() not in header:
+            raise DataError(f"{name}: no column named {group!r} (--group); its columns are {', '.join(cells[0])}.")
+        columns["group"] = header.index(group.lower())
+    rows = [_read_row(name, number, line, columns) for number, line in enumerate(cells[1:], 2) if any(line)]
+    if not rows:
+        raise DataError(f"{name}: a header and no rows.")
+    return Table(name, tuple(_without_repeats(name, rows)))
+
+
+def _read_row(name: str, number: int, line: list[str], columns: dict[str, int]) -> Row:
+    def cell(column: str) -> str | None:
+        place = columns.get(column)
+        return None if place is None else (line[place] if place < len(line) else "")
+
+    path, label, split = (cell("path") or "").strip(), cell("label") or "", cell("split")
+    if not path:
+        raise DataError(f"{name}, row {number}: the path is empty; fill it in or delete the row.")
+    if not label.strip():
+        raise DataError(f"{name}, row {number}: the label of {path} is empty; fill it in or delete the row.")
+    if split is not None and split_of(split) is None:
+        raise DataError(f"{name}, row {number}: {split!r} is no split; it can be train, val or test.")
+    named_group = cell("group")
+    if named_group is not None and not named_group.strip():
+        raise DataError(f"{name}, row {number}: the group of {path} is empty; give each image one, its own if need be.")
+    return Row(number, path.replace("\\", "/").removeprefix("./"), label, split_of(split or ""), named_group)
+
+
+def _without_repeats(name: str, rows: list[Row]) -> list[Row]:
+    first: dict[str, Row] = {}
+    for row in rows:
+        other = first.setdefault(row.path, row)
+        if (other.label, other.split) != (row.label, row.split):
+            raise DataError(
+                f"{name}, row {row.number}: {row.path} is {row.label!r} here and {other.label!r} in row "
+                f"{other.number}, or in another split; an image has one label and one split."
+            )
+    return list(first.values())
+
+
+def _read_text(name: str, content: bytes) -> list[list[str]]:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(f"{name}, row {line}: not UTF-8 text; save the table as 'CSV UTF-8'.") from error
+    first = text.split("\n", 1)[0]
+    delimiter = max("\t;,", key=first.count)
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise DataError(f"{name}: not a table that can be read ({error}).") from error
+
+
+def _read_parquet(name: str, content: bytes) -> list[list[str]]:
+    try:
+        import pyarrow as arrow
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise DataError(
+            f"{name}: Parquet needs one more package; pip install 'mirante[parquet]' and run this again."
+        ) from None
+    try:
+        table = parquet.read_table(arrow.BufferReader(content))
+    except (arrow.ArrowException, OSError) as error:
+        raise DataError(f"{name}: not a Parquet file, or damaged.") from error
+    columns = [["" if value is None else str(value) for value in column.to_pylist()] for column in table.columns]
+    return [list(table.column_names), *[list(line) for line in zip(*columns, strict=True)]]

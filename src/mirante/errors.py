@@ -1,0 +1,44 @@
+"""Everything that Mirante raises on purpose.
+
+    MiranteError                 exit status
+    ├── RequestError             2    what was asked for cannot be done as asked
+    │   ├── DataError                 where the images are, or what is said of them
+    │   ├── ImageError                one image; whoever reads many counts it and goes on
+    │   ├── LayersError               the line of layers, or sizes that no longer fit
+    │   └── RunError                  a run folder or a model file
+    └── WorkError                1    the request was right and the work failed
+
+A message says what is wrong, where (file, row, option) and what to do, in one sentence or two.
+"""
+
+
+class MiranteError(Exception):
+    """Root of the family: catch this to catch everything that Mirante raises on purpose."""
+
+    exit_status = 1
+
+
+class RequestError(MiranteError):
+    """What was asked for cannot be done as asked."""
+
+    exit_status = 2
+
+
+class DataError(RequestError):
+    """The source of the images, its labels or its splits cannot be used as they are."""
+
+
+class ImageError(RequestError):
+    """One image cannot be read; the message is the reason, without the path."""
+
+
+class LayersError(RequestError):
+    """A line of layers is misspelt, or its sizes do not fit; the message points at the word."""
+
+
+class RunError(RequestError):
+    """A run folder or model file is missing, damaged, of a newer version, or belongs to other data."""
+
+
+class WorkError(MiranteError):
+    """The request was right and the work failed: no space, a loss that is not a number, a download cut off."""

@@ -1,0 +1,87 @@
+"""Files written so that a reader finds the old content or the new, never half of either.
+
+Works alike on Linux, macOS and Windows: a temporary file beside the target, flushed to disk, then os.replace.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mirante.errors import WorkError
+
+
+def write_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Have `write` fill a temporary file in the same folder, then put it in the place of `path` in one step.
+
+    Raises WorkError when the disk is full or the folder cannot be written; whatever stood at `path` stands there still.
+    """
+    handle, name = -1, ""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        write(Path(name))
+        with Path(name).open("rb+") as file:
+            os.fsync(file.fileno())
+        Path(name).chmod(0o666 & ~_umask())
+        os.replace(name, path)
+    except Exception as error:
+        if name:
+            Path(name).unlink(missing_ok=True)
+        # libraries wrap the system's error in their own; its words are the only thing they all keep
+        if isinstance(error, OSError) or "os error" in str(error).lower():
+            raise WorkError(f"{path} could not be written: {system_reason(error)}.") from error
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Put `text` (UTF-8, newlines as given) at `path` in one step."""
+
+    def write(part: Path) -> None:
+        part.write_bytes(text.encode("utf-8"))
+
+    write_file(path, write)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Put `value` as readable JSON at `path` in one step; NaN and infinity become null, which JSON has a word for."""
+    write_text(path, to_json(value) + "\n")
+
+
+def to_json(value: Any, indent: int | None = 2) -> str:
+    """Return strict JSON: keys in the order given, text as it is, NaN and infinity as null."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def system_reason(error: BaseException) -> str:
+    """Say in plain words why the system refused to write."""
+    code = getattr(error, "errno", None)
+    text = str(error)
+    if code in (errno.ENOSPC, getattr(errno, "EDQUOT", None)) or "os error 28" in text or "No space" in text:
+        return "the disk is full; free some space and run the same command again"
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS) or "os error 13" in text:
+        return "the folder is not writable; choose another one"
+    if code == errno.EFBIG or "os error 27" in text:
+        return "the file is larger than this system allows here"
+    return getattr(error, "strerror", None) or text
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

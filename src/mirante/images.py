@@ -1,0 +1,224 @@
+"""One image: any file, bytes or PIL image becomes a uint8 array (height, width, channels), 1 channel or 3.
+
+It knows nothing of labels, models or folders. Training and prediction both read images here and nowhere else, so that
+a model is asked about exactly the pixels it was taught with.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from mirante.errors import ImageError
+
+Pixels = NDArray[np.uint8]
+"""One image, uint8 (height, width, channels), or several, (N, height, width, channels)."""
+
+Fit = Literal["crop", "pad", "squash"]
+"""How an image of another shape comes to the input size.
+
+crop    scaled until it covers the input size, then the centre is cut out: aspect kept, edges lost (the default)
+pad     scaled until it fits inside, then black around it: aspect kept, nothing lost
+squash  scaled to the input size: nothing lost, aspect lost
+"""
+
+FITS: tuple[Fit, ...] = ("crop", "pad", "squash")
+
+# Decoders of still raster images only: PostScript, FITS, video and the like stay closed to files from strangers.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "MPO", "JPEG2000", "AVIF", "TGA", "ICO")
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .tif .tiff .webp .ppm .pgm .pbm .pnm .mpo .jp2 .j2k .avif .tga "
+    ".ico".split()
+)
+
+MAX_PIXELS = 120_000_000
+"""A larger image (width × height) is refused before it is decoded: 120 megapixels already take 360 MB."""
+
+MAX_BYTES = 512 * 1024 * 1024
+"""A larger file is refused before it is read."""
+
+_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image file says of itself before it is decoded; sizes in pixels, as shown (after EXIF rotation)."""
+
+    height: int
+    width: int
+    channels: Literal[1, 3]
+
+
+def read_header(data: bytes) -> Header:
+    """Return the size and channels of an encoded image without decoding its pixels.
+
+    Raises ImageError when the bytes are no image of a known format, or one of more than MAX_PIXELS.
+    """
+    with _opened(data) as image:
+        width, height = image.size
+        # Tag 0x0112 is the EXIF orientation; 5 to 8 lie on their side.
+        if image.format in ("JPEG", "MPO", "TIFF", "WEBP", "PNG") and _orientation(image) >= 5:
+            width, height = height, width
+        return Header(height, width, 1 if image.mode in _GREY_MODES else 3)
+
+
+def read_image(
+    source: bytes | str | Path | Image.Image | Pixels,
+    size: tuple[int, int] | None = None,
+    channels: Literal[1, 3] = 3,
+    fit: Fit = "crop",
+) -> Pixels:
+    """Return an image as uint8 (height, width, channels).
+
+    source    encoded bytes, a path, a PIL image, or an array uint8 (H, W) or (H, W, 1|3|4)
+    size      wanted (height, width) in pixels; None keeps the image's own
+    channels  1 for grey, 3 for red, green, blue
+    fit       what happens when the aspect differs; see Fit
+
+    EXIF rotation is applied, transparency lies over white, CMYK becomes RGB, 16 bit becomes 8 by dropping the low
+    byte, of an animation the first frame counts. Raises ImageError with the reason when it cannot be read.
+    """
+    if isinstance(source, np.ndarray):
+        return to_pixels(_from_array(source), size, channels, fit)
+    if isinstance(source, Image.Image):
+        return to_pixels(source, size, channels, fit)
+    if isinstance(source, bytes):
+        data = source
+    else:
+        data = read_bytes(Path(source))
+    with _opened(data) as image:
+        try:
+            if size is not None:
+                _draft(image, size)
+            image.load()
+        except Exception as error:  # decoders raise many things on damaged files: OSError, SyntaxError, ValueError…
+            raise ImageError(_reason(error)) from error
+        return to_pixels(image, size, channels, fit)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes; raises ImageError when it is missing, unreadable, empty or larger than MAX_BYTES."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ImageError(f"file larger than {MAX_BYTES >> 20} MiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(_os_reason(error)) from error
+
+
+def to_pixels(image: Image.Image, size: tuple[int, int] | None, channels: Literal[1, 3], fit: Fit) -> Pixels:
+    """Return a decoded PIL image as uint8 (height, width, channels), rotated upright and brought to the size."""
+    try:
+        upright = ImageOps.exif_transpose(image) or image
+        flat = _eight_bit(upright, channels)
+        if size is not None:
+            flat = _fitted(flat, size, fit)
+    except (OSError, ValueError, SyntaxError, MemoryError) as error:
+        raise ImageError(_reason(error)) from error
+    pixels = np.asarray(flat)
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def _opened(data: bytes) -> Image.Image:
+    if not data:
+        raise ImageError("the file is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the size is judged here, below, and once
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"more than {MAX_PIXELS // 1_000_000} megapixels") from error
+    except Exception as error:
+        raise ImageError("not an image that can be read") from error
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{width}×{height} pixels, more than {MAX_PIXELS // 1_000_000} megapixels")
+    if width == 0 or height == 0:
+        raise ImageError("an image without pixels")
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except Exception:  # a damaged EXIF block says nothing about the pixels
+        return 1
+
+
+def _draft(image: Image.Image, size: tuple[int, int]) -> None:
+    """Let the JPEG decoder skip detail that the input size would throw away (at least twice the size is kept)."""
+    if image.format == "JPEG":
+        longest = 2 * max(size)
+        image.draft(None, (longest, longest))
+
+
+def _eight_bit(image: Image.Image, channels: Literal[1, 3]) -> Image.Image:
+    mode = image.mode
+    if mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    elif mode in ("I", "F"):
+        image = Image.fromarray(_scaled_down(np.asarray(image)))
+    elif mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, rgba).convert("RGB")
+    wanted = "L" if channels == 1 else "RGB"
+    return image if image.mode == wanted else image.convert(wanted)
+
+
+def _scaled_down(values: NDArray[np.generic]) -> Pixels:
+    """32-bit integers are taken as 16-bit when they exceed 255; floats as 0..1 when none exceeds 1."""
+    numbers = np.nan_to_num(values.astype(np.float64))
+    highest = float(numbers.max(initial=0.0))
+    if values.dtype.kind == "f" and highest <= 1.0:
+        numbers = numbers * 255.0 + 0.5
+    elif highest > 65535:
+        numbers = numbers * (255.0 / highest)
+    elif highest > 255:
+        numbers = numbers / 256.0
+    return np.clip(numbers, 0, 255).astype(np.uint8)
+
+
+def _fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+    height, width = size
+    if image.size == (width, height):
+        return image
+    if fit == "squash":
+        return image.resize((width, height), Image.Resampling.BILINEAR)
+    if fit == "pad":
+        return ImageOps.pad(image, (width, height), Image.Resampling.BILINEAR, color=0)
+    return ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+
+
+def _from_array(array: NDArray[np.generic]) -> Image.Image:
+    if array.dtype != np.uint8:
+        raise ImageError(f"an array of {array.dtype}; images are uint8, 0 to 255")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        raise ImageError(f"an array of shape {array.shape}; an image is (height, width) or (height, width, 1, 3 or 4)")
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error)
+    if "truncated" in text or "ended" in text or "Truncated" in text:
+        return "truncated: the file ends before the image does"
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    return "damaged: its pixels cannot be decoded"
+
+
+def _os_reason(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, IsADirectoryError):
+        return "a folder, not a file"
+    return f"cannot be opened ({error.strerror or error})"
