@@ -1,0 +1,198 @@
+"""The figures of metrics.json, each with its 95% interval, from probabilities and labels alone.
+
+Shares (accuracy, precision, recall, top-k) have Wilson's interval; the others a percentile bootstrap over images, or
+over groups where images of one group stand together. Nothing here chooses anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Probabilities = NDArray[np.floating]
+"""(N, classes), rows summing to 1."""
+
+BINS = 15
+_RESAMPLES = 1000
+_Z = 1.959963984540054  # the 97.5% point of the normal distribution
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure and its 95% interval; NaN where it is not defined (the precision of a class never predicted)."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, float]:
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def wilson(hits: int, count: int) -> Figure:
+    """Return the share hits / count with Wilson's score interval (Wilson 1927).
+
+    >>> wilson(8, 10)
+    Figure(value=0.8, low=0.4901624..., high=0.9433178...)
+    """
+    if count == 0:
+        return Figure(math.nan, math.nan, math.nan)
+    share = hits / count
+    centre = share + _Z**2 / (2 * count)
+    spread = _Z * math.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
+    scale = 1 + _Z**2 / count
+    return Figure(share, max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale))
+
+
+def log_losses(probabilities: Probabilities, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the log loss of each image in nats, (N,); a probability of 0 counts as 1e-15."""
+    right = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return -np.log(np.clip(right, 1e-15, 1.0))
+
+
+def brier_scores(probabilities: Probabilities, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the Brier score of each image, (N,): the squared distance to the one-hot label, from 0 to 2."""
+    wanted = np.eye(probabilities.shape[1])[labels]
+    squares: NDArray[np.float64] = ((probabilities.astype(np.float64) - wanted) ** 2).sum(axis=1)
+    return squares
+
+
+def entropies(probabilities: Probabilities) -> NDArray[np.float64]:
+    """Return how dispersed each image's probabilities are, (N,): entropy over its largest value, from 0 to 1."""
+    wide = np.clip(probabilities.astype(np.float64), 1e-15, 1.0)
+    spread: NDArray[np.float64] = -(wide * np.log(wide)).sum(axis=1) / math.log(probabilities.shape[1])
+    return spread
+
+
+def calibration_error(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
+    """Return the expected calibration error with 15 bins of equal width (Guo et al. 2017, equation 3)."""
+    bins = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(bins, confidences.astype(np.float64) - right, BINS)
+    return float(np.abs(gaps).sum() / len(right))
+
+
+def roc_area(scores: NDArray[np.floating], wanted: NDArray[np.bool_]) -> float:
+    """Return the area under the ROC curve: how often a wanted image scores higher than an unwanted one (ties half)."""
+    positive, negative = int(wanted.sum()), int((~wanted).sum())
+    if positive == 0 or negative == 0:
+        return math.nan
+    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return float((ranks[wanted].sum() - positive * (positive + 1) / 2) / (positive * negative))
+
+
+def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Return (classes, classes) counts; rows are true classes, columns predicted ones."""
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def measure(
+    probabilities: Probabilities,
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    groups: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Return everything that metrics.json holds about the answers to N labelled images."""
+    count, predicted = len(labels), probabilities.argmax(axis=1)
+    right = predicted == labels
+    confidences = probabilities.max(axis=1)
+    dispersion = entropies(probabilities)
+    losses, briers = log_losses(probabilities, labels), brier_scores(probabilities, labels)
+    matrix = confusion_matrix(labels, predicted, len(classes))
+    resamples = _resamples(count, groups)
+
+    def interval(statistic: Callable[[NDArray[np.int64]], float]) -> dict[str, float]:
+        values = np.array([statistic(rows) for rows in resamples])
+        values = values[~np.isnan(values)]
+        low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (math.nan, math.nan)
+        return Figure(statistic(np.arange(count)), float(low), float(high)).to_dict()
+
+    def mean_of(values: NDArray[np.floating], where: NDArray[np.bool_]) -> dict[str, float]:
+        def statistic(rows: NDArray[np.int64]) -> float:
+            chosen = values[rows][where[rows]]
+            return float(chosen.mean()) if len(chosen) else math.nan
+
+        return interval(statistic)
+
+    everywhere = np.ones(count, dtype=bool)
+    accuracy = wilson(int(right.sum()), count).to_dict() if groups is None else mean_of(right.astype(float), everywhere)
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    ranks = (order == labels[:, None]).argmax(axis=1)
+    return {
+        "images": count,
+        "classes": list(classes),
+        "accuracy": accuracy,
+        "balanced_accuracy": interval(lambda rows: _balanced(labels[rows], right[rows])),
+        "log_loss": mean_of(losses, everywhere),
+        "brier": mean_of(briers, everywhere),
+        "ece": interval(lambda rows: calibration_error(confidences[rows], right[rows])),
+        "top_k": {
+            str(k): wilson(int((ranks < k).sum()), count).to_dict() for k in (1, 2, 3, 5) if k == 1 or k < len(classes)
+        },
+        "per_class": {name: _class_figures(matrix, number) for number, name in enumerate(classes)},
+        "macro_f1": interval(lambda rows: _macro_f1(labels[rows], predicted[rows], len(classes))),
+        "confusion": matrix.tolist(),
+        "dispersion": {
+            "right": mean_of(dispersion, right),
+            "wrong": mean_of(dispersion, ~right),
+            "confidence_right": mean_of(confidences, right),
+            "confidence_wrong": mean_of(confidences, ~right),
+            "auc_wrong_is_more_dispersed": interval(lambda rows: roc_area(dispersion[rows], ~right[rows])),
+        },
+        "reliability": reliability(confidences, right),
+        "intervals": "95%; Wilson for shares, otherwise percentile bootstrap of "
+        f"{_RESAMPLES} resamples over {'images' if groups is None else 'groups'}",
+    }
+
+
+def reliability(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> list[dict[str, float]]:
+    """Return, for each of 15 bins of confidence with images in it, its mean confidence and its share of right answers."""
+    bins = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    found = []
+    for number in range(BINS):
+        inside = bins == number
+        if inside.any():
+            share = wilson(int(right[inside].sum()), int(inside.sum()))
+            found.append({"confidence": float(confidences[inside].mean()), "images": int(inside.sum()), **share.to_dict()})
+    return found
+
+
+def _class_figures(matrix: NDArray[np.int64], number: int) -> dict[str, Any]:
+    hits, true, named = int(matrix[number, number]), int(matrix[number].sum()), int(matrix[:, number].sum())
+    f1 = 2 * hits / (true + named) if true + named else math.nan
+    return {
+        "images": true,
+        "predicted": named,
+        "precision": wilson(hits, named).to_dict(),
+        "recall": wilson(hits, true).to_dict(),
+        "f1": f1,
+    }
+
+
+def _balanced(labels: NDArray[np.int64], right: NDArray[np.bool_]) -> float:
+    counts = np.bincount(labels)
+    hits = np.bincount(labels, right)
+    return float((hits[counts > 0] / counts[counts > 0]).mean())
+
+
+def _macro_f1(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> float:
+    true, named = np.bincount(labels, minlength=classes), np.bincount(predicted, minlength=classes)
+    hits = np.bincount(labels[labels == predicted], minlength=classes)
+    present = true + named > 0
+    return float((2 * hits[present] / (true + named)[present]).mean())
+
+
+def _resamples(count: int, groups: Sequence[str] | None) -> list[NDArray[np.int64]]:
+    """Return the rows of each bootstrap resample; the draw depends on nothing but the number of images."""
+    random = np.random.default_rng(0)
+    if groups is None:
+        return [random.integers(0, count, count) for _ in range(_RESAMPLES)]
+    _, numbers = np.unique(np.array(groups), return_inverse=True)
+    members = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
+    draws = random.integers(0, len(members), (_RESAMPLES, len(members)))
+    return [np.concatenate([members[group] for group in draw]) for draw in draws]

@@ -1,0 +1,1 @@
+"""What a trained model answers, through ONNX Runtime. Nothing here imports torch."""

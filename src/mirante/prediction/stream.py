@@ -1,0 +1,81 @@
+"""Many images from anywhere, answered in order: files, folders, archives, a list. Memory does not grow with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from mirante.data.archives import ARCHIVE_SUFFIXES, ArchiveSource
+from mirante.data.folders import FolderSource
+from mirante.errors import DataError, ImageError
+from mirante.images import Pixels
+from mirante.prediction.classifier import BATCH, Classifier, Prediction
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An image that could not be read, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The prediction for one image, and the pixels that the network saw, uint8 (H, W, C)."""
+
+    prediction: Prediction
+    pixels: Pixels
+
+
+Named = tuple[str, Path | bytes | Unreadable]
+
+
+def find_images(words: Iterable[str]) -> Iterator[Named]:
+    """Yield (path, file or bytes) for every image that the words name: files, folders with all in them, archives.
+
+    Raises DataError when a word names nothing at all.
+    """
+    for word in words:
+        path = Path(word).expanduser()
+        if path.is_dir():
+            entries = FolderSource(path).entries()
+            yield from ((str(path / entry.path), path / entry.path) for entry in entries)
+        elif path.name.lower().endswith(ARCHIVE_SUFFIXES) and path.is_file():
+            for entry in ArchiveSource(path).entries():
+                reason = None if entry.error is None else Unreadable(f"{word}:{entry.path}", entry.error)
+                assert isinstance(entry.payload, bytes)
+                yield f"{word}:{entry.path}", reason or entry.payload
+        elif not path.exists():
+            raise DataError(f"{word}: no such file or folder; give images, folders or archives, or - for a list on stdin.")
+        else:
+            yield word, path
+
+
+def predict_stream(classifier: Classifier, images: Iterable[Named]) -> Iterator[Answer | Unreadable]:
+    """Yield an answer for each image in order; those that cannot be read come as Unreadable and stop nothing."""
+    remaining = iter(images)
+
+    def read(named: Named) -> tuple[str, Pixels] | Unreadable:
+        path, payload = named
+        if isinstance(payload, Unreadable):
+            return payload
+        try:
+            return path, classifier.pixels(payload)
+        except ImageError as error:
+            return Unreadable(path, str(error))
+
+    # threads: decoding a photo releases Python's lock, and the network runs on its own threads meanwhile
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        following = [pool.submit(read, named) for named in islice(remaining, BATCH)]
+        while following:
+            current = [future.result() for future in following]
+            following = [pool.submit(read, named) for named in islice(remaining, BATCH)]
+            readable = [(path, pixels) for path, pixels in (one for one in current if not isinstance(one, Unreadable))]
+            answers = classifier.answer(list(readable))
+            for one in current:
+                yield one if isinstance(one, Unreadable) else Answer(next(answers), one[1])

@@ -1,0 +1,121 @@
+"""The run folder: the names of its files, and model.json, which says what the network takes and answers.
+
+Training writes it, everything else reads it. Nothing in a run is executed when it is read.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mirante.errors import RunError
+from mirante.files import to_json
+from mirante.images import FITS, Fit
+
+FORMAT = 1
+"""Raised when a file of a run changes its meaning; a run of a higher format is refused."""
+
+RECIPE = "recipe.toml"
+DATA = "data.json"
+HISTORY = "history.csv"
+CHECKPOINT = "checkpoint"
+WEIGHTS = "model.safetensors"
+MODEL = "model.json"
+ONNX = "model.onnx"
+PREDICTIONS = "predictions.csv"
+METRICS = "metrics.json"
+REPORT = "report.html"
+PLOTS = "plots"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a trained network takes and answers.
+
+    classes      names, in the order of its outputs
+    height, width, channels   the images it takes, uint8 (N, height, width, channels)
+    fit          how an image of another shape comes to that size (mirante.images.Fit)
+    layers       its line of layers, or the path.py:function that made it
+    temperature  what its logits are divided by before the softmax, fitted on validation images; 1 changes nothing
+    licence      of pretrained weights, if it started from any
+    """
+
+    classes: tuple[str, ...]
+    height: int
+    width: int
+    channels: Literal[1, 3]
+    fit: Fit
+    layers: str
+    temperature: float = 1.0
+    licence: str | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.height, self.width
+
+    def to_json(self) -> str:
+        return to_json({"format": FORMAT, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> ModelInfo:
+        """Read it back; `where` names the file in messages. Raises RunError."""
+        value = parse(text, where)
+        try:
+            info = cls(**{key: value[key] for key in cls.__dataclass_fields__ if key in value})
+            sound = info.height > 0 and info.width > 0 and info.channels in (1, 3) and info.fit in FITS
+            if not (sound and len(info.classes) > 1 and info.temperature > 0):
+                raise ValueError
+        except (TypeError, ValueError) as error:
+            raise RunError(f"{where}: damaged: it does not describe a model; train it again.") from error
+        return cls(**{**info.__dict__, "classes": tuple(info.classes)})
+
+
+def parse(text: str, where: str) -> dict[str, Any]:
+    """Return the JSON object of a run's file; raises RunError when it is damaged or of a newer Mirante."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise RunError(f"{where}: damaged: not JSON; train it again, or restore the file.") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{where}: damaged: not what Mirante writes there; restore the file.")
+    if isinstance(value.get("format"), int) and value["format"] > FORMAT:
+        raise RunError(f"{where}: written by a newer Mirante (format {value['format']}, this one reads {FORMAT}); update.")
+    return value
+
+
+def read_text(run: Path, name: str) -> str:
+    """Return a text file of a run; raises RunError when it is missing or no text."""
+    require_run(run)
+    path = run / name
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        hint = "the training has not finished; mirante train --resume --out " + str(run) + " goes on with it"
+        raise RunError(f"{path}: not there; {hint if (run / CHECKPOINT).is_dir() else 'train the model again'}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: cannot be read; restore the file or train again.") from error
+
+
+def read_json(run: Path, name: str) -> dict[str, Any]:
+    """Return a JSON file of a run; raises RunError."""
+    return parse(read_text(run, name), str(run / name))
+
+
+def read_model(run: Path) -> ModelInfo:
+    """Return the run's model.json; raises RunError."""
+    return ModelInfo.from_json(read_text(run, MODEL), str(run / MODEL))
+
+
+def is_run(path: Path) -> bool:
+    """Tell whether a folder is a run of Mirante, finished or not."""
+    return (path / RECIPE).is_file() and (path / DATA).is_file()
+
+
+def require_run(path: Path) -> None:
+    """Raise RunError unless `path` is a run folder."""
+    if not path.exists():
+        raise RunError(f"{path}: no such run; `mirante train DATA` makes one under runs/.")
+    if not is_run(path):
+        raise RunError(f"{path}: not a run of Mirante (it has no {RECIPE} and {DATA}).")

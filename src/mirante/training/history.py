@@ -1,0 +1,63 @@
+"""history.csv: one line an epoch, written as it goes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from mirante.errors import RunError
+from mirante.files import write_text
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch. `seconds` since the training began; val_* are of the images that the recipe watches, or None."""
+
+    epoch: int
+    step: int
+    seconds: float
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+
+
+def write_history(path: Path, epochs: list[Epoch]) -> None:
+    """Put all epochs at `path` in one step."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([field.name for field in fields(Epoch)])
+    for epoch in epochs:
+        values = [getattr(epoch, field.name) for field in fields(Epoch)]
+        writer.writerow(["" if value is None else f"{value:.6g}" if isinstance(value, float) else value for value in values])
+    write_text(path, text.getvalue())
+
+
+def read_history(path: Path) -> list[Epoch]:
+    """Return the epochs of a history.csv; raises RunError when it is damaged."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [_epoch(row) for row in csv.DictReader(file)]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: damaged; delete it to go on without the curves.") from error
+
+
+def _epoch(row: dict[str, str]) -> Epoch:
+    def number(name: str) -> float | None:
+        return float(row[name]) if row[name] else None
+
+    return Epoch(
+        int(row["epoch"]),
+        int(row["step"]),
+        float(row["seconds"]),
+        float(row["lr"]),
+        float(row["train_loss"]),
+        float(row["train_accuracy"]),
+        number("val_loss"),
+        number("val_accuracy"),
+    )
