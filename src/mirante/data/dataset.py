@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,17 @@ VAL_SHARE = 0.1
 
 
 @dataclass(frozen=True)
+class Note:
+    """Something that a careful person should know of the data; `values` go into the braces of `text`."""
+
+    text: str
+    values: dict[str, Any]
+
+    def __str__(self) -> str:
+        return self.text.format(**self.values)
+
+
+@dataclass(frozen=True)
 class Dataset:
     """N labelled images of one source.
 
@@ -45,6 +56,7 @@ class Dataset:
     skipped   images left out because they cannot be read or lie outside the classes
     notes     what a careful person should know of these data, one sentence each
     split_by  'source' when the test images were given, 'content' when they were drawn by a hash
+    options   the arguments of `Dataset.open` that were not left out, so that it can be opened again
     """
 
     word: str
@@ -58,8 +70,9 @@ class Dataset:
     sizes: NDArray[np.int64]
     channels: Literal[1, 3]
     skipped: tuple[Skipped, ...]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     split_by: Literal["source", "content"]
+    options: dict[str, Any]
     _source: Source = field(repr=False, compare=False)
 
     @classmethod
@@ -72,6 +85,7 @@ class Dataset:
         classes: Sequence[str] | None = None,
         root: str | Path | None = None,
         val_share: float = VAL_SHARE,
+        as_test_of: Sequence[str] | None = None,
     ) -> Dataset:
         """Read what there is in `data` and split it; decodes nothing yet.
 
@@ -81,6 +95,8 @@ class Dataset:
         classes    keep only these classes, in this order
         root       the folder that the table's paths start from (default: the table's own)
         val_share  share of the training images kept for validation when the source gives none; 0 for none
+        as_test_of  the classes of a model to be tested on these data: nothing is split, all images are test images (or
+                   those that the source calls so), and their labels must be among these classes
 
         Raises DataError when the source, its labels or its splits cannot be used as they are.
         """
@@ -95,8 +111,17 @@ class Dataset:
         if not scanned:
             raise DataError(f"{word}: no image in it.")
         rows, skipped = label_by_table(word, scanned, table) if table else label_by_folder(word, scanned)
-        rows, names = _choose_classes(word, rows, classes, source.classes)
-        return _split(word, source, rows, names, skipped, val_share)
+        rows, names = _choose_classes(word, rows, classes, source.classes, as_test_of)
+        given = {"labels": labels, "group": group, "classes": classes, "root": root}
+        options = {
+            name: list(value) if name == "classes" else str(value) for name, value in given.items() if value is not None
+        }
+        if as_test_of is None:
+            splits = _split(word, rows, names, val_share)
+        else:
+            has_test = any(row.split == "test" for row in rows)
+            splits = np.array([row.split or "train" if has_test else "test" for row in rows])
+        return _made(word, source, rows, names, skipped, splits, options)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -146,7 +171,7 @@ class Dataset:
             sizes=self.sizes[rows],
         )
         for name, counts in smaller.counts().items():
-            if not counts["train"]:
+            if not any(counts.values()) and any(self.counts()[name].values()):
                 raise DataError(f"{self.word}: no image of class {name!r} can be read; mend the files or leave it out.")
         return smaller
 
@@ -170,7 +195,11 @@ def _find_table(name: str, source: Source, word: str, group: str | None, root: P
 
 
 def _choose_classes(
-    word: str, rows: list[Labelled], chosen: Sequence[str] | None, official: tuple[str, ...] | None
+    word: str,
+    rows: list[Labelled],
+    chosen: Sequence[str] | None,
+    official: tuple[str, ...] | None,
+    model: Sequence[str] | None,
 ) -> tuple[list[Labelled], tuple[str, ...]]:
     present = {row.label for row in rows}
     _refuse_look_alikes(word, present)
@@ -180,6 +209,13 @@ def _choose_classes(
             raise DataError(f"{word}: no class {unknown[0]!r} (--classes); there are {', '.join(names)}.")
         names = tuple(dict.fromkeys(chosen))
         rows = [row for row in rows if row.label in names]
+    if model is not None:
+        if unknown := [name for name in names if name not in model]:
+            raise DataError(
+                f"{word}: class {unknown[0]!r} is none of the model's, which are {', '.join(model)}; rename it, or choose "
+                "classes with --classes."
+            )
+        return rows, tuple(model)
     if len(names) < 2:
         raise DataError(
             f"{word}: only one class, {names[0]!r}; a classifier needs at least two. Each class is a folder of images, "
@@ -219,19 +255,43 @@ def _refuse_look_alikes(word: str, labels: set[str]) -> None:
             )
 
 
-def _split(
-    word: str, source: Source, rows: list[Labelled], names: tuple[str, ...], skipped: list[Skipped], val_share: float
-) -> Dataset:
-    number = {name: index for index, name in enumerate(names)}
-    labels = np.array([number[row.label] for row in rows], dtype=np.int64)
-    digests = tuple(row.image.digest for row in rows)
-    has_groups = any(row.group is not None for row in rows)
-    groups = tuple(row.group or row.image.path for row in rows) if has_groups else None
+def _split(word: str, rows: list[Labelled], names: tuple[str, ...], val_share: float) -> NDArray[np.str_]:
+    labels, digests, groups = _columns(rows, names)
     given = [row.split for row in rows]
     _require_enough(word, names, labels, groups or digests, given, val_share)
     splits = assign_splits(labels, digests, groups, given, val_share)
+    for number, name in enumerate(names):
+        for split in SPLITS:
+            if (split != "val" or val_share > 0) and not (splits[labels == number] == split).any():
+                raise DataError(
+                    f"{word}: class {name!r} has no {split} image; add some, give it more groups, or leave the class out with "
+                    "--classes."
+                )
+    return splits
+
+
+def _columns(
+    rows: list[Labelled], names: tuple[str, ...]
+) -> tuple[NDArray[np.int64], tuple[str, ...], tuple[str, ...] | None]:
+    number = {name: index for index, name in enumerate(names)}
+    labels = np.array([number[row.label] for row in rows], dtype=np.int64)
+    has_groups = any(row.group is not None for row in rows)
+    groups = tuple(row.group or row.image.path for row in rows) if has_groups else None
+    return labels, tuple(row.image.digest for row in rows), groups
+
+
+def _made(
+    word: str,
+    source: Source,
+    rows: list[Labelled],
+    names: tuple[str, ...],
+    skipped: list[Skipped],
+    splits: NDArray[np.str_],
+    options: dict[str, Any],
+) -> Dataset:
+    labels, digests, groups = _columns(rows, names)
     images = [row.image for row in rows]
-    dataset = Dataset(
+    return Dataset(
         word=word,
         name=source.name,
         classes=names,
@@ -244,17 +304,10 @@ def _split(
         channels=3 if any(image.channels == 3 for image in images) else 1,
         skipped=tuple(skipped),
         notes=_notes(names, labels, splits, digests, groups),
-        split_by="source" if "test" in given else "content",
+        split_by="source" if any(row.split == "test" for row in rows) else "content",
+        options=options,
         _source=source,
     )
-    for name, counts in dataset.counts().items():
-        for split in SPLITS:
-            if not counts[split] and (split != "val" or val_share > 0):
-                raise DataError(
-                    f"{word}: class {name!r} has no {split} image; add some, give it more groups, or leave the class "
-                    "out with --classes."
-                )
-    return dataset
 
 
 def _require_enough(
@@ -283,7 +336,7 @@ def _notes(
     splits: NDArray[np.str_],
     digests: Sequence[str],
     groups: Sequence[str] | None,
-) -> tuple[str, ...]:
+) -> tuple[Note, ...]:
     notes = []
     copies: dict[str, list[int]] = defaultdict(list)
     for row, digest in enumerate(digests):
@@ -292,21 +345,30 @@ def _notes(
     leaks = sum(len(set(splits[found].tolist())) > 1 for found in repeated)
     contradictions = sum(len(set(labels[found].tolist())) > 1 for found in repeated)
     if repeated:
-        notes.append(f"{sum(map(len, repeated)) - len(repeated)} images are byte-identical copies of others.")
+        count = sum(map(len, repeated)) - len(repeated)
+        notes.append(Note("Byte-identical copies of other images: {count}.", {"count": count}))
     if leaks:
-        notes.append(f"{leaks} images stand in more than one split, byte for byte: test figures flatter the model.")
+        text = "Images that stand in more than one split, byte for byte: {count}. Test figures flatter the model."
+        notes.append(Note(text, {"count": leaks}))
     if contradictions:
-        notes.append(f"{contradictions} images have copies with another label: one of the two is wrong.")
+        text = "Images whose copies have another label: {count}. One of the two labels is wrong."
+        notes.append(Note(text, {"count": contradictions}))
     if groups is not None:
         sides: dict[str, set[str]] = defaultdict(set)
         for group, split in zip(groups, splits.tolist(), strict=True):
             sides[group].add(split)
         if cut := sum(len(found) > 1 for found in sides.values()):
-            notes.append(f"{cut} groups stand in more than one split: test figures flatter the model.")
+            text = "Groups that stand in more than one split: {count}. Test figures flatter the model."
+            notes.append(Note(text, {"count": cut}))
     counts = Counter(labels.tolist()).most_common()
     if counts[0][1] >= 5 * counts[-1][1]:
-        most, least = names[counts[0][0]], names[counts[-1][0]]
-        notes.append(f"The classes are very unequal: {counts[0][1]} of {most}, {counts[-1][1]} of {least}.")
+        values = {
+            "most": names[counts[0][0]],
+            "least": names[counts[-1][0]],
+            "count": counts[0][1],
+            "few": counts[-1][1],
+        }
+        notes.append(Note("The classes are very unequal: {count} images of {most}, {few} of {least}.", values))
     return tuple(notes)
 
 

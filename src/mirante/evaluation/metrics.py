@@ -7,7 +7,7 @@ over groups where images of one group stand together. Nothing here chooses anyth
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,10 +104,9 @@ def measure(
     dispersion = entropies(probabilities)
     losses, briers = log_losses(probabilities, labels), brier_scores(probabilities, labels)
     matrix = confusion_matrix(labels, predicted, len(classes))
-    resamples = _resamples(count, groups)
 
     def interval(statistic: Callable[[NDArray[np.int64]], float]) -> dict[str, float]:
-        values = np.array([statistic(rows) for rows in resamples])
+        values = np.array([statistic(rows) for rows in _resamples(count, groups)])
         values = values[~np.isnan(values)]
         low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (math.nan, math.nan)
         return Figure(statistic(np.arange(count)), float(low), float(high)).to_dict()
@@ -187,12 +186,13 @@ def _macro_f1(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: 
     return float((2 * hits[present] / (true + named)[present]).mean())
 
 
-def _resamples(count: int, groups: Sequence[str] | None) -> list[NDArray[np.int64]]:
-    """Return the rows of each bootstrap resample; the draw depends on nothing but the number of images."""
+def _resamples(count: int, groups: Sequence[str] | None) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of each bootstrap resample; the draw depends on nothing but the number of images or groups."""
     random = np.random.default_rng(0)
     if groups is None:
-        return [random.integers(0, count, count) for _ in range(_RESAMPLES)]
+        yield from (random.integers(0, count, count) for _ in range(_RESAMPLES))
+        return
     _, numbers = np.unique(np.array(groups), return_inverse=True)
     members = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
-    draws = random.integers(0, len(members), (_RESAMPLES, len(members)))
-    return [np.concatenate([members[group] for group in draw]) for draw in draws]
+    for _ in range(_RESAMPLES):
+        yield np.concatenate([members[group] for group in random.integers(0, len(members), len(members))])

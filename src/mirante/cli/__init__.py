@@ -1,0 +1,85 @@
+"""The command line: one module a verb, each with `add` (its arguments) and `run` (call, print).
+
+Importing this imports no room: a verb does that when it runs, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from mirante.cli import compare, data, demo, evaluate, predict, summary, train
+from mirante.errors import MiranteError, RequestError
+
+VERBS = (demo, train, evaluate, predict, compare, summary, data)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, without repeating the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RequestError(f"{message}; `{self.prog} --help` shows what there is.")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; the docs are generated from it."""
+    from mirante import __version__
+
+    parser = _Parser(
+        prog="mirante",
+        description="Train image classifiers on your own images, and know how far to trust each answer.",
+        epilog="First time here: mirante demo",
+    )
+    parser.add_argument("--version", action="version", version=f"mirante {__version__}")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--lang", choices=("en", "pt"), help="language of tables, plots and reports (default: the system's)")
+    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for verb in VERBS:
+        name = verb.__name__.rpartition(".")[2]
+        lines = (verb.__doc__ or "").strip().split("\n", 1)
+        child = verbs.add_parser(
+            name,
+            parents=[shared],
+            help=lines[0],
+            description=f"{lines[0]} {lines[1].strip()}" if len(lines) > 1 else lines[0],
+        )
+        verb.add(child)
+        child.set_defaults(run=verb.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 the work failed, 2 the request was wrong, 130 stopped by Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # a name that the terminal cannot show is no reason to stop
+            stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "surrogateescape")
+    try:
+        parsed = make_parser().parse_args(words)
+        parsed.run(parsed)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # the reader (head, less) has gone; closing stdout again would only complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if "--debug" in words:
+            raise
+        if isinstance(error, MiranteError):
+            print(f"mirante: {error}", file=sys.stderr)
+            sys.exit(error.exit_status)
+        print(
+            f"mirante: something failed that should not have ({type(error).__name__}: {error}). --debug shows where; please "
+            "report it.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    sys.exit(0)

@@ -1,0 +1,43 @@
+"""Arguments that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add how the labels of DATA are found."""
+    group = parser.add_argument_group("labels and classes")
+    group.add_argument("--labels", metavar="FILE", help="a table of path,label[,split][,group], beside DATA or inside it")
+    group.add_argument("--group", metavar="COLUMN", help="the table's column of what belongs together (a patient)")
+    group.add_argument("--classes", metavar="A,B", type=names, help="keep only these classes, in this order")
+    group.add_argument("--root", metavar="DIR", help="where the table's paths start (default: the table's folder)")
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of how results are printed."""
+    parser.add_argument(
+        "--format", choices=("table", "json", "csv"), default="table", help="how results are printed (default: table)"
+    )
+
+
+def names(text: str) -> list[str]:
+    """Split a list at its commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """Read '64' or '60x200' as (height, width)."""
+    match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text)
+    if not match or not all(1 <= int(side) <= 4096 for side in match.groups() if side):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 64 or, height first, 60x200")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def input_shape(text: str) -> tuple[int, int, int]:
+    """Read '32x32x3' as (height, width, channels)."""
+    match = re.fullmatch(r"(\d+)[x×](\d+)[x×]([13])", text)
+    if not match or not all(1 <= int(side) <= 4096 for side in match.groups()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no input; write height x width x channels (1 or 3), as 32x32x3")
+    return int(match[1]), int(match[2]), int(match[3])

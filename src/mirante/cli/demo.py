@@ -1,0 +1,53 @@
+"""Train on 1,797 real handwritten digits, judge, predict, and see what to do next. Under a minute.
+
+The tutorial's model on the digits that come with scikit-learn, shown at 32×32; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="RUN", help="the run folder to make (default: runs/digits-tutorial)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run that is at --out")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from mirante.cli.evaluate import print_result
+    from mirante.cli.tables import print_table
+    from mirante.data.dataset import Dataset
+    from mirante.experiment import train
+    from mirante.locale import language
+
+    say = language(arguments.lang)
+    finished = train("digits", "tutorial", out=arguments.out, overwrite=arguments.overwrite, lang=arguments.lang)
+    print_result(finished, arguments.lang)
+
+    dataset = Dataset.open("digits", val_share=0.0)
+    classifier = finished.classifier()
+    dataset, pixels = dataset.load(classifier.info.size, classifier.info.channels, classifier.info.fit)
+    chosen = dataset.rows("test")[:4]
+    print()
+    if sys.stdout.isatty():
+        from mirante.cli.pictures import print_answer
+        from mirante.prediction.stream import Answer
+
+        for row, prediction in zip(chosen, classifier.predict_many(pixels[chosen]), strict=True):
+            print_answer(Answer(prediction, pixels[row]), say)
+    else:
+        rows = [
+            [dataset.paths[row], dataset.classes[dataset.labels[row]], one.label, say.percent(one.confidence)]
+            for row, one in zip(chosen, classifier.predict_many(pixels[chosen]), strict=True)
+        ]
+        print_table([say("Image"), say("True class"), say("Predicted class"), say("Probability")], rows, 3)
+    print(
+        say(
+            "Now your own images. Put each class in a folder of its own:\n\n"
+            "    photos/cat/…   photos/dog/…\n\n"
+            "    mirante train photos --out runs/pets\n"
+            "    mirante predict runs/pets new-photo.jpg\n"
+        )
+    )
+    print(say("Open the report in your browser: {path}", path=finished.path / "report.html"))

@@ -1,0 +1,75 @@
+"""Judge a run: figures with intervals, plots and report.
+
+Without DATA on the run's own test images; with DATA on other labelled images of the same classes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from mirante.cli.arguments import add_data, add_format
+
+if TYPE_CHECKING:
+    from mirante.experiment import Run
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", help="the run folder")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="other labelled images, as for train")
+    add_format(parser)
+    add_data(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from mirante.experiment import evaluate
+
+    finished = evaluate(
+        arguments.run_folder,
+        arguments.data,
+        labels=arguments.labels,
+        group=arguments.group,
+        classes=arguments.classes,
+        root=arguments.root,
+        lang=arguments.lang,
+    )
+    if arguments.format == "table":
+        print_result(finished, arguments.lang)
+        return
+    from mirante.cli.tables import print_rows
+    from mirante.files import to_json
+
+    if arguments.format == "json":
+        print(to_json(finished.metrics))
+    else:
+        print_rows([{"figure": key, **finished.metrics[key]} for key in _KEYS], "csv")
+
+
+_KEYS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier", "ece")
+
+
+def print_result(finished: Run, lang: str | None) -> None:
+    """Print the main figures of a run with their intervals, and where the report is."""
+    from mirante.cli.tables import print_table
+    from mirante.locale import language
+
+    say = language(lang)
+    names = {
+        "accuracy": say("Accuracy"),
+        "balanced_accuracy": say("Balanced accuracy"),
+        "macro_f1": say("Macro F1"),
+        "ece": say("Calibration error (ECE)"),
+        "log_loss": say("Log loss"),
+        "brier": say("Brier score"),
+    }
+    rows = []
+    for key, name in names.items():
+        figure = finished.metrics[key]
+        values = [
+            say.number(figure[one], 3) if key in ("log_loss", "brier") else say.percent(figure[one])
+            for one in ("value", "low", "high")
+        ]
+        rows.append([name, values[0], f"{values[1]} – {values[2]}"])
+    images = say.number(finished.metrics["images"])
+    print_table([say("{count} test images", count=images), say("Value"), say("95% interval")], rows)
+    print(f"{say('Report')}: {finished.path / 'report.html'}")

@@ -1,0 +1,95 @@
+"""Answer for new images: class, probability, runner-up.
+
+PATH is an image, a folder, an archive, or - for a list of paths on stdin. RUN is a run folder or a model.onnx.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mirante.errors import RequestError
+
+if TYPE_CHECKING:
+    from mirante.prediction.stream import Answer
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", help="a run folder, or a model.onnx")
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="images, folders, archives, or - for a list on stdin")
+    parser.add_argument(
+        "--format",
+        choices=("table", "json", "csv"),
+        default="table",
+        help="a table, one JSON object a line, or CSV with a column a class (default: table)",
+    )
+    parser.add_argument("--no-pictures", action="store_true", help="do not show the images in the terminal")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from mirante.prediction.classifier import Classifier
+    from mirante.prediction.stream import Unreadable, find_images, predict_stream
+
+    classifier = Classifier(arguments.run_folder)
+    answered = unreadable = 0
+    show = _printer(arguments, classifier.classes)
+    for answer in predict_stream(classifier, find_images(_words(arguments.paths))):
+        if isinstance(answer, Unreadable):
+            unreadable += 1
+            print(f"{answer.path}: left out: {answer.reason}", file=sys.stderr)
+        else:
+            answered += 1
+            show(answer)
+    if unreadable:
+        print(f"{answered} answered, {unreadable} left out because they cannot be read.", file=sys.stderr)
+    if answered == 0:
+        raise RequestError(f"{' '.join(arguments.paths)}: no image in it that can be read.")
+
+
+def _words(paths: list[str]) -> Iterator[str]:
+    for path in paths:
+        if path == "-":
+            yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+        else:
+            yield path
+
+
+class _printer:  # noqa: N801  (called like a function)
+    """Prints answers one by one as they come."""
+
+    def __init__(self, arguments: argparse.Namespace, classes: tuple[str, ...]) -> None:
+        from mirante.locale import language
+
+        self._form, self._say = arguments.format, language(arguments.lang)
+        self._first = True
+        self._classes = classes
+        self._pictures = arguments.format == "table" and not arguments.no_pictures and sys.stdout.isatty()
+
+    def __call__(self, answer: Answer) -> None:
+        prediction = answer.prediction
+        if self._form == "json":
+            from mirante.files import to_json
+
+            print(to_json(prediction.to_dict(), None))
+        elif self._form == "csv":
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            if self._first:
+                writer.writerow(["path", "label", "confidence", "runner_up", "runner_up_confidence", *self._classes])
+            row = prediction.to_dict()
+            shares = [f"{float(share):.6g}" for share in prediction.probabilities]
+            values = [prediction.path, prediction.label, row["confidence"], prediction.runner_up]
+            writer.writerow([*values, row["runner_up_confidence"], *shares])
+        elif self._pictures:
+            from mirante.cli.pictures import print_answer
+
+            print_answer(answer, self._say)
+        else:
+            if self._first:
+                say = self._say
+                print(f"{say('Class'):<20} {say('Probability'):>13}  {say('Runner-up'):<28} {say('Image')}")
+            second = f"{prediction.runner_up} ({self._say.percent(prediction.runner_up_confidence)})"
+            print(f"{prediction.label:<20} {self._say.percent(prediction.confidence):>13}  {second:<28} {prediction.path}")
+        self._first = False

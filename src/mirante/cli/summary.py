@@ -1,0 +1,51 @@
+"""The table of layers: output shapes and parameters, as Keras prints it.
+
+WHAT is a line of layers, as 32C3-MP2-64C3-MP2-64N, or a run folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mirante.cli.arguments import add_format, input_shape
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", metavar="LAYERS|RUN", help="a line of layers, or a run folder")
+    parser.add_argument(
+        "--input", type=input_shape, default=(32, 32, 3), metavar="HxWxC", help="the input of LAYERS (default: 32x32x3)"
+    )
+    parser.add_argument("--outputs", type=int, default=10, metavar="N", help="the number of classes (default: 10)")
+    add_format(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from mirante.cli.tables import print_rows, print_table
+    from mirante.locale import language
+    from mirante.model.notation import parse_layers
+    from mirante.model.summary import summarise
+
+    line, shape, outputs = arguments.what, arguments.input, arguments.outputs
+    if Path(line).is_dir():
+        from mirante.runfolder import read_model
+
+        info = read_model(Path(line))
+        line, shape, outputs = info.layers, (info.height, info.width, info.channels), len(info.classes)
+    table = summarise(parse_layers(line, shape, outputs), shape)
+    if arguments.format != "table":
+        rows = [
+            {"layer": row.name, "type": row.kind, "word": row.word, "output": list(row.shape), "parameters": row.parameters}
+            for row in table.rows
+        ]
+        print_rows(rows, arguments.format)
+        return
+    say = language(arguments.lang)
+    lines = [
+        [f"{row.name} ({row.kind})", row.word, f"(None, {', '.join(map(str, row.shape))})", say.number(row.parameters)]
+        for row in table.rows
+    ]
+    title = f"{line}  ·  {shape[0]}×{shape[1]}×{shape[2]}"
+    print_table([say("Layer"), say("In the line"), say("Output shape"), say("Parameters")], lines, 2, title)
+    print(f"{say('Total parameters')}: {say.number(table.total)}")
+    print(f"{say('Trainable parameters')}: {say.number(table.trainable)}")

@@ -1,0 +1,92 @@
+"""Train a classifier on your own images.
+
+DATA is a folder of class folders (with or without train, val and test above them), a .zip or .tar of one, a table with
+the columns path and label, a .npz with x and y, or a name: digits, cifar10, cifar100, mnist, fashion-mnist.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mirante.cli.arguments import add_data, image_size
+from mirante.errors import RequestError
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", nargs="?", help="where the images are (may be left out with --resume)")
+    parser.add_argument("--recipe", help="fast (the default), tutorial, or a .toml file")
+    parser.add_argument("--model", metavar="LAYERS", help="a line of layers, as 32C3-MP2-64N, or path.py:function")
+    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training images")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="images a step")
+    parser.add_argument("--learning-rate", type=float, metavar="X", help="step size of the optimiser")
+    parser.add_argument("--seed", type=int, metavar="N", help="of weights, order and augmentation (default: 0)")
+    parser.add_argument("--size", type=image_size, metavar="N|HxW", help="input size in pixels (default: from the data)")
+    parser.add_argument(
+        "--fit", choices=("crop", "pad", "squash"), default="crop", help="how other shapes come to it (default: crop)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--out", metavar="RUN", help="the run folder to make (default: runs/DATA-RECIPE)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run that is at --out")
+    parser.add_argument("--resume", action="store_true", help="go on with the stopped or killed training at --out")
+    parser.add_argument("--strict", action="store_true", help="make an unreadable image an error")
+    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into the run")
+    add_data(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    if arguments.resume:
+        _refuse_changes(arguments)
+        from mirante.experiment import resume
+
+        finished = resume(
+            arguments.out,
+            data=arguments.data,
+            layers=arguments.model,
+            device=arguments.device,
+            tensorboard=arguments.tensorboard,
+            lang=arguments.lang,
+        )
+    else:
+        if arguments.data is None:
+            raise RequestError("train what? `mirante train DATA`; `mirante train --help` says what DATA can be.")
+        from mirante.experiment import train
+        from mirante.training.recipe import Recipe
+
+        recipe = Recipe.load(
+            arguments.recipe or "fast",
+            layers=arguments.model,
+            epochs=arguments.epochs,
+            batch_size=arguments.batch_size,
+            learning_rate=arguments.learning_rate,
+            seed=arguments.seed,
+        )
+        finished = train(
+            arguments.data,
+            recipe,
+            out=arguments.out,
+            labels=arguments.labels,
+            group=arguments.group,
+            classes=arguments.classes,
+            root=arguments.root,
+            size=arguments.size,
+            fit=arguments.fit,
+            device=arguments.device,
+            strict=arguments.strict,
+            overwrite=arguments.overwrite,
+            tensorboard=arguments.tensorboard,
+            lang=arguments.lang,
+        )
+    from mirante.cli.evaluate import print_result
+
+    print_result(finished, arguments.lang)
+
+
+def _refuse_changes(arguments: argparse.Namespace) -> None:
+    if arguments.out is None:
+        raise RequestError("--resume needs the run to go on with: mirante train --resume --out RUN")
+    fixed = ("recipe", "epochs", "batch_size", "learning_rate", "seed", "size", "labels", "group", "classes", "root")
+    for name in fixed:
+        if getattr(arguments, name) is not None:
+            option = name.replace("_", "-")
+            print(f"--{option} is left aside: a resumed training keeps the recipe and data of its run.", file=sys.stderr)

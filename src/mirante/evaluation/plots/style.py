@@ -1,0 +1,62 @@
+"""What every plot shares: colours that colour-blind people tell apart, type, and how a figure becomes a PNG."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mirante.files import write_file
+from mirante.images import Pixels
+
+# Okabe and Ito's palette, "Color Universal Design" (2008)
+BLUE, RED, GREY, LIGHT = "#0072B2", "#D55E00", "#767676", "#E4E7EB"
+INK = "#1d2530"
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of that size in inches that lays itself out."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.set_facecolor("white")
+    return figure
+
+
+def tidy(axes: Axes) -> None:
+    """Leave an axes its left and bottom lines, and a quiet grid."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.grid(color=LIGHT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, labelsize=9)
+
+
+def show_image(axes: Axes, image: Pixels) -> None:
+    """Draw one image uint8 (H, W, C) without axes, its pixels as squares."""
+    if image.shape[2] == 1:
+        axes.imshow(image[:, :, 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    else:
+        axes.imshow(image, interpolation="nearest")
+    axes.set_axis_off()
+
+
+def shorten(name: str, length: int = 16) -> str:
+    """Cut a name that would not fit. Dollar signs are escaped: matplotlib would read formulas into them."""
+    return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")
+
+
+def png(figure: Figure) -> bytes:
+    """Return the figure as PNG bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
+
+
+def write_png(content: bytes, path: Path) -> None:
+    """Put PNG bytes at `path` in one step."""
+
+    def write(part: Path) -> None:
+        part.write_bytes(content)
+
+    write_file(path, write)

@@ -1,0 +1,261 @@
+"""report.html: one self-contained page, in the person's language, that says how far to trust a model."""
+
+from __future__ import annotations
+
+import base64
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import mirante
+from mirante.data.dataset import SPLITS
+from mirante.errors import LayersError
+from mirante.evaluation.judge import Judgement, Plot
+from mirante.files import write_text
+from mirante.locale import Language
+from mirante.model.notation import parse_layers
+from mirante.model.summary import summarise
+from mirante.runfolder import ModelInfo
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the report tells beside the figures.
+
+    name      of the run
+    data      the content of data.json
+    model     the content of model.json
+    recipe    the fields of the recipe, and the versions and machine of the training
+    seconds   that training took, or None
+    evaluated what the images are, when they are not the run's own test images
+    warnings  sentences for the top of the page
+    """
+
+    name: str
+    data: dict[str, Any]
+    model: ModelInfo
+    recipe: dict[str, Any]
+    versions: dict[str, str]
+    seconds: float | None
+    evaluated: str | None
+    warnings: Sequence[str]
+
+
+def write_report(path: Path, judgement: Judgement, story: Story, say: Language) -> None:
+    """Write the page at `path`; no script, nothing fetched, every picture inside it."""
+    import jinja2
+
+    room = resources.files("mirante.evaluation")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string((room / "report.html.j2").read_text(encoding="utf-8"))
+    css = (room / "report.css").read_text(encoding="utf-8")
+    write_text(path, template.render(css=_Raw(css), **_content(judgement, story, say)) + "\n")
+
+
+class _Raw(str):
+    """Text that the template takes as it is."""
+
+    def __html__(self) -> str:
+        return self
+
+
+def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]:
+    found, data = judgement.metrics, story.data
+    accuracy = found["accuracy"]
+    counts = [
+        {"name": name, **{split: say.number(number) for split, number in per_split.items()}}
+        for name, per_split in data["counts"].items()
+    ]
+    totals = {split: sum(per[split] for per in data["counts"].values()) for split in SPLITS}
+    summary, parameters = _summary(story.model, say)
+    wrong = found["images"] - round(found["top_k"]["1"]["value"] * found["images"])
+    return {
+        "say": say,
+        "title": story.name,
+        "lead": say(
+            "A classifier of {classes} classes, trained on {count} images.",
+            classes=len(story.model.classes),
+            count=say.number(totals["train"]),
+        ),
+        "accuracy": {"value": say.percent(accuracy["value"])},
+        "sentence": _headline(found, story, say),
+        "warnings": list(story.warnings),
+        "figures": list(_figures(found, say)),
+        "plots": {plot.name: _embedded(plot) for plot in judgement.plots},
+        "data_sentence": _data_sentence(data, story, say),
+        "counts": counts,
+        "total": {split: say.number(number) for split, number in totals.items()},
+        "has_val": totals["val"] > 0,
+        "skipped": data["skipped"],
+        "skipped_sentence": say("{count} images were left out.", count=len(data["skipped"])),
+        "model_sentence": say(
+            "It takes images of {height}×{width} pixels and {channels} channels, and has {parameters} parameters:",
+            height=story.model.height,
+            width=story.model.width,
+            channels=story.model.channels,
+            parameters=parameters,
+        )
+        if parameters
+        else say("A network of the person's own:"),
+        "layers": story.model.layers,
+        "summary": summary,
+        "total_parameters": parameters,
+        "curves_caption": say("The test images are shown each epoch, as in the tutorial; nothing was chosen by them.")
+        if story.recipe.get("watch") == "test"
+        else say("The validation images are kept apart from the training images; the test images play no part here."),
+        "per_class": [
+            {
+                "name": name,
+                "images": say.number(row["images"]),
+                "precision": _with_interval(row["precision"], say),
+                "recall": _with_interval(row["recall"], say),
+                "f1": say.percent(row["f1"]),
+            }
+            for name, row in found["per_class"].items()
+        ],
+        "mistakes_sentence": say("{wrong} of {count} answers are wrong.", wrong=say.number(wrong), count=say.number(found["images"]))
+        if wrong
+        else say("No answer is wrong."),
+        "calibration_sentence": _calibration_sentence(found, story.model, say),
+        "dispersion_sentence": _dispersion_sentence(found["dispersion"], say),
+        "facts": list(_facts(story, say)),
+        "footer": say("Made by Mirante {version} on this computer. No image left it.", version=mirante.__version__),
+    }
+
+
+def _headline(found: dict[str, Any], story: Story, say: Language) -> str:
+    accuracy = found["accuracy"]
+    text = say(
+        "Of {count} images that it had never seen, it named the class of {value}. With 95% confidence, the accuracy on "
+        "images like these lies between {low} and {high}.",
+        count=say.number(found["images"]),
+        value=say.percent(accuracy["value"]),
+        low=say.percent(accuracy["low"]),
+        high=say.percent(accuracy["high"]),
+    )
+    return f"{text} {say('Evaluated on {where}.', where=story.evaluated)}" if story.evaluated else text
+
+
+def _figures(found: dict[str, Any], say: Language) -> Any:
+    shares = (
+        ("accuracy", say("Accuracy"), say("Share of images given their true class.")),
+        ("balanced_accuracy", say("Balanced accuracy"), say("The mean over classes: each class counts the same, however few its images.")),
+        ("macro_f1", say("Macro F1"), say("The mean over classes of F1, which weighs precision and recall.")),
+        ("ece", say("Calibration error (ECE)"), say("How far confidence lies from the share of right answers; 0% is ideal.")),
+    )
+    numbers = (
+        ("log_loss", say("Log loss"), say("The price of being sure and wrong, in nats; 0 is ideal.")),
+        ("brier", say("Brier score"), say("Squared distance of the probabilities from the truth; 0 is ideal, 2 the worst.")),
+    )
+    for key, name, meaning in shares[:3]:
+        yield _row(name, found[key], meaning, say.percent)
+    for k, value in found["top_k"].items():
+        if k != "1":
+            name = say("Top-{k} accuracy", k=k)
+            yield _row(name, value, say("Share of images whose true class is among the {k} most probable.", k=k), say.percent)
+    key, name, meaning = shares[3]
+    yield _row(name, found[key], meaning, say.percent)
+    for key, name, meaning in numbers:
+        yield _row(name, found[key], meaning, lambda value: say.number(value, 3))
+
+
+def _row(name: str, figure: dict[str, float], meaning: str, write: Any) -> dict[str, str]:
+    interval = f"{write(figure['low'])} – {write(figure['high'])}"
+    return {"name": name, "value": write(figure["value"]), "interval": interval, "meaning": meaning}
+
+
+def _with_interval(figure: dict[str, float], say: Language) -> str:
+    if math.isnan(figure["value"]):
+        return "–"
+    return f"{say.percent(figure['value'])} ({say.percent(figure['low'], 0)} – {say.percent(figure['high'], 0)})"
+
+
+def _data_sentence(data: dict[str, Any], story: Story, say: Language) -> str:
+    by = {
+        "source": say("The test images are those that the source gives."),
+        "content": say(
+            "The test images, about 15% of each class, were drawn by a hash of their content: adding images never moves one "
+            "out, and copies never stand on both sides."
+        ),
+    }[data["split_by"]]
+    return f"{say('Source: {word}.', word=data['word'])} {by}"
+
+
+def _summary(model: ModelInfo, say: Language) -> tuple[list[dict[str, str]], str]:
+    shape = (model.height, model.width, model.channels)
+    try:
+        table = summarise(parse_layers(model.layers, shape, len(model.classes)), shape)
+    except LayersError:  # a person's own module
+        return [], ""
+    rows = [
+        {
+            "kind": row.kind,
+            "word": row.word,
+            "shape": " × ".join(say.number(side) for side in row.shape),
+            "parameters": say.number(row.parameters),
+        }
+        for row in table.rows
+    ]
+    return rows, say.number(table.total)
+
+
+def _calibration_sentence(found: dict[str, Any], model: ModelInfo, say: Language) -> str:
+    confident = float(sum(one["confidence"] * one["images"] for one in found["reliability"]) / found["images"])
+    text = say(
+        "On average the model gives its answer {confidence}, and {accuracy} of the answers are right.",
+        confidence=say.percent(confident),
+        accuracy=say.percent(found["accuracy"]["value"]),
+    )
+    if model.temperature == 1.0:
+        return f"{text} {say('Its probabilities are not calibrated: no validation images were kept for that.')}"
+    fitted = say(
+        "Its probabilities were calibrated with a temperature of {temperature}, fitted on validation images.",
+        temperature=say.number(model.temperature, 2),
+    )
+    return f"{text} {fitted}"
+
+
+def _dispersion_sentence(found: dict[str, Any], say: Language) -> str:
+    area = found["auc_wrong_is_more_dispersed"]
+    if math.isnan(area["value"]):
+        return say("All answers are of one kind, so right and wrong ones cannot be compared.")
+    return say(
+        "Take one wrong answer and one right answer at random: the wrong one has the more dispersed probabilities in {share} "
+        "of the cases ({low} – {high}); 50% would be chance.",
+        share=say.percent(area["value"], 0),
+        low=say.percent(area["low"], 0),
+        high=say.percent(area["high"], 0),
+    )
+
+
+def _facts(story: Story, say: Language) -> Any:
+    recipe, data = story.recipe, story.data
+    names = {
+        "name": say("Recipe"),
+        "epochs": say("Epochs"),
+        "batch_size": say("Images a step"),
+        "optimiser": say("Optimiser"),
+        "learning_rate": say("Learning rate"),
+        "schedule": say("Schedule"),
+        "seed": say("Seed"),
+    }
+    for key, name in names.items():
+        if key in recipe:
+            yield {"name": name, "value": recipe[key]}
+    if story.seconds is not None:
+        yield {"name": say("Training time"), "value": say("{seconds} s", seconds=say.number(story.seconds, 1))}
+    yield {"name": say("Fingerprint of the data"), "value": data["fingerprint"][:16]}
+    for name, version in story.versions.items():
+        yield {"name": name, "value": version}
+
+
+def _embedded(plot: Plot) -> dict[str, Any]:
+    # a PNG holds its width and height as two big-endian integers at byte 16
+    width, height = struct.unpack(">II", plot.content[16:24])
+    return {"data": base64.b64encode(plot.content).decode("ascii"), "alt": plot.alt, "width": width, "height": height}
+
+

@@ -1,0 +1,52 @@
+"""The person's language in reports, plots and tables: English, or Brazilian Portuguese from pt_BR.toml.
+
+A text is written in English in the code and looked up as it stands; numbers follow the language's own signs.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field
+from importlib import resources
+
+LANGUAGES = ("en", "pt")
+
+
+@dataclass(frozen=True)
+class Language:
+    """One language: call it with an English text and the values for its {braces}."""
+
+    code: str
+    texts: dict[str, str] = field(repr=False)
+
+    def __call__(self, text: str, **values: object) -> str:
+        """Return the text in this language; raises KeyError when Portuguese lacks it."""
+        found = text if self.code == "en" else self.texts[text]
+        return found.format(**values) if values else found
+
+    def number(self, value: float, digits: int = 0) -> str:
+        """Return a number with the language's separators: 1,234.5 in English, 1.234,5 in Portuguese."""
+        if value != value:
+            return "–"
+        text = f"{value:,.{digits}f}"
+        return text if self.code == "en" else text.translate(str.maketrans(",.", ".,"))
+
+    def percent(self, share: float, digits: int = 1) -> str:
+        """Return a share as a percentage: 0.689 is 68.9% or 68,9%."""
+        return "–" if share != share else f"{self.number(100 * share, digits)}%"
+
+
+def language(code: str | None = None) -> Language:
+    """Return the language of that code, or the one that the environment asks for.
+
+    >>> language("pt").percent(0.6894)
+    '68,9%'
+    """
+    if code is None:
+        asked = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "en")
+        code = "pt" if asked.lower().startswith("pt") else "en"
+    if code == "en":
+        return Language("en", {})
+    content = (resources.files("mirante.locale") / "pt_BR.toml").read_text(encoding="utf-8")
+    return Language("pt", tomllib.loads(content))
