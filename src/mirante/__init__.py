@@ -34,7 +34,7 @@ _HOMES = {
     "train": "mirante.experiment",
 }
 
-__all__ = [*_HOMES]
+__all__ = ["Classifier", "Dataset", "MiranteError", "Recipe", "evaluate", "train"]
 
 
 def __getattr__(name: str) -> object:

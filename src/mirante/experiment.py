@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +35,6 @@ from mirante.training.history import Epoch, read_history
 from mirante.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from mirante.model.network import Network
     from mirante.training.loop import Images
 
 _CHECKED_IMAGES = 64
@@ -93,9 +93,8 @@ def train(
     if fit not in FITS:
         raise RequestError(f"fit {fit!r}: it can be {', '.join(FITS)}.")
     say = language(lang)
-    events = _require_tensorboard if tensorboard else None
-    if events is not None:
-        events()
+    if tensorboard:
+        _require_tensorboard()
     if isinstance(data, Dataset):
         dataset = Dataset.open(data.word, **data.options, val_share=chosen.val_share)
     else:
@@ -154,7 +153,9 @@ def resume(
         raise RunError(f"{path / runfolder.RECIPE}: damaged: no [input]; train again with --overwrite.") from error
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
     if dataset.fingerprint != stored["fingerprint"]:
-        raise RunError(f"{word}: the images or labels have changed since {path} was begun; train again with another --out.")
+        raise RunError(
+            f"{word}: the images or labels have changed since {path} was begun; train again with another --out."
+        )
     _tell(dataset, info, path)
     return _train_and_judge(path, dataset, pixels, chosen, info, device, tensorboard, say)
 
@@ -382,8 +383,6 @@ def _recipe_toml(recipe: Recipe, info: ModelInfo, dataset: Dataset, device: str)
 
 
 def _read_recipe_toml(run: Path) -> dict[str, Any]:
-    import tomllib
-
     try:
         values = tomllib.loads(runfolder.read_text(run, runfolder.RECIPE))
         if not isinstance(values["recipe"], dict) or not isinstance(values["versions"], dict):
@@ -407,7 +406,9 @@ def _data_json(dataset: Dataset) -> str:
         "fingerprint": dataset.fingerprint,
     }
     # the files stand one a line: the list is long, and is searched by people
-    lines = ",\n".join("    " + to_json([path, digest, dataset.classes[label], split], None) for path, digest, label, split in files)
+    lines = ",\n".join(
+        "    " + to_json([path, digest, dataset.classes[label], split], None) for path, digest, label, split in files
+    )
     return to_json(value)[:-2] + f',\n  "files": [\n{lines}\n  ]\n}}\n'
 
 
@@ -430,7 +431,7 @@ class _events:  # noqa: N801  (used as a context manager, like open)
         if wanted:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(run / "tensorboard"))  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(run / "tensorboard"))
 
     def __enter__(self) -> Callable[[Epoch], None] | None:
         return None if self._writer is None else self._report

@@ -1,6 +1,6 @@
 """Files written so that a reader finds the old content or the new, never half of either.
 
-Works alike on Linux, macOS and Windows: a temporary file beside the target, flushed to disk, then os.replace.
+Works alike on Linux, macOS and Windows: a temporary file beside the target, flushed to disk, then one replacement.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def write_file(path: Path, write: Callable[[Path], None]) -> None:
         with Path(name).open("rb+") as file:
             os.fsync(file.fileno())
         Path(name).chmod(0o666 & ~_umask())
-        os.replace(name, path)
+        Path(name).replace(path)
     except Exception as error:
         if name:
             Path(name).unlink(missing_ok=True)

@@ -33,10 +33,6 @@ FITS: tuple[Fit, ...] = ("crop", "pad", "squash")
 
 # Decoders of still raster images only: PostScript, FITS, video and the like stay closed to files from strangers.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "MPO", "JPEG2000", "AVIF", "TGA", "ICO")
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .tif .tiff .webp .ppm .pgm .pbm .pnm .mpo .jp2 .j2k .avif .tga "
-    ".ico".split()
-)
 
 MAX_PIXELS = 120_000_000
 """A larger image (width × height) is refused before it is decoded: 120 megapixels already take 360 MB."""
@@ -89,10 +85,7 @@ def read_image(
         return to_pixels(_from_array(source), size, channels, fit)
     if isinstance(source, Image.Image):
         return to_pixels(source, size, channels, fit)
-    if isinstance(source, bytes):
-        data = source
-    else:
-        data = read_bytes(Path(source))
+    data = source if isinstance(source, bytes) else read_bytes(Path(source))
     with _opened(data) as image:
         try:
             if size is not None:

@@ -81,7 +81,9 @@ def parse(text: str, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RunError(f"{where}: damaged: not what Mirante writes there; restore the file.")
     if isinstance(value.get("format"), int) and value["format"] > FORMAT:
-        raise RunError(f"{where}: written by a newer Mirante (format {value['format']}, this one reads {FORMAT}); update.")
+        raise RunError(
+            f"{where}: written by a newer Mirante (format {value['format']}, this one reads {FORMAT}); update."
+        )
     return value
 
 
@@ -93,7 +95,9 @@ def read_text(run: Path, name: str) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         hint = "the training has not finished; mirante train --resume --out " + str(run) + " goes on with it"
-        raise RunError(f"{path}: not there; {hint if (run / CHECKPOINT).is_dir() else 'train the model again'}.") from error
+        raise RunError(
+            f"{path}: not there; {hint if (run / CHECKPOINT).is_dir() else 'train the model again'}."
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: cannot be read; restore the file or train again.") from error
 

@@ -34,8 +34,10 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="First time here: mirante demo",
     )
     parser.add_argument("--version", action="version", version=f"mirante {__version__}")
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--lang", choices=("en", "pt"), help="language of tables, plots and reports (default: the system's)")
+    shared = _Parser(add_help=False)
+    shared.add_argument(
+        "--lang", choices=("en", "pt"), help="language of tables, plots and reports (default: the system's)"
+    )
     shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for verb in VERBS:

@@ -9,7 +9,9 @@ import re
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add how the labels of DATA are found."""
     group = parser.add_argument_group("labels and classes")
-    group.add_argument("--labels", metavar="FILE", help="a table of path,label[,split][,group], beside DATA or inside it")
+    group.add_argument(
+        "--labels", metavar="FILE", help="a table of path,label[,split][,group], beside DATA or inside it"
+    )
     group.add_argument("--group", metavar="COLUMN", help="the table's column of what belongs together (a patient)")
     group.add_argument("--classes", metavar="A,B", type=names, help="keep only these classes, in this order")
     group.add_argument("--root", metavar="DIR", help="where the table's paths start (default: the table's folder)")

@@ -40,13 +40,13 @@ def run(arguments: argparse.Namespace) -> None:
     rows = [[name, *(say.number(per[split]) for split in SPLITS)] for name, per in counts.items()]
     rows.append([say("All"), *(say.number(len(dataset.rows(split))) for split in SPLITS)])
     print_table([say("Class"), say("Training"), say("Validation"), say("Test")], rows)
-    heights, widths = dataset.sizes.T
+    shorter = dataset.sizes.min(axis=1)
     print(
         say(
             "{count} images, {low} to {high} pixels on the shorter side, {channels} channels.",
             count=say.number(len(dataset)),
-            low=int(dataset.sizes.min(axis=1).min()),
-            high=int(dataset.sizes.min(axis=1).max()),
+            low=int(shorter.min()),
+            high=int(shorter.max()),
             channels=dataset.channels,
         )
     )

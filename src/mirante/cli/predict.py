@@ -91,5 +91,7 @@ class _printer:  # noqa: N801  (called like a function)
                 say = self._say
                 print(f"{say('Class'):<20} {say('Probability'):>13}  {say('Runner-up'):<28} {say('Image')}")
             second = f"{prediction.runner_up} ({self._say.percent(prediction.runner_up_confidence)})"
-            print(f"{prediction.label:<20} {self._say.percent(prediction.confidence):>13}  {second:<28} {prediction.path}")
+            print(
+                f"{prediction.label:<20} {self._say.percent(prediction.confidence):>13}  {second:<28} {prediction.path}"
+            )
         self._first = False

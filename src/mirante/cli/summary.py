@@ -35,7 +35,13 @@ def run(arguments: argparse.Namespace) -> None:
     table = summarise(parse_layers(line, shape, outputs), shape)
     if arguments.format != "table":
         rows = [
-            {"layer": row.name, "type": row.kind, "word": row.word, "output": list(row.shape), "parameters": row.parameters}
+            {
+                "layer": row.name,
+                "type": row.kind,
+                "word": row.word,
+                "output": list(row.shape),
+                "parameters": row.parameters,
+            }
             for row in table.rows
         ]
         print_rows(rows, arguments.format)

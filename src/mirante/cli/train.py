@@ -21,7 +21,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, metavar="N", help="images a step")
     parser.add_argument("--learning-rate", type=float, metavar="X", help="step size of the optimiser")
     parser.add_argument("--seed", type=int, metavar="N", help="of weights, order and augmentation (default: 0)")
-    parser.add_argument("--size", type=image_size, metavar="N|HxW", help="input size in pixels (default: from the data)")
+    parser.add_argument(
+        "--size", type=image_size, metavar="N|HxW", help="input size in pixels (default: from the data)"
+    )
     parser.add_argument(
         "--fit", choices=("crop", "pad", "squash"), default="crop", help="how other shapes come to it (default: crop)"
     )
@@ -89,4 +91,6 @@ def _refuse_changes(arguments: argparse.Namespace) -> None:
     for name in fixed:
         if getattr(arguments, name) is not None:
             option = name.replace("_", "-")
-            print(f"--{option} is left aside: a resumed training keeps the recipe and data of its run.", file=sys.stderr)
+            print(
+                f"--{option} is left aside: a resumed training keeps the recipe and data of its run.", file=sys.stderr
+            )

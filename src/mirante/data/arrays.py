@@ -44,8 +44,8 @@ class ArraySource:
         digest = hashlib.sha256(repr(self._names).encode())
         for part in self._parts:
             digest.update(f"{part.split}{part.images.shape}".encode())
-            digest.update(np.ascontiguousarray(part.images))
-            digest.update(np.ascontiguousarray(part.labels))
+            digest.update(part.images.tobytes())
+            digest.update(part.labels.tobytes())
         return digest.hexdigest()
 
     def entries(self) -> Iterator[Entry]:
@@ -81,10 +81,10 @@ def read_npz(path: Path) -> ArraySource:
         reason = "it holds Python objects" if "allow_pickle" in str(error) else "it is no .npz or is damaged"
         raise DataError(f"{path}: {reason}; save it with numpy.savez(path, x=images, y=labels).") from error
 
-    pairs = [(None, "x", "y")] if "x_train" not in arrays else [("train", "x_train", "y_train")]
+    pairs: list[tuple[str | None, str, str]] = [(None, "x", "y") if "x" in arrays else ("train", "x_train", "y_train")]
     pairs += [(split, f"x_{split}", f"y_{split}") for split in ("val", "test") if f"x_{split}" in arrays]
     if len(pairs) > 1:
-        pairs[0] = ("train", *pairs[0][1:])
+        pairs[0] = ("train", pairs[0][1], pairs[0][2])
     names = {key for _, x, y in pairs for key in (x, y)}
     if missing := sorted(names - set(arrays)):
         raise DataError(f"{path}: no array named {missing[0]!r}; it has {', '.join(sorted(arrays)) or 'none'}.")
@@ -125,7 +125,8 @@ def _as_images(path: Path, name: str, images: NDArray[np.generic], count: int) -
     if images.dtype == np.uint8:
         return images  # type: ignore[return-value]
     if images.dtype.kind == "f" and float(np.nanmin(images)) >= 0 and float(np.nanmax(images)) <= 1:
-        return np.nan_to_num(images * 255).round().astype(np.uint8)
+        scaled: Pixels = np.nan_to_num(images * 255).round().astype(np.uint8)
+        return scaled
     raise DataError(f"{path}: {name} holds {images.dtype}; pixels are uint8 (0 to 255) or floats from 0 to 1.")
 
 

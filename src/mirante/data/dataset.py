@@ -112,10 +112,10 @@ class Dataset:
             raise DataError(f"{word}: no image in it.")
         rows, skipped = label_by_table(word, scanned, table) if table else label_by_folder(word, scanned)
         rows, names = _choose_classes(word, rows, classes, source.classes, as_test_of)
-        given = {"labels": labels, "group": group, "classes": classes, "root": root}
-        options = {
-            name: list(value) if name == "classes" else str(value) for name, value in given.items() if value is not None
-        }
+        given = {"labels": labels, "group": group, "root": root}
+        options: dict[str, Any] = {name: str(value) for name, value in given.items() if value is not None}
+        if classes is not None:
+            options["classes"] = list(classes)
         if as_test_of is None:
             splits = _split(word, rows, names, val_share)
         else:
@@ -321,7 +321,7 @@ def _require_enough(
     to_draw = ("test" not in given) + (val_share > 0 and "val" not in given)
     free = np.array([split in (None, "train") for split in given])
     for number, name in enumerate(names):
-        have = len({units[row] for row in np.flatnonzero(free & (labels == number))})
+        have = len({units[int(row)] for row in np.flatnonzero(free & (labels == number))})
         if have < to_draw + 1:
             raise DataError(
                 f"{word}: class {name!r} has {have} different training image{'' if have == 1 else 's'} (or groups), and "
@@ -382,7 +382,7 @@ def input_size(sizes: NDArray[np.int64], largest: int) -> tuple[int, int]:
     more than `largest`. Nothing is shown at less than 24 pixels: smaller images are shown at 32.
     """
     side = int(np.median(sizes.min(axis=1)))
-    if (sizes == sizes[0]).all() and 24 <= sizes[0].min() and sizes[0].max() <= largest:
+    if (sizes == sizes[0]).all() and sizes[0].min() >= 24 and sizes[0].max() <= largest:
         return int(sizes[0, 0]), int(sizes[0, 1])
     side = 32 if side < 24 else min(side, largest)
     return side, side

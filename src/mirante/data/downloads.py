@@ -37,7 +37,12 @@ class File:
 # MNIST's first home (yann.lecun.com) answers no longer; this is the copy that its digests are published with.
 _MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 _FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
-_IDX = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+_IDX = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
 
 _MNIST_MD5 = (
     "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -65,12 +70,8 @@ _FASHION_CLASSES = (
 )
 
 FILES: dict[str, tuple[File, ...]] = {
-    "cifar10": (
-        File("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"),
-    ),
-    "cifar100": (
-        File("https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),
-    ),
+    "cifar10": (File("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"),),
+    "cifar100": (File("https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),),
     "mnist": tuple(File(_MNIST + name, md5) for name, md5 in zip(_IDX, _MNIST_MD5, strict=True)),
     "fashion-mnist": tuple(File(_FASHION + name, md5) for name, md5 in zip(_IDX, _FASHION_MD5, strict=True)),
 }
@@ -121,7 +122,9 @@ def download(url: str, path: Path, md5: str, attempts: int = 5) -> None:
             if error.code == 416:  # nothing left after what is there: the digest decides
                 error.close()
             else:
-                raise WorkError(f"{url}: the server answered {error.code} ({error.reason}); {_by_hand(path)}") from error
+                raise WorkError(
+                    f"{url}: the server answered {error.code} ({error.reason}); {_by_hand(path)}"
+                ) from error
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
             continue
@@ -136,7 +139,9 @@ def download(url: str, path: Path, md5: str, attempts: int = 5) -> None:
             f"{url}: the file has digest {found}, but {md5} was published; it was thrown away. Try again later, or "
             f"{_by_hand(path)}"
         )
-    raise WorkError(f"{url}: broke off {attempts} times ({reason}); run the same command to continue, or {_by_hand(path)}")
+    raise WorkError(
+        f"{url}: broke off {attempts} times ({reason}); run the same command to continue, or {_by_hand(path)}"
+    )
 
 
 def _by_hand(path: Path) -> str:

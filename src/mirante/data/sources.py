@@ -17,9 +17,7 @@ ACCEPTED = (
 )
 
 
-def open_source(
-    word: str, root: Path | None = None, group: str | None = None
-) -> tuple[Source, Table | None]:
+def open_source(word: str, root: Path | None = None, group: str | None = None) -> tuple[Source, Table | None]:
     """Return the source that `word` names, and the table when the word is a table of paths and labels.
 
     root   the folder that a table's paths start from (default: the table's own)

@@ -62,7 +62,9 @@ def assign_splits(
     return splits
 
 
-def _draw(splits: NDArray[np.str_], split: str, share: float, labels: NDArray[np.int64], keys: NDArray[np.str_]) -> None:
+def _draw(
+    splits: NDArray[np.str_], split: str, share: float, labels: NDArray[np.int64], keys: NDArray[np.str_]
+) -> None:
     """Move about `share` of each class from train to `split`, whole units only, and never the whole of a class."""
     names, units = np.unique(keys, return_inverse=True)
     numbers = np.array([_number(split, name) for name in names])[units]

@@ -15,6 +15,7 @@ from mirante.data.splits import split_of
 from mirante.errors import DataError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+_COLUMNS: tuple[str, ...] = ("path", "label", "split", "group")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def read_table(name: str, content: bytes, group: str | None = None) -> Table:
     """
     cells = _read_parquet(name, content) if name.lower().endswith(".parquet") else _read_text(name, content)
     header = [cell.strip().lower() for cell in cells[0]] if cells else []
-    columns = {column: header.index(column) for column in ("path", "label", "split", "group") if column in header}
+    columns = {name: header.index(name) for name in _COLUMNS if name in header}
     for column in ("path", "label"):
         if column not in columns:
             raise DataError(

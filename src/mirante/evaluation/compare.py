@@ -110,7 +110,9 @@ def _read_answers(run: Path) -> dict[str, tuple[str, str]]:
     try:
         return {line["path"]: (line["label"], line["predicted"]) for line in lines}
     except KeyError as error:
-        raise RunError(f"{run / runfolder.PREDICTIONS}: damaged: no column {error}; mirante evaluate {run} mends it.") from error
+        raise RunError(
+            f"{run / runfolder.PREDICTIONS}: damaged: no column {error}; mirante evaluate {run} mends it."
+        ) from error
 
 
 def _parameters(run: Path) -> int:

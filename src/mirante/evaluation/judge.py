@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mirante import runfolder
@@ -74,18 +73,22 @@ def judge(
     measured = {"format": runfolder.FORMAT, **figures.measure(probabilities, labels, dataset.classes, groups)}
     write_json(folder / runfolder.METRICS, measured)
 
+    plots = [
+        *(_training_plots(dataset, pixels, history, watched, say) if history else []),
+        *_answer_plots(dataset.classes, images, labels, probabilities, measured, say),
+    ]
     (folder / runfolder.PLOTS).mkdir(exist_ok=True)
-    plots = tuple(
-        Plot(name, png(draw()), alt)
-        for name, draw, alt in _drawings(dataset, pixels, images, labels, probabilities, measured, history, watched, say)
-    )
     for plot in plots:
         write_png(plot.content, folder / runfolder.PLOTS / f"{plot.name}.png")
-    return Judgement(measured, plots)
+    return Judgement(measured, tuple(plots))
 
 
 def write_predictions(
-    path: Path, paths: Sequence[str], labels: NDArray[np.int64], probabilities: NDArray[np.floating], classes: Sequence[str]
+    path: Path,
+    paths: Sequence[str],
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.floating],
+    classes: Sequence[str],
 ) -> None:
     """Write path, label, predicted, confidence and one column a class, for every image."""
     text = io.StringIO(newline="")
@@ -99,99 +102,61 @@ def write_predictions(
     write_text(path, text.getvalue())
 
 
-def _drawings(
-    dataset: Dataset,
-    pixels: Pixels,
+def _training_plots(
+    dataset: Dataset, pixels: Pixels, history: Sequence[Point], watched: str, say: Language
+) -> Iterator[Plot]:
+    """Draw what was trained on, and how it went."""
+    sample = np.sort(np.random.default_rng(0).permutation(dataset.rows("train"))[:16])
+    figure = sample_grid(pixels[sample], dataset.labels[sample], dataset.classes, say)
+    yield Plot("samples", png(figure), say("Grid of training images, each under the name of its class."))
+    ending = {"accuracy": say.percent(history[-1].train_accuracy), "loss": say.number(history[-1].train_loss, 2)}
+    alt = say("Two panels by epoch: training accuracy ends at {accuracy}, training loss at {loss}.", **ending)
+    yield Plot("curves", png(curves(history, watched, say)), alt)
+
+
+def _answer_plots(
+    classes: Sequence[str],
     images: Pixels,
     labels: NDArray[np.int64],
     probabilities: NDArray[np.floating],
     measured: dict[str, Any],
-    history: Sequence[Point],
-    watched: str,
     say: Language,
-) -> list[tuple[str, Callable[[], Figure], str]]:
-    """Name every plot, how it is drawn, and the words for those who cannot see it."""
-    classes = dataset.classes
-    random = np.random.default_rng(0)
+) -> Iterator[Plot]:
+    """Draw what the model answered, each plot with the words for those who cannot see it."""
     right = probabilities.argmax(axis=1) == labels
-    some = random.permutation(len(labels))[:15]
+
+    def grid(rows: NDArray[np.intp], title: str) -> bytes:
+        return png(answer_grid(images[rows], labels[rows], probabilities[rows], classes, title, say))
+
+    some = np.random.default_rng(0).permutation(len(labels))[:15]
+    alt = say(
+        "{right} of {count} images drawn at random are answered rightly; bars show each probability.",
+        right=int(right[some].sum()),
+        count=len(some),
+    )
+    yield Plot("predictions", grid(some, say("Answers to images never seen before")), alt)
+
+    text = "Confusion matrix of {count} classes; {accuracy} of the images lie on the diagonal."
+    alt = say(text, count=len(classes), accuracy=say.percent(float(right.mean())))
+    yield Plot("confusion", png(confusion(np.array(measured["confusion"]), classes, say)), alt)
+
     wrong = np.flatnonzero(~right)
     surest = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:15]
-    accuracy = say.percent(measured["accuracy"]["value"])
-    drawings: list[tuple[str, Callable[[], Figure], str]] = []
-
-    train = dataset.rows("train") if len(dataset.rows("train")) else np.arange(len(dataset))
-    sample = np.sort(random.permutation(train)[:16])
-    if history:
-        drawings.append(
-            (
-                "samples",
-                lambda: sample_grid(pixels[sample], dataset.labels[sample], classes, say),
-                say("Grid of training images, each under the name of its class."),
-            )
-        )
-        drawings.append(
-            (
-                "curves",
-                lambda: curves(history, watched, say),
-                say(
-                    "Two panels by epoch: training accuracy ends at {accuracy}, training loss at {loss}.",
-                    accuracy=say.percent(history[-1].train_accuracy),
-                    loss=say.number(history[-1].train_loss, 2),
-                ),
-            )
-        )
-    drawings.append(
-        (
-            "predictions",
-            lambda: answer_grid(
-                images[some], labels[some], probabilities[some], classes, say("Answers to images never seen before"), say
-            ),
-            say(
-                "{right} of {count} images drawn at random are answered rightly; bars show each probability.",
-                right=int(right[some].sum()),
-                count=len(some),
-            ),
-        )
-    )
-    matrix = np.array(measured["confusion"])
-    drawings.append(
-        (
-            "confusion",
-            lambda: confusion(matrix, classes, say),
-            say("Confusion matrix of {count} classes; {accuracy} of the images lie on the diagonal.", count=len(classes), accuracy=accuracy),
-        )
-    )
     if len(surest):
-        drawings.append(
-            (
-                "mistakes",
-                lambda: answer_grid(
-                    images[surest], labels[surest], probabilities[surest], classes, say("The most confident mistakes"), say
-                ),
-                say("The {count} wrong answers with the highest probability, with their bars.", count=len(surest)),
-            )
-        )
-    drawings.append(
-        (
-            "reliability",
-            lambda: reliability_diagram(measured["reliability"], measured["ece"]["value"], say),
-            say("Share of right answers against confidence; the calibration error is {ece}.", ece=say.percent(measured["ece"]["value"])),
-        )
+        alt = say("The {count} wrong answers with the highest probability, with their bars.", count=len(surest))
+        yield Plot("mistakes", grid(surest, say("The most confident mistakes")), alt)
+
+    ece = measured["ece"]["value"]
+    text = "Share of right answers against confidence; the calibration error is {ece}."
+    yield Plot(
+        "reliability", png(reliability_diagram(measured["reliability"], ece, say)), say(text, ece=say.percent(ece))
     )
-    spread = measured["dispersion"]
-    drawings.append(
-        (
-            "dispersion",
-            lambda: dispersion(figures.entropies(probabilities), right, say),
-            say(
-                "Dispersion of the probabilities: {right} on average for right answers, {wrong} for wrong ones.",
-                right=say.number(spread["right"]["value"], 2),
-                wrong=say.number(spread["wrong"]["value"], 2),
-            ),
-        )
+
+    spread = {name: say.number(measured["dispersion"][name]["value"], 2) for name in ("right", "wrong")}
+    alt = say(
+        "Dispersion of the probabilities: {right} on average for right answers, {wrong} for wrong ones.", **spread
     )
-    return drawings
+    yield Plot("dispersion", png(dispersion(figures.entropies(probabilities), right, say)), alt)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -81,7 +81,7 @@ def roc_area(scores: NDArray[np.floating], wanted: NDArray[np.bool_]) -> float:
     positive, negative = int(wanted.sum()), int((~wanted).sum())
     if positive == 0 or negative == 0:
         return math.nan
-    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     return float((ranks[wanted].sum() - positive * (positive + 1) / 2) / (positive * negative))
 
@@ -157,7 +157,9 @@ def reliability(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> 
         inside = bins == number
         if inside.any():
             share = wilson(int(right[inside].sum()), int(inside.sum()))
-            found.append({"confidence": float(confidences[inside].mean()), "images": int(inside.sum()), **share.to_dict()})
+            found.append(
+                {"confidence": float(confidences[inside].mean()), "images": int(inside.sum()), **share.to_dict()}
+            )
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -117,7 +117,9 @@ def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any
             }
             for name, row in found["per_class"].items()
         ],
-        "mistakes_sentence": say("{wrong} of {count} answers are wrong.", wrong=say.number(wrong), count=say.number(found["images"]))
+        "mistakes_sentence": say(
+            "{wrong} of {count} answers are wrong.", wrong=say.number(wrong), count=say.number(found["images"])
+        )
         if wrong
         else say("No answer is wrong."),
         "calibration_sentence": _calibration_sentence(found, story.model, say),
@@ -130,8 +132,8 @@ def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any
 def _headline(found: dict[str, Any], story: Story, say: Language) -> str:
     accuracy = found["accuracy"]
     text = say(
-        "Of {count} images that it had never seen, it named the class of {value}. With 95% confidence, the accuracy on "
-        "images like these lies between {low} and {high}.",
+        "Shown {count} images that it was not trained on, it named the right class for {value} of them. With 95% confidence, the "
+        "accuracy on images like these lies between {low} and {high}.",
         count=say.number(found["images"]),
         value=say.percent(accuracy["value"]),
         low=say.percent(accuracy["low"]),
@@ -140,32 +142,31 @@ def _headline(found: dict[str, Any], story: Story, say: Language) -> str:
     return f"{text} {say('Evaluated on {where}.', where=story.evaluated)}" if story.evaluated else text
 
 
-def _figures(found: dict[str, Any], say: Language) -> Any:
-    shares = (
-        ("accuracy", say("Accuracy"), say("Share of images given their true class.")),
-        ("balanced_accuracy", say("Balanced accuracy"), say("The mean over classes: each class counts the same, however few its images.")),
-        ("macro_f1", say("Macro F1"), say("The mean over classes of F1, which weighs precision and recall.")),
-        ("ece", say("Calibration error (ECE)"), say("How far confidence lies from the share of right answers; 0% is ideal.")),
-    )
-    numbers = (
-        ("log_loss", say("Log loss"), say("The price of being sure and wrong, in nats; 0 is ideal.")),
-        ("brier", say("Brier score"), say("Squared distance of the probabilities from the truth; 0 is ideal, 2 the worst.")),
-    )
-    for key, name, meaning in shares[:3]:
-        yield _row(name, found[key], meaning, say.percent)
-    for k, value in found["top_k"].items():
+def _figures(found: dict[str, Any], say: Language) -> Iterator[dict[str, str]]:
+    """Yield the rows of the table of key figures."""
+
+    def row(name: str, figure: dict[str, float], meaning: str, write: Callable[[float], str]) -> dict[str, str]:
+        interval = f"{write(figure['low'])} – {write(figure['high'])}"
+        return {"name": name, "value": write(figure["value"]), "interval": interval, "meaning": meaning}
+
+    def three_digits(value: float) -> str:
+        return say.number(value, 3)
+
+    yield row(say("Accuracy"), found["accuracy"], say("Share of images given their true class."), say.percent)
+    meaning = say("The mean over classes: each class counts the same, however few its images.")
+    yield row(say("Balanced accuracy"), found["balanced_accuracy"], meaning, say.percent)
+    meaning = say("The mean over classes of F1, which weighs precision and recall.")
+    yield row(say("Macro F1"), found["macro_f1"], meaning, say.percent)
+    for k, figure in found["top_k"].items():
         if k != "1":
-            name = say("Top-{k} accuracy", k=k)
-            yield _row(name, value, say("Share of images whose true class is among the {k} most probable.", k=k), say.percent)
-    key, name, meaning = shares[3]
-    yield _row(name, found[key], meaning, say.percent)
-    for key, name, meaning in numbers:
-        yield _row(name, found[key], meaning, lambda value: say.number(value, 3))
-
-
-def _row(name: str, figure: dict[str, float], meaning: str, write: Any) -> dict[str, str]:
-    interval = f"{write(figure['low'])} – {write(figure['high'])}"
-    return {"name": name, "value": write(figure["value"]), "interval": interval, "meaning": meaning}
+            meaning = say("Share of images whose true class is among the {k} most probable.", k=k)
+            yield row(say("Top-{k} accuracy", k=k), figure, meaning, say.percent)
+    meaning = say("How far confidence lies from the share of right answers; 0% is ideal.")
+    yield row(say("Calibration error (ECE)"), found["ece"], meaning, say.percent)
+    meaning = say("The price of being sure and wrong, in nats; 0 is ideal.")
+    yield row(say("Log loss"), found["log_loss"], meaning, three_digits)
+    meaning = say("Squared distance of the probabilities from the truth; 0 is ideal, 2 the worst.")
+    yield row(say("Brier score"), found["brier"], meaning, three_digits)
 
 
 def _with_interval(figure: dict[str, float], say: Language) -> str:
@@ -232,7 +233,7 @@ def _dispersion_sentence(found: dict[str, Any], say: Language) -> str:
     )
 
 
-def _facts(story: Story, say: Language) -> Any:
+def _facts(story: Story, say: Language) -> Iterator[dict[str, Any]]:
     recipe, data = story.recipe, story.data
     names = {
         "name": say("Recipe"),
@@ -257,5 +258,3 @@ def _embedded(plot: Plot) -> dict[str, Any]:
     # a PNG holds its width and height as two big-endian integers at byte 16
     width, height = struct.unpack(">II", plot.content[16:24])
     return {"data": base64.b64encode(plot.content).decode("ascii"), "alt": plot.alt, "width": width, "height": height}
-
-

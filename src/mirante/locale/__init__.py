@@ -36,6 +36,10 @@ class Language:
         """Return a share as a percentage: 0.689 is 68.9% or 68,9%."""
         return "–" if share != share else f"{self.number(100 * share, digits)}%"
 
+    def confidence(self, share: float) -> str:
+        """Return a probability as a whole percentage that never claims certainty: 0.998 is >99%, not 100%."""
+        return self.percent(share, 0) if share < 0.995 else ">99%"
+
 
 def language(code: str | None = None) -> Language:
     """Return the language of that code, or the one that the environment asks for.

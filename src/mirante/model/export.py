@@ -6,7 +6,6 @@ are written node by node, which takes milliseconds; a person's own module goes t
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from pathlib import Path
@@ -171,6 +170,4 @@ def _trace(network: Network, info: ModelInfo) -> onnx.ModelProto:
     except Exception as error:
         raise WorkError(f"{info.layers}: torch could not export this network to ONNX ({error}).") from error
     assert program is not None
-    buffer = io.BytesIO()
-    program.save(buffer)
-    return onnx.load_model_from_string(buffer.getvalue())
+    return onnx.load_model_from_string(program.model_proto.SerializeToString())

@@ -42,7 +42,9 @@ def build_network(line: str, shape: tuple[int, int, int], classes: int) -> Netwo
     for layer in layers:
         modules.append(_module(layer, before))
         before = layer.output
-    return Network(nn.Sequential(*modules)).to(memory_format=torch.channels_last)
+    network = Network(nn.Sequential(*modules))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def is_own_code(line: str) -> bool:
@@ -98,7 +100,9 @@ def _own_module(line: str, shape: tuple[int, int, int], classes: int) -> nn.Modu
             network.eval()
             logits = network(torch.zeros(2, shape[2], shape[0], shape[1]))
     except Exception as error:
-        raise LayersError(f"{line}: failed with {type(error).__name__}: {error}; called with {shape} and {classes}.") from error
+        raise LayersError(
+            f"{line}: failed with {type(error).__name__}: {error}; called with {shape} and {classes}."
+        ) from error
     if not isinstance(network, nn.Module) or not isinstance(logits, Tensor) or tuple(logits.shape) != (2, classes):
         raise LayersError(f"{line}: must return a torch module whose output is (N, {classes}) for images (N, C, H, W).")
     return network

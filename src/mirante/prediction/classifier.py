@@ -46,7 +46,7 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        return self.classes[self.order[0]]
+        return self.classes[int(self.order[0])]
 
     @property
     def confidence(self) -> float:
@@ -54,7 +54,7 @@ class Prediction:
 
     @property
     def runner_up(self) -> str:
-        return self.classes[self.order[1]]
+        return self.classes[int(self.order[1])]
 
     @property
     def runner_up_confidence(self) -> float:
@@ -76,8 +76,8 @@ class Prediction:
 class Classifier:
     """A model of Mirante, opened from a run folder or from its model.onnx.
 
-        classifier = Classifier("runs/flowers-fast")
-        classifier.predict("photo.jpg").label
+    classifier = Classifier("runs/flowers-fast")
+    classifier.predict("photo.jpg").label
     """
 
     def __init__(self, run: str | Path) -> None:

@@ -51,7 +51,9 @@ def find_images(words: Iterable[str]) -> Iterator[Named]:
                 assert isinstance(entry.payload, bytes)
                 yield f"{word}:{entry.path}", reason or entry.payload
         elif not path.exists():
-            raise DataError(f"{word}: no such file or folder; give images, folders or archives, or - for a list on stdin.")
+            raise DataError(
+                f"{word}: no such file or folder; give images, folders or archives, or - for a list on stdin."
+            )
         else:
             yield word, path
 

@@ -11,8 +11,8 @@ def augment(images: Pixels, flip: bool, shift: int, random: np.random.Generator)
     """Return images mirrored (half of them, if `flip`) and moved by up to `shift` pixels each way, borders reflected."""
     count, height, width, _ = images.shape
     if flip:
-        mirrored = random.random(count) < 0.5
-        images = np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+        mirrored = random.random((count, 1, 1, 1)) < 0.5
+        images = np.where(mirrored, images[:, :, ::-1], images)
     if shift:
         reach = min(shift, height - 1, width - 1)
         padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="reflect")

@@ -49,7 +49,13 @@ def save_checkpoint(folder: Path, network: nn.Module, optimiser: torch.optim.Opt
     digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     write_json(
         folder / _LATEST,
-        {"format": runfolder.FORMAT, "tensors": name, "sha256": digest, "optimiser": scalars, "progress": asdict(progress)},
+        {
+            "format": runfolder.FORMAT,
+            "tensors": name,
+            "sha256": digest,
+            "optimiser": scalars,
+            "progress": asdict(progress),
+        },
     )
     for other in folder.iterdir():
         if other.name not in (name, _LATEST):
@@ -74,7 +80,9 @@ def load_checkpoint(folder: Path, network: nn.Module, optimiser: torch.optim.Opt
         values = latest["progress"]
         return Progress(**{**values, "history": [Epoch(**epoch) for epoch in values["history"]]})
     except Exception as error:  # safetensors, torch and json each have their own errors for damage
-        raise RunError(f"{folder}: the checkpoint is damaged or of another model; train again with --overwrite.") from error
+        raise RunError(
+            f"{folder}: the checkpoint is damaged or of another model; train again with --overwrite."
+        ) from error
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -32,7 +32,9 @@ def write_history(path: Path, epochs: list[Epoch]) -> None:
     writer.writerow([field.name for field in fields(Epoch)])
     for epoch in epochs:
         values = [getattr(epoch, field.name) for field in fields(Epoch)]
-        writer.writerow(["" if value is None else f"{value:.6g}" if isinstance(value, float) else value for value in values])
+        writer.writerow(
+            ["" if value is None else f"{value:.6g}" if isinstance(value, float) else value for value in values]
+        )
     write_text(path, text.getvalue())
 
 

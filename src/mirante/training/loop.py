@@ -224,4 +224,3 @@ def best_device(wanted: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise WorkError(f"--device {wanted}: not on this machine; use cpu, or auto to take what there is.") from error
     return device
-

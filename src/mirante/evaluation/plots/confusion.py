@@ -24,7 +24,9 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str], say: Language) 
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     step = max(1, count // 40)
     names = [shorten(name, 14) for name in classes]
-    axes.set_xticks(range(0, count, step), names[::step], rotation=90 if count > 6 else 0, fontsize=9 if count <= 20 else 6)
+    axes.set_xticks(
+        range(0, count, step), names[::step], rotation=90 if count > 6 else 0, fontsize=9 if count <= 20 else 6
+    )
     axes.set_yticks(range(0, count, step), names[::step], fontsize=9 if count <= 20 else 6)
     axes.set_xlabel(say("Predicted class"))
     axes.set_ylabel(say("True class"))

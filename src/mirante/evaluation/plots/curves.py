@@ -33,7 +33,10 @@ def curves(history: Sequence[Point], watched: str, say: Language) -> Figure:
     left, right = figure.subplots(1, 2)
     epochs = [point.epoch for point in history]
     names = {
-        "accuracy": (say("Training accuracy"), say("Test accuracy") if watched == "test" else say("Validation accuracy")),
+        "accuracy": (
+            say("Training accuracy"),
+            say("Test accuracy") if watched == "test" else say("Validation accuracy"),
+        ),
         "loss": (say("Training loss"), say("Test loss") if watched == "test" else say("Validation loss")),
     }
     for axes, kind, title in ((left, "accuracy", say("Accuracy")), (right, "loss", say("Loss"))):

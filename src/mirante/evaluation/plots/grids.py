@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -49,25 +50,17 @@ def answer_grid(
         colour = BLUE if predicted == label else RED
         picture, bars = axes[row, 2 * column], axes[row, 2 * column + 1]
         show_image(picture, image)
-        caption = f"{shorten(classes[predicted])} {say.percent(float(shares[predicted]), 0)}"
+        caption = f"{shorten(classes[predicted])} {say.confidence(float(shares[predicted]))}"
         if predicted != label:
             caption += f" ({shorten(classes[label])})"
         picture.set_title(caption, color=colour, fontsize=9, loc="left")
         _draw_bars(bars, shares, int(label), predicted, classes)
-    figure.suptitle(f"{title}\n", fontsize=13)
-    figure.text(
-        0.5,
-        0.985 - 0.32 / figure.get_figheight(),
-        say("Blue: right. Red: wrong, with the true class in brackets."),
-        ha="center",
-        va="top",
-        fontsize=9.5,
-        color=GREY,
-    )
+    figure.suptitle(title, fontsize=13)
+    figure.supxlabel(say("Blue: right. Red: wrong, with the true class in brackets."), fontsize=9.5, color=GREY)
     return figure
 
 
-def _draw_bars(axes, shares, label, predicted, classes) -> None:  # type: ignore[no-untyped-def]
+def _draw_bars(axes: Axes, shares: NDArray[np.floating], label: int, predicted: int, classes: Sequence[str]) -> None:
     shown = np.arange(len(classes))
     if len(classes) > 10:
         shown = np.argsort(-shares, kind="stable")[:10]
@@ -79,7 +72,7 @@ def _draw_bars(axes, shares, label, predicted, classes) -> None:  # type: ignore
     axes.barh(np.arange(len(shown)), shares[shown], color=colours, height=0.75)
     axes.set_xlim(0, 1)
     axes.set_xticks([])
-    axes.set_yticks(np.arange(len(shown)), [shorten(classes[number], 12) for number in shown], fontsize=7)
+    axes.set_yticks(np.arange(len(shown)), [shorten(classes[int(number)], 12) for number in shown], fontsize=7)
     axes.invert_yaxis()
     axes.tick_params(length=0)
     axes.set_facecolor("white")

@@ -17,7 +17,7 @@ def dispersion(entropies: NDArray[np.floating], right: NDArray[np.bool_], say: L
     """Draw the distribution of the entropies (N,), 0 to 1, of right answers against wrong ones."""
     figure = new_figure(7.2, 4.2)
     axes = figure.subplots()
-    bins = np.linspace(0, 1, 26)
+    bins = np.linspace(0, 1, 26).tolist()
     for chosen, colour, name in ((right, BLUE, say("Right answers")), (~right, RED, say("Wrong answers"))):
         if chosen.any():
             weights = np.full(int(chosen.sum()), 1 / chosen.sum())
@@ -51,13 +51,14 @@ def reliability_diagram(bins: list[dict[str, Any]], ece: float, say: Language) -
         marker="o",
         markersize=5,
         capsize=3,
-        linewidth=1.3,
+        linestyle="none",
+        elinewidth=1.3,
         label=say("This model, with 95% intervals"),
     )
     axes.set_ylabel(say("Share of right answers"))
     axes.set_title(say("Reliability (calibration error {ece})", ece=say.percent(ece, 1)), fontsize=12)
     axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    axes.set_ylim(-0.02, 1.02)
     axes.legend(frameon=False, fontsize=9, loc="upper left")
     below.bar(confidences, [one["images"] for one in bins], width=0.05, color=GREY)
     below.set_ylabel(say("Images"))
