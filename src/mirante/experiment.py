@@ -21,13 +21,12 @@ import tomli_w
 import mirante
 from mirante import runfolder
 from mirante.data.dataset import Dataset, Note, input_size
-from mirante.errors import DataError, LayersError, RequestError, RunError, WorkError
+from mirante.errors import DataError, RequestError, RunError, WorkError
 from mirante.evaluation.judge import judge
 from mirante.evaluation.report import Story, write_report
 from mirante.files import system_reason, to_json, write_file, write_text
 from mirante.images import FITS, Fit, Pixels
 from mirante.locale import Language, language
-from mirante.model.notation import parse_layers
 from mirante.prediction.calibration import fit_temperature
 from mirante.prediction.classifier import Classifier
 from mirante.runfolder import ModelInfo
@@ -35,6 +34,8 @@ from mirante.training.history import Epoch, read_history
 from mirante.training.recipe import Recipe
 
 if TYPE_CHECKING:
+    import torch
+
     from mirante.training.loop import Images
 
 _CHECKED_IMAGES = 64
@@ -104,17 +105,17 @@ def train(
     if target is not None:
         _require_free(target, overwrite)
     shape = (*(size or input_size(dataset.sizes, chosen.largest_size)), dataset.channels)
-    _require_layers(chosen.layers, shape, len(dataset.classes))
-    dataset, pixels = dataset.load(shape[:2], dataset.channels, fit)
+    info = ModelInfo(dataset.classes, *shape, fit, chosen.layers)
+    network, place = _new_network(chosen, info, device)
+    dataset, pixels = dataset.load(info.size, info.channels, fit)
     _tell_skipped(dataset, strict)
     run = _make_run(target, f"{dataset.name}-{chosen.name}", overwrite)
-    info = ModelInfo(dataset.classes, *shape, fit, chosen.layers)
     _require_space(run, dataset)
     write_text(run / runfolder.RECIPE, _recipe_toml(chosen, info, dataset, device))
     write_text(run / runfolder.DATA, _data_json(dataset))
     (run / runfolder.CHECKPOINT).mkdir(exist_ok=True)
     _tell(dataset, info, run)
-    return _train_and_judge(run, dataset, pixels, chosen, info, device, tensorboard, say)
+    return _train_and_judge(run, dataset, pixels, chosen, info, network, place, tensorboard, say)
 
 
 def resume(
@@ -157,7 +158,8 @@ def resume(
             f"{word}: the images or labels have changed since {path} was begun; train again with another --out."
         )
     _tell(dataset, info, path)
-    return _train_and_judge(path, dataset, pixels, chosen, info, device, tensorboard, say)
+    network, place = _new_network(chosen, info, device)
+    return _train_and_judge(path, dataset, pixels, chosen, info, network, place, tensorboard, say)
 
 
 def evaluate(
@@ -200,29 +202,37 @@ def evaluate(
     return Run(folder, metrics)
 
 
+def _new_network(recipe: Recipe, info: ModelInfo, device: str) -> tuple[Network, torch.device]:
+    """Return the network with the weights that the seed gives it, and where it will be trained."""
+    from mirante.training.memory import keep_memory
+
+    keep_memory()
+    import torch
+
+    from mirante.model.network import build_network
+    from mirante.training.loop import best_device
+
+    place = best_device(device)
+    torch.manual_seed(recipe.seed)
+    return build_network(info.layers, (info.height, info.width, info.channels), len(info.classes)), place
+
+
 def _train_and_judge(
     run: Path,
     dataset: Dataset,
     pixels: Pixels,
     recipe: Recipe,
     info: ModelInfo,
-    device: str,
+    network: Network,
+    place: torch.device,
     tensorboard: bool,
     say: Language,
 ) -> Run:
-    from mirante.training.memory import keep_memory
-
-    keep_memory()
-    import torch
     from safetensors.torch import save_file
 
     from mirante.model.export import TOLERANCE, largest_difference, write_onnx
-    from mirante.model.network import build_network
-    from mirante.training.loop import Images, best_device, fit, logits_of
+    from mirante.training.loop import Images, fit, logits_of
 
-    place = best_device(device)
-    torch.manual_seed(recipe.seed)
-    network = build_network(info.layers, (info.height, info.width, info.channels), len(info.classes))
     train_images, val_images, test_images = (
         Images(pixels, dataset.labels, dataset.rows(split)) for split in ("train", "val", "test")
     )
@@ -286,14 +296,6 @@ def _some_images(images: Images) -> Pixels:
     """Return up to 64 images spread over the test images."""
     spread = np.linspace(0, len(images) - 1, min(_CHECKED_IMAGES, len(images))).astype(int)
     return np.ascontiguousarray(images.pixels[images.rows[spread]])
-
-
-def _require_layers(line: str, shape: tuple[int, int, int], classes: int) -> None:
-    """Refuse a line of layers before anything is decoded; a person's own module is tried when it is built."""
-    if ".py:" not in line:
-        parse_layers(line, shape, classes)
-    elif not Path(line.rpartition(":")[0]).is_file():
-        raise LayersError(f"{line}: no such file; a network of your own is given as path.py:function.")
 
 
 def _require_free(out: Path, overwrite: bool) -> None:

@@ -18,6 +18,9 @@ from PIL import Image, ImageOps
 
 from mirante.errors import ImageError
 
+# Pillow warns of large images and odd metadata; both are judged here, once, and said with the image's name.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 Pixels = NDArray[np.uint8]
 """One image, uint8 (height, width, channels), or several, (N, height, width, channels)."""
 
@@ -123,9 +126,7 @@ def _opened(data: bytes) -> Image.Image:
     if not data:
         raise ImageError("the file is empty")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the size is judged here, below, and once
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ImageError(f"more than {MAX_PIXELS // 1_000_000} megapixels") from error
     except Exception as error:

@@ -38,33 +38,34 @@ class ArchiveSource:
         return f"{self.path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
 
     def entries(self) -> Iterator[Entry]:
-        for name, read in self._members():
-            if is_companion(name):
-                continue
-            try:
-                yield Entry(name, read())
-            except _OneMember as error:
-                yield Entry(name, b"", error=str(error))
+        with self._damage_said():
+            for name, read in self._members():
+                if is_companion(name):
+                    continue
+                try:
+                    yield Entry(name, read())
+                except _OneMember as error:
+                    yield Entry(name, b"", error=str(error))
 
     def find(self, name: str) -> tuple[str, bytes] | None:
-        # one pass for the names, one for the content: a tar can only be read from its beginning
-        path = find_path([member for member, _ in self._members()], name)
-        for member, read in self._members() if path is not None else ():
-            if member == path:
-                return member, read()
+        with self._damage_said():
+            # one pass for the names, one for the content: a tar can only be read from its beginning
+            path = find_path([member for member, _ in self._members()], name)
+            for member, read in self._members() if path is not None else ():
+                if member == path:
+                    return member, read()
         return None
 
     def _members(self) -> Iterator[tuple[str, _Reader]]:
-        members = _zip_members if self.path.name.lower().endswith(".zip") else _tar_members
-        count = 0
+        is_zip = self.path.name.lower().endswith(".zip")
+        return _zip_members(self.path) if is_zip else _tar_members(self.path)
+
+    @contextmanager
+    def _damage_said(self) -> Iterator[None]:
         try:
-            for member in members(self.path):
-                yield member
-                count += 1
+            yield
         except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
-            raise DataError(
-                f"{self.path}: the archive is damaged or cut off after {count} files; fetch or make it again."
-            ) from error
+            raise DataError(f"{self.path}: the archive is damaged or cut off; fetch or make it again.") from error
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read ({error.strerror or error}).") from error
 
@@ -97,7 +98,7 @@ class _Reader:
 
 def _zip_members(path: Path) -> Iterator[tuple[str, _Reader]]:
     with zipfile.ZipFile(path) as archive:
-        infos = [info for info in archive.infolist() if not info.is_dir()]
+        infos = sorted((info for info in archive.infolist() if not info.is_dir()), key=lambda info: info.filename)
         for info in infos:
             kind = stat.S_IFMT(info.external_attr >> 16)
             _refuse_unsafe(path, info.filename, kind not in (0, stat.S_IFREG))

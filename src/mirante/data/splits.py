@@ -55,29 +55,31 @@ def assign_splits(
     """
     splits = np.array([split or "train" for split in given], dtype="<U5")
     keys = _unit_keys(digests, groups)
+    wants_val = val_share > 0 and not (splits == "val").any()
     if not (splits == "test").any():
-        _draw(splits, "test", test_share, labels, keys)
-    if val_share > 0 and not (splits == "val").any():
-        _draw(splits, "val", val_share, labels, keys)
+        _draw(splits, "test", test_share, labels, keys, leave=2 if wants_val else 1)
+    if wants_val:
+        _draw(splits, "val", val_share, labels, keys, leave=1)
     return splits
 
 
 def _draw(
-    splits: NDArray[np.str_], split: str, share: float, labels: NDArray[np.int64], keys: NDArray[np.str_]
+    splits: NDArray[np.str_], split: str, share: float, labels: NDArray[np.int64], keys: NDArray[np.str_], leave: int
 ) -> None:
-    """Move about `share` of each class from train to `split`, whole units only, and never the whole of a class."""
+    """Move about `share` of each class from train to `split`: whole units, at least one, leaving at least `leave`."""
     names, units = np.unique(keys, return_inverse=True)
-    numbers = np.array([_number(split, name) for name in names])[units]
+    numbers = np.array([_number(split, name) for name in names])
     pool = splits == "train"
-    taken = pool & (numbers < share)
+    taken = pool & (numbers[units] < share)
     for label in np.unique(labels[pool]):
-        mine = np.flatnonzero(pool & (labels == label))
-        if len(np.unique(units[mine])) < 2:
-            continue
-        if not taken[mine].any():
-            taken |= pool & (units == units[mine[numbers[mine].argmin()]])
-        if taken[mine].all():
-            taken &= units != units[mine[numbers[mine].argmax()]]
+        mine = np.unique(units[pool & (labels == label)])
+        mine = mine[np.argsort(numbers[mine])]
+        if len(mine) > leave and not taken[units == mine[0]].any():
+            taken |= pool & (units == mine[0])
+        for unit in mine[::-1]:
+            if len(np.unique(units[pool & ~taken & (labels == label)])) >= min(leave, len(mine) - 1):
+                break
+            taken &= units != unit
     splits[taken] = split
 
 

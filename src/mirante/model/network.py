@@ -100,8 +100,9 @@ def _own_module(line: str, shape: tuple[int, int, int], classes: int) -> nn.Modu
             network.eval()
             logits = network(torch.zeros(2, shape[2], shape[0], shape[1]))
     except Exception as error:
+        reason = str(error).partition("\n")[0]
         raise LayersError(
-            f"{line}: failed with {type(error).__name__}: {error}; called with {shape} and {classes}."
+            f"{line}: failed with {type(error).__name__}: {reason}; called with {shape} and {classes}."
         ) from error
     if not isinstance(network, nn.Module) or not isinstance(logits, Tensor) or tuple(logits.shape) != (2, classes):
         raise LayersError(f"{line}: must return a torch module whose output is (N, {classes}) for images (N, C, H, W).")

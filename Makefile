@@ -1,0 +1,54 @@
+# Everything a person does here. Two commands on a fresh machine: make demo, make test.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check format docs bench wheel clean help
+
+help:       ## show this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
+
+demo: $(VENV)/installed       ## train on 1,797 handwritten digits, judge, predict, show the way on
+	$(BIN)/mirante demo
+
+test: $(VENV)/installed-dev       ## install what the tests need, and run them all
+	$(BIN)/python tests/browser.py
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed-dev       ## style, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-dev       ## put the code in its usual form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/installed-dev       ## write again what is generated: docs/command-line.md, the pictures of the README
+	$(BIN)/python docs/generate.py
+
+bench: $(VENV)/installed-dev       ## measure; results are appended to benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/decode.py
+
+wheel: $(VENV)/installed-dev       ## build dist/*.whl
+	$(BIN)/python -m build --wheel
+
+clean:       ## remove what was made here, the environment included
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(BIN)/python
+	@echo "Installing Mirante and PyTorch into $(VENV): two to five minutes, once."
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/python
+	@echo "Installing Mirante, PyTorch and the tests' tools into $(VENV): two to five minutes, once."
+	$(PIP) --editable '.[dev]'
+	@touch $(VENV)/installed $@

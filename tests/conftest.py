@@ -1,0 +1,89 @@
+"""What the tests share: a cache of their own, the command line as a real process, a few small image folders."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+# before anything of Mirante is imported: the tests neither use nor fill the person's own cache
+os.environ.setdefault("MIRANTE_CACHE", tempfile.mkdtemp(prefix="mirante-test-cache-"))
+os.environ["LC_ALL"] = "C.UTF-8"
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def mirante() -> Command:
+    """Run the command line in a process of its own; returns its status and output."""
+
+    def run(
+        *words: str | Path, cwd: Path | None = None, stdin: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "mirante", *map(str, words)]
+        return subprocess.run(
+            command,
+            cwd=cwd,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=300,
+            env={**os.environ, **environment},
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Return the folder of real images that MIRANTE_TEST_DATA names."""
+    folder = os.environ.get("MIRANTE_TEST_DATA")
+    if not folder:
+        pytest.skip("MIRANTE_TEST_DATA is not set: it names the folder of the real image archives")
+    return Path(folder)
+
+
+def draw_shape(kind: str, seed: int, size: int = 24) -> Image.Image:
+    """Draw a disc, a bar or a cross in a random colour and place on a noisy ground."""
+    random = np.random.default_rng([seed, len(kind), ord(kind[0])])
+    pixels = random.integers(0, 60, (size, size, 3))
+    y, x = np.mgrid[:size, :size] - random.integers(size // 3, 2 * size // 3, 2)[:, None, None]
+    mask = {"disc": x**2 + y**2 < 30, "bar": abs(y) < 3, "cross": (abs(x) < 2) | (abs(y) < 2)}[kind]
+    pixels[mask] = random.integers(140, 255, 3)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def write_shapes(folder: Path, count: int, kinds: tuple[str, ...] = ("bar", "cross", "disc"), first: int = 0) -> Path:
+    """Write `count` images of each kind as class folders of PNG files."""
+    for kind in kinds:
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        for number in range(first, first + count):
+            draw_shape(kind, number).save(folder / kind / f"{number:03d}.png")
+    return folder
+
+
+@pytest.fixture
+def shapes(tmp_path: Path) -> Path:
+    """A folder of three classes of 30 images of 24×24."""
+    return write_shapes(tmp_path / "shapes", 30)
+
+
+@pytest.fixture(scope="session")
+def shapes_run(tmp_path_factory: pytest.TempPathFactory, mirante: Command) -> Iterator[tuple[Path, Path]]:
+    """A finished run on 3 × 80 shapes, and its data; made once by the command line. Treat both as read-only."""
+    folder = tmp_path_factory.mktemp("finished")
+    data = write_shapes(folder / "shapes", 80)
+    done = mirante(
+        "train", data, "--model", "8C3-MP2-16C3-MP2-16N", "--epochs", "4", "--out", folder / "run", "--lang", "en"
+    )
+    assert done.returncode == 0, done.stderr
+    yield folder / "run", data

@@ -1,0 +1,273 @@
+"""Images are found wherever one word says they are, and what is wrong with them is said in one sentence."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import draw_shape, write_shapes
+
+from mirante.data.dataset import Dataset, input_size
+from mirante.errors import DataError
+
+
+def open_error(data: str | Path, **options: object) -> str:
+    with pytest.raises(DataError) as caught:
+        Dataset.open(data, **options)  # type: ignore[arg-type]
+    message = str(caught.value)
+    assert "\n" not in message and message.endswith(".")
+    return message
+
+
+def test_folder_of_class_folders(shapes: Path) -> None:
+    dataset = Dataset.open(shapes)
+    assert dataset.classes == ("bar", "cross", "disc")
+    assert len(dataset) == 90 and dataset.channels == 3 and dataset.split_by == "content"
+    assert [dataset.classes[label] for label in dataset.labels] == [path.split("/")[0] for path in dataset.paths]
+    _, pixels = dataset.load((24, 24), 3, "crop")
+    from PIL import Image
+
+    row = dataset.paths.index("disc/007.png")
+    assert np.array_equal(pixels[row], np.asarray(Image.open(shapes / "disc/007.png")))
+
+
+@pytest.mark.parametrize(
+    "spellings", [("train", "val", "test"), ("Training", "validation", "Testing"), ("TRAIN", "valid", "test")]
+)
+def test_split_folders_under_the_usual_spellings(tmp_path: Path, spellings: tuple[str, ...]) -> None:
+    for number, spelling in enumerate(spellings):
+        write_shapes(tmp_path / spelling, 5, first=10 * number)
+    dataset = Dataset.open(tmp_path)
+    assert {split: len(dataset.rows(split)) for split in ("train", "val", "test")} == {
+        "train": 15,
+        "val": 15,
+        "test": 15,
+    }
+    assert dataset.split_by == "source" and dataset.classes == ("bar", "cross", "disc")
+
+
+def pack(folder: Path, target: Path) -> Path:
+    if target.suffix == ".zip":
+        shutil.make_archive(str(target.with_suffix("")), "zip", folder.parent, folder.name)
+    elif target.suffix == ".zst":
+        import zstandard
+
+        plain = target.with_suffix("")
+        with tarfile.open(plain, "w") as archive:
+            archive.add(folder, folder.name)
+        target.write_bytes(zstandard.compress(plain.read_bytes()))
+        plain.unlink()
+    else:
+        with tarfile.open(target, f"w:{target.suffix[1:].replace('tar', '')}") as archive:
+            archive.add(folder, folder.name)
+    return target
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst"])
+def test_archives_hold_the_same_data_as_the_folder(tmp_path: Path, shapes: Path, suffix: str) -> None:
+    before = {path.name for path in tmp_path.iterdir()}
+    dataset = Dataset.open(pack(shapes, tmp_path / f"packed{suffix}"))
+    assert dataset.fingerprint == Dataset.open(shapes).fingerprint
+    assert dataset.paths[0].startswith("shapes/bar/")
+    _, pixels = dataset.load((24, 24), 3, "crop")
+    assert pixels.shape == (90, 24, 24, 3) and pixels.any(axis=(1, 2, 3)).all()
+    assert {path.name for path in tmp_path.iterdir()} == before | {f"packed{suffix}"}  # nothing was unpacked
+
+
+def test_a_cut_off_archive_is_named(tmp_path: Path, shapes: Path) -> None:
+    for suffix in (".tar.gz", ".tar.xz", ".zip", ".tar.zst"):
+        archive = pack(shapes, tmp_path / f"cut{suffix}")
+        archive.write_bytes(archive.read_bytes()[:20_000])
+        assert "damaged or cut off" in open_error(archive)
+
+
+@pytest.mark.parametrize("kind", ["parent", "absolute", "link", "device", "zip parent", "zip link"])
+def test_archives_that_could_write_elsewhere_are_refused(tmp_path: Path, kind: str) -> None:
+    image = io.BytesIO()
+    draw_shape("disc", 1).save(image, "PNG")
+    if kind.startswith("zip"):
+        path = tmp_path / "bad.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            info = zipfile.ZipInfo("../disc/1.png" if kind == "zip parent" else "disc/1.png")
+            info.external_attr = (0o120777 if kind == "zip link" else 0o100644) << 16
+            archive.writestr(info, image.getvalue())
+    else:
+        path = tmp_path / "bad.tar"
+        member = tarfile.TarInfo({"parent": "disc/../../1.png", "absolute": "/disc/1.png"}.get(kind, "disc/1.png"))
+        member.type = {"link": tarfile.SYMTYPE, "device": tarfile.CHRTYPE}.get(kind, tarfile.REGTYPE)
+        member.linkname = "/etc/passwd"
+        member.size = len(image.getvalue()) if member.isreg() else 0
+        with tarfile.open(path, "w") as archive:
+            archive.addfile(member, io.BytesIO(image.getvalue()) if member.isreg() else None)
+    assert ("points outside" if "parent" in kind or kind == "absolute" else "link or a device") in open_error(path)
+
+
+@pytest.mark.parametrize(("delimiter", "name"), [(",", "list.csv"), (";", "list.csv"), ("\t", "list.tsv")])
+def test_tables_of_paths_and_labels(tmp_path: Path, shapes: Path, delimiter: str, name: str) -> None:
+    lines = [delimiter.join(("Path", "Label", "Split", "patient"))]
+    for number, path in enumerate(sorted(shapes.rglob("*.png"))):
+        split = "test" if number % 5 == 0 else "training"
+        lines.append(
+            delimiter.join((path.relative_to(tmp_path).as_posix(), path.parent.name, split, f"p{number // 3}"))
+        )
+    table = tmp_path / name
+    table.write_text("\ufeff" + "\n".join(lines) + "\n", encoding="utf-8")
+    dataset = Dataset.open(table, group="patient")
+    assert len(dataset) == 90 and len(dataset.rows("test")) == 18
+    assert dataset.groups is not None and dataset.groups[:4] == ("p0", "p0", "p0", "p1")
+    assert any("Groups that stand in more than one split" in str(note) for note in dataset.notes)
+
+
+def test_parquet_says_the_same_as_csv(tmp_path: Path, shapes: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    paths = [path.relative_to(tmp_path).as_posix() for path in sorted(shapes.rglob("*.png"))]
+    columns = {"path": paths, "label": [path.split("/")[1] for path in paths]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "list.parquet")
+    (tmp_path / "list.csv").write_text("\n".join(["path,label", *(f"{p},{p.split('/')[1]}" for p in paths)]))
+    assert Dataset.open(tmp_path / "list.parquet").fingerprint == Dataset.open(tmp_path / "list.csv").fingerprint
+
+
+def test_labels_inside_the_archive_and_some_of_the_classes(tmp_path: Path, shapes: Path) -> None:
+    paths = [path.relative_to(shapes).as_posix() for path in sorted(shapes.rglob("*.png"))]
+    rows = [f"{path},{path.split('/')[0]},{number // 2}" for number, path in enumerate(paths)]
+    (shapes / "labels.csv").write_text("\n".join(["path,label,patient", *rows]))
+    archive = pack(shapes, tmp_path / "packed.tar.xz")
+    dataset = Dataset.open(archive, labels="labels.csv", group="patient", classes=["disc", "bar"])
+    assert dataset.classes == ("disc", "bar") and len(dataset) == 60
+    assert dataset.groups is not None
+    for group in set(dataset.groups):
+        sides = {split for split, other in zip(dataset.splits, dataset.groups, strict=True) if other == group}
+        assert len(sides) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("shapes/bar/999.png,bar,train", ["row 3", "no file at shapes/bar/999.png", "--root"]),
+        ("shapes/bar/001.png,,train", ["row 3", "label of shapes/bar/001.png is empty"]),
+        ("shapes/bar/001.png,bar,holdout", ["row 3", "'holdout' is no split"]),
+        (",bar,train", ["row 3", "path is empty"]),
+        ("shapes/bar/000.png,disc,train", ["row 3", "'disc' here and 'bar' in row 2"]),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path: Path, shapes: Path, row: str, words: list[str]) -> None:
+    (tmp_path / "list.csv").write_text(f"path,label,split\nshapes/bar/000.png,bar,train\n{row}\n")
+    message = open_error(tmp_path / "list.csv")
+    assert all(word in message for word in ["list.csv", *words]), message
+
+
+def test_a_table_without_its_columns_or_not_in_utf8_is_named(tmp_path: Path) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text("file,class\na.png,cat\n")
+    assert "no column named 'path'; its first row is file, class" in open_error(table)
+    table.write_bytes("path,label\na.png,pão\n".encode("latin-1"))
+    assert "row 2: not UTF-8" in open_error(table)
+
+
+def test_npz_with_x_and_y(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    x, y = random.integers(0, 255, (60, 9, 7), dtype=np.uint8), np.array(["ant", "bee"] * 30)
+    np.savez(tmp_path / "insects.npz", x=x, y=y, x_test=x[:4] // 2, y_test=y[:4])
+    dataset = Dataset.open(tmp_path / "insects.npz")
+    assert dataset.classes == ("ant", "bee") and dataset.channels == 1 and len(dataset.rows("test")) == 4
+    _, pixels = dataset.load((9, 7), 1, "crop")
+    assert np.array_equal(pixels[:60, :, :, 0], x)
+
+
+def test_npz_never_unpickles(tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (trap,)  # type: ignore[return-value]
+
+    np.savez(tmp_path / "bad.npz", x=np.array([Trap(), Trap()], dtype=object), y=np.array([0, 1]))
+    assert "Python objects" in open_error(tmp_path / "bad.npz")
+    assert not trap.exists()
+
+
+def test_digits_need_no_network() -> None:
+    dataset = Dataset.open("digits")
+    assert len(dataset) == 1797 and dataset.classes == tuple("0123456789")
+    assert input_size(dataset.sizes, 64) == (32, 32)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "largest", "wanted"),
+    [
+        ([(32, 32)] * 3, 64, (32, 32)),
+        ([(28, 28)] * 3, 64, (28, 28)),
+        ([(60, 200)] * 3, 200, (60, 200)),
+        ([(8, 8)] * 3, 64, (32, 32)),
+        ([(500, 400), (300, 800), (1000, 900)], 64, (64, 64)),
+        ([(50, 40), (40, 60), (45, 45)], 64, (40, 40)),
+    ],
+)
+def test_the_input_size_follows_the_data(sizes: list[tuple[int, int]], largest: int, wanted: tuple[int, int]) -> None:
+    assert input_size(np.array(sizes), largest) == wanted
+
+
+def test_unreadable_images_are_named_and_left_out(shapes: Path) -> None:
+    whole = (shapes / "bar/000.png").read_bytes()
+    (shapes / "bar/empty.png").write_bytes(b"")
+    (shapes / "bar/notes.jpg").write_text("no image at all")
+    (shapes / "bar/half.png").write_bytes(whole[: len(whole) // 2])
+    (shapes / "stray.png").write_bytes(whole)
+    (shapes / "bar/Thumbs.db").write_bytes(b"\0")
+    dataset, pixels = Dataset.open(shapes).load((24, 24), 3, "crop")
+    reasons = {one.path: one.reason for one in dataset.skipped}
+    assert reasons.keys() == {"bar/empty.png", "bar/notes.jpg", "bar/half.png", "stray.png"}
+    assert "empty" in reasons["bar/empty.png"] and "truncated" in reasons["bar/half.png"]
+    assert "class folder" in reasons["stray.png"]
+    assert len(dataset) == len(pixels) == 90
+
+
+def test_what_cannot_be_trained_on_is_refused(tmp_path: Path, shapes: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "no image in it" in open_error(tmp_path / "empty")
+    assert "no such file or folder" in open_error(tmp_path / "nowhere")
+    assert "only one class, 'disc'" in open_error(write_shapes(tmp_path / "one", 5, ("disc",)))
+    assert "no class 'square'" in open_error(shapes, classes=["bar", "square"])
+    few = write_shapes(tmp_path / "few", 9, ("disc", "bar"))
+    for path in sorted((few / "bar").iterdir())[2:]:
+        path.unlink()
+    message = open_error(few)
+    assert "'bar' has 2" in message and "needs 3" in message
+
+
+def test_labels_that_look_alike_are_named_and_not_merged(tmp_path: Path, shapes: Path) -> None:
+    rows = ["path,label"]
+    for number, path in enumerate(sorted((shapes / "bar").iterdir())):
+        rows.append(f"shapes/bar/{path.name},{['Gato', 'gato ', 'cão'][number % 3]}")
+    (tmp_path / "list.csv").write_text("\n".join(rows), encoding="utf-8")
+    message = open_error(tmp_path / "list.csv")
+    assert "'Gato'" in message and "'gato '" in message and "Nothing was merged" in message
+
+
+def test_copies_leaks_and_contradictions_are_noted(tmp_path: Path) -> None:
+    write_shapes(tmp_path / "train", 8)
+    write_shapes(tmp_path / "test", 8, first=20)
+    shutil.copy(tmp_path / "train/disc/001.png", tmp_path / "test/disc/same.png")
+    shutil.copy(tmp_path / "train/bar/001.png", tmp_path / "train/disc/wrong.png")
+    notes = [str(note) for note in Dataset.open(tmp_path).notes]
+    assert any("more than one split, byte for byte: 1" in note for note in notes)
+    assert any("copies have another label: 1" in note for note in notes)
+
+
+def test_the_second_time_no_image_is_read(shapes: Path) -> None:
+    dataset, pixels = Dataset.open(shapes).load((24, 24), 3, "crop")
+    first = pixels.copy()
+    status = {path: path.stat() for path in shapes.rglob("*.png")}
+    for path, was in status.items():  # same size and times, other content: only a reader would notice
+        path.write_bytes(b"\0" * was.st_size)
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    again, pixels = Dataset.open(shapes).load((24, 24), 3, "crop")
+    assert again.fingerprint == dataset.fingerprint and np.array_equal(pixels, first)
