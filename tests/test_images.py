@@ -13,7 +13,6 @@ from PIL import Image
 from mirante.errors import ImageError
 from mirante.images import MAX_PIXELS, read_header, read_image
 
-
 NOISE = np.random.default_rng(0).integers(0, 255, (100, 100, 3)).astype(np.uint8)
 
 

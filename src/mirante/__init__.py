@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mirante.data.dataset import Dataset as Dataset
     from mirante.errors import MiranteError as MiranteError
-    from mirante.experiment import evaluate as evaluate
-    from mirante.experiment import train as train
+    from mirante.experiment.evaluate import evaluate as evaluate
+    from mirante.experiment.train import train as train
     from mirante.prediction.classifier import Classifier as Classifier
     from mirante.training.recipe import Recipe as Recipe
 
@@ -30,8 +30,8 @@ _HOMES = {
     "Dataset": "mirante.data.dataset",
     "MiranteError": "mirante.errors",
     "Recipe": "mirante.training.recipe",
-    "evaluate": "mirante.experiment",
-    "train": "mirante.experiment",
+    "evaluate": "mirante.experiment.evaluate",
+    "train": "mirante.experiment.train",
 }
 
 __all__ = ["Classifier", "Dataset", "MiranteError", "Recipe", "evaluate", "train"]

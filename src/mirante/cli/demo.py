@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace) -> None:
     from mirante.cli.evaluate import print_result
     from mirante.cli.tables import print_table
     from mirante.data.dataset import Dataset
-    from mirante.experiment import train
+    from mirante.experiment.train import train
     from mirante.locale import language
 
     say = language(arguments.lang)

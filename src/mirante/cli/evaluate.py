@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mirante.cli.arguments import add_data, add_format
 
 if TYPE_CHECKING:
-    from mirante.experiment import Run
+    from mirante.experiment.evaluate import Run
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from mirante.experiment import evaluate
+    from mirante.experiment.evaluate import evaluate
 
     finished = evaluate(
         arguments.run_folder,

@@ -39,7 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     if arguments.resume:
         _refuse_changes(arguments)
-        from mirante.experiment import resume
+        from mirante.experiment.train import resume
 
         finished = resume(
             arguments.out,
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         if arguments.data is None:
             raise RequestError("train what? `mirante train DATA`; `mirante train --help` says what DATA can be.")
-        from mirante.experiment import train
+        from mirante.experiment.train import train
         from mirante.training.recipe import Recipe
 
         recipe = Recipe.load(

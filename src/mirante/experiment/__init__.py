@@ -1,0 +1,1 @@
+"""One experiment from images to report: open the data, train, calibrate, export, judge, in one run folder."""

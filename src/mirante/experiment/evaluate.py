@@ -1,0 +1,121 @@
+"""Judge a run, again or on other images; and what a finished run is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mirante import runfolder
+from mirante.data.dataset import Dataset, Note
+from mirante.errors import DataError, RunError
+from mirante.evaluation.judge import judge
+from mirante.evaluation.report import Story, write_report
+from mirante.experiment.folder import read_recipe_toml
+from mirante.images import Pixels
+from mirante.locale import Language, language
+from mirante.prediction.classifier import Classifier
+from mirante.training.history import Epoch, read_history
+from mirante.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, and the content of its metrics.json."""
+
+    path: Path
+    metrics: dict[str, Any]
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.metrics["accuracy"]["value"])
+
+    def classifier(self) -> Classifier:
+        """Return its model, ready to predict."""
+        return Classifier(self.path)
+
+
+def evaluate(
+    run: str | Path,
+    data: str | Path | None = None,
+    *,
+    labels: str | Path | None = None,
+    group: str | None = None,
+    classes: Sequence[str] | None = None,
+    root: str | Path | None = None,
+    lang: str | None = None,
+) -> Run:
+    """Judge a run again: on its own test images, or on other labelled images with the same classes.
+
+    Of its own, the figures, plots and report in the run are made anew; of other data they go to evaluations/NAME in the
+    run. Raises RunError when it is no run, or its test images are not what they were.
+    """
+    path = Path(run).expanduser()
+    runfolder.require_run(path)
+    say = language(lang)
+    classifier = Classifier(path)
+    stored = runfolder.read_json(path, runfolder.DATA)
+    folder, evaluated = path, None
+    if data is None:
+        recipe = Recipe.from_dict(read_recipe_toml(path)["recipe"], str(path / runfolder.RECIPE))
+        dataset = Dataset.open(stored["word"], **stored["options"], val_share=recipe.val_share)
+    else:
+        options: dict[str, Any] = {"labels": labels, "group": group, "classes": classes, "root": root}
+        dataset = Dataset.open(data, **options, as_test_of=classifier.classes)
+        folder, evaluated = path / "evaluations" / dataset.name, str(data)
+        folder.mkdir(parents=True, exist_ok=True)
+    dataset, pixels = dataset.load(classifier.info.size, classifier.info.channels, classifier.info.fit)
+    tell_skipped(dataset, strict=False)
+    if data is None and sorted(dataset.digests[row] for row in dataset.rows("test")) != _tested(stored):
+        raise RunError(
+            f"{stored['word']}: its test images are not those that {path} was tested on; give the data to test on: mirante "
+            f"evaluate {path} DATA"
+        )
+    metrics = judge_run(path, folder, classifier, dataset, pixels, evaluated, [], say)
+    return Run(folder, metrics)
+
+
+def judge_run(
+    run: Path,
+    folder: Path,
+    classifier: Classifier,
+    dataset: Dataset,
+    pixels: Pixels,
+    evaluated: str | None,
+    warnings: list[Note],
+    say: Language,
+) -> dict[str, Any]:
+    """Measure, draw and report into `folder` what the run answers to the test images of the data set."""
+    values = read_recipe_toml(run)
+    data = runfolder.read_json(run, runfolder.DATA)
+    history: list[Epoch] = read_history(run / runfolder.HISTORY) if evaluated is None else []
+    watched = values["recipe"].get("watch", "val")
+    judgement = judge(classifier, dataset, pixels, dataset.rows("test"), folder, history, watched, say)
+    notes = [*warnings, *(Note(text, given) for text, given in data["notes"])]
+    story = Story(
+        name=run.name,
+        data=data,
+        model=classifier.info,
+        recipe=values["recipe"],
+        versions=values["versions"],
+        seconds=history[-1].seconds if history else None,
+        evaluated=evaluated,
+        warnings=[say(note.text, **note.values) for note in notes],
+    )
+    write_report(folder / runfolder.REPORT, judgement, story, say)
+    return judgement.metrics
+
+
+def tell_skipped(dataset: Dataset, strict: bool) -> None:
+    if not dataset.skipped:
+        return
+    lines = "\n".join(f"  {one.path}: {one.reason}" for one in dataset.skipped)
+    if strict:
+        raise DataError(f"{dataset.word}: images that cannot be used (--strict): {len(dataset.skipped)}\n{lines}")
+    print(f"Left out, because they cannot be used: {len(dataset.skipped)}\n{lines}", file=sys.stderr)
+
+
+def _tested(stored: dict[str, Any]) -> list[str]:
+    return sorted(digest for _, digest, _, split in stored["files"] if split == "test")

@@ -1,0 +1,116 @@
+"""The run folder as an experiment makes it: its place, recipe.toml and data.json."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+
+import mirante
+from mirante import runfolder
+from mirante.data.dataset import Dataset
+from mirante.errors import RequestError, RunError, WorkError
+from mirante.files import system_reason, to_json
+from mirante.runfolder import ModelInfo
+from mirante.training.recipe import Recipe
+
+
+def require_free(out: Path, overwrite: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not runfolder.is_run(out):
+        raise RequestError(f"{out}: exists and is not a run of Mirante; choose another --out.")
+    if not overwrite:
+        raise RequestError(
+            f"{out}: exists; choose another --out, replace it with --overwrite, or go on with a stopped training with "
+            "--resume."
+        )
+
+
+def make_run(out: Path | None, name: str, overwrite: bool) -> Path:
+    """Make the run folder: the one asked for, or the next free name under runs/."""
+    try:
+        if out is not None:
+            if overwrite and runfolder.is_run(out):
+                shutil.rmtree(out)
+            out.mkdir(parents=True, exist_ok=True)
+            return out
+        number = 1
+        while True:
+            path = Path("runs") / (name if number == 1 else f"{name}-{number}")
+            try:
+                path.mkdir(parents=True)
+                return path
+            except FileExistsError:
+                number += 1
+    except OSError as error:
+        where = out if out is not None else Path("runs").resolve()
+        raise RequestError(f"{where}: the run folder cannot be made there: {system_reason(error)}.") from error
+
+
+def require_space(run: Path, dataset: Dataset) -> None:
+    """Say before the first epoch that the run would not fit on the disk; the answers are the part that grows."""
+    needed = (64 << 20) + len(dataset.rows("test")) * (120 + 14 * len(dataset.classes)) + 130 * len(dataset)
+    free = shutil.disk_usage(run).free
+    if free < needed:
+        raise WorkError(
+            f"{run}: about {needed >> 20} MiB are needed and {free >> 20} MiB are free; free some space or choose another "
+            "--out."
+        )
+
+
+def recipe_toml(recipe: Recipe, info: ModelInfo, dataset: Dataset, device: str) -> str:
+    import onnxruntime
+    import torch
+
+    values = {
+        "recipe": recipe.to_dict(),
+        "input": {"height": info.height, "width": info.width, "channels": info.channels, "fit": info.fit},
+        "data": {"word": dataset.word, **dataset.options},
+        "versions": {
+            "Mirante": mirante.__version__,
+            "Python": platform.python_version(),
+            "PyTorch": torch.__version__,
+            "ONNX Runtime": onnxruntime.__version__,
+            "NumPy": np.__version__,
+            "System": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, device {device}",
+        },
+    }
+    header = "# Everything needed to train this again: mirante train DATA --recipe this/file\n"
+    return header + tomli_w.dumps(values)
+
+
+def read_recipe_toml(run: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(runfolder.read_text(run, runfolder.RECIPE))
+        if not isinstance(values["recipe"], dict) or not isinstance(values["versions"], dict):
+            raise KeyError("recipe")
+    except (tomllib.TOMLDecodeError, KeyError) as error:
+        raise RunError(f"{run / runfolder.RECIPE}: damaged; restore the file or train again.") from error
+    return values
+
+
+def data_json(dataset: Dataset) -> str:
+    files = zip(dataset.paths, dataset.digests, dataset.labels.tolist(), dataset.splits.tolist(), strict=True)
+    value = {
+        "format": runfolder.FORMAT,
+        "word": dataset.word,
+        "options": dataset.options,
+        "classes": list(dataset.classes),
+        "counts": dataset.counts(),
+        "split_by": dataset.split_by,
+        "notes": [[note.text, note.values] for note in dataset.notes],
+        "skipped": [{"path": one.path, "reason": one.reason} for one in dataset.skipped],
+        "fingerprint": dataset.fingerprint,
+    }
+    # the files stand one a line: the list is long, and is searched by people
+    lines = ",\n".join(
+        "    " + to_json([path, digest, dataset.classes[label], split], None) for path, digest, label, split in files
+    )
+    return to_json(value)[:-2] + f',\n  "files": [\n{lines}\n  ]\n}}\n'

@@ -1,0 +1,216 @@
+"""Train: from a word that says where images are to a finished run; and go on with a run that was stopped."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mirante import runfolder
+from mirante.data.dataset import Dataset, Note, input_size
+from mirante.errors import RequestError, RunError, WorkError
+from mirante.experiment.evaluate import Run, judge_run, tell_skipped
+from mirante.experiment.folder import data_json, make_run, read_recipe_toml, recipe_toml, require_free, require_space
+from mirante.files import write_file, write_text
+from mirante.images import FITS, Fit, Pixels
+from mirante.locale import Language, language
+from mirante.prediction.calibration import fit_temperature
+from mirante.prediction.classifier import Classifier
+from mirante.runfolder import ModelInfo
+from mirante.training.recipe import Recipe
+from mirante.training.tensorboard import require_tensorboard, tensorboard_events
+
+if TYPE_CHECKING:
+    import torch
+
+    from mirante.model.network import Network
+    from mirante.training.loop import Images
+
+_CHECKED_IMAGES = 64
+
+
+def train(
+    data: str | Path | Dataset,
+    recipe: str | Recipe = "fast",
+    *,
+    out: str | Path | None = None,
+    labels: str | Path | None = None,
+    group: str | None = None,
+    classes: Sequence[str] | None = None,
+    root: str | Path | None = None,
+    size: tuple[int, int] | None = None,
+    fit: Fit = "crop",
+    device: str = "auto",
+    strict: bool = False,
+    overwrite: bool = False,
+    tensorboard: bool = False,
+    lang: str | None = None,
+) -> Run:
+    """Train a classifier and write its run folder.
+
+    data         where the images are (docs/data.md), or a Dataset already opened
+    recipe       a recipe's name, a .toml file, or a Recipe
+    out          the run folder to make; runs/DATA-RECIPE, numbered, when None
+    labels, group, classes, root   as in Dataset.open
+    size         (height, width) in pixels of the network's input; chosen from the data when None
+    fit          how images of another shape come to that size: crop, pad or squash
+    device       auto, cpu, cuda or mps
+    strict       make an unreadable image an error instead of leaving it out
+    overwrite    replace a run that is at `out`
+    tensorboard  also write TensorBoard events into the run
+    lang         en or pt, of plots and report; the system's when None
+
+    Raises RequestError when something asked for cannot be done, WorkError when the work fails.
+    """
+    chosen = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    if fit not in FITS:
+        raise RequestError(f"fit {fit!r}: it can be {', '.join(FITS)}.")
+    say = language(lang)
+    if tensorboard:
+        require_tensorboard()
+    if isinstance(data, Dataset):
+        dataset = Dataset.open(data.word, **data.options, val_share=chosen.val_share)
+    else:
+        options = {"labels": labels, "group": group, "classes": classes, "root": root}
+        dataset = Dataset.open(data, **options, val_share=chosen.val_share)  # type: ignore[arg-type]
+    target = None if out is None else Path(out).expanduser()
+    if target is not None:
+        require_free(target, overwrite)
+    shape = (*(size or input_size(dataset.sizes, chosen.largest_size)), dataset.channels)
+    info = ModelInfo(dataset.classes, *shape, fit, chosen.layers)
+    network, place = _new_network(chosen, info, device)
+    dataset, pixels = dataset.load(info.size, info.channels, fit)
+    tell_skipped(dataset, strict)
+    run = make_run(target, f"{dataset.name}-{chosen.name}", overwrite)
+    require_space(run, dataset)
+    write_text(run / runfolder.RECIPE, recipe_toml(chosen, info, dataset, device))
+    write_text(run / runfolder.DATA, data_json(dataset))
+    (run / runfolder.CHECKPOINT).mkdir(exist_ok=True)
+    _tell(dataset, info, run)
+    return _train_and_judge(run, dataset, pixels, chosen, info, network, place, tensorboard, say)
+
+
+def resume(
+    run: str | Path,
+    *,
+    data: str | Path | None = None,
+    layers: str | None = None,
+    device: str = "auto",
+    tensorboard: bool = False,
+    lang: str | None = None,
+) -> Run:
+    """Go on with a training that was stopped or killed, to the weights that it would have had.
+
+    data    where the images are now, when they have moved
+    layers  path.py:function, which must be given again: nothing that a run names is executed
+
+    Raises RunError when it is no run, or the data are not what they were.
+    """
+    path = Path(run).expanduser()
+    runfolder.require_run(path)
+    say = language(lang)
+    if not (path / runfolder.CHECKPOINT).is_dir():
+        print(f"{path} is finished; there is nothing to go on with.", file=sys.stderr)
+        return Run(path, runfolder.read_json(path, runfolder.METRICS))
+    values = read_recipe_toml(path)
+    chosen = Recipe.from_dict(values["recipe"], str(path / runfolder.RECIPE))
+    if ".py:" in chosen.layers and layers != chosen.layers:
+        raise RunError(f"{path}: its network is {chosen.layers}; to run that file, say so: --model {chosen.layers}")
+    stored = runfolder.read_json(path, runfolder.DATA)
+    word = str(data) if data is not None else stored["word"]
+    dataset = Dataset.open(word, **stored["options"], val_share=chosen.val_share)
+    try:
+        shape = (int(values["input"]["height"]), int(values["input"]["width"]), values["input"]["channels"])
+        info = ModelInfo(dataset.classes, *shape, values["input"]["fit"], chosen.layers)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path / runfolder.RECIPE}: damaged: no [input]; train again with --overwrite.") from error
+    dataset, pixels = dataset.load(info.size, info.channels, info.fit)
+    if dataset.fingerprint != stored["fingerprint"]:
+        raise RunError(
+            f"{word}: the images or labels have changed since {path} was begun; train again with another --out."
+        )
+    _tell(dataset, info, path)
+    network, place = _new_network(chosen, info, device)
+    return _train_and_judge(path, dataset, pixels, chosen, info, network, place, tensorboard, say)
+
+
+def _new_network(recipe: Recipe, info: ModelInfo, device: str) -> tuple[Network, torch.device]:
+    """Return the network with the weights that the seed gives it, and where it will be trained."""
+    from mirante.training.memory import keep_memory
+
+    keep_memory()
+    import torch
+
+    from mirante.model.network import build_network
+    from mirante.training.loop import best_device
+
+    place = best_device(device)
+    torch.manual_seed(recipe.seed)
+    return build_network(info.layers, (info.height, info.width, info.channels), len(info.classes)), place
+
+
+def _train_and_judge(
+    run: Path,
+    dataset: Dataset,
+    pixels: Pixels,
+    recipe: Recipe,
+    info: ModelInfo,
+    network: Network,
+    place: torch.device,
+    tensorboard: bool,
+    say: Language,
+) -> Run:
+    from safetensors.torch import save_file
+
+    from mirante.model.export import TOLERANCE, largest_difference, write_onnx
+    from mirante.training.loop import Images, fit, logits_of
+
+    train_images, val_images, test_images = (
+        Images(pixels, dataset.labels, dataset.rows(split)) for split in ("train", "val", "test")
+    )
+    watch = test_images if recipe.watch == "test" else val_images
+    with tensorboard_events(run, tensorboard) as report:
+        fit(network, train_images, watch if len(watch) else None, recipe, run, place, report)
+
+    if len(val_images):
+        logits = logits_of(network, val_images, place).numpy()
+        info = replace(info, temperature=fit_temperature(logits, val_images.labels[val_images.rows]))
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_file(run / runfolder.WEIGHTS, lambda part: save_file(weights, part))
+    write_text(run / runfolder.MODEL, info.to_json() + "\n")
+    write_onnx(network, info, run / runfolder.ONNX)
+    checked = _some_images(test_images)
+    difference = largest_difference(network, info, run / runfolder.ONNX, checked)
+    warnings = []
+    if not difference <= TOLERANCE:
+        text = "model.onnx does not agree with the trained network: probabilities differ by up to {difference}. Do not use it."
+        warnings.append(Note(text, {"difference": f"{difference:.2g}"}))
+    metrics = judge_run(run, run, Classifier(run), dataset, pixels, None, warnings, say)
+    shutil.rmtree(run / runfolder.CHECKPOINT)
+    if warnings:
+        raise WorkError(f"{run / runfolder.ONNX}: {warnings[0]} Please report this with the line of layers.")
+    print(f"model.onnx agrees with torch on {len(checked)} images to {difference:.0e}.", file=sys.stderr)
+    return Run(run, metrics)
+
+
+def _some_images(images: Images) -> Pixels:
+    """Return up to 64 images spread over the test images."""
+    spread = np.linspace(0, len(images) - 1, min(_CHECKED_IMAGES, len(images))).astype(int)
+    return np.ascontiguousarray(images.pixels[images.rows[spread]])
+
+
+def _tell(dataset: Dataset, info: ModelInfo, run: Path) -> None:
+    parts = ", ".join(f"{len(dataset.rows(split)):,} {split}" for split in ("train", "val", "test"))
+    print(
+        f"{dataset.word}: {len(dataset):,} images of {len(dataset.classes)} classes ({parts}), shown at "
+        f"{info.height}×{info.width}×{info.channels}",
+        *(f"  note: {note}" for note in dataset.notes),
+        f"{info.layers}  →  {run}",
+        sep="\n",
+        file=sys.stderr,
+    )

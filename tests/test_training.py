@@ -1,0 +1,243 @@
+"""Nothing is lost: a training that is stopped, killed or out of disk goes on to the weights it would have had."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Command, write_shapes
+from safetensors.numpy import load_file
+
+from mirante.training.loop import learning_rate
+from mirante.training.recipe import Recipe
+
+LAYERS = "16B-16B-D0.3-16N"  # batch normalisation and dropout too: everything that has a state or draws at random
+SLOW = ("--model", LAYERS, "--epochs", "6", "--batch-size", "16")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shapes(tmp_path_factory.mktemp("data") / "shapes", 200)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data: Path, mirante: Command) -> Path:
+    out = data.parent / "uninterrupted"
+    done = mirante("train", data, *SLOW, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def start(*words: str | Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "mirante", *map(str, words)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+
+
+def wait_for(condition: object, process: subprocess.Popen[str], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end and process.poll() is None, process.communicate()
+        time.sleep(0.005)
+
+
+def digest(run: Path) -> str:
+    return hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_a_training_killed_again_and_again_ends_with_the_same_weights(
+    data: Path, uninterrupted: Path, tmp_path: Path, mirante: Command
+) -> None:
+    out = tmp_path / "killed"
+    latest = out / "checkpoint" / "latest.json"
+    words: tuple[str | Path, ...] = ("train", data, *SLOW, "--out", out)
+    random = np.random.default_rng(0)
+    for kill in range(4):
+        process = start(*words)
+        wait_for(out.is_dir if kill == 0 else latest.exists, process)
+        if kill == 3:  # while a checkpoint is being written: its temporary file is there
+            wait_for(lambda: any(name.endswith(".part") for name in os.listdir(out / "checkpoint")), process)  # noqa: PTH208
+        else:
+            before = latest.read_bytes() if latest.exists() else b""
+            wait_for(lambda before=before: latest.exists() and latest.read_bytes() != before, process)
+            time.sleep(float(random.uniform(0, 0.2)))
+        process.kill()
+        process.communicate()
+        words = ("train", "--resume", "--out", out)
+    done = mirante(*words)
+    assert done.returncode == 0, done.stderr
+    assert digest(out) == digest(uninterrupted)
+    assert not (out / "checkpoint").exists()
+    seconds = "seconds"
+    mine, other = (
+        [{**row, seconds: ""} for row in csv.DictReader((run / "history.csv").open())] for run in (out, uninterrupted)
+    )
+    assert mine == other and len(mine) == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_at_the_next_step_with_everything_saved(
+    data: Path, uninterrupted: Path, tmp_path: Path, mirante: Command, number: signal.Signals
+) -> None:
+    out = tmp_path / "stopped"
+    process = start("train", data, *SLOW, "--out", out)
+    wait_for((out / "checkpoint" / "latest.json").exists, process)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and "nothing is lost" in said and f"--resume --out {out}" in said
+    assert "Traceback" not in said
+    assert mirante("predict", out, data).returncode == 2  # says that the training has not finished
+    done = mirante("train", "--resume", "--out", out)
+    assert done.returncode == 0 and digest(out) == digest(uninterrupted)
+    again = mirante("train", "--resume", "--out", out)
+    assert again.returncode == 0 and "is finished" in again.stderr and digest(out) == digest(uninterrupted)
+
+
+def test_the_same_command_gives_the_same_weights_and_another_seed_others(
+    data: Path, uninterrupted: Path, tmp_path: Path, mirante: Command
+) -> None:
+    for seed in (0, 1):
+        assert mirante("train", data, *SLOW, "--seed", str(seed), "--out", tmp_path / str(seed)).returncode == 0
+    assert digest(tmp_path / "0") == digest(uninterrupted) != digest(tmp_path / "1")
+
+
+def test_the_recipe_of_a_run_trains_it_again(data: Path, uninterrupted: Path, tmp_path: Path, mirante: Command) -> None:
+    done = mirante("train", data, "--recipe", uninterrupted / "recipe.toml", "--out", tmp_path / "again")
+    assert done.returncode == 0 and digest(tmp_path / "again") == digest(uninterrupted)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file size limits are a POSIX thing")
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    data: Path, uninterrupted: Path, tmp_path: Path, mirante: Command
+) -> None:
+    out = tmp_path / "full"
+    process = start("train", data, *SLOW, "--out", out)
+    wait_for((out / "checkpoint" / "latest.json").exists, process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    before = (out / "checkpoint" / "latest.json").read_bytes()
+    # no file may grow beyond 10 kB: a disk that fills up in the middle of writing
+    limit = f"ulimit -f 10; exec {sys.executable} -m mirante train --resume --out {out}"
+    done = subprocess.run(["bash", "-c", limit], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1 and "could not be written" in done.stderr and "Traceback" not in done.stderr
+    assert (out / "checkpoint" / "latest.json").read_bytes() == before
+    assert mirante("train", "--resume", "--out", out).returncode == 0
+    assert digest(out) == digest(uninterrupted)
+
+
+def test_a_damaged_checkpoint_and_changed_data_are_said(data: Path, tmp_path: Path, mirante: Command) -> None:
+    mine = write_shapes(tmp_path / "mine", 40)
+    out = tmp_path / "run"
+    process = start("train", mine, *SLOW[:2], "--epochs", "1000", "--out", out)
+    wait_for((out / "checkpoint" / "latest.json").exists, process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    tensors = out / "checkpoint" / json.loads((out / "checkpoint" / "latest.json").read_text())["tensors"]
+    whole = tensors.read_bytes()
+    tensors.write_bytes(whole[:-1] + b"?")
+    done = mirante("train", "--resume", "--out", out)
+    assert done.returncode == 2 and "checkpoint is damaged" in done.stderr
+    tensors.write_bytes(whole)
+    (mine / "disc" / "000.png").unlink()
+    done = mirante("train", "--resume", "--out", out)
+    assert done.returncode == 2 and "have changed since" in done.stderr
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(
+    data: Path, tmp_path: Path, mirante: Command
+) -> None:
+    out = tmp_path / "run"
+    done = mirante("train", data, *SLOW, "--learning-rate", "1e6", "--out", out)
+    assert done.returncode == 1 and "no longer a number" in done.stderr and "step" in done.stderr
+    assert "Traceback" not in done.stderr
+    kept = list((out / "checkpoint").glob("*.safetensors"))
+    assert all(np.isfinite(tensor).all() for path in kept for tensor in load_file(path).values())
+
+
+def test_an_existing_run_is_replaced_only_on_request(shapes: Path, tmp_path: Path, mirante: Command) -> None:
+    out = tmp_path / "run"
+    quick = ("--model", "4C3-GAP", "--epochs", "1", "--out", out)
+    assert mirante("train", shapes, *quick).returncode == 0
+    before = digest(out)
+    done = mirante("train", shapes, *quick, "--seed", "1")
+    assert done.returncode == 2 and "--overwrite" in done.stderr and digest(out) == before
+    assert mirante("train", tmp_path / "nothing", *quick, "--overwrite").returncode == 2 and digest(out) == before
+    assert mirante("train", shapes, *quick, "--seed", "1", "--overwrite").returncode == 0 and digest(out) != before
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "precious.jpg").write_bytes(b"precious")
+    done = mirante("train", shapes, *quick[:-1], tmp_path / "photos", "--overwrite")
+    assert done.returncode == 2 and (tmp_path / "photos" / "precious.jpg").exists()
+
+
+def test_runs_without_a_name_are_numbered(shapes: Path, tmp_path: Path, mirante: Command) -> None:
+    for _ in range(2):
+        assert mirante("train", shapes, "--model", "4C3-GAP", "--epochs", "1", cwd=tmp_path).returncode == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["shapes-fast", "shapes-fast-2"]
+
+
+def test_tensorboard_gets_the_history(shapes: Path, tmp_path: Path, mirante: Command) -> None:
+    out = tmp_path / "run"
+    done = mirante("train", shapes, "--model", "4C3-GAP", "--epochs", "2", "--out", out, "--tensorboard")
+    assert done.returncode == 0, done.stderr
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(out / "tensorboard")).Reload()
+    history = list(csv.DictReader((out / "history.csv").open()))
+    for name in ("train_loss", "val_accuracy"):
+        assert np.allclose(
+            [event.value for event in events.Scalars(name)], [float(row[name]) for row in history], rtol=1e-4
+        )
+
+
+def test_the_tutorial_trains_on_all_images_and_shows_the_test_images(tmp_path: Path, mirante: Command) -> None:
+    recipe = Recipe.load("tutorial")
+    assert (recipe.layers, recipe.epochs, recipe.batch_size) == ("32C3-MP2-64C3-MP2-64N", 10, 32)
+    assert (recipe.optimiser, recipe.learning_rate, recipe.schedule) == ("adam", 1e-3, "constant")
+    assert not recipe.flip and recipe.shift == 0 and recipe.label_smoothing == 0 and recipe.weight_decay == 0
+    done = mirante("train", "digits", "--recipe", "tutorial", "--epochs", "1", "--out", tmp_path / "run")
+    assert done.returncode == 0
+    counts = json.loads((tmp_path / "run" / "data.json").read_text())["counts"]
+    assert (
+        sum(count["val"] for count in counts.values()) == 0 and sum(count["train"] for count in counts.values()) > 1500
+    )
+    model = json.loads((tmp_path / "run" / "model.json").read_text())
+    assert model["temperature"] == 1.0  # the test images chose nothing, not even that
+
+
+def test_one_cycle_rises_to_the_peak_and_falls_to_nothing() -> None:
+    recipe = Recipe.load("fast", learning_rate=1.0)
+    rates = [learning_rate(recipe, step, 1000) for step in range(1000)]
+    assert max(rates) == pytest.approx(1, abs=0.01) and 190 < int(np.argmax(rates)) < 210
+    assert 0 < rates[0] < 0.01 and 0 < rates[-1] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("epochs = 3", "lacks"),
+        ('[recipe]\nname = "x"\ncolour = 1', "'colour' is no field"),
+        ("not toml", "not a recipe that can be read"),
+    ],
+)
+def test_a_bad_recipe_is_said(tmp_path: Path, mirante: Command, text: str, words: str) -> None:
+    (tmp_path / "bad.toml").write_text(text)
+    done = mirante("train", "digits", "--recipe", tmp_path / "bad.toml")
+    assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_a_gpu_trains_to_the_same_accuracy(data: Path, uninterrupted: Path, tmp_path: Path, mirante: Command) -> None:
+    assert mirante("train", data, *SLOW, "--device", "cuda", "--out", tmp_path / "gpu").returncode == 0
+    one, other = (
+        json.loads((run / "metrics.json").read_text())["accuracy"]["value"] for run in (tmp_path / "gpu", uninterrupted)
+    )
+    assert abs(one - other) < 0.1
