@@ -1,0 +1,94 @@
+"""Every figure is what scikit-learn says it is, and every interval holds what it should."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn
+
+from mirante.evaluation import metrics
+from mirante.evaluation.compare import _within_noise, mcnemar
+
+
+def answers(count: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    probabilities = random.dirichlet(np.full(classes, 0.4), count).astype(np.float32)
+    labels = np.where(random.random(count) < 0.6, probabilities.argmax(axis=1), random.integers(0, classes, count))
+    return probabilities, labels
+
+
+@given(st.integers(2, 60), st.integers(2, 7), st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_figures_agree_with_scikit_learn(count: int, classes: int, seed: int) -> None:
+    probabilities, labels = answers(count, classes, seed)
+    predicted = probabilities.argmax(axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = metrics.measure(probabilities, labels, [str(number) for number in range(classes)])
+        numbers = list(range(classes))
+        precision, recall, f1, support = sklearn.precision_recall_fscore_support(
+            labels, predicted, labels=numbers, zero_division=np.nan
+        )
+        balanced = sklearn.balanced_accuracy_score(labels, predicted)
+    assert found["accuracy"]["value"] == pytest.approx(sklearn.accuracy_score(labels, predicted))
+    assert found["balanced_accuracy"]["value"] == pytest.approx(balanced)
+    wide = probabilities.astype(np.float64) / probabilities.sum(axis=1, keepdims=True, dtype=np.float64)
+    assert found["log_loss"]["value"] == pytest.approx(sklearn.log_loss(labels, wide, labels=numbers), rel=1e-4)
+    one_hot = np.eye(classes)[labels]
+    assert found["brier"]["value"] == pytest.approx(((probabilities - one_hot) ** 2).sum(axis=1).mean(), rel=1e-5)
+    assert found["confusion"] == sklearn.confusion_matrix(labels, predicted, labels=numbers).tolist()
+    for number in numbers:
+        mine = found["per_class"][str(number)]
+        assert mine["precision"]["value"] == pytest.approx(precision[number], nan_ok=True)
+        assert mine["recall"]["value"] == pytest.approx(recall[number], nan_ok=True)
+        assert mine["images"] == support[number]
+        if support[number] or (predicted == number).any():
+            assert mine["f1"] == pytest.approx(f1[number])
+    for k, figure in found["top_k"].items():
+        top = np.argsort(-probabilities, axis=1, kind="stable")[:, : int(k)]
+        assert figure["value"] == pytest.approx((top == labels[:, None]).any(axis=1).mean())
+    wrong = predicted != labels
+    if 0 < wrong.sum() < count:
+        area = sklearn.roc_auc_score(wrong, metrics.entropies(probabilities))
+        assert found["dispersion"]["auc_wrong_is_more_dispersed"]["value"] == pytest.approx(area)
+    for key in ("accuracy", "balanced_accuracy", "log_loss", "brier"):
+        assert found[key]["low"] - 1e-9 <= found[key]["value"] <= found[key]["high"] + 1e-9
+
+
+def test_wilson_covers_the_truth_about_95_times_in_100() -> None:
+    random = np.random.default_rng(0)
+    for share in (0.5, 0.9, 0.98):
+        hits = random.binomial(200, share, 4000)
+        inside = [one.low <= share <= one.high for one in (metrics.wilson(int(hit), 200) for hit in hits)]
+        assert 0.93 < np.mean(inside) < 0.98
+
+
+def test_the_bootstrap_over_groups_is_wider_when_groups_answer_alike() -> None:
+    random = np.random.default_rng(0)
+    right = np.repeat(random.random(40) < 0.7, 25)
+    probabilities = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
+    labels = np.zeros(1000, int)
+    alone = metrics.measure(probabilities, labels, ["a", "b"])["accuracy"]
+    grouped = metrics.measure(probabilities, labels, ["a", "b"], [str(row // 25) for row in range(1000)])["accuracy"]
+    assert grouped["high"] - grouped["low"] > 3 * (alone["high"] - alone["low"])
+
+
+def test_calibration_error_of_a_known_case() -> None:
+    confidences = np.array([0.9] * 10 + [0.6] * 10)
+    right = np.array([True] * 7 + [False] * 3 + [True] * 6 + [False] * 4)
+    assert metrics.calibration_error(confidences, right) == pytest.approx(0.5 * 0.2)
+
+
+def test_equal_models_are_within_the_noise_and_a_better_one_is_not() -> None:
+    one = np.array([True] * 80 + [False] * 20)
+    assert mcnemar(one, one) == 1.0
+    assert mcnemar(one, np.roll(one, 10)) == 1.0
+    worse = one.copy()
+    worse[:20] = False
+    assert mcnemar(one, worse) == pytest.approx(2 * 0.5**20)
+    assert _within_noise([1.0, 0.03, 0.001]) == [True, False, False]
+    assert _within_noise([1.0, 0.03, 0.04]) == [True, True, True]  # 0.03 × 2 is no longer below 0.05
