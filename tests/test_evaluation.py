@@ -37,7 +37,7 @@ def test_a_run_holds_the_files_that_it_promises(shapes_run: tuple[Path, Path]) -
     assert plots in (set(PLOTS), set(PLOTS) - {"mistakes"})
     data = json.loads((run / "data.json").read_text())
     assert len(data["files"]) == 240 and data["files"][0][0] == "bar/000.png"
-    assert list(csv.reader((run / "history.csv").open()))[0] == [
+    assert next(csv.reader((run / "history.csv").open())) == [
         "epoch", "step", "seconds", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"
     ]  # fmt: skip
 

@@ -148,6 +148,18 @@ def test_labels_inside_the_archive_and_some_of_the_classes(tmp_path: Path, shape
         assert len(sides) == 1
 
 
+@pytest.mark.parametrize(("prefix", "place"), [("shapes/", "."), ("", "."), ("", "shapes"), ("../shapes/", "lists")])
+def test_labels_beside_a_folder_start_from_the_table_or_from_the_folder(
+    tmp_path: Path, shapes: Path, prefix: str, place: str
+) -> None:
+    paths = [path.relative_to(shapes).as_posix() for path in sorted(shapes.rglob("*.png"))]
+    (tmp_path / place).mkdir(exist_ok=True)
+    table = tmp_path / place / "labels.csv"
+    table.write_text("\n".join(["path,label", *(f"{prefix}{path},{'abc'[n % 3]}" for n, path in enumerate(paths))]))
+    dataset = Dataset.open(shapes, labels=table)
+    assert dataset.classes == ("a", "b", "c") and len(dataset) == 90
+
+
 @pytest.mark.parametrize(
     ("row", "words"),
     [

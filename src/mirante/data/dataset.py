@@ -6,6 +6,7 @@ Holds no pixels; `Dataset.load` decodes them (once, see cache.py) to one array.
 from __future__ import annotations
 
 import hashlib
+import os
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -177,21 +178,37 @@ class Dataset:
 
 
 def _find_table(name: str, source: Source, word: str, group: str | None, root: Path | None) -> Table:
-    """Find the table of labels as a file, beside the data or inside it; its paths start from where it lies."""
+    """Find the table of labels as a file, beside the data or inside it.
+
+    Its paths start from where it lies, or from the data themselves when it lies beside them.
+    """
     if not name.lower().endswith(TABLE_SUFFIXES):
         raise DataError(f"{name}: --labels takes a table, .csv, .tsv or .parquet.")
-    for path in (Path(name).expanduser(), Path(word).expanduser().parent / name):
+    data = Path(word).expanduser()
+    for path in (Path(name).expanduser(), data.parent / name):
         if path.is_file():
-            return read_table(str(path), path.read_bytes(), group)
+            table = read_table(str(path), path.read_bytes(), group)
+            return _within(table, data, root or path.parent) if data.is_dir() else table
     found = source.find(name)
     if found is None:
         raise DataError(f"{name}: no such table here, beside {word} or inside it (--labels).")
     inside, content = found
-    table = read_table(inside, content, group)
     folder = inside.rpartition("/")[0]
-    if not folder or root is not None:
-        return table
-    return replace(table, rows=tuple(replace(row, path=f"{folder}/{row.path}") for row in table.rows))
+    table = read_table(inside, content, group)
+    return (
+        table
+        if not folder
+        else replace(table, rows=tuple(replace(row, path=f"{folder}/{row.path}") for row in table.rows))
+    )
+
+
+def _within(table: Table, data: Path, base: Path) -> Table:
+    """Return the table with those paths that lead from `base` into the folder `data` made relative to it."""
+    rows = []
+    for row in table.rows:
+        path = Path(os.path.relpath(base / row.path, data)).as_posix()
+        rows.append(row if path.startswith("../") else replace(row, path=path))
+    return replace(table, rows=tuple(rows))
 
 
 def _choose_classes(

@@ -109,6 +109,7 @@ def judge_run(
 
 
 def tell_skipped(dataset: Dataset, strict: bool) -> None:
+    """Name the images that are left out, on stderr; with `strict` raise DataError instead."""
     if not dataset.skipped:
         return
     lines = "\n".join(f"  {one.path}: {one.reason}" for one in dataset.skipped)

@@ -22,6 +22,7 @@ from mirante.training.recipe import Recipe
 
 
 def require_free(out: Path, overwrite: bool) -> None:
+    """Raise RequestError when something stands at `out` that is not to be replaced."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not runfolder.is_run(out):
@@ -66,6 +67,7 @@ def require_space(run: Path, dataset: Dataset) -> None:
 
 
 def recipe_toml(recipe: Recipe, info: ModelInfo, dataset: Dataset, device: str) -> str:
+    """Return the text of recipe.toml: the recipe, the input, the data and the versions of everything."""
     import onnxruntime
     import torch
 
@@ -87,6 +89,7 @@ def recipe_toml(recipe: Recipe, info: ModelInfo, dataset: Dataset, device: str) 
 
 
 def read_recipe_toml(run: Path) -> dict[str, Any]:
+    """Return the content of a run\'s recipe.toml; raises RunError when it is damaged."""
     try:
         values = tomllib.loads(runfolder.read_text(run, runfolder.RECIPE))
         if not isinstance(values["recipe"], dict) or not isinstance(values["versions"], dict):
@@ -97,6 +100,7 @@ def read_recipe_toml(run: Path) -> dict[str, Any]:
 
 
 def data_json(dataset: Dataset) -> str:
+    """Return the text of data.json: what the images are and how they were split, file by file."""
     files = zip(dataset.paths, dataset.digests, dataset.labels.tolist(), dataset.splits.tolist(), strict=True)
     value = {
         "format": runfolder.FORMAT,

@@ -1,0 +1,75 @@
+"""Write what is generated: docs/command-line.md from the program's own help, and the pictures of the READMEs.
+
+python docs/generate.py            write both (the pictures need a browser)
+python docs/generate.py --check    only say whether docs/command-line.md is what the program says
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "command-line.md"
+PAGE_WIDTH = 1000
+
+
+def command_line() -> str:
+    """Return the reference: the help of every verb, as the program prints it on 100 columns."""
+    os.environ["COLUMNS"] = "100"
+    from mirante.cli import make_parser
+
+    parser = make_parser()
+    (verbs,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    parts = [
+        "# The command line",
+        "Written by `make docs` from the program itself; a test fails when it is out of date.",
+        "Exit status: 0 done, 1 the work failed, 2 the request was wrong, 130 stopped by Ctrl-C.",
+        f"```text\n{parser.format_help()}```",
+    ]
+    for name, verb in verbs.choices.items():
+        parts.append(f"## mirante {name}\n\n```text\n{verb.format_help()}```")
+    return "\n\n".join(parts) + "\n"
+
+
+def pictures() -> None:
+    """Take docs/images/report-*.png of the report that `mirante demo` writes, in both languages."""
+    from PIL import Image
+    from playwright.sync_api import sync_playwright
+
+    sys.path.insert(0, str(ROOT / "tests"))
+    from browser import ARGUMENTS, find_browser
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=list(ARGUMENTS))
+        for language in ("en", "pt"):
+            run = Path(folder) / language / "digits-tutorial"
+            words = ["demo", "--out", str(run), "--lang", language]
+            subprocess.run([sys.executable, "-m", "mirante", *words], check=True, capture_output=True)
+            page = browser.new_page(viewport={"width": PAGE_WIDTH, "height": 800}, color_scheme="light")
+            page.goto((run / "report.html").as_uri())
+            tops = [page.locator(where).bounding_box() for where in ("header", "figure:has(img) >> nth=2")]
+            whole = Image.open(io.BytesIO(page.screenshot(full_page=True)))
+            first, answers = (int(box["y"]) for box in tops if box)
+            sheet = Image.new("RGB", (2 * PAGE_WIDTH, 1100), "white")
+            sheet.paste(whole.crop((0, first - 20, PAGE_WIDTH, first + 1080)), (0, 0))
+            sheet.paste(whole.crop((0, answers - 20, PAGE_WIDTH, answers + 1080)), (PAGE_WIDTH, 0))
+            small = sheet.resize((1400, 770), Image.Resampling.LANCZOS).quantize(128)
+            target = ROOT / "docs" / "images" / f"report-{language}.png"
+            target.parent.mkdir(exist_ok=True)
+            small.save(target, optimize=True)
+        browser.close()
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        if REFERENCE.read_text(encoding="utf-8") != command_line():
+            sys.exit("docs/command-line.md is not what the program says: run `make docs`.")
+    else:
+        REFERENCE.write_text(command_line(), encoding="utf-8")
+        pictures()
