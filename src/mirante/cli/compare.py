@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mirante.cli.arguments import add_format
 from mirante.errors import RequestError
+from mirante.locale import Language, language
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +24,6 @@ def run(arguments: argparse.Namespace) -> None:
 
     from mirante.cli.tables import print_rows, print_table
     from mirante.evaluation.compare import compare
-    from mirante.locale import language
 
     if arguments.out is not None:
         _require_png(Path(arguments.out))
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
             one.run,
             say.percent(one.accuracy, 2),
             f"{say.percent(one.low)} – {say.percent(one.high)}",
-            "" if place == 0 else say("within the noise") if one.within_noise else f"p = {say.number(one.p_value, 4)}",
+            "" if place == 0 else say("within the noise") if one.within_noise else _p_value(one.p_value, say),
             say.number(one.parameters),
             "–" if one.seconds is None else say.number(one.seconds, 1),
             say.number(one.images_per_second),
@@ -61,6 +61,10 @@ def run(arguments: argparse.Namespace) -> None:
         say("Images/s"),
     ]
     print_table(header, rows, title=say("{count} test images", count=say.number(ranked[0].images)))
+
+
+def _p_value(value: float, say: Language) -> str:
+    return f"p < {say.number(0.0001, 4)}" if value < 0.0001 else f"p = {say.number(value, 4)}"
 
 
 def _require_png(path: Path) -> None:

@@ -10,9 +10,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,15 +19,15 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from mirante.data.entries import Entry, Source
+from mirante.data.processes import on_every_core
 from mirante.errors import ImageError, WorkError
 from mirante.files import system_reason
 from mirante.images import Fit, Pixels, read_bytes, read_image
 from mirante.progress import track
 
 _FORMAT = 1  # raise it when the same bytes would decode to other pixels
-_CHUNK = 128
-# Starting worker processes takes about as long as decoding this many small images in one process.
-_WORTH_PROCESSES = 4_000
+# Decoding so many photos takes longer than starting the processes that share the work; small images are left to them.
+_MANY_PHOTOS = 200
 
 
 def cache_folder() -> Path:
@@ -81,10 +80,15 @@ def _build(
     try:
         open_memmap(part / "images.npy", "w+", np.uint8, shape).flush()
         rows = {path: row for row, path in enumerate(wanted)}
-        entries = ((rows[entry.path], entry) for entry in source.entries() if entry.path in rows)
+        # the row travels in the place of the path: it is all that the work needs to know
+        entries = (Entry(str(rows[one.path]), one.payload) for one in source.entries() if one.path in rows)
+        work = partial(_decode_chunk, part / "images.npy", size, channels, fit)
         failed: dict[str, str] = {}
-        done = _decode_chunks(part / "images.npy", _chunks(entries), len(wanted), size, channels, fit)
-        for reasons in track(done, "Decoding images", -(-len(wanted) // _CHUNK)):
+        for reasons in on_every_core(
+            work,
+            track(entries, "Decoding images", len(wanted)),
+            many=len(wanted) >= _MANY_PHOTOS and size[0] * size[1] > 64 * 64,
+        ):
             failed.update(reasons)
         (part / "failed.json").write_text(json.dumps(failed), encoding="utf-8")
         with suppress(OSError):  # another process was first: its array is the same
@@ -93,41 +97,16 @@ def _build(
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _chunks(entries: Iterator[tuple[int, Entry]]) -> Iterator[list[tuple[int, Entry]]]:
-    while chunk := list(islice(entries, _CHUNK)):
-        yield chunk
-
-
-def _decode_chunks(
-    array: Path,
-    chunks: Iterator[list[tuple[int, Entry]]],
-    count: int,
-    size: tuple[int, int],
-    channels: Literal[1, 3],
-    fit: Fit,
-) -> Iterator[dict[str, str]]:
-    cores = os.cpu_count() or 1
-    small = size[0] * size[1] <= 64 * 64
-    if cores == 1 or count < (_WORTH_PROCESSES if small else _WORTH_PROCESSES // 20):
-        yield from (_decode_chunk(array, chunk, size, channels, fit) for chunk in chunks)
-        return
-    # processes, not threads: on small files most of the time is Python's, and threads were slower than one alone
-    from joblib import Parallel, delayed
-
-    jobs = Parallel(n_jobs=cores, return_as="generator_unordered", batch_size=1, pre_dispatch=4 * cores)
-    yield from jobs(delayed(_decode_chunk)(array, chunk, size, channels, fit) for chunk in chunks)
-
-
 def _decode_chunk(
-    array: Path, chunk: list[tuple[int, Entry]], size: tuple[int, int], channels: Literal[1, 3], fit: Fit
+    array: Path, size: tuple[int, int], channels: Literal[1, 3], fit: Fit, chunk: list[Entry]
 ) -> dict[str, str]:
     """Decode into the rows of the array on disk; return row → reason for those that cannot be."""
     images = np.load(array, mmap_mode="r+")
     failed = {}
-    for row, entry in chunk:
+    for entry in chunk:
         try:
             payload = read_bytes(entry.payload) if isinstance(entry.payload, Path) else entry.payload
-            images[row] = read_image(payload, size, channels, fit)
+            images[int(entry.path)] = read_image(payload, size, channels, fit)
         except ImageError as error:
-            failed[str(row)] = str(error)
+            failed[entry.path] = str(error)
     return failed

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mirante.data.cache import cache_folder
 from mirante.data.entries import Entry, Source
+from mirante.data.processes import on_every_core
 from mirante.errors import ImageError, MiranteError
 from mirante.files import write_text
 from mirante.images import read_bytes, read_header
@@ -45,13 +46,18 @@ def scan(source: Source) -> list[Scanned]:
             return [Scanned(*row) for row in json.loads(kept.read_text(encoding="utf-8"))]
         except (ValueError, TypeError, OSError):
             kept.unlink(missing_ok=True)
-    found = [_look(entry) for entry in track(source.entries(), f"Reading {source.name}")]
+    entries = track(source.entries(), f"Reading {source.name}")
+    found = [row for rows in on_every_core(_look_at_all, entries) for row in rows]
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        write_text(kept, json.dumps([list(asdict(row).values()) for row in found]))
+        write_text(kept, json.dumps([list(vars(row).values()) for row in found]))
     except (MiranteError, OSError, UnicodeEncodeError):
         pass  # a cache that cannot be written, or a name that is no text: it will be read again
     return found
+
+
+def _look_at_all(chunk: list[Entry]) -> list[Scanned]:
+    return [_look(entry) for entry in chunk]
 
 
 def _look(entry: Entry) -> Scanned:

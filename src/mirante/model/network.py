@@ -43,7 +43,9 @@ def build_network(line: str, shape: tuple[int, int, int], classes: int) -> Netwo
         modules.append(_module(layer, before))
         before = layer.output
     network = Network(nn.Sequential(*modules))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return network
 
 

@@ -28,7 +28,7 @@ def ranking(
         axes.annotate(say.percent(value), (value, place), (0, 7), textcoords="offset points", ha="center", fontsize=9)
     axes.set_yticks(range(len(names)), [shorten(name, 32) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.8)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: say.percent(value, 0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: say.percent(value, 1)))
     axes.set_xlabel(
         say("Accuracy on the same test images, with 95% intervals (blue: within the noise of the best)"), fontsize=9
     )
