@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -240,6 +241,27 @@ def test_unreadable_images_are_named_and_left_out(shapes: Path) -> None:
     assert "empty" in reasons["bar/empty.png"] and "truncated" in reasons["bar/half.png"]
     assert "class folder" in reasons["stray.png"]
     assert len(dataset) == len(pixels) == 90
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a file name be any bytes")
+def test_names_as_people_have_them(tmp_path: Path) -> None:
+    names = [
+        b"ma\xc3\xa7\xc3\xa3.png",
+        b"mac\xcc\xa7a\xcc\x83.png",
+        b"caf\xe9.png",
+        b"-dash.png",
+        "😀.png".encode(),
+        b"two\nlines.png",
+    ]
+    names += [b"a, b;c.png", b'"quoted".png', b"x" * 240 + b".png", b"trailing. .png"]
+    for kind, extra in (("bar", 0), ("disc", 50)):
+        (tmp_path / kind).mkdir()
+        for number, name in enumerate(names):
+            draw_shape(kind, number + extra).save(tmp_path / "image.png")
+            (tmp_path / "image.png").rename(tmp_path / kind / os.fsdecode(name))
+    dataset, pixels = Dataset.open(tmp_path).load((24, 24), 3, "crop")
+    assert len(dataset) == len(pixels) == 2 * len(names) == len(set(dataset.paths)) and not dataset.skipped
+    assert all(path.encode("utf-8") for path in dataset.paths) and "bar/caf\\xe9.png" in dataset.paths
 
 
 def test_what_cannot_be_trained_on_is_refused(tmp_path: Path, shapes: Path) -> None:

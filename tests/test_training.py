@@ -128,7 +128,12 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     # no file may grow beyond 10 kB: a disk that fills up in the middle of writing
     limit = f"ulimit -f 10; exec {sys.executable} -m mirante train --resume --out {out}"
     done = subprocess.run(["bash", "-c", limit], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 1 and "could not be written" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 1
+        and "could not be written" in done.stderr
+        and f"--resume --out {out}" in done.stderr
+        and "Traceback" not in done.stderr
+    )
     assert (out / "checkpoint" / "latest.json").read_bytes() == before
     assert mirante("train", "--resume", "--out", out).returncode == 0
     assert digest(out) == digest(uninterrupted)

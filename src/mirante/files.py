@@ -63,7 +63,7 @@ def system_reason(error: BaseException) -> str:
     code = getattr(error, "errno", None)
     text = str(error)
     if code in (errno.ENOSPC, getattr(errno, "EDQUOT", None)) or "os error 28" in text or "No space" in text:
-        return "the disk is full; free some space and run the same command again"
+        return "the disk is full; free some space"
     if code in (errno.EACCES, errno.EPERM, errno.EROFS) or "os error 13" in text:
         return "the folder is not writable; choose another one"
     if code == errno.EFBIG or "os error 27" in text:

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from mirante.cli.arguments import add_format, input_shape
+from mirante.errors import RequestError
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from mirante.cli.tables import print_rows, print_table
     from mirante.locale import language
-    from mirante.model.notation import parse_layers
+    from mirante.model.notation import is_own_code, parse_layers
     from mirante.model.summary import summarise
 
     line, shape, outputs = arguments.what, arguments.input, arguments.outputs
@@ -32,6 +33,8 @@ def run(arguments: argparse.Namespace) -> None:
 
         info = read_model(Path(line))
         line, shape, outputs = info.layers, (info.height, info.width, info.channels), len(info.classes)
+    if is_own_code(line):
+        raise RequestError(f"{line}: a network of your own; only lines of layers have a table.")
     table = summarise(parse_layers(line, shape, outputs), shape)
     if arguments.format != "table":
         rows = [

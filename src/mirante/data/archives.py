@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from mirante.data.entries import Entry, find_path, is_companion
+from mirante.data.entries import Entry, find_path, is_companion, printable
 from mirante.errors import DataError
 from mirante.images import MAX_BYTES
 
@@ -43,9 +43,9 @@ class ArchiveSource:
                 if is_companion(name):
                     continue
                 try:
-                    yield Entry(name, read())
+                    yield Entry(printable(name), read())
                 except _OneMember as error:
-                    yield Entry(name, b"", error=str(error))
+                    yield Entry(printable(name), b"", error=str(error))
 
     def find(self, name: str) -> tuple[str, bytes] | None:
         with self._damage_said():

@@ -66,6 +66,11 @@ def is_companion(path: str) -> bool:
     return parts[-1].lower() in ("thumbs.db", "desktop.ini") or PurePosixPath(path).suffix.lower() in _COMPANIONS
 
 
+def printable(path: str) -> str:
+    """Return a path as text that can be written anywhere: bytes that are no UTF-8 stand as \\xNN."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def find_path(paths: list[str], name: str) -> str | None:
     """Return the path that is `name`, or else the shallowest one that ends with it as whole parts."""
     wanted = name.replace("\\", "/").removeprefix("./")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mirante.data.entries import Entry, find_path, is_companion
+from mirante.data.entries import Entry, find_path, is_companion, printable
 from mirante.errors import DataError
 
 
@@ -26,7 +26,7 @@ class FolderSource:
     def entries(self) -> Iterator[Entry]:
         for path in self._files():
             if not is_companion(path):
-                yield Entry(path, self.root / path)
+                yield Entry(printable(path), self.root / path)
 
     def find(self, name: str) -> tuple[str, bytes] | None:
         path = find_path(self._files(), name)

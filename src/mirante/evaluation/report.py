@@ -13,11 +13,10 @@ from typing import Any
 
 import mirante
 from mirante.data.dataset import SPLITS
-from mirante.errors import LayersError
 from mirante.evaluation.judge import Judgement, Plot
 from mirante.files import write_text
 from mirante.locale import Language
-from mirante.model.notation import parse_layers
+from mirante.model.notation import is_own_code, parse_layers
 from mirante.model.summary import summarise
 from mirante.runfolder import ModelInfo
 
@@ -188,10 +187,9 @@ def _data_sentence(data: dict[str, Any], story: Story, say: Language) -> str:
 
 def _summary(model: ModelInfo, say: Language) -> tuple[list[dict[str, str]], str]:
     shape = (model.height, model.width, model.channels)
-    try:
-        table = summarise(parse_layers(model.layers, shape, len(model.classes)), shape)
-    except LayersError:  # a person's own module
+    if is_own_code(model.layers):
         return [], ""
+    table = summarise(parse_layers(model.layers, shape, len(model.classes)), shape)
     rows = [
         {
             "kind": row.kind,

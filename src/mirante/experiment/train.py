@@ -19,6 +19,7 @@ from mirante.experiment.folder import data_json, make_run, read_recipe_toml, rec
 from mirante.files import write_file, write_text
 from mirante.images import FITS, Fit, Pixels
 from mirante.locale import Language, language
+from mirante.model.notation import is_own_code
 from mirante.prediction.calibration import fit_temperature
 from mirante.prediction.classifier import Classifier
 from mirante.runfolder import ModelInfo
@@ -119,7 +120,7 @@ def resume(
         return Run(path, runfolder.read_json(path, runfolder.METRICS))
     values = read_recipe_toml(path)
     chosen = Recipe.from_dict(values["recipe"], str(path / runfolder.RECIPE))
-    if ".py:" in chosen.layers and layers != chosen.layers:
+    if is_own_code(chosen.layers) and layers != chosen.layers:
         raise RunError(f"{path}: its network is {chosen.layers}; to run that file, say so: --model {chosen.layers}")
     stored = runfolder.read_json(path, runfolder.DATA)
     word = str(data) if data is not None else stored["word"]

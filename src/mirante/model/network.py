@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mirante.errors import LayersError
-from mirante.model.notation import Layer, Shape, parse_layers
+from mirante.model.notation import Layer, Shape, is_own_code, parse_layers
 
 
 class Network(nn.Module):
@@ -47,11 +47,6 @@ def build_network(line: str, shape: tuple[int, int, int], classes: int) -> Netwo
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return network
-
-
-def is_own_code(line: str) -> bool:
-    """Tell whether the line names a person's own function, `path.py:function`."""
-    return ".py:" in line
 
 
 def _module(layer: Layer, before: Shape) -> nn.Module:

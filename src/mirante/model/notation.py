@@ -99,6 +99,11 @@ def parse_layers(line: str, shape: tuple[int, int, int], classes: int) -> tuple[
     return tuple(layers)
 
 
+def is_own_code(line: str) -> bool:
+    """Tell whether the line names a person's own function, `path.py:function`."""
+    return ".py:" in line
+
+
 def _add_word(
     word: str,
     here: Shape,

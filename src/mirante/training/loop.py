@@ -201,7 +201,10 @@ def _save_sound(folder: Path, network: nn.Module, optimiser: torch.optim.Optimiz
     """Save a checkpoint, unless the last step has spoilt the weights."""
     if not all(torch.isfinite(tensor).all() for tensor in network.state_dict().values()):
         raise _not_finite(progress.epoch, progress.step, folder)
-    save_checkpoint(folder, network, optimiser, progress)
+    try:
+        save_checkpoint(folder, network, optimiser, progress)
+    except WorkError as error:
+        raise WorkError(f"{error} Then go on with: mirante train --resume --out {folder.parent}") from error
 
 
 def _not_finite(epoch: int, step: int, folder: Path) -> WorkError:
