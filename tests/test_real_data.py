@@ -31,6 +31,7 @@ def test_cifar10_is_read_out_of_its_archive_once(test_data: Path) -> None:
         "val": 0,
         "test": 10_000,
     }
+    assert list(dataset.paths) == sorted(dataset.paths)  # the order of the archive, whichever process was first
     dataset, pixels = dataset.load((32, 32), 3, "crop")
     assert pixels.shape == (60_000, 32, 32, 3) and not dataset.skipped
     assert 110 < float(np.asarray(pixels[::100]).mean()) < 130
