@@ -30,19 +30,20 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from mirante.data.entries import Skipped
     from mirante.prediction.classifier import Classifier
-    from mirante.prediction.stream import Unreadable, find_images, predict_stream
+    from mirante.prediction.stream import find_images, predict_stream
 
     classifier = Classifier(arguments.run_folder)
     answered = unreadable = 0
-    show = _printer(arguments, classifier.classes)
+    printer = _Printer(arguments, classifier.classes)
     for answer in predict_stream(classifier, find_images(_words(arguments.paths))):
-        if isinstance(answer, Unreadable):
+        if isinstance(answer, Skipped):
             unreadable += 1
             print(f"{answer.path}: left out: {answer.reason}", file=sys.stderr)
         else:
             answered += 1
-            show(answer)
+            printer.show(answer)
     if unreadable:
         print(f"{answered} answered, {unreadable} left out because they cannot be read.", file=sys.stderr)
     if answered == 0:
@@ -57,8 +58,8 @@ def _words(paths: list[str]) -> Iterator[str]:
             yield path
 
 
-class _printer:  # noqa: N801  (called like a function)
-    """Prints answers one by one as they come."""
+class _Printer:
+    """Prints answers one by one as they come; knows only whether it has begun."""
 
     def __init__(self, arguments: argparse.Namespace, classes: tuple[str, ...]) -> None:
         from mirante.locale import language
@@ -68,7 +69,7 @@ class _printer:  # noqa: N801  (called like a function)
         self._classes = classes
         self._pictures = arguments.format == "table" and not arguments.no_pictures and sys.stdout.isatty()
 
-    def __call__(self, answer: Answer) -> None:
+    def show(self, answer: Answer) -> None:
         prediction = answer.prediction
         if self._form == "json":
             from mirante.files import to_json

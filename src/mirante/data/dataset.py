@@ -17,8 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.data.entries import Source
-from mirante.data.labels import Labelled, Skipped, label_by_folder, label_by_table
+from mirante.data.entries import Skipped, Source
+from mirante.data.labels import Labelled, label_by_folder, label_by_table
 from mirante.data.scan import scan
 from mirante.data.sources import open_source
 from mirante.data.splits import assign_splits

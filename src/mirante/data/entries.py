@@ -28,6 +28,14 @@ class Entry:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """An image that is left out, and why."""
+
+    path: str
+    reason: str
+
+
 class Source(Protocol):
     """Something that holds images."""
 

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mirante.data.entries import Skipped
 from mirante.data.scan import Scanned
 from mirante.data.splits import split_of
 from mirante.data.tables import Table
 from mirante.errors import DataError
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An image that is left out, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)

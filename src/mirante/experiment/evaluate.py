@@ -20,6 +20,8 @@ from mirante.prediction.classifier import Classifier
 from mirante.training.history import Epoch, read_history
 from mirante.training.recipe import Recipe
 
+_SHOWN = 30  # images left out that are named on the terminal
+
 
 @dataclass(frozen=True)
 class Run:
@@ -112,7 +114,9 @@ def tell_skipped(dataset: Dataset, strict: bool) -> None:
     """Name the images that are left out, on stderr; with `strict` raise DataError instead."""
     if not dataset.skipped:
         return
-    lines = "\n".join(f"  {one.path}: {one.reason}" for one in dataset.skipped)
+    lines = "\n".join(f"  {one.path}: {one.reason}" for one in dataset.skipped[:_SHOWN])
+    if len(dataset.skipped) > _SHOWN:
+        lines += f"\n  … and {len(dataset.skipped) - _SHOWN} more; `mirante data info` and the report name them all"
     if strict:
         raise DataError(f"{dataset.word}: images that cannot be used (--strict): {len(dataset.skipped)}\n{lines}")
     print(f"Left out, because they cannot be used: {len(dataset.skipped)}\n{lines}", file=sys.stderr)

@@ -58,7 +58,8 @@ def make_run(out: Path | None, name: str, overwrite: bool) -> Path:
 def require_space(run: Path, dataset: Dataset) -> None:
     """Say before the first epoch that the run would not fit on the disk; the answers are the part that grows."""
     needed = (64 << 20) + len(dataset.rows("test")) * (120 + 14 * len(dataset.classes)) + 130 * len(dataset)
-    free = shutil.disk_usage(run).free
+    there = next(path for path in (run, *run.absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(there).free
     if free < needed:
         raise WorkError(
             f"{run}: about {needed >> 20} MiB are needed and {free >> 20} MiB are free; free some space or choose another "

@@ -10,18 +10,11 @@ from itertools import islice
 from pathlib import Path
 
 from mirante.data.archives import ARCHIVE_SUFFIXES, ArchiveSource
+from mirante.data.entries import Skipped
 from mirante.data.folders import FolderSource
 from mirante.errors import DataError, ImageError
 from mirante.images import Pixels
 from mirante.prediction.classifier import BATCH, Classifier, Prediction
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """An image that could not be read, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -32,7 +25,7 @@ class Answer:
     pixels: Pixels
 
 
-Named = tuple[str, Path | bytes | Unreadable]
+Named = tuple[str, Path | bytes | Skipped]
 
 
 def find_images(words: Iterable[str]) -> Iterator[Named]:
@@ -47,7 +40,7 @@ def find_images(words: Iterable[str]) -> Iterator[Named]:
             yield from ((str(path / entry.path), path / entry.path) for entry in entries)
         elif path.name.lower().endswith(ARCHIVE_SUFFIXES) and path.is_file():
             for entry in ArchiveSource(path).entries():
-                reason = None if entry.error is None else Unreadable(f"{word}:{entry.path}", entry.error)
+                reason = None if entry.error is None else Skipped(f"{word}:{entry.path}", entry.error)
                 assert isinstance(entry.payload, bytes)
                 yield f"{word}:{entry.path}", reason or entry.payload
         elif not path.exists():
@@ -58,18 +51,18 @@ def find_images(words: Iterable[str]) -> Iterator[Named]:
             yield word, path
 
 
-def predict_stream(classifier: Classifier, images: Iterable[Named]) -> Iterator[Answer | Unreadable]:
-    """Yield an answer for each image in order; those that cannot be read come as Unreadable and stop nothing."""
+def predict_stream(classifier: Classifier, images: Iterable[Named]) -> Iterator[Answer | Skipped]:
+    """Yield an answer for each image in order; those that cannot be read come as Skipped and stop nothing."""
     remaining = iter(images)
 
-    def read(named: Named) -> tuple[str, Pixels] | Unreadable:
+    def read(named: Named) -> tuple[str, Pixels] | Skipped:
         path, payload = named
-        if isinstance(payload, Unreadable):
+        if isinstance(payload, Skipped):
             return payload
         try:
             return path, classifier.pixels(payload)
         except ImageError as error:
-            return Unreadable(path, str(error))
+            return Skipped(path, str(error))
 
     # threads: decoding a photo releases Python's lock, and the network runs on its own threads meanwhile
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -77,7 +70,7 @@ def predict_stream(classifier: Classifier, images: Iterable[Named]) -> Iterator[
         while following:
             current = [future.result() for future in following]
             following = [pool.submit(read, named) for named in islice(remaining, BATCH)]
-            readable = [(path, pixels) for path, pixels in (one for one in current if not isinstance(one, Unreadable))]
+            readable = [(path, pixels) for path, pixels in (one for one in current if not isinstance(one, Skipped))]
             answers = classifier.answer(list(readable))
             for one in current:
-                yield one if isinstance(one, Unreadable) else Answer(next(answers), one[1])
+                yield one if isinstance(one, Skipped) else Answer(next(answers), one[1])

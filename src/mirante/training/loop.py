@@ -97,10 +97,7 @@ def fit(
                     _save_sound(folder, network, optimiser, progress)
                     saved = time.monotonic()
                 if stop.requested and progress.step < steps:
-                    raise Stopped(
-                        f"Stopped in epoch {progress.epoch + 1} of {recipe.epochs}; nothing is lost. Go on with: mirante "
-                        f"train --resume --out {run}"
-                    )
+                    raise _stopped(f"in epoch {progress.epoch + 1} of {recipe.epochs}", run)
             watched = measure(network, watch, device) if watch is not None else (None, None)
             progress.seconds = time.monotonic() - began
             done = Epoch(
@@ -119,10 +116,7 @@ def fit(
             if report is not None:
                 report(done)
             if stop.requested and progress.epoch < recipe.epochs:
-                raise Stopped(
-                    f"Stopped after epoch {progress.epoch} of {recipe.epochs}; nothing is lost. Go on with: mirante train "
-                    f"--resume --out {run}"
-                )
+                raise _stopped(f"after epoch {progress.epoch} of {recipe.epochs}", run)
     return progress.history
 
 
@@ -205,6 +199,10 @@ def _save_sound(folder: Path, network: nn.Module, optimiser: torch.optim.Optimiz
         save_checkpoint(folder, network, optimiser, progress)
     except WorkError as error:
         raise WorkError(f"{error} Then go on with: mirante train --resume --out {folder.parent}") from error
+
+
+def _stopped(where: str, run: Path) -> Stopped:
+    return Stopped(f"Stopped {where}; nothing is lost. Go on with: mirante train --resume --out {run}")
 
 
 def _not_finite(epoch: int, step: int, folder: Path) -> WorkError:
