@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import unicodedata
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,8 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mirante.data.classes import choose_classes, require_enough
 from mirante.data.entries import Skipped, Source
 from mirante.data.labels import Labelled, label_by_folder, label_by_table
+from mirante.data.notes import Note, find_notes
 from mirante.data.scan import scan
 from mirante.data.sources import open_source
 from mirante.data.splits import assign_splits
@@ -28,17 +28,6 @@ from mirante.images import Fit, Pixels
 
 SPLITS = ("train", "val", "test")
 VAL_SHARE = 0.1
-
-
-@dataclass(frozen=True)
-class Note:
-    """Something that a careful person should know of the data; `values` go into the braces of `text`."""
-
-    text: str
-    values: dict[str, Any]
-
-    def __str__(self) -> str:
-        return self.text.format(**self.values)
 
 
 @dataclass(frozen=True)
@@ -112,7 +101,7 @@ class Dataset:
         if not scanned:
             raise DataError(f"{word}: no image in it.")
         rows, skipped = label_by_table(word, scanned, table) if table else label_by_folder(word, scanned)
-        rows, names = _choose_classes(word, rows, classes, source.classes, as_test_of)
+        rows, names = choose_classes(word, rows, classes, source.classes, as_test_of)
         given = {"labels": labels, "group": group, "root": root}
         options: dict[str, Any] = {name: str(value) for name, value in given.items() if value is not None}
         if classes is not None:
@@ -211,71 +200,10 @@ def _within(table: Table, data: Path, base: Path) -> Table:
     return replace(table, rows=tuple(rows))
 
 
-def _choose_classes(
-    word: str,
-    rows: list[Labelled],
-    chosen: Sequence[str] | None,
-    official: tuple[str, ...] | None,
-    model: Sequence[str] | None,
-) -> tuple[list[Labelled], tuple[str, ...]]:
-    present = {row.label for row in rows}
-    _refuse_look_alikes(word, present)
-    names = tuple(name for name in official if name in present) if official else tuple(sorted(present, key=_natural))
-    if chosen is not None:
-        if unknown := [name for name in chosen if name not in present]:
-            raise DataError(f"{word}: no class {unknown[0]!r} (--classes); there are {', '.join(names)}.")
-        names = tuple(dict.fromkeys(chosen))
-        rows = [row for row in rows if row.label in names]
-    if model is not None:
-        if unknown := [name for name in names if name not in model]:
-            raise DataError(
-                f"{word}: class {unknown[0]!r} is none of the model's, which are {', '.join(model)}; rename it, or choose "
-                "classes with --classes."
-            )
-        return rows, tuple(model)
-    if len(names) < 2:
-        raise DataError(
-            f"{word}: only one class, {names[0]!r}; a classifier needs at least two. Each class is a folder of images, "
-            "side by side with the others."
-        )
-    return rows, names
-
-
-def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort '2' before '10', and letters as they come."""
-    pieces, digits, letters = [], "", ""
-    for character in name:
-        if character.isascii() and character.isdigit():
-            if letters:
-                pieces.append((1, 0, letters))
-                letters = ""
-            digits += character
-        else:
-            if digits:
-                pieces.append((0, int(digits), digits))
-                digits = ""
-            letters += character
-    pieces += [(0, int(digits), digits)] if digits else []
-    pieces += [(1, 0, letters)] if letters else []
-    return tuple(pieces)
-
-
-def _refuse_look_alikes(word: str, labels: set[str]) -> None:
-    seen: dict[str, str] = {}
-    for label in sorted(labels):
-        key = "".join(unicodedata.normalize("NFC", label).casefold().split())
-        other = seen.setdefault(key, label)
-        if other != label:
-            raise DataError(
-                f"{word}: the labels {other!r} and {label!r} differ only by case or spaces; make them one, or give them "
-                "names that a person can tell apart. Nothing was merged."
-            )
-
-
 def _split(word: str, rows: list[Labelled], names: tuple[str, ...], val_share: float) -> NDArray[np.str_]:
     labels, digests, groups = _columns(rows, names)
     given = [row.split for row in rows]
-    _require_enough(word, names, labels, groups or digests, given, val_share)
+    require_enough(word, names, labels, groups or digests, given, val_share)
     splits = assign_splits(labels, digests, groups, given, val_share)
     for number, name in enumerate(names):
         for split in SPLITS:
@@ -320,73 +248,11 @@ def _made(
         sizes=np.array([(image.height, image.width) for image in images], dtype=np.int64),
         channels=3 if any(image.channels == 3 for image in images) else 1,
         skipped=tuple(skipped),
-        notes=_notes(names, labels, splits, digests, groups),
+        notes=find_notes(names, labels, splits, digests, groups),
         split_by="source" if any(row.split == "test" for row in rows) else "content",
         options=options,
         _source=source,
     )
-
-
-def _require_enough(
-    word: str,
-    names: tuple[str, ...],
-    labels: NDArray[np.int64],
-    units: Sequence[str],
-    given: list[str | None],
-    val_share: float,
-) -> None:
-    to_draw = ("test" not in given) + (val_share > 0 and "val" not in given)
-    free = np.array([split in (None, "train") for split in given])
-    for number, name in enumerate(names):
-        have = len({units[int(row)] for row in np.flatnonzero(free & (labels == number))})
-        if have < to_draw + 1:
-            raise DataError(
-                f"{word}: class {name!r} has {have} different training image{'' if have == 1 else 's'} (or groups), and "
-                f"needs {to_draw + 1}: one for each of train{', val' if val_share > 0 else ''} and test. Add images or "
-                "leave the class out with --classes."
-            )
-
-
-def _notes(
-    names: tuple[str, ...],
-    labels: NDArray[np.int64],
-    splits: NDArray[np.str_],
-    digests: Sequence[str],
-    groups: Sequence[str] | None,
-) -> tuple[Note, ...]:
-    notes = []
-    copies: dict[str, list[int]] = defaultdict(list)
-    for row, digest in enumerate(digests):
-        copies[digest].append(row)
-    repeated = [found for found in copies.values() if len(found) > 1]
-    leaks = sum(len(set(splits[found].tolist())) > 1 for found in repeated)
-    contradictions = sum(len(set(labels[found].tolist())) > 1 for found in repeated)
-    if repeated:
-        count = sum(map(len, repeated)) - len(repeated)
-        notes.append(Note("Byte-identical copies of other images: {count}.", {"count": count}))
-    if leaks:
-        text = "Images that stand in more than one split, byte for byte: {count}. Test figures flatter the model."
-        notes.append(Note(text, {"count": leaks}))
-    if contradictions:
-        text = "Images whose copies have another label: {count}. One of the two labels is wrong."
-        notes.append(Note(text, {"count": contradictions}))
-    if groups is not None:
-        sides: dict[str, set[str]] = defaultdict(set)
-        for group, split in zip(groups, splits.tolist(), strict=True):
-            sides[group].add(split)
-        if cut := sum(len(found) > 1 for found in sides.values()):
-            text = "Groups that stand in more than one split: {count}. Test figures flatter the model."
-            notes.append(Note(text, {"count": cut}))
-    counts = Counter(labels.tolist()).most_common()
-    if counts[0][1] >= 5 * counts[-1][1]:
-        values = {
-            "most": names[counts[0][0]],
-            "least": names[counts[-1][0]],
-            "count": counts[0][1],
-            "few": counts[-1][1],
-        }
-        notes.append(Note("The classes are very unequal: {count} images of {most}, {few} of {least}.", values))
-    return tuple(notes)
 
 
 def input_size(sizes: NDArray[np.int64], largest: int) -> tuple[int, int]:

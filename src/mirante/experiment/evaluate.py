@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mirante import runfolder
-from mirante.data.dataset import Dataset, Note
+from mirante.data.dataset import Dataset
+from mirante.data.notes import Note
 from mirante.errors import DataError, RunError
 from mirante.evaluation.judge import judge
 from mirante.evaluation.report import Story, write_report

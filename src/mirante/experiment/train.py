@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mirante import runfolder
-from mirante.data.dataset import Dataset, Note, input_size
+from mirante.data.dataset import Dataset, input_size
+from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.experiment.evaluate import Run, judge_run, tell_skipped
 from mirante.experiment.folder import data_json, make_run, read_recipe_toml, recipe_toml, require_free, require_space

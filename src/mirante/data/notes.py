@@ -1,0 +1,65 @@
+"""What a careful person should know of labelled images before training on them, found without decoding any."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that a careful person should know of the data; `values` go into the braces of `text`."""
+
+    text: str
+    values: dict[str, Any]
+
+    def __str__(self) -> str:
+        return self.text.format(**self.values)
+
+
+def find_notes(
+    names: tuple[str, ...],
+    labels: NDArray[np.int64],
+    splits: NDArray[np.str_],
+    digests: Sequence[str],
+    groups: Sequence[str] | None,
+) -> tuple[Note, ...]:
+    """Return what there is to note of N images: copies, leaks, contradictions, cut groups, unequal classes."""
+    notes = []
+    copies: dict[str, list[int]] = defaultdict(list)
+    for row, digest in enumerate(digests):
+        copies[digest].append(row)
+    repeated = [found for found in copies.values() if len(found) > 1]
+    leaks = sum(len(set(splits[found].tolist())) > 1 for found in repeated)
+    contradictions = sum(len(set(labels[found].tolist())) > 1 for found in repeated)
+    if repeated:
+        count = sum(map(len, repeated)) - len(repeated)
+        notes.append(Note("Byte-identical copies of other images: {count}.", {"count": count}))
+    if leaks:
+        text = "Images that stand in more than one split, byte for byte: {count}. Test figures flatter the model."
+        notes.append(Note(text, {"count": leaks}))
+    if contradictions:
+        text = "Images whose copies have another label: {count}. One of the two labels is wrong."
+        notes.append(Note(text, {"count": contradictions}))
+    if groups is not None:
+        sides: dict[str, set[str]] = defaultdict(set)
+        for group, split in zip(groups, splits.tolist(), strict=True):
+            sides[group].add(split)
+        if cut := sum(len(found) > 1 for found in sides.values()):
+            text = "Groups that stand in more than one split: {count}. Test figures flatter the model."
+            notes.append(Note(text, {"count": cut}))
+    counts = Counter(labels.tolist()).most_common()
+    if counts[0][1] >= 5 * counts[-1][1]:
+        values = {
+            "most": names[counts[0][0]],
+            "least": names[counts[-1][0]],
+            "count": counts[0][1],
+            "few": counts[-1][1],
+        }
+        notes.append(Note("The classes are very unequal: {count} images of {most}, {few} of {least}.", values))
+    return tuple(notes)
