@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
             print_answer(Answer(prediction, pixels[row]), say)
     else:
         rows = [
-            [dataset.paths[row], dataset.classes[dataset.labels[row]], one.label, say.percent(one.confidence)]
+            [dataset.paths[row], dataset.classes[dataset.labels[row]], one.label, say.confidence(one.confidence)]
             for row, one in zip(chosen, classifier.predict_many(pixels[chosen]), strict=True)
         ]
         print_table([say("Image"), say("True class"), say("Predicted class"), say("Probability")], rows, 3)

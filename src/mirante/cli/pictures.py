@@ -30,7 +30,7 @@ def print_answer(answer: Answer, say: Language) -> None:
         share = float(prediction.probabilities[number])
         bar = "█" * round(share * _BAR)
         lines.append(f"\n{bar:<{_BAR}} ", style="blue" if place == 0 else "bright_black")
-        lines.append(f"{say.percent(share):>6}  {prediction.classes[number]}", style="bold" if place == 0 else "")
+        lines.append(f"{say.confidence(share):>6}  {prediction.classes[number]}", style="bold" if place == 0 else "")
     table = Table.grid(padding=(0, 2))
     table.add_row(half_blocks(answer.pixels), lines)
     console().print(table)

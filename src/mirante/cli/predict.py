@@ -93,6 +93,6 @@ class _Printer:
                 print(f"{say('Class'):<20} {say('Probability'):>13}  {say('Runner-up'):<28} {say('Image')}")
             second = f"{prediction.runner_up} ({self._say.percent(prediction.runner_up_confidence)})"
             print(
-                f"{prediction.label:<20} {self._say.percent(prediction.confidence):>13}  {second:<28} {prediction.path}"
+                f"{prediction.label:<20} {self._say.confidence(prediction.confidence):>13}  {second:<28} {prediction.path}"
             )
         self._first = False

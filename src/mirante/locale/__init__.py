@@ -36,9 +36,10 @@ class Language:
         """Return a share as a percentage: 0.689 is 68.9% or 68,9%."""
         return "–" if share != share else f"{self.number(100 * share, digits)}%"
 
-    def confidence(self, share: float) -> str:
-        """Return a probability as a whole percentage that never claims certainty: 0.998 is >99%, not 100%."""
-        return self.percent(share, 0) if share < 0.995 else ">99%"
+    def confidence(self, share: float, digits: int = 1) -> str:
+        """Return a probability as a percentage that never claims certainty: 0.9998 is >99.9%, not 100.0%."""
+        step = 10.0 ** -(digits + 2)
+        return self.percent(share, digits) if share < 1 - step / 2 else f">{self.percent(1 - step, digits)}"
 
 
 def language(code: str | None = None) -> Language:
@@ -46,6 +47,8 @@ def language(code: str | None = None) -> Language:
 
     >>> language("pt").percent(0.6894)
     '68,9%'
+    >>> [language("en").confidence(share, 0) for share in (0.62, 0.994, 0.996, 1.0)]
+    ['62%', '99%', '>99%', '>99%']
     """
     if code is None:
         asked = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "en")

@@ -50,7 +50,7 @@ def answer_grid(
         colour = BLUE if predicted == label else RED
         picture, bars = axes[row, 2 * column], axes[row, 2 * column + 1]
         show_image(picture, image)
-        caption = f"{shorten(classes[predicted])} {say.confidence(float(shares[predicted]))}"
+        caption = f"{shorten(classes[predicted])} {say.confidence(float(shares[predicted]), 0)}"
         if predicted != label:
             caption += f" ({shorten(classes[label])})"
         picture.set_title(caption, color=colour, fontsize=9, loc="left")
