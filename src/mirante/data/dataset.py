@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ SPLITS = ("train", "val", "test")
 VAL_SHARE = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Dataset:
     """N labelled images of one source.
 
@@ -63,7 +63,7 @@ class Dataset:
     notes: tuple[Note, ...]
     split_by: Literal["source", "content"]
     options: dict[str, Any]
-    _source: Source = field(repr=False, compare=False)
+    _source: Source
 
     @classmethod
     def open(
@@ -115,6 +115,9 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.word}: {len(self):,} images of {len(self.classes)} classes>"
 
     @property
     def fingerprint(self) -> str:
