@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from mirante.training.recipe import Recipe
 
 def require_free(out: Path, overwrite: bool) -> None:
     """Raise RequestError when something stands at `out` that is not to be replaced."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or (out.is_dir() and not any(_begun(out))):
         return
     if not runfolder.is_run(out):
         raise RequestError(f"{out}: exists and is not a run of Mirante; choose another --out.")
@@ -32,6 +33,11 @@ def require_free(out: Path, overwrite: bool) -> None:
             f"{out}: exists; choose another --out, replace it with --overwrite, or go on with a stopped training with "
             "--resume."
         )
+
+
+def _begun(out: Path) -> Iterator[Path]:
+    """Yield what is in a folder, but for what a training leaves that was killed before it had begun."""
+    return (path for path in out.iterdir() if path.name != runfolder.RECIPE and path.suffix != ".part")
 
 
 def make_run(out: Path | None, name: str, overwrite: bool) -> Path:

@@ -194,6 +194,8 @@ def _train_and_judge(
         warnings.append(Note(text, {"difference": f"{difference:.2g}"}))
     metrics = judge_run(run, run, Classifier(run), dataset, pixels, None, warnings, say)
     shutil.rmtree(run / runfolder.CHECKPOINT)
+    for part in run.rglob("*.part"):  # left by a kill in the middle of writing
+        part.unlink()
     if warnings:
         raise WorkError(f"{run / runfolder.ONNX}: {warnings[0]} Please report this with the line of layers.")
     print(f"model.onnx agrees with torch on {len(checked)} images to {difference:.0e}.", file=sys.stderr)
