@@ -115,6 +115,17 @@ def test_unreadable_images_are_named_counted_and_stop_nothing(
     assert "79 answered, 2 left out" in done.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a file name be any bytes")
+def test_a_file_whose_name_is_no_text_is_answered(
+    shapes_run: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    run, data = shapes_run
+    shutil.copy(data / "disc/003.png", tmp_path / os.fsdecode(b"caf\xe9.png"))
+    done = mirante("predict", run, tmp_path, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["path"].endswith("caf\\xe9.png") and json.loads(done.stdout)["label"] == "disc"
+
+
 def test_what_is_no_model_says_so(shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
     run, data = shapes_run
     (tmp_path / "model.onnx").write_bytes(b"nothing")

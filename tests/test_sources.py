@@ -277,6 +277,24 @@ def test_what_cannot_be_trained_on_is_refused(tmp_path: Path, shapes: Path) -> N
     assert "'bar' has 2" in message and "needs 3" in message
 
 
+@pytest.mark.parametrize(("method", "flag", "reason"), [(99, 0, "compressed in a way"), (0, 1, "encrypted inside")])
+def test_a_member_that_cannot_be_opened_is_named_and_the_others_are_read(
+    tmp_path: Path, shapes: Path, method: int, flag: int, reason: str
+) -> None:
+    path = tmp_path / "packed.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for image in sorted(shapes.rglob("*.png")):
+            archive.write(image, image.relative_to(shapes))
+    raw = bytearray(path.read_bytes())
+    # the first member's local header, and its entry in the directory at the end: flags, then the method of compression
+    for start in (0, raw.index(b"PK\x01\x02") + 2):
+        raw[start + 6 : start + 10] = flag.to_bytes(2, "little") + method.to_bytes(2, "little")
+    path.write_bytes(raw)
+    dataset = Dataset.open(path)
+    assert len(dataset) == 89 and [one.path for one in dataset.skipped] == ["bar/000.png"]
+    assert reason in dataset.skipped[0].reason
+
+
 def test_labels_that_look_alike_are_named_and_not_merged(tmp_path: Path, shapes: Path) -> None:
     rows = ["path,label"]
     for number, path in enumerate(sorted((shapes / "bar").iterdir())):

@@ -90,10 +90,10 @@ class _Reader:
                 return file.read(self._size + 1)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise _OneMember("damaged inside the archive") from error
+        except NotImplementedError as error:  # a kind of RuntimeError, so it comes first
+            raise _OneMember("compressed in a way that Python cannot read") from error
         except RuntimeError as error:
             raise _OneMember("encrypted inside the archive") from error
-        except NotImplementedError as error:
-            raise _OneMember("compressed in a way that Python cannot read") from error
 
 
 def _zip_members(path: Path) -> Iterator[tuple[str, _Reader]]:

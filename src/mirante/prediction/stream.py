@@ -36,8 +36,9 @@ def find_images(words: Iterable[str]) -> Iterator[Named]:
     for word in words:
         path = Path(word).expanduser()
         if path.is_dir():
-            entries = FolderSource(path).entries()
-            yield from ((str(path / entry.path), path / entry.path) for entry in entries)
+            for entry in FolderSource(path).entries():
+                assert isinstance(entry.payload, Path)
+                yield str(path / entry.path), entry.payload
         elif path.name.lower().endswith(ARCHIVE_SUFFIXES) and path.is_file():
             for entry in ArchiveSource(path).entries():
                 reason = None if entry.error is None else Skipped(f"{word}:{entry.path}", entry.error)
@@ -70,7 +71,6 @@ def predict_stream(classifier: Classifier, images: Iterable[Named]) -> Iterator[
         while following:
             current = [future.result() for future in following]
             following = [pool.submit(read, named) for named in islice(remaining, BATCH)]
-            readable = [(path, pixels) for path, pixels in (one for one in current if not isinstance(one, Skipped))]
-            answers = classifier.answer(list(readable))
+            answers = classifier.answer([one for one in current if not isinstance(one, Skipped)])
             for one in current:
                 yield one if isinstance(one, Skipped) else Answer(next(answers), one[1])
