@@ -115,12 +115,13 @@ def tell_skipped(dataset: Dataset, strict: bool) -> None:
     """Name the images that are left out, on stderr; with `strict` raise DataError instead."""
     if not dataset.skipped:
         return
-    lines = "\n".join(f"  {one.path}: {one.reason}" for one in dataset.skipped[:_SHOWN])
-    if len(dataset.skipped) > _SHOWN:
-        lines += f"\n  … and {len(dataset.skipped) - _SHOWN} more; `mirante data info` and the report name them all"
+    lines = [f"  {one.path}: {one.reason}" for one in dataset.skipped]
     if strict:
-        raise DataError(f"{dataset.word}: images that cannot be used (--strict): {len(dataset.skipped)}\n{lines}")
-    print(f"Left out, because they cannot be used: {len(dataset.skipped)}\n{lines}", file=sys.stderr)
+        listed = "\n".join(lines)
+        raise DataError(f"{dataset.word}: images that cannot be used (--strict): {len(lines)}\n{listed}")
+    if len(lines) > _SHOWN:
+        lines[_SHOWN:] = [f"  … and {len(lines) - _SHOWN} more; the report names them all"]
+    print(f"Left out, because they cannot be used: {len(dataset.skipped)}", *lines, sep="\n", file=sys.stderr)
 
 
 def _tested(stored: dict[str, Any]) -> list[str]:
