@@ -21,7 +21,7 @@ def write_file(path: Path, write: Callable[[Path], None]) -> None:
 
     Raises WorkError when the disk is full or the folder cannot be written; whatever stood at `path` stands there still.
     """
-    handle, name = -1, ""
+    name = ""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         os.close(handle)
@@ -41,9 +41,14 @@ def write_file(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Put `text` (UTF-8, newlines as given) at `path` in one step."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Put `content` at `path` in one step."""
 
     def write(part: Path) -> None:
-        part.write_bytes(text.encode("utf-8"))
+        part.write_bytes(content)
 
     write_file(path, write)
 

@@ -100,7 +100,7 @@ def read_image(
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return a file's bytes; raises ImageError when it is missing, unreadable, empty or larger than MAX_BYTES."""
+    """Return a file's bytes; raises ImageError when it is missing, unreadable or larger than MAX_BYTES."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ImageError(f"file larger than {MAX_BYTES >> 20} MiB")

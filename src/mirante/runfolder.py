@@ -6,7 +6,7 @@ Training writes it, everything else reads it. Nothing in a run is executed when 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,7 +69,7 @@ class ModelInfo:
                 raise ValueError
         except (TypeError, ValueError) as error:
             raise RunError(f"{where}: damaged: it does not describe a model; train it again.") from error
-        return cls(**{**info.__dict__, "classes": tuple(info.classes)})
+        return replace(info, classes=tuple(info.classes))
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
@@ -89,15 +89,9 @@ def parse(text: str, where: str) -> dict[str, Any]:
 
 def read_text(run: Path, name: str) -> str:
     """Return a text file of a run; raises RunError when it is missing or no text."""
-    require_run(run)
-    path = run / name
+    path = require_file(run, name)
     try:
         return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        hint = "the training has not finished; mirante train --resume --out " + str(run) + " goes on with it"
-        raise RunError(
-            f"{path}: not there; {hint if (run / CHECKPOINT).is_dir() else 'train the model again'}."
-        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: cannot be read; restore the file or train again.") from error
 
@@ -110,6 +104,16 @@ def read_json(run: Path, name: str) -> dict[str, Any]:
 def read_model(run: Path) -> ModelInfo:
     """Return the run's model.json; raises RunError."""
     return ModelInfo.from_json(read_text(run, MODEL), str(run / MODEL))
+
+
+def require_file(run: Path, name: str) -> Path:
+    """Return the path of a file of a run; raises RunError when it is not there, and says why."""
+    require_run(run)
+    path = run / name
+    if not path.exists():
+        unfinished = f"the training has not finished; mirante train --resume --out {run} goes on with it"
+        raise RunError(f"{path}: not there; {unfinished if (run / CHECKPOINT).is_dir() else 'train the model again'}.")
+    return path
 
 
 def is_run(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from typing import Any
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +16,11 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--group", metavar="COLUMN", help="the table's column of what belongs together (a patient)")
     group.add_argument("--classes", metavar="A,B", type=names, help="keep only these classes, in this order")
     group.add_argument("--root", metavar="DIR", help="where the table's paths start (default: the table's folder)")
+
+
+def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what `add_data` read, as the arguments of Dataset.open, train and evaluate."""
+    return {name: getattr(arguments, name) for name in ("labels", "group", "classes", "root")}
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:

@@ -31,11 +31,12 @@ def run(arguments: argparse.Namespace) -> None:
     say = language(arguments.lang)
     if arguments.out is not None:
         from mirante.evaluation.plots.ranking import ranking
-        from mirante.evaluation.plots.style import png, write_png
+        from mirante.evaluation.plots.style import png
+        from mirante.files import write_bytes
 
         accuracies = [(one.accuracy, one.low, one.high) for one in ranked]
         figure = ranking([one.run for one in ranked], accuracies, [one.within_noise for one in ranked], say)
-        write_png(png(figure), Path(arguments.out))
+        write_bytes(Path(arguments.out), png(figure))
     if arguments.format != "table":
         print_rows([asdict(one) for one in ranked], arguments.format)
         return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from mirante.cli.arguments import add_data, add_format
+from mirante.cli.arguments import add_data, add_format, data_options
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -27,10 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     dataset = Dataset.open(
         arguments.data,
-        labels=arguments.labels,
-        group=arguments.group,
-        classes=arguments.classes,
-        root=arguments.root,
+        **data_options(arguments),
     )
     counts = dataset.counts()
     if arguments.format != "table":

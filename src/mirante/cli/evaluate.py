@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from mirante.cli.arguments import add_data, add_format
+from mirante.cli.arguments import add_data, add_format, data_options
 
 if TYPE_CHECKING:
     from mirante.experiment.evaluate import Run
@@ -27,10 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
     finished = evaluate(
         arguments.run_folder,
         arguments.data,
-        labels=arguments.labels,
-        group=arguments.group,
-        classes=arguments.classes,
-        root=arguments.root,
+        **data_options(arguments),
         lang=arguments.lang,
     )
     if arguments.format == "table":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mirante.cli.arguments import add_data, image_size
+from mirante.cli.arguments import add_data, data_options, image_size
 from mirante.errors import RequestError
 
 
@@ -38,7 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     if arguments.resume:
-        _refuse_changes(arguments)
+        _require_run(arguments)
         from mirante.experiment.train import resume
 
         finished = resume(
@@ -67,10 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.data,
             recipe,
             out=arguments.out,
-            labels=arguments.labels,
-            group=arguments.group,
-            classes=arguments.classes,
-            root=arguments.root,
+            **data_options(arguments),
             size=arguments.size,
             fit=arguments.fit,
             device=arguments.device,
@@ -84,7 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
     print_result(finished, arguments.lang)
 
 
-def _refuse_changes(arguments: argparse.Namespace) -> None:
+def _require_run(arguments: argparse.Namespace) -> None:
     if arguments.out is None:
         raise RequestError("--resume needs the run to go on with: mirante train --resume --out RUN")
     fixed = ("recipe", "epochs", "batch_size", "learning_rate", "seed", "size", "labels", "group", "classes", "root")

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from mirante.data.classes import choose_classes, require_enough
 from mirante.data.entries import Skipped, Source
-from mirante.data.labels import Labelled, label_by_folder, label_by_table
+from mirante.data.labels import label_by_folder, label_by_table
 from mirante.data.notes import Note, find_notes
 from mirante.data.scan import scan
 from mirante.data.sources import open_source
 from mirante.data.splits import assign_splits
-from mirante.data.tables import TABLE_SUFFIXES, Table, read_table
+from mirante.data.tables import TABLE_SUFFIXES, Table, read_table, read_table_file
 from mirante.errors import DataError
 from mirante.images import Fit, Pixels
 
@@ -106,12 +106,33 @@ class Dataset:
         options: dict[str, Any] = {name: str(value) for name, value in given.items() if value is not None}
         if classes is not None:
             options["classes"] = list(classes)
+        number = {name: index for index, name in enumerate(names)}
+        numbers = np.array([number[row.label] for row in rows], dtype=np.int64)
+        digests = tuple(row.image.digest for row in rows)
+        has_groups = any(row.group is not None for row in rows)
+        groups = tuple(row.group or row.image.path for row in rows) if has_groups else None
+        has_test = any(row.split == "test" for row in rows)
         if as_test_of is None:
-            splits = _split(word, rows, names, val_share)
+            splits = _split(word, names, numbers, digests, groups, [row.split for row in rows], val_share)
         else:
-            has_test = any(row.split == "test" for row in rows)
             splits = np.array([row.split or "train" if has_test else "test" for row in rows])
-        return _made(word, source, rows, names, skipped, splits, options)
+        return cls(
+            word=word,
+            name=source.name,
+            classes=names,
+            paths=tuple(row.image.path for row in rows),
+            labels=numbers,
+            splits=splits,
+            groups=groups,
+            digests=digests,
+            sizes=np.array([(row.image.height, row.image.width) for row in rows], dtype=np.int64),
+            channels=3 if any(row.image.channels == 3 for row in rows) else 1,
+            skipped=tuple(skipped),
+            notes=find_notes(names, numbers, splits, digests, groups),
+            split_by="source" if has_test else "content",
+            options=options,
+            _source=source,
+        )
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -163,8 +184,9 @@ class Dataset:
             digests=tuple(self.digests[row] for row in rows),
             sizes=self.sizes[rows],
         )
+        before = self.counts()
         for name, counts in smaller.counts().items():
-            if not any(counts.values()) and any(self.counts()[name].values()):
+            if not any(counts.values()) and any(before[name].values()):
                 raise DataError(f"{self.word}: no image of class {name!r} can be read; mend the files or leave it out.")
         return smaller
 
@@ -179,7 +201,7 @@ def _find_table(name: str, source: Source, word: str, group: str | None, root: P
     data = Path(word).expanduser()
     for path in (Path(name).expanduser(), data.parent / name):
         if path.is_file():
-            table = read_table(str(path), path.read_bytes(), group)
+            table = read_table_file(path, group)
             return _within(table, data, root or path.parent) if data.is_dir() else table
     found = source.find(name)
     if found is None:
@@ -187,11 +209,9 @@ def _find_table(name: str, source: Source, word: str, group: str | None, root: P
     inside, content = found
     folder = inside.rpartition("/")[0]
     table = read_table(inside, content, group)
-    return (
-        table
-        if not folder
-        else replace(table, rows=tuple(replace(row, path=f"{folder}/{row.path}") for row in table.rows))
-    )
+    if not folder:
+        return table
+    return replace(table, rows=tuple(replace(row, path=f"{folder}/{row.path}") for row in table.rows))
 
 
 def _within(table: Table, data: Path, base: Path) -> Table:
@@ -203,9 +223,15 @@ def _within(table: Table, data: Path, base: Path) -> Table:
     return replace(table, rows=tuple(rows))
 
 
-def _split(word: str, rows: list[Labelled], names: tuple[str, ...], val_share: float) -> NDArray[np.str_]:
-    labels, digests, groups = _columns(rows, names)
-    given = [row.split for row in rows]
+def _split(
+    word: str,
+    names: tuple[str, ...],
+    labels: NDArray[np.int64],
+    digests: Sequence[str],
+    groups: Sequence[str] | None,
+    given: list[str | None],
+    val_share: float,
+) -> NDArray[np.str_]:
     require_enough(word, names, labels, groups or digests, given, val_share)
     splits = assign_splits(labels, digests, groups, given, val_share)
     for number, name in enumerate(names):
@@ -216,46 +242,6 @@ def _split(word: str, rows: list[Labelled], names: tuple[str, ...], val_share: f
                     "--classes."
                 )
     return splits
-
-
-def _columns(
-    rows: list[Labelled], names: tuple[str, ...]
-) -> tuple[NDArray[np.int64], tuple[str, ...], tuple[str, ...] | None]:
-    number = {name: index for index, name in enumerate(names)}
-    labels = np.array([number[row.label] for row in rows], dtype=np.int64)
-    has_groups = any(row.group is not None for row in rows)
-    groups = tuple(row.group or row.image.path for row in rows) if has_groups else None
-    return labels, tuple(row.image.digest for row in rows), groups
-
-
-def _made(
-    word: str,
-    source: Source,
-    rows: list[Labelled],
-    names: tuple[str, ...],
-    skipped: list[Skipped],
-    splits: NDArray[np.str_],
-    options: dict[str, Any],
-) -> Dataset:
-    labels, digests, groups = _columns(rows, names)
-    images = [row.image for row in rows]
-    return Dataset(
-        word=word,
-        name=source.name,
-        classes=names,
-        paths=tuple(image.path for image in images),
-        labels=labels,
-        splits=splits,
-        groups=groups,
-        digests=digests,
-        sizes=np.array([(image.height, image.width) for image in images], dtype=np.int64),
-        channels=3 if any(image.channels == 3 for image in images) else 1,
-        skipped=tuple(skipped),
-        notes=find_notes(names, labels, splits, digests, groups),
-        split_by="source" if any(row.split == "test" for row in rows) else "content",
-        options=options,
-        _source=source,
-    )
 
 
 def input_size(sizes: NDArray[np.int64], largest: int) -> tuple[int, int]:

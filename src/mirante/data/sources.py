@@ -8,7 +8,7 @@ from mirante.data import arrays, downloads
 from mirante.data.archives import ARCHIVE_SUFFIXES, ArchiveSource
 from mirante.data.entries import Source
 from mirante.data.folders import FolderSource, ListedFiles
-from mirante.data.tables import TABLE_SUFFIXES, Table, read_table
+from mirante.data.tables import TABLE_SUFFIXES, Table, read_table_file
 from mirante.errors import DataError
 
 ACCEPTED = (
@@ -37,10 +37,7 @@ def open_source(word: str, root: Path | None = None, group: str | None = None) -
     if lower.endswith(".npz"):
         return arrays.read_npz(path), None
     if lower.endswith(TABLE_SUFFIXES):
-        try:
-            table = read_table(path.name, path.read_bytes(), group)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        table = read_table_file(path, group)
         base = root if root is not None else path.parent
         table.require_files(base)
         return ListedFiles(base, [row.path for row in table.rows], path.stem), table

@@ -52,6 +52,14 @@ class Table:
         )
 
 
+def read_table_file(path: Path, group: str | None = None) -> Table:
+    """Read a table from disk, under its path as its name; raises DataError as `read_table`, and when it cannot be read."""
+    try:
+        return read_table(str(path), path.read_bytes(), group)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
 def read_table(name: str, content: bytes, group: str | None = None) -> Table:
     """Read a table from its bytes; `name` says its kind and is used in messages.
 

@@ -20,8 +20,8 @@ from mirante.evaluation.plots.confusion import confusion
 from mirante.evaluation.plots.curves import Point, curves
 from mirante.evaluation.plots.grids import answer_grid, sample_grid
 from mirante.evaluation.plots.probabilities import dispersion, reliability_diagram
-from mirante.evaluation.plots.style import png, write_png
-from mirante.files import write_json, write_text
+from mirante.evaluation.plots.style import png
+from mirante.files import write_bytes, write_json, write_text
 from mirante.images import Pixels
 from mirante.locale import Language
 from mirante.prediction.classifier import Classifier
@@ -79,7 +79,7 @@ def judge(
     ]
     (folder / runfolder.PLOTS).mkdir(exist_ok=True)
     for plot in plots:
-        write_png(plot.content, folder / runfolder.PLOTS / f"{plot.name}.png")
+        write_bytes(folder / runfolder.PLOTS / f"{plot.name}.png", plot.content)
     return Judgement(measured, tuple(plots))
 
 

@@ -71,7 +71,7 @@ def entropies(probabilities: Probabilities) -> NDArray[np.float64]:
 
 def calibration_error(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
     """Return the expected calibration error with 15 bins of equal width (Guo et al. 2017, equation 3)."""
-    bins = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    bins = _bins(confidences)
     gaps = np.bincount(bins, confidences.astype(np.float64) - right, BINS)
     return float(np.abs(gaps).sum() / len(right))
 
@@ -151,7 +151,7 @@ def measure(
 
 def reliability(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> list[dict[str, float]]:
     """Return, for each of 15 bins of confidence with images in it, its mean confidence and its share of right answers."""
-    bins = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    bins = _bins(confidences)
     found = []
     for number in range(BINS):
         inside = bins == number
@@ -161,6 +161,10 @@ def reliability(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> 
                 {"confidence": float(confidences[inside].mean()), "images": int(inside.sum()), **share.to_dict()}
             )
     return found
+
+
+def _bins(confidences: NDArray[np.floating]) -> NDArray[np.int64]:
+    return np.minimum((confidences * BINS).astype(np.int64), BINS - 1)
 
 
 def _class_figures(matrix: NDArray[np.int64], number: int) -> dict[str, Any]:

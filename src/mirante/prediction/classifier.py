@@ -84,10 +84,7 @@ class Classifier:
         """Open it; raises RunError when it is missing, damaged, of a newer version, or no model of Mirante."""
         path = Path(run).expanduser()
         if path.is_dir() or not path.exists():
-            runfolder.require_run(path)
-            path = path / runfolder.ONNX
-            if not path.exists():
-                runfolder.read_text(path.parent, runfolder.ONNX)  # says why it is not there
+            path = runfolder.require_file(path, runfolder.ONNX)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -68,8 +68,7 @@ class Recipe:
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)
-            wanted = int if isinstance(Recipe.__dataclass_fields__[name].default, int) or name in _COUNTS else float
-            if isinstance(value, bool) or not isinstance(value, int if wanted is int else (int, float)):
+            if isinstance(value, bool) or not isinstance(value, int if name in _WHOLE else (int, float)):
                 raise RequestError(f"recipe {self.name}: {name} is {value!r}; it must be a number.")
             if not low <= value <= high:
                 raise RequestError(f"recipe {self.name}: {name} is {value}; it must be from {low:g} to {high:g}.")
@@ -116,7 +115,7 @@ class Recipe:
         return asdict(self)
 
 
-_COUNTS = ("epochs", "batch_size")
+_WHOLE = ("epochs", "batch_size", "shift", "largest_size", "seed")
 _FOLDER = resources.files("mirante.training") / "recipes"
 
 

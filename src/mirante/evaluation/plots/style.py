@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mirante.files import write_file
 from mirante.images import Pixels
 
 # Okabe and Ito's palette, "Color Universal Design" (2008)
@@ -51,12 +49,3 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
-
-
-def write_png(content: bytes, path: Path) -> None:
-    """Put PNG bytes at `path` in one step."""
-
-    def write(part: Path) -> None:
-        part.write_bytes(content)
-
-    write_file(path, write)
