@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -72,22 +73,13 @@ def require_enough(
 
 
 def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort '2' before '10', and letters as they come."""
-    pieces, digits, letters = [], "", ""
-    for character in name:
-        if character.isascii() and character.isdigit():
-            if letters:
-                pieces.append((1, 0, letters))
-                letters = ""
-            digits += character
-        else:
-            if digits:
-                pieces.append((0, int(digits), digits))
-                digits = ""
-            letters += character
-    pieces += [(0, int(digits), digits)] if digits else []
-    pieces += [(1, 0, letters)] if letters else []
-    return tuple(pieces)
+    """Sort '2' before '10', and letters as they come.
+
+    >>> sorted(["b", "10", "a10", "2", "a2", "é"], key=_natural)
+    ['2', '10', 'a2', 'a10', 'b', 'é']
+    """
+    pieces = re.findall(r"[0-9]+|[^0-9]+", name)
+    return tuple((0, int(piece), piece) if piece[0] in "0123456789" else (1, 0, piece) for piece in pieces)
 
 
 def _refuse_look_alikes(word: str, labels: set[str]) -> None:
