@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirante.errors import LayersError
-from mirante.model.export import largest_difference, write_onnx
+from mirante.model.export import build_onnx, largest_difference, write_onnx
 from mirante.model.network import build_network
 from mirante.model.notation import parse_layers
 from mirante.model.summary import summarise
@@ -82,19 +82,20 @@ words = st.one_of(
         st.sampled_from(["", "/2"]),
         st.sampled_from(["", "lin"]),
     ),
-    st.sampled_from(["MP2", "AP2", "MP3/2", "AP3/1", "BN", "D0.3", "ReLU", "GELU", "4B"]),
+    st.sampled_from(["MP2", "AP2", "MP3/2", "AP3/1", "BN", "D0.3", "ReLU", "GELU", "4B", "W2"]),
 )
 lines = st.builds(
-    lambda first, last: "-".join([*first, *last]),
+    lambda white, first, last: "-".join([*white, *first, *last]),
+    st.lists(st.sampled_from(["W2", "W3"]), max_size=1),
     st.lists(words, min_size=1, max_size=6),
-    st.lists(st.sampled_from(["GAP", "8N", "5Nlin", "BN", "D0.5", "GELU"]), max_size=3, unique=True),
+    st.lists(st.sampled_from(["GAP", "GMP", "8N", "5Nlin", "BN", "D0.5", "GELU"]), max_size=3, unique=True),
 )
 
 
-@given(lines, st.integers(8, 30), st.integers(8, 30), st.sampled_from([1, 3]), st.integers(0, 99))
+@given(lines, st.integers(8, 30), st.integers(8, 30), st.sampled_from([1, 3]), st.booleans(), st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
 def test_any_line_is_the_same_in_the_table_in_torch_and_in_onnx(
-    tmp_path_factory: pytest.TempPathFactory, line: str, height: int, width: int, channels: int, seed: int
+    tmp_path_factory: pytest.TempPathFactory, line: str, height: int, width: int, channels: int, mirror: bool, seed: int
 ) -> None:
     shape = (height, width, channels)
     try:
@@ -102,7 +103,7 @@ def test_any_line_is_the_same_in_the_table_in_torch_and_in_onnx(
     except LayersError:
         return
     torch.manual_seed(seed)
-    network = build_network(line, shape, 4)
+    network = build_network(line, shape, 4, mirror)
     images = np.random.default_rng(seed).integers(0, 256, (8, *shape), dtype=np.uint8)
 
     network.train()
@@ -118,7 +119,8 @@ def test_any_line_is_the_same_in_the_table_in_torch_and_in_onnx(
 
     info = ModelInfo(tuple("abcd"), height, width, channels, "crop", line, temperature=1.7)
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    write_onnx(network, info, path)
+    network.learn_whitening(torch.from_numpy(images))
+    write_onnx(build_onnx(network, info), info, path)
     assert largest_difference(network, info, path, images) < 1e-4
 
 

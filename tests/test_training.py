@@ -17,7 +17,6 @@ import torch
 from conftest import Command, write_shapes
 from safetensors.numpy import load_file
 
-from mirante.training.loop import learning_rate
 from mirante.training.recipe import Recipe
 
 LAYERS = "16B-16B-D0.3-16N"  # batch normalisation and dropout too: everything that has a state or draws at random
@@ -258,13 +257,6 @@ def test_the_tutorial_trains_on_all_images_and_shows_the_test_images(tmp_path: P
     )
     model = json.loads((tmp_path / "run" / "model.json").read_text())
     assert model["temperature"] == 1.0  # the test images chose nothing, not even that
-
-
-def test_one_cycle_rises_to_the_peak_and_falls_to_nothing() -> None:
-    recipe = Recipe.load("fast", learning_rate=1.0)
-    rates = [learning_rate(recipe, step, 1000) for step in range(1000)]
-    assert max(rates) == pytest.approx(1, abs=0.01) and 190 < int(np.argmax(rates)) < 210
-    assert 0 < rates[0] < 0.01 and 0 < rates[-1] < 0.01
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ class ModelInfo:
     fit          how an image of another shape comes to that size (mirante.images.Fit)
     layers       its line of layers, or the path.py:function that made it
     temperature  what its logits are divided by before the softmax, fitted on validation images; 1 changes nothing
+    mirror       whether it answers with the mean over each image and its mirror image
     licence      of pretrained weights, if it started from any
     """
 
@@ -49,6 +50,7 @@ class ModelInfo:
     fit: Fit
     layers: str
     temperature: float = 1.0
+    mirror: bool = False
     licence: str | None = None
 
     @property

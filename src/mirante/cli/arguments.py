@@ -43,6 +43,17 @@ def image_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
+def seconds(text: str) -> float:
+    """Read '90', '90s', '5m' or '1h30m' as seconds."""
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text)
+    total = (
+        sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
+    )
+    if not 1 <= total <= 1e7:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time from a second on; write 90s, 5m or 1h30m")
+    return total
+
+
 def input_shape(text: str) -> tuple[int, int, int]:
     """Read '32x32x3' as (height, width, channels)."""
     match = re.fullmatch(r"(\d+)[x×](\d+)[x×]([13])", text)

@@ -24,7 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from mirante.cli.tables import print_rows, print_table
     from mirante.locale import language
-    from mirante.model.notation import is_own_code, parse_layers
+    from mirante.model.notation import has_layers, parse_layers
     from mirante.model.summary import summarise
 
     line, shape, outputs = arguments.what, arguments.input, arguments.outputs
@@ -33,8 +33,8 @@ def run(arguments: argparse.Namespace) -> None:
 
         info = read_model(Path(line))
         line, shape, outputs = info.layers, (info.height, info.width, info.channels), len(info.classes)
-    if is_own_code(line):
-        raise RequestError(f"{line}: a network of your own; only lines of layers have a table.")
+    if not has_layers(line):
+        raise RequestError(f"{line}: not a line of layers; only those have a table.")
     table = summarise(parse_layers(line, shape, outputs), shape)
     if arguments.format != "table":
         rows = [

@@ -9,15 +9,21 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mirante.cli.arguments import add_data, data_options, image_size
+from mirante.cli.arguments import add_data, data_options, image_size, seconds
 from mirante.errors import RequestError
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="where the images are (may be left out with --resume)")
-    parser.add_argument("--recipe", help="fast (the default), tutorial, or a .toml file")
-    parser.add_argument("--model", metavar="LAYERS", help="a line of layers, as 32C3-MP2-64N, or path.py:function")
+    parser.add_argument("--recipe", help="fast, transfer, best, tutorial, or a .toml file (default: by the images)")
+    parser.add_argument(
+        "--model", metavar="LAYERS", help="a line of layers, as 32C3-MP2-64N, timm:NAME, or path.py:function"
+    )
+    parser.add_argument("--weights", metavar="FILE", help="pretrained weights for timm:NAME, a .safetensors file")
     parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training images")
+    parser.add_argument(
+        "--time", type=seconds, metavar="T", help="train for so long, as 60s or 5m, instead of --epochs"
+    )
     parser.add_argument("--batch-size", type=int, metavar="N", help="images a step")
     parser.add_argument("--learning-rate", type=float, metavar="X", help="step size of the optimiser")
     parser.add_argument("--seed", type=int, metavar="N", help="of weights, order and augmentation (default: 0)")
@@ -53,19 +59,23 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.data is None:
             raise RequestError("train what? `mirante train DATA`; `mirante train --help` says what DATA can be.")
         from mirante.experiment.train import train
-        from mirante.training.recipe import Recipe
 
-        recipe = Recipe.load(
-            arguments.recipe or "fast",
-            layers=arguments.model,
-            epochs=arguments.epochs,
-            batch_size=arguments.batch_size,
-            learning_rate=arguments.learning_rate,
-            seed=arguments.seed,
-        )
+        if arguments.time is not None and arguments.epochs is not None:
+            raise RequestError("--time and --epochs exclude each other: one says when training ends.")
+        changes = {
+            "layers": arguments.model,
+            "sizes": None if arguments.model is None else (),
+            "weights": arguments.weights,
+            "epochs": arguments.epochs,
+            "seconds": arguments.time,
+            "batch_size": arguments.batch_size,
+            "learning_rate": arguments.learning_rate,
+            "seed": arguments.seed,
+        }
         finished = train(
             arguments.data,
-            recipe,
+            arguments.recipe,
+            changes={name: value for name, value in changes.items() if value is not None},
             out=arguments.out,
             **data_options(arguments),
             size=arguments.size,
@@ -84,7 +94,19 @@ def run(arguments: argparse.Namespace) -> None:
 def _require_run(arguments: argparse.Namespace) -> None:
     if arguments.out is None:
         raise RequestError("--resume needs the run to go on with: mirante train --resume --out RUN")
-    fixed = ("recipe", "epochs", "batch_size", "learning_rate", "seed", "size", "labels", "group", "classes", "root")
+    fixed = (
+        "recipe",
+        "epochs",
+        "time",
+        "batch_size",
+        "learning_rate",
+        "seed",
+        "size",
+        "labels",
+        "group",
+        "classes",
+        "root",
+    )
     for name in fixed:
         if getattr(arguments, name) is not None:
             option = name.replace("_", "-")

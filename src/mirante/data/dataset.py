@@ -244,17 +244,17 @@ def _split(
     return splits
 
 
-def input_size(sizes: NDArray[np.int64], largest: int) -> tuple[int, int]:
+def input_size(sizes: NDArray[np.int64], largest: int, least: int = 24) -> tuple[int, int]:
     """Choose the (height, width) in pixels at which images are shown to a network.
 
     sizes    (N, 2) heights and widths of the images
     largest  the side that the recipe goes up to
 
     Images all of one size that the recipe reaches keep it; others become squares of their median shorter side, not
-    more than `largest`. Nothing is shown at less than 24 pixels: smaller images are shown at 32.
+    more than `largest`. Nothing is shown at less than `least` pixels: smaller images are shown at that, or at 32.
     """
     side = int(np.median(sizes.min(axis=1)))
-    if (sizes == sizes[0]).all() and sizes[0].min() >= 24 and sizes[0].max() <= largest:
+    if (sizes == sizes[0]).all() and sizes[0].min() >= least and sizes[0].max() <= largest:
         return int(sizes[0, 0]), int(sizes[0, 1])
-    side = 32 if side < 24 else min(side, largest)
+    side = max(32, least) if side < least else min(side, largest)
     return side, side

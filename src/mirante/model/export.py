@@ -20,27 +20,59 @@ from torch import Tensor, nn
 from mirante.errors import WorkError
 from mirante.files import write_file
 from mirante.images import Pixels
-from mirante.model.network import Network
+from mirante.model.backbone import Backbone
+from mirante.model.network import Network, Whitening
 from mirante.runfolder import ModelInfo
 
 OPSET = 20
+_TEMPERATURE = "temperature"
 TOLERANCE = 1e-4
 """The largest difference in any probability between torch and ONNX Runtime that counts as agreement."""
 
 
-def write_onnx(network: Network, info: ModelInfo, path: Path) -> None:
-    """Write the network with its preprocessing and temperature; classes, size and fit go into the metadata.
+def build_onnx(network: Network, info: ModelInfo, features: onnx.ModelProto | None = None) -> onnx.ModelProto:
+    """Return the graph of the network with its preprocessing and its answer.
 
     Inputs `images` uint8 (N, height, width, channels); outputs `probabilities` and `logits`, float (N, classes).
+    features  for a backbone, its own graph (trace_features), when it is known already
+
     Raises WorkError when the network is made of something that cannot be exported.
     """
     network.eval()
     body = network.body
-    model = _write_nodes(body, info) if isinstance(body, nn.Sequential) and _known(body) else _trace(network, info)
+    if isinstance(body, Backbone) and not network.mirror:
+        model = trace_features(network, info) if features is None else features
+        head = _Graph("features")
+        head.add("Gemm", *_numbers(body.head.weight, body.head.bias), output="logits", transB=1)
+        head.append_to(model.graph)
+    elif isinstance(body, nn.Sequential) and _known(body):
+        model = _write_nodes(body, info, network.mirror)
+    else:
+        model = _trace(network, info, "logits")
+    answer = _Graph("logits")
+    answer.add("Div", np.array(info.temperature, np.float32), names=[_TEMPERATURE])
+    answer.add("Softmax", output="probabilities", axis=1)
+    answer.append_to(model.graph)
+    del model.graph.output[:]
+    for name in ("probabilities", "logits"):
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", len(info.classes)]))
     model.producer_name = "mirante"
+    return model
+
+
+def write_onnx(model: onnx.ModelProto, info: ModelInfo, path: Path) -> None:
+    """Write the graph with the temperature of `info`; classes, size and fit go into the metadata."""
+    for weight in model.graph.initializer:
+        if weight.name == _TEMPERATURE:
+            weight.CopyFrom(numpy_helper.from_array(np.array(info.temperature, np.float32), _TEMPERATURE))
     helper.set_model_props(model, {"mirante": info.to_json()})
     onnx.checker.check_model(model)
     write_file(path, lambda part: onnx.save_model(model, str(part)))
+
+
+def trace_features(network: Network, info: ModelInfo) -> onnx.ModelProto:
+    """Return the graph of a backbone without its last layer: `images` as in build_onnx to `features` (N, width)."""
+    return _trace(_Features(network).eval(), info, "features")
 
 
 def largest_difference(network: Network, info: ModelInfo, path: Path, images: Pixels) -> float:
@@ -57,8 +89,8 @@ def largest_difference(network: Network, info: ModelInfo, path: Path, images: Pi
     return float(np.abs(expected - answered).max())
 
 
-_SIMPLE = (nn.ReLU, nn.GELU, nn.Flatten, nn.Dropout, nn.AdaptiveAvgPool2d)
-_SIZED = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d, nn.MaxPool2d, nn.AvgPool2d)
+_SIMPLE = (nn.ReLU, nn.GELU, nn.Flatten, nn.Dropout, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+_SIZED = (nn.Conv2d, Whitening, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d, nn.MaxPool2d, nn.AvgPool2d)
 
 
 def _known(body: nn.Sequential) -> bool:
@@ -66,39 +98,55 @@ def _known(body: nn.Sequential) -> bool:
 
 
 class _Graph:
-    """Collects the nodes and weights of one chain; `here` is the name of the value that the next node takes."""
+    """Collects the nodes and weights of a chain that begins at the value named `here`."""
 
-    def __init__(self) -> None:
+    def __init__(self, here: str) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
-        self.here = "images"
+        self.here = self._begin = here
 
-    def add(self, operator: str, *weights: NDArray[np.generic], output: str = "", **attributes: object) -> None:
-        names = []
-        for weight in weights:
-            names.append(f"w{len(self.weights)}")
-            self.weights.append(numpy_helper.from_array(weight, names[-1]))
-        output = output or f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, [self.here, *names], [output], **attributes))
-        self.here = output
+    def add(
+        self,
+        operator: str,
+        *weights: NDArray[np.generic],
+        output: str = "",
+        names: list[str] | None = None,
+        **attributes: object,
+    ) -> None:
+        names = names or [f"{self._begin}.w{len(self.weights) + number}" for number in range(len(weights))]
+        self.weights += [numpy_helper.from_array(weight, name) for weight, name in zip(weights, names, strict=True)]
+        self._node(operator, [self.here, *names], output, attributes)
+
+    def join(self, operator: str, other: str, **attributes: object) -> None:
+        """Add a node that takes another value of the graph before `here`."""
+        self._node(operator, [other, self.here], "", attributes)
+
+    def append_to(self, graph: onnx.GraphProto) -> None:
+        graph.node.extend(self.nodes)
+        graph.initializer.extend(self.weights)
+
+    def _node(self, operator: str, inputs: list[str], output: str, attributes: dict[str, object]) -> None:
+        self.here = output or f"{self._begin}.v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, inputs, [self.here], **attributes))
 
 
-def _write_nodes(body: nn.Sequential, info: ModelInfo) -> onnx.ModelProto:
-    graph = _Graph()
+def _write_nodes(body: nn.Sequential, info: ModelInfo, mirror: bool) -> onnx.ModelProto:
+    graph = _Graph("images")
     graph.add("Cast", to=TensorProto.FLOAT)
     graph.add("Div", np.array(255, np.float32))
     graph.add("Transpose", perm=[0, 3, 1, 2])
+    if mirror:
+        straight = graph.here
+        graph.add("Slice", *(np.array([number]) for number in (-1, np.iinfo(np.int64).min, 3, -1)))
+        graph.join("Concat", straight, axis=0)  # (2N, C, H, W): each image, then each mirrored
     _add_modules(graph, body)
+    if mirror:
+        graph.add("Reshape", np.array([2, -1, len(info.classes)]))
+        graph.add("ReduceMean", np.array([0]), keepdims=0)
     graph.add("Identity", output="logits")
-    graph.add("Div", np.array(info.temperature, np.float32))
-    graph.add("Softmax", output="probabilities", axis=1)
-    outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", len(info.classes)])
-        for name in ("probabilities", "logits")
-    ]
     shape = ["N", info.height, info.width, info.channels]
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, shape)
-    made = helper.make_graph(graph.nodes, "mirante", [images], outputs, graph.weights)
+    made = helper.make_graph(graph.nodes, "mirante", [images], [], graph.weights)
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
 
 
@@ -121,6 +169,8 @@ def _add_modules(graph: _Graph, body: nn.Sequential) -> None:
                 graph.add("AveragePool", kernel_shape=[part.kernel_size] * 2, strides=[part.stride] * 2)
             case nn.AdaptiveAvgPool2d():
                 graph.add("GlobalAveragePool")
+            case nn.AdaptiveMaxPool2d():
+                graph.add("GlobalMaxPool")
             case nn.Flatten():
                 graph.add("Flatten", axis=1)
             case nn.ReLU():
@@ -135,19 +185,21 @@ def _numbers(*tensors: Tensor | None) -> list[NDArray[np.float32]]:
     return [tensor.detach().cpu().contiguous().numpy() for tensor in tensors if tensor is not None]
 
 
-class _Answer(nn.Module):
-    """The whole of what the file computes, for torch's own exporter."""
+class _Features(nn.Module):
+    """What a backbone computes before its last layer, from uint8 images."""
 
-    def __init__(self, network: Network, temperature: float) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
-        self.network, self.temperature = network, temperature
+        self.network = network
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.network(images)
-        return torch.softmax(logits / self.temperature, dim=1), logits
+    def forward(self, images: Tensor) -> Tensor:
+        body = self.network.body
+        assert isinstance(body, Backbone)
+        return body.features(images.permute(0, 3, 1, 2).to(torch.float32) / 255.0)
 
 
-def _trace(network: Network, info: ModelInfo) -> onnx.ModelProto:
+def _trace(module: nn.Module, info: ModelInfo, output: str) -> onnx.ModelProto:
+    """Return what torch's own exporter makes of a module that takes uint8 images."""
     try:
         import onnxscript  # noqa: F401  (torch's exporter needs it and says so less clearly)
     except ImportError:
@@ -158,10 +210,10 @@ def _trace(network: Network, info: ModelInfo) -> onnx.ModelProto:
             warnings.simplefilter("ignore")
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             program = torch.onnx.export(
-                _Answer(network.cpu(), info.temperature).eval(),
+                module.cpu(),
                 (example,),
                 input_names=["images"],
-                output_names=["probabilities", "logits"],
+                output_names=[output],
                 dynamic_shapes=({0: torch.export.Dim("N")},),
                 opset_version=OPSET,
                 dynamo=True,

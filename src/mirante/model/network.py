@@ -6,43 +6,96 @@ import importlib.util
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mirante.errors import LayersError
-from mirante.model.notation import Layer, Shape, is_own_code, parse_layers
+from mirante.model.backbone import Backbone, find_weights
+from mirante.model.notation import PRETRAINED, Layer, Shape, is_own_code, is_pretrained, parse_layers
+
+
+class Whitening(nn.Conv2d):
+    """Fixed kernels that give a patch's pixels apart: without correlation, each of variance 1; and their negatives.
+
+    Until `learn` has seen images they are random. Coates and Ng, "Learning feature representations with k-means", 2012;
+    as the first layer of fast CIFAR-10 networks: Page 2019, Jordan 2024.
+    """
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__(channels, 2 * kernel**2 * channels, kernel)
+        self.requires_grad_(False)
+
+    @torch.no_grad()
+    def learn(self, images: Tensor, least_variance: float = 5e-4) -> None:
+        """Set the kernels from the patches of images float (N, C, H, W) in 0..1."""
+        patches = F.unfold(images, self.kernel_size).transpose(1, 2).flatten(0, 1)  # (patches, C·k·k)
+        mean, spread = patches.mean(0), patches.std() + 1e-6
+        centred = (patches - mean) / spread
+        variances, directions = torch.linalg.eigh(centred.T @ centred / len(centred))
+        kernels = (directions / torch.sqrt(variances.clamp(min=0) + least_variance)).T.flip(0) / spread
+        kernels = torch.cat([kernels, -kernels])
+        self.bias.copy_(-kernels @ mean)  # type: ignore[union-attr]
+        self.weight.copy_(kernels.view_as(self.weight))
 
 
 class Network(nn.Module):
-    """Scales pixels to 0..1, then runs `body`, which takes (N, C, H, W) float."""
+    """Scales pixels to 0..1, then runs `body`, which takes (N, C, H, W) float.
 
-    def __init__(self, body: nn.Module) -> None:
+    With `mirror` it answers with the mean of the logits of each image and its mirror image.
+    """
+
+    def __init__(self, body: nn.Module, mirror: bool = False) -> None:
         super().__init__()
         self.body = body
+        self.mirror = mirror
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, classes) of images uint8 (N, H, W, C)."""
+        """Return logits (N, classes) of images uint8 (N, H, W, C): the answer, as model.onnx gives it."""
+        logits = self.look(images)
+        return (logits + self.look(images.flip(2))) / 2 if self.mirror else logits
+
+    def look(self, images: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """Return the logits of one look at the images, seen at another size (height, width) if one is given.
+
+        This is what is trained.
+        """
         # the permuted view is what torch calls channels_last, its faster layout on CPU and GPU alike
-        logits: Tensor = self.body(images.permute(0, 3, 1, 2).to(torch.float32) / 255.0)
+        pixels = images.permute(0, 3, 1, 2).to(torch.float32) / 255.0
+        if size is not None and size != images.shape[1:3]:
+            pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.body(pixels)
         return logits
 
+    def learn_whitening(self, images: Tensor) -> None:
+        """Let a whitening layer, if there is one, see some training images uint8 (N, H, W, C)."""
+        if isinstance(self.body, nn.Sequential) and isinstance(self.body[0], Whitening):
+            self.body[0].learn(images.permute(0, 3, 1, 2).to(torch.float32) / 255.0)
 
-def build_network(line: str, shape: tuple[int, int, int], classes: int) -> Network:
-    """Return the network of a line of layers, or of `path.py:function`, for images (height, width, channels).
+
+def build_network(
+    line: str, shape: tuple[int, int, int], classes: int, mirror: bool = False, weights: str = ""
+) -> Network:
+    """Return the network of a line of layers, `timm:NAME` or `path.py:function`, for images (height, width, channels).
 
     A person's own function is called with (shape, classes) and returns a torch module that takes float images
     (N, C, H, W) in 0..1 and returns logits (N, classes). Weights start as in Keras: Glorot uniform, biases zero.
+    With `mirror` its answers are the mean over the image and its mirror image.
+    `weights` is a file of pretrained weights for `timm:NAME`.
 
-    Raises LayersError.
+    Raises LayersError, and RequestError when there are no weights.
     """
+    if is_pretrained(line):
+        return Network(Backbone(line.removeprefix(PRETRAINED), find_weights(line, weights), classes), mirror)
     if is_own_code(line):
-        return Network(_own_module(line, shape, classes))
+        return Network(_own_module(line, shape, classes), mirror)
     layers = parse_layers(line, shape, classes)
     before: Shape = shape
     modules = []
     for layer in layers:
         modules.append(_module(layer, before))
         before = layer.output
-    network = Network(nn.Sequential(*modules))
+    network = Network(nn.Sequential(*modules), mirror)
     for parameter in network.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -57,12 +110,16 @@ def _module(layer: Layer, before: Shape) -> nn.Module:
         case "dense":
             dense = nn.Linear(before[-1], layer.units)
             return _start(dense, dense.weight, dense.bias)
+        case "whiten":
+            return Whitening(before[-1], layer.kernel)
         case "maxpool":
             return nn.MaxPool2d(layer.kernel, layer.stride)
         case "avgpool":
             return nn.AvgPool2d(layer.kernel, layer.stride)
         case "gap":
             return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        case "gmp":
+            return nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten())
         case "batchnorm":
             return nn.BatchNorm2d(before[-1]) if len(before) == 3 else nn.BatchNorm1d(before[-1])
         case "dropout":

@@ -4,11 +4,12 @@ Knows nothing of torch. docs/layers.md explains every word. Sizes are (height, w
 
     32C3       convolution: 32 kernels of 3×3, stride 1, no padding, ReLU      32C3same, 32C3/2, 32C3lin
     MP2  AP2   pooling by the maximum or the average of 2×2                    MP3/2
-    GAP        the average of each channel
+    GAP  GMP   the average or the maximum of each channel
     64N        dense layer of 64 neurons, ReLU                                 64Nlin
     BN  D0.5   batch normalisation, dropout of half the values
     ReLU GELU  an activation by itself, after a layer that is `lin`
-    64B        a block of the fast networks: 64C3samelin-MP2-BN-GELU-64C3samelin-BN-GELU
+    W2         whitening: fixed kernels of 2×2, learned from the images' patches before training, each with its negative
+    64B        a block of the fast networks: 64C3samelin-MP2-BN-ReLU-64C3samelin-BN-ReLU
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from mirante.errors import LayersError
 Shape = tuple[int, ...]
 """(height, width, channels) of an image or feature maps, or (neurons,) once flattened."""
 
-Kind = Literal["conv", "maxpool", "avgpool", "gap", "flatten", "dense", "batchnorm", "dropout", "relu", "gelu"]
+Kind = Literal[
+    "conv", "whiten", "maxpool", "avgpool", "gap", "gmp", "flatten", "dense", "batchnorm", "dropout", "relu", "gelu"
+]
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,15 @@ class Layer:
     rate: float = 0.0
 
 
-_BLOCK = "{0}C3samelin-MP2-BN-GELU-{0}C3samelin-BN-GELU"
+_BLOCK = "{0}C3samelin-MP2-BN-ReLU-{0}C3samelin-BN-ReLU"
 _CONV = re.compile(r"(\d+)C(\d+)(same)?(?:/(\d+))?(lin)?")
 _POOL = re.compile(r"([MA])P(\d+)(?:/(\d+))?")
 _DENSE = re.compile(r"(\d+)N(lin)?")
+_WHITEN = re.compile(r"W(\d+)")
 _DROP = re.compile(r"D(0?\.\d+|0)")
 _BLOCK_WORD = re.compile(r"(\d+)B")
-_EXAMPLES = "32C3, MP2, AP2, GAP, 64N, BN, D0.5, ReLU, GELU, 64B"
+_EXAMPLES = "32C3, MP2, AP2, GAP, GMP, 64N, BN, D0.5, ReLU, GELU, W2, 64B"
+PRETRAINED = "timm:"
 MAX_PARAMETERS = 500_000_000
 
 
@@ -104,6 +109,16 @@ def is_own_code(line: str) -> bool:
     return ".py:" in line
 
 
+def is_pretrained(line: str) -> bool:
+    """Tell whether the line names a network of timm, `timm:NAME`."""
+    return line.startswith(PRETRAINED)
+
+
+def has_layers(line: str) -> bool:
+    """Tell whether the line is of layers, which can be shown in a table."""
+    return not is_own_code(line) and not is_pretrained(line)
+
+
 def _add_word(
     word: str,
     here: Shape,
@@ -143,8 +158,16 @@ def _add_word(
         height, width = slide(kernel, stride, 0, "pool")
         kind: Kind = "maxpool" if match[1] == "M" else "avgpool"
         add(kind, word, (height, width, here[2]), kernel=kernel, stride=stride)
-    elif word == "GAP":
-        add("gap", word, (size_of_maps()[2],))
+    elif word in ("GAP", "GMP"):
+        add("gap" if word == "GAP" else "gmp", word, (size_of_maps()[2],))
+    elif match := _WHITEN.fullmatch(word):
+        if layers:
+            raise refuse(f"{word}: whitening is of the image's own pixels; it can only be the first word.")
+        kernel = int(match[1])
+        height, width = slide(kernel, 1, 0, "whiten")
+        units = 2 * kernel**2 * here[2]
+        add("whiten", word, (height, width, units), units, kernel=kernel)
+        add("relu", "", (height, width, units))
     elif match := _DENSE.fullmatch(word):
         if int(match[1]) < 1:
             raise refuse(f"{word}: no neurons; a dense layer has 1 or more.")
@@ -167,11 +190,21 @@ def _add_word(
 
 def parameters(layer: Layer, before: Shape) -> int:
     """Return the number of a layer's parameters, counted as Keras counts: batch normalisation's statistics too."""
-    if layer.kind == "conv":
+    if layer.kind in ("conv", "whiten"):
         return (layer.kernel**2 * before[-1] + 1) * layer.units
     if layer.kind == "dense":
         return (before[-1] + 1) * layer.units
     return 4 * before[-1] if layer.kind == "batchnorm" else 0
+
+
+def multiply_adds(layers: tuple[Layer, ...], shape: Shape) -> int:
+    """Return how many multiplications and additions one image of this shape takes, in convolutions and dense layers."""
+    befores = [shape, *(layer.output for layer in layers)]
+    return sum(
+        parameters(layer, before) * (layer.output[0] * layer.output[1] if len(layer.output) == 3 else 1)
+        for layer, before in zip(layers, befores, strict=False)
+        if layer.kind in ("conv", "whiten", "dense")
+    )
 
 
 def _parameters_so_far(layers: list[Layer], shape: Shape) -> int:

@@ -12,9 +12,11 @@ from mirante.model.notation import Layer, Shape, parameters
 
 _NAMES = {
     "conv": "Conv2D",
+    "whiten": "Whitening2D",
     "maxpool": "MaxPooling2D",
     "avgpool": "AveragePooling2D",
     "gap": "GlobalAveragePooling2D",
+    "gmp": "GlobalMaxPooling2D",
     "flatten": "Flatten",
     "dense": "Dense",
     "batchnorm": "BatchNormalization",
@@ -37,7 +39,7 @@ class SummaryRow:
 
 @dataclass(frozen=True)
 class Summary:
-    """The whole table. Batch normalisation's running statistics are parameters that are not trained."""
+    """The whole table. Batch normalisation's running statistics and whitening are not trained."""
 
     rows: tuple[SummaryRow, ...]
     total: int
@@ -51,8 +53,8 @@ def summarise(layers: tuple[Layer, ...], shape: Shape) -> Summary:
     fixed, before = 0, shape
     for layer in layers:
         count = parameters(layer, before)
-        if layer.kind == "batchnorm":
-            fixed += count // 2
+        if layer.kind in ("batchnorm", "whiten"):
+            fixed += count // 2 if layer.kind == "batchnorm" else count
         before = layer.output
         if layer.kind == "relu" and not layer.word:
             continue

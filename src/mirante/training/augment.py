@@ -1,22 +1,50 @@
-"""Augmentation of a whole batch at once, on uint8 pixels (N, H, W, C), before they enter the network."""
+"""A batch out of all the images: chosen, mirrored and moved in one indexing, on uint8 pixels, on the CPU or a GPU."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import NDArray
 
 from mirante.images import Pixels
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def augment(images: Pixels, flip: bool, shift: int, random: np.random.Generator) -> Pixels:
-    """Return images mirrored (half of them, if `flip`) and moved by up to `shift` pixels each way, borders reflected."""
-    count, height, width, _ = images.shape
-    if flip:
-        mirrored = random.random((count, 1, 1, 1)) < 0.5
-        images = np.where(mirrored, images[:, :, ::-1], images)
+
+def take(
+    pixels: Pixels | Tensor,
+    rows: NDArray[np.int64],
+    mirrored: NDArray[np.bool_],
+    shift: int,
+    random: np.random.Generator,
+) -> Tensor:
+    """Return the images `rows` of all the pixels (N, H, W, C), uint8, where they lie.
+
+    mirrored  (rows,) which of them are mirrored left to right
+    shift     each is moved by up to so many pixels each way, drawn from `random`, borders reflected
+    """
+    import torch
+
+    chosen = torch.from_numpy(pixels[rows]) if isinstance(pixels, np.ndarray) else pixels[torch.from_numpy(rows)]
+    if not shift and not mirrored.any():
+        return chosen
+    count, height, width, channels = chosen.shape
+    down = np.broadcast_to(np.arange(height), (count, height))
+    right = np.broadcast_to(np.arange(width), (count, width))
     if shift:
         reach = min(shift, height - 1, width - 1)
-        padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="reflect")
-        rows = random.integers(0, 2 * reach + 1, count)[:, None] + np.arange(height)
-        columns = random.integers(0, 2 * reach + 1, count)[:, None] + np.arange(width)
-        images = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return images
+        down = _reflect(down + random.integers(-reach, reach + 1, (count, 1)), height)
+        right = _reflect(right + random.integers(-reach, reach + 1, (count, 1)), width)
+    right = np.where(mirrored[:, None], width - 1 - right, right)
+    begins = (np.arange(count)[:, None] * height + down) * width  # of each row of pixels, in one list of them all
+    first, second = (torch.from_numpy(one).to(chosen.device, non_blocking=True) for one in (begins, right))
+    where = (first[:, :, None] + second[:, None, :]).flatten()
+    return chosen.view(-1, channels).index_select(0, where).view(chosen.shape)
+
+
+def _reflect(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Return positions outside 0 to length - 1 mirrored at the first and the last one."""
+    index = np.abs(index)
+    return length - 1 - np.abs(length - 1 - index)

@@ -27,7 +27,7 @@ _LATEST = "latest.json"
 class Progress:
     """How far a training has come: `epoch` whole epochs, and `step` steps of the next one.
 
-    loss_sum and correct are over the images of those steps; seconds since the training began, pauses left out.
+    loss_sum and correct are over the `images` of those steps; seconds since the training began, pauses left out.
     """
 
     epoch: int = 0
@@ -35,6 +35,7 @@ class Progress:
     seconds: float = 0.0
     loss_sum: float = 0.0
     correct: int = 0
+    images: int = 0
     history: list[Epoch] = field(default_factory=list)
 
 

@@ -10,9 +10,24 @@ from typing import Any, Literal, get_args
 
 from mirante.errors import RequestError
 
-Optimiser = Literal["adam", "sgd"]
+Optimiser = Literal["adam", "sgd", "muon"]
 Schedule = Literal["constant", "one-cycle"]
+Precision = Literal["auto", "float32"]
 Watch = Literal["val", "test"]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a network to train, where the time allows it.
+
+    layers        the line of layers
+    largest_size  the largest input side, in pixels
+    views         how many images a training must show it before it becomes the best choice, repetitions counted
+    """
+
+    layers: str
+    largest_size: int
+    views: int
 
 
 @dataclass(frozen=True)
@@ -20,19 +35,31 @@ class Recipe:
     """How to train.
 
     layers         the line of layers (mirante.model.notation), or path.py:function
-    epochs         passes over the training images
-    batch_size     images a step; the last batch of an epoch is smaller
-    optimiser      adam (Kingma and Ba 2015, epsilon 1e-7 as in Keras) or sgd (with Nesterov momentum)
+    sizes          what `seconds` chooses from, from the quickest on
+    weights        a .safetensors file of pretrained weights for `timm:NAME`; empty for those of the package or the hub
+    epochs         passes over the training images; 0 trains only the last layer of a pretrained network
+    least_steps    more passes are made until there are so many steps, for few images; 0 for none
+    seconds        train for so long instead of a number of epochs; 0 for none
+    batch_size     images a step at most; the batches of an epoch are as equal as can be
+    optimiser      adam (Kingma and Ba 2015, epsilon 1e-7 as in Keras), sgd (with Nesterov momentum), or muon
+                   (Jordan 2024) for the kernels of convolutions with adam for the rest
     learning_rate  of every step (constant), or at the peak (one-cycle)
-    schedule       constant, or one-cycle: linear from 0 to the peak over the first fifth of the steps, then to 0
-    momentum       of sgd
-    weight_decay   L2 penalty on kernels and dense weights, as part of the gradient
+    adam_rate      under muon: the learning rate of what is no kernel, as a share of learning_rate
+    schedule       constant, or one-cycle: linear from 0 to the peak over the warm-up, then linear to 0
+    warm_up        share of the steps over which one-cycle rises
+    momentum       of sgd and of muon's kernels
+    weight_decay   L2 penalty on kernels and dense weights, as part of the gradient; not under muon
     label_smoothing  share of each label spread evenly over all classes
-    flip           mirror half of the images left to right
+    flip           mirror images left to right: half of them, and the other half in the next epoch
     shift          move each image by up to this many pixels each way, borders reflected
+    small_until    share of the training in which images are seen smaller; 0 for none
+    small_scale    how much smaller, as a share of height and width
+    precision      auto computes in bfloat16 where the processor does so by itself, float32 does not
+    mirror         answer with the mean over each image and its mirror image, also in model.onnx: slower, a little better
     val_share      share of the training images kept for validation when the data bring none; 0 for none
     watch          which images' loss and accuracy stand in the history each epoch; they choose nothing
     largest_size   the largest side in pixels that is chosen for the input by itself
+    least_size     the least one: smaller images are enlarged
     seed           of the initial weights, the order of the images and the augmentation
     """
 
@@ -42,28 +69,46 @@ class Recipe:
     batch_size: int
     optimiser: Optimiser
     learning_rate: float
+    weights: str = ""
+    sizes: tuple[Size, ...] = ()
+    least_steps: int = 0
+    seconds: float = 0.0
+    adam_rate: float = 0.05
     schedule: Schedule = "constant"
+    warm_up: float = 0.2
     momentum: float = 0.9
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     flip: bool = False
     shift: int = 0
+    small_until: float = 0.0
+    small_scale: float = 0.75
+    precision: Precision = "float32"
+    mirror: bool = False
     val_share: float = 0.1
     watch: Watch = "val"
     largest_size: int = 64
+    least_size: int = 24
     seed: int = 0
 
     def __post_init__(self) -> None:
         limits: dict[str, tuple[float, float]] = {
-            "epochs": (1, 100_000),
+            "epochs": (0, 100_000),
+            "least_steps": (0, 10_000_000),
+            "seconds": (0, 1e7),
             "batch_size": (1, 1_000_000),
             "learning_rate": (1e-12, 1e6),
+            "adam_rate": (0, 1e3),
+            "warm_up": (0, 1),
             "momentum": (0, 0.9999),
             "weight_decay": (0, 1e3),
             "label_smoothing": (0, 0.99),
             "shift": (0, 1024),
+            "small_until": (0, 1),
+            "small_scale": (0.1, 1),
             "val_share": (0, 0.9),
             "largest_size": (1, 4096),
+            "least_size": (1, 4096),
             "seed": (0, 2**31 - 1),
         }
         for name, (low, high) in limits.items():
@@ -72,7 +117,8 @@ class Recipe:
                 raise RequestError(f"recipe {self.name}: {name} is {value!r}; it must be a number.")
             if not low <= value <= high:
                 raise RequestError(f"recipe {self.name}: {name} is {value}; it must be from {low:g} to {high:g}.")
-        for name, kind in (("optimiser", Optimiser), ("schedule", Schedule), ("watch", Watch)):
+        choices = (("optimiser", Optimiser), ("schedule", Schedule), ("precision", Precision), ("watch", Watch))
+        for name, kind in choices:
             if getattr(self, name) not in get_args(kind):
                 raise RequestError(
                     f"recipe {self.name}: {name} is {getattr(self, name)!r}; it can be {' or '.join(get_args(kind))}."
@@ -84,7 +130,6 @@ class Recipe:
 
         Changes that are None are left out. Raises RequestError when there is none, or a field is wrong.
         """
-        given = {field: value for field, value in changes.items() if value is not None}
         text = str(name)
         if text.endswith(".toml"):
             try:
@@ -97,7 +142,7 @@ class Recipe:
             values = tomllib.loads((_FOLDER / f"{text}.toml").read_text(encoding="utf-8"))
         else:
             raise RequestError(f"no recipe {text!r}; there are {', '.join(names())}, or give a .toml file.")
-        return replace(cls.from_dict(values.get("recipe", values), text), **given)
+        return cls.from_dict(values.get("recipe", values), text).changed(**changes)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], where: str) -> Recipe:
@@ -106,16 +151,27 @@ class Recipe:
         if unknown := sorted(set(values) - known):
             raise RequestError(f"{where}: {unknown[0]!r} is no field of a recipe; they are {', '.join(sorted(known))}.")
         try:
-            return cls(**values)
+            sizes = tuple(Size(**size) for size in values.get("sizes", ()))
+            return cls(**{**values, "sizes": sizes})
         except TypeError as error:
             missing = str(error).rsplit(": ", 1)[-1]
             raise RequestError(f"{where}: the recipe lacks {missing}.") from error
+
+    def changed(self, **changes: Any) -> Recipe:
+        """Return the recipe with some fields changed; those that are None are left out.
+
+        With `epochs` it makes so many passes, and nothing else says when it ends.
+        """
+        given = {field: value for field, value in changes.items() if value is not None}
+        if "epochs" in given:
+            given = {"least_steps": 0, "seconds": 0.0, **given}
+        return replace(self, **given)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-_WHOLE = ("epochs", "batch_size", "shift", "largest_size", "seed")
+_WHOLE = ("epochs", "least_steps", "batch_size", "shift", "largest_size", "least_size", "seed")
 _FOLDER = resources.files("mirante.training") / "recipes"
 
 

@@ -1,0 +1,87 @@
+"""Transfer: a pretrained backbone looks at each image once, and only the last layer is trained on what it saw."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import torch
+
+from mirante import __version__
+from mirante.data.cache import cache_folder
+from mirante.data.dataset import Dataset
+from mirante.data.features import Features, known_or_new
+from mirante.files import write_bytes
+from mirante.images import Pixels
+from mirante.model.export import trace_features
+from mirante.prediction.classifier import BATCH
+from mirante.progress import track
+from mirante.runfolder import ModelInfo
+from mirante.training.head import fit_head
+from mirante.training.history import Epoch
+
+if TYPE_CHECKING:
+    from mirante.model.backbone import Backbone
+    from mirante.model.network import Network
+
+
+def teach_head(network: Network, dataset: Dataset, pixels: Pixels, info: ModelInfo) -> tuple[onnx.ModelProto, Epoch]:
+    """Fit the last layer of a backbone on the features of the training images, chosen by the validation images.
+
+    Returns the backbone's graph, which computed them, and what it came to as epoch 0 of the history.
+    """
+    began = time.monotonic()
+    body: Backbone = network.body  # type: ignore[assignment]
+    key = f"{info.layers} {body.digest} {info.size} {info.channels} {info.fit}"
+    graph = _graph(network, info, key)
+    train, val = dataset.rows("train"), dataset.rows("val")
+    rows = np.concatenate([train, val])
+    features = known_or_new(
+        key, [dataset.digests[row] for row in rows], lambda new: _look(graph, pixels, rows[new], info.layers)
+    )
+    known, held = features[: len(train)], features[len(train) :]
+    head = fit_head(known, dataset.labels[train], held, dataset.labels[val], len(info.classes))
+    with torch.no_grad():
+        body.head.weight.copy_(head.weight)
+        body.head.bias.copy_(head.bias)
+    done = Epoch(0, 0, time.monotonic() - began, 0.0, *head.train, *(head.val or (None, None)))
+    held_out = "" if head.val is None else f", {head.val[1]:.1%} of {len(val):,} validation images"
+    print(
+        f"last layer on features of {len(rows):,} images: {done.seconds:.1f} s, right for {head.train[1]:.1%} of the training "
+        f"images{held_out}",
+        file=sys.stderr,
+    )
+    return graph, done
+
+
+def _graph(network: Network, info: ModelInfo, key: str) -> onnx.ModelProto:
+    """Return the backbone's graph; writing it takes torch some seconds, so it is kept."""
+    name = hashlib.sha256(f"{key} {torch.__version__} {__version__}".encode()).hexdigest()[:32]
+    path = cache_folder() / "backbones" / f"{name}.onnx"
+    try:
+        graph = onnx.load(path)
+        onnx.checker.check_model(graph)
+    except Exception:  # not there yet, or damaged: protobuf has an error for each way of that
+        graph = trace_features(network, info)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, graph.SerializeToString())
+    return graph
+
+
+def _look(graph: onnx.ModelProto, pixels: Pixels, rows: np.ndarray, name: str) -> Features:
+    """Return the features of these rows of the pixels."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+    found = [
+        session.run(["features"], {"images": pixels[batch]})[0]
+        for batch in track(batches, f"Looking with {name}", len(batches))
+    ]
+    return np.concatenate(found).astype(np.float32)

