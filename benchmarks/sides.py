@@ -73,8 +73,8 @@ def cifar10_arrays() -> Path:
     return path
 
 
-def train_mirante(data: Path | str, *words: str, out: Path | None = None) -> tuple[float, float, dict[str, Any]]:
-    """Train with the command line; return test accuracy, training seconds, and all figures."""
+def train_mirante(data: Path | str, *words: str, out: Path | None = None) -> tuple[float, float, dict[str, Any], str]:
+    """Train with the command line; return test accuracy, training seconds, all figures, and the line of layers."""
     run = out or MADE / "run"
     command = [sys.executable, "-m", "mirante", "train", str(data), *words, "--out", str(run), "--overwrite"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -82,4 +82,5 @@ def train_mirante(data: Path | str, *words: str, out: Path | None = None) -> tup
         raise SystemExit(done.stderr)
     history = (run / "history.csv").read_text().splitlines()
     metrics = json.loads((run / "metrics.json").read_text())
-    return metrics["accuracy"]["value"], float(history[-1].split(",")[2]), metrics
+    layers = json.loads((run / "model.json").read_text())["layers"]
+    return metrics["accuracy"]["value"], float(history[-1].split(",")[2]), metrics, layers

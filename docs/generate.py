@@ -7,6 +7,7 @@ python docs/generate.py --check    only say whether docs/command-line.md is what
 from __future__ import annotations
 
 import argparse
+import csv
 import io
 import os
 import subprocess
@@ -35,6 +36,44 @@ def command_line() -> str:
     for name, verb in verbs.choices.items():
         parts.append(f"## mirante {name}\n\n```text\n{verb.format_help()}```")
     return "\n\n".join(parts) + "\n"
+
+
+def accuracy_for_time() -> None:
+    """Draw docs/images/accuracy-for-time-*.png, in both languages, from what benchmarks/budgets.py measured."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+    from mirante.evaluation.plots.style import BLUE, GREY, RED, new_figure, tidy
+    from mirante.locale import language
+
+    points: dict[str, list[tuple[float, float]]] = {}
+    with (ROOT / "benchmarks" / "accuracy-for-time.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            points.setdefault(row["side"], []).append((float(row["seconds"]), float(row["accuracy"])))
+    looks = zip(points, [(BLUE, "o"), (RED, "s"), (GREY, "^"), ("black", "D")], strict=False)
+    styles = dict(looks)
+    words = {
+        "en": ("seconds of training, on two CPU cores", "test accuracy, CIFAR-10 (JPEG copy)"),
+        "pt": ("segundos de treino, em dois núcleos de CPU", "acurácia no teste, CIFAR-10 (cópia em JPEG)"),
+    }
+    for code, (below, beside) in words.items():
+        say = language(code)
+        figure = new_figure(7.5, 4.2)
+        axes = figure.subplots()
+        for side, found in points.items():
+            colour, marker = styles[side]
+            found = sorted(found)
+            axes.plot(*zip(*found, strict=True), color=colour, marker=marker, markersize=5)
+            where = {"textcoords": "offset points", "xytext": (0, 8 if side == "Mirante" else -14)}
+            axes.annotate(side, found[-1], ha="right", color=colour, fontsize=9, **where)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(FixedLocator([15, 30, 60, 120, 300, 600]))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _, say=say: say.percent(value, 0)))
+        axes.set_xlabel(below)
+        axes.set_ylabel(beside)
+        tidy(axes)
+        figure.savefig(ROOT / "docs" / "images" / f"accuracy-for-time-{code}.png", dpi=110)
 
 
 def pictures() -> None:
@@ -72,4 +111,5 @@ if __name__ == "__main__":
             sys.exit("docs/command-line.md is not what the program says: run `make docs`.")
     else:
         REFERENCE.write_text(command_line(), encoding="utf-8")
+        accuracy_for_time()
         pictures()

@@ -83,7 +83,7 @@ def shapes_run(tmp_path_factory: pytest.TempPathFactory, mirante: Command) -> It
     folder = tmp_path_factory.mktemp("finished")
     data = write_shapes(folder / "shapes", 80)
     done = mirante(
-        "train", data, "--model", "8C3-MP2-16C3-MP2-16N", "--epochs", "4", "--out", folder / "run", "--lang", "en"
+        "train", data, "--model", "8C3-MP2-16C3-MP2-16N", "--epochs", "6", "--out", folder / "run", "--lang", "en"
     )
     assert done.returncode == 0, done.stderr
     yield folder / "run", data

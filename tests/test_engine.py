@@ -190,9 +190,10 @@ def test_images_that_are_seen_small_at_first_end_at_their_size(tmp_path: Path) -
     network.body[0].register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[2:])))
     recipe = Recipe.load("fast", epochs=4, batch_size=10, least_steps=0, small_until=0.5, small_scale=0.5)
     fit(network, Images(pixels, labels, np.arange(40)), None, recipe, tmp_path, torch.device("cpu"))
-    assert seen[1:] == [(8, 8)] * 8 + [(16, 16)] * 8
+    assert seen[1:] == [(8, 8)] * 8 + [(16, 16)] * 8  # the first is the trial whether it can be seen small at all
     flat = build_network("4C3same-8N", (16, 16, 3), 2)  # its dense layer takes one size only
     flat.body[0].register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[2:])))
     seen.clear()
+    (tmp_path / "flat").mkdir()
     fit(flat, Images(pixels, labels, np.arange(40)), None, recipe, tmp_path / "flat", torch.device("cpu"))
     assert set(seen[1:]) == {(16, 16)}

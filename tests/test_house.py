@@ -65,7 +65,9 @@ def test_nothing_unpickles_or_evaluates() -> None:
         for line in path.read_text(encoding="utf-8").splitlines()
         if calls.search(line)
     ]
-    assert [line for line in found if "without pickle" not in line and "never" not in line.lower()] == []
+    # weights_only: of the one file whose digest is known, which test_transfer.py holds it to
+    allowed = ("without pickle", "never", "weights_only=true")
+    assert [line for line in found if not any(word in line.lower() for word in allowed)] == []
 
 
 def said_texts() -> set[str]:
@@ -127,7 +129,8 @@ def test_the_examples_of_readme_and_docs_run(tmp_path: Path, mirante: Command) -
                 if words[:1] != ["mirante"] or "cifar10" in line or "mnist" in line:
                     continue  # the named sets would be downloaded
                 if words[1] == "train" and "--resume" not in words:
-                    words += ["--epochs", "1"]
+                    words = ["1s" if word == "10s" else word for word in words]
+                    words += [] if "--time" in words else ["--epochs", "1"]
                     if "--out" in words and (tmp_path / words[words.index("--out") + 1]).exists():
                         words.append("--overwrite")
                 done = mirante(*words[1:], cwd=tmp_path)

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from mirante import Classifier
 from mirante.data.features import known_or_new
+from mirante.errors import RequestError
 from mirante.model import backbone
 from mirante.training.head import fit_head
 
@@ -51,7 +52,7 @@ def test_photos_get_a_pretrained_network_and_a_run_like_any_other(run: Path, pho
     model = json.loads((run / "model.json").read_text())
     assert (model["height"], model["layers"], model["licence"]) == (224, "timm:tf_efficientnet_lite0", "Apache-2.0")
     done = mirante("predict", run, photos / "disc", "--format", "json")
-    assert done.returncode == 0 and len(json.loads(done.stdout)) == 30
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 30
     assert mirante("compare", run, run).returncode in (0, 2) and mirante("evaluate", run).returncode == 0
 
 
@@ -110,6 +111,14 @@ def test_weights_come_from_a_file_and_only_fitting_ones(
     assert done.returncode == 2 and "timm has no network of that name; near it are" in done.stderr
     done = mirante("train", photos, "--weights", tmp_path / "w.safetensors", "--recipe", "fast")
     assert done.returncode == 2 and "only a network of timm takes weights" in done.stderr
+
+
+@offline
+def test_a_packaged_file_that_is_another_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backbone, "_OFFLINE_SHA256", "0" * 64)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was opened"))
+    with pytest.raises(RequestError, match="not the weights that were published"):
+        backbone.find_weights(backbone.OFFLINE)
 
 
 @offline

@@ -29,8 +29,6 @@ YOLO("yolov8n-cls.yaml").train(
 for row in csv.DictReader(next(Path(out).rglob("results.csv")).open()):
     named = {key.strip(): float(value) for key, value in row.items()}
     print(
-        json.dumps(
-            {"epoch": named["epoch"], "seconds": named["time"], "accuracy": named["metrics/accuracy_top1"]}
-        ),
+        json.dumps({"epoch": named["epoch"], "seconds": named["time"], "accuracy": named["metrics/accuracy_top1"]}),
         flush=True,
     )

@@ -26,6 +26,7 @@ from mirante.prediction.calibration import fit_temperature
 from mirante.prediction.classifier import Classifier
 from mirante.runfolder import ModelInfo
 from mirante.training.history import Epoch, write_history
+from mirante.training.pace import Pace
 from mirante.training.recipe import Recipe
 from mirante.training.tensorboard import require_tensorboard, tensorboard_events
 
@@ -100,8 +101,11 @@ def train(
     def shape_at(largest: int) -> tuple[int, int, Literal[1, 3]]:
         return (*(size or input_size(dataset.sizes, largest, least_size)), dataset.channels)
 
-    if chosen.seconds and chosen.sizes:
+    if chosen.seconds and not is_pretrained(chosen.layers):
         chosen = _fit_to_seconds(chosen, dataset, shape_at, device)
+    elif chosen.epochs:
+        pace = Pace(chosen, len(dataset.rows("train")))
+        chosen = chosen.for_steps(pace.epochs * pace.steps)
     shape = shape_at(chosen.largest_size)
     info = ModelInfo(dataset.classes, *shape, fit, chosen.layers, mirror=chosen.mirror)
     network, place = _new_network(chosen, info, device)

@@ -41,12 +41,20 @@ class Backbone(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str, weights: Pretrained, classes: int) -> None:
+    def __init__(self, name: str, weights: Pretrained, size: tuple[int, int], classes: int) -> None:
         super().__init__()
         self.digest, self.licence = weights.digest, weights.licence
-        self.body = _create(name)
+        self.body: nn.Module = _timm().create_model(name, pretrained=False, num_classes=0).eval()
         _fill(self.body, weights, name)
-        self.head = nn.Linear(int(self.body.num_features), classes)  # type: ignore[arg-type]
+        try:
+            with torch.no_grad():
+                width = self.body(torch.zeros(1, 3, *size)).shape[1]
+        except (RuntimeError, AssertionError) as error:
+            own = _timm().get_pretrained_cfg(name).input_size[1:]
+            raise RequestError(
+                f"timm:{name} does not take images of {size[0]}×{size[1]}; its own size is --size {own[0]}x{own[1]}."
+            ) from error
+        self.head = nn.Linear(width, classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1))
@@ -107,11 +115,6 @@ def _timm() -> Any:
             "weights, 'mirante[pretrained]' those of the hub."
         ) from error
     return timm
-
-
-def _create(name: str) -> nn.Module:
-    network: nn.Module = _timm().create_model(name, pretrained=False, num_classes=0)
-    return network
 
 
 def _fill(body: nn.Module, weights: Pretrained, name: str) -> None:

@@ -86,7 +86,7 @@ def build_network(
     Raises LayersError, and RequestError when there are no weights.
     """
     if is_pretrained(line):
-        return Network(Backbone(line.removeprefix(PRETRAINED), find_weights(line, weights), classes), mirror)
+        return Network(Backbone(line.removeprefix(PRETRAINED), find_weights(line, weights), shape[:2], classes), mirror)
     if is_own_code(line):
         return Network(_own_module(line, shape, classes), mirror)
     layers = parse_layers(line, shape, classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,6 +24,8 @@ class Answer:
     prediction: Prediction
     pixels: Pixels
 
+
+_PART = 16
 
 Named = tuple[str, Path | bytes | Skipped]
 
@@ -65,12 +67,18 @@ def predict_stream(classifier: Classifier, images: Iterable[Named]) -> Iterator[
         except ImageError as error:
             return Skipped(path, str(error))
 
+    def read_next() -> list[Future[list[tuple[str, Pixels] | Skipped]]]:
+        """Have the next batch read, a few images a thread at a time: handing over costs as much as a small image."""
+        batch = list(islice(remaining, BATCH))
+        parts = [batch[start : start + _PART] for start in range(0, len(batch), _PART)]
+        return [pool.submit(lambda part: [read(named) for named in part], part) for part in parts]
+
     # threads: decoding a photo releases Python's lock, and the network runs on its own threads meanwhile
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        following = [pool.submit(read, named) for named in islice(remaining, BATCH)]
+        following = read_next()
         while following:
-            current = [future.result() for future in following]
-            following = [pool.submit(read, named) for named in islice(remaining, BATCH)]
+            current = [one for future in following for one in future.result()]
+            following = read_next()
             answers = classifier.answer([one for one in current if not isinstance(one, Skipped)])
             for one in current:
                 yield one if isinstance(one, Skipped) else Answer(next(answers), one[1])

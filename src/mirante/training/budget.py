@@ -11,11 +11,12 @@ import torch
 
 from mirante.errors import LayersError
 from mirante.model.network import build_network
-from mirante.model.notation import multiply_adds, parse_layers
+from mirante.model.notation import has_layers, multiply_adds, parse_layers
 from mirante.training.loop import Images, make_optimiser, train_step
-from mirante.training.recipe import Recipe
+from mirante.training.pace import Pace
+from mirante.training.recipe import Recipe, Size
 
-_STEPS = 3
+_STEPS = 6
 
 Shape = tuple[int, int, int]
 
@@ -28,15 +29,17 @@ def fit_to_seconds(
     shape_at  tells the input's (height, width, channels) when its largest side may be so many pixels
     images    how many there are to train on
 
-    A size is taken when the training would show the network as many images as the size needs to be the best one.
+    A size is taken when the training would show the network as many images as the size needs to be the best one; the
+    learning rate is that for as many steps.
     """
     fitting = []
-    for size in recipe.sizes:
+    for size in recipe.sizes or (Size(recipe.layers, recipe.largest_size, 0),):
         shape = shape_at(size.largest_size)
         try:
-            fitting.append((size, shape, multiply_adds(parse_layers(size.layers, shape, classes), shape)))
+            cost = multiply_adds(parse_layers(size.layers, shape, classes), shape) if has_layers(size.layers) else 1
         except LayersError:
             continue  # too small an image for it
+        fitting.append((size, shape, cost))
     if not fitting:
         return recipe, 0.0
     first, shape, cost = fitting[0]
@@ -44,7 +47,8 @@ def fit_to_seconds(
     chosen = [(size, speed * cost / other) for size, _, other in fitting]
     enough = [(size, at) for size, at in chosen if at * recipe.seconds >= size.views] or chosen[:1]
     size, at = enough[-1]
-    return replace(recipe, layers=size.layers, largest_size=size.largest_size), at
+    steps = max(1, round(at * recipe.seconds / images * Pace(recipe, images).steps))
+    return replace(recipe, layers=size.layers, largest_size=size.largest_size).for_steps(steps), at
 
 
 def images_a_second(recipe: Recipe, shape: Shape, images: int, classes: int, device: torch.device) -> float:

@@ -7,6 +7,7 @@ import math
 from mirante.training.recipe import Recipe
 
 _SMOOTHING = 0.1
+_LEAST_STEPS, _LEAST_BATCH = 8, 32  # few images come in batches small enough for so many steps an epoch
 
 
 class Pace:
@@ -19,7 +20,8 @@ class Pace:
     def __init__(self, recipe: Recipe, images: int, reserve: float = 0.0) -> None:
         """reserve: the seconds, out of the recipe's, that are kept for measuring at the end."""
         self._recipe = recipe
-        self.steps = math.ceil(images / recipe.batch_size)  # an epoch
+        few = min(_LEAST_STEPS, math.ceil(images / _LEAST_BATCH))
+        self.steps = max(few, math.ceil(images / recipe.batch_size))  # an epoch
         self.epochs = 0 if recipe.seconds else max(recipe.epochs, math.ceil(recipe.least_steps / self.steps))
         self._limit = max(recipe.seconds - reserve, recipe.seconds / 2)
         self._step_seconds = 0.0

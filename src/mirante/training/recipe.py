@@ -40,10 +40,11 @@ class Recipe:
     epochs         passes over the training images; 0 trains only the last layer of a pretrained network
     least_steps    more passes are made until there are so many steps, for few images; 0 for none
     seconds        train for so long instead of a number of epochs; 0 for none
-    batch_size     images a step at most; the batches of an epoch are as equal as can be
+    batch_size     images a step at most, as equal as can be; few images come in smaller batches, so that an epoch has 8
     optimiser      adam (Kingma and Ba 2015, epsilon 1e-7 as in Keras), sgd (with Nesterov momentum), or muon
                    (Jordan 2024) for the kernels of convolutions with adam for the rest
     learning_rate  of every step (constant), or at the peak (one-cycle)
+    rate_steps     how many steps learning_rate is meant for: longer trainings take it times √(rate_steps / steps); 0 as it is
     adam_rate      under muon: the learning rate of what is no kernel, as a share of learning_rate
     schedule       constant, or one-cycle: linear from 0 to the peak over the warm-up, then linear to 0
     warm_up        share of the steps over which one-cycle rises
@@ -73,6 +74,7 @@ class Recipe:
     sizes: tuple[Size, ...] = ()
     least_steps: int = 0
     seconds: float = 0.0
+    rate_steps: int = 0
     adam_rate: float = 0.05
     schedule: Schedule = "constant"
     warm_up: float = 0.2
@@ -98,6 +100,7 @@ class Recipe:
             "seconds": (0, 1e7),
             "batch_size": (1, 1_000_000),
             "learning_rate": (1e-12, 1e6),
+            "rate_steps": (0, 10_000_000),
             "adam_rate": (0, 1e3),
             "warm_up": (0, 1),
             "momentum": (0, 0.9999),
@@ -160,18 +163,27 @@ class Recipe:
     def changed(self, **changes: Any) -> Recipe:
         """Return the recipe with some fields changed; those that are None are left out.
 
-        With `epochs` it makes so many passes, and nothing else says when it ends.
+        With `epochs` it makes so many passes, and nothing else says when it ends; `learning_rate` is taken as it is.
         """
         given = {field: value for field, value in changes.items() if value is not None}
         if "epochs" in given:
             given = {"least_steps": 0, "seconds": 0.0, **given}
+        if "learning_rate" in given:
+            given = {"rate_steps": 0, **given}
         return replace(self, **given)
+
+    def for_steps(self, steps: int) -> Recipe:
+        """Return the recipe with the learning rate that suits a training of so many steps."""
+        if not self.rate_steps:
+            return self
+        share = min(1.0, (self.rate_steps / steps) ** 0.5)
+        return replace(self, learning_rate=self.learning_rate * share, rate_steps=max(steps, self.rate_steps))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-_WHOLE = ("epochs", "least_steps", "batch_size", "shift", "largest_size", "least_size", "seed")
+_WHOLE = ("epochs", "least_steps", "rate_steps", "batch_size", "shift", "largest_size", "least_size", "seed")
 _FOLDER = resources.files("mirante.training") / "recipes"
 
 
