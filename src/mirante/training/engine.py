@@ -1,0 +1,159 @@
+"""One step of training and one measurement, on the CPU or a GPU: pixels in, moved weights or figures out."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mirante.errors import WorkError
+from mirante.images import Pixels
+from mirante.model.network import Network
+from mirante.training.augment import take
+from mirante.training.muon import Muon
+from mirante.training.recipe import Recipe
+
+_EVALUATION_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pixels uint8 (N, H, W, C), in memory or on a device; class numbers (N,); and which rows of them are meant."""
+
+    pixels: Pixels | Tensor
+    labels: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the recipe's optimiser; biases and the scales of normalisation are not decayed."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if recipe.optimiser == "muon":
+        return Muon(trained, recipe.learning_rate, recipe.adam_rate, recipe.momentum)
+    groups = [
+        {"params": [one for one in trained if one.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [one for one in trained if one.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimiser == "adam":
+        return torch.optim.Adam(groups, lr=recipe.learning_rate, eps=1e-7)
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+
+
+def measure(
+    network: Network, images: Images, recipe: Recipe, device: torch.device, size: tuple[int, int] | None = None
+) -> tuple[float, float]:
+    """Return mean loss (nats) and accuracy on the images, as the training sees them: its size, its precision, one look each."""
+    network.eval()
+    found = []
+    with torch.no_grad(), _precision(recipe, device):
+        for start in range(0, len(images), _EVALUATION_BATCH):
+            batch = _plain(images, slice(start, start + _EVALUATION_BATCH)).to(device)
+            found.append(network.look(batch, size).float())
+    logits = torch.cat(found).cpu()
+    labels = torch.from_numpy(images.labels[images.rows])
+    return float(F.cross_entropy(logits, labels)), float((logits.argmax(1) == labels).double().mean())
+
+
+def _plain(images: Images, which: slice | NDArray[np.int64]) -> Tensor:
+    """Return some of the images as they are, where they lie."""
+    chosen = images.pixels[images.rows[which]]
+    return torch.from_numpy(chosen) if isinstance(chosen, np.ndarray) else chosen
+
+
+def some(images: Images, count: int, seed: int) -> Tensor:
+    """Return so many of the images, or all, drawn by the seed, where they lie."""
+    return _plain(images, np.random.default_rng([seed, 1 << 33]).permutation(len(images))[:count])
+
+
+def hold(pixels: Pixels, device: torch.device) -> Pixels | Tensor:
+    """Return the pixels on a GPU when they take less than half of what is free there, else as they are."""
+    if device.type == "cuda" and 2 * pixels.nbytes < torch.cuda.mem_get_info(device)[0]:
+        return torch.from_numpy(np.array(pixels)).to(device)
+    return pixels
+
+
+def _precision(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which the recipe computes on the device."""
+    if device.type == "cpu":
+        by_itself = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()  # one of torch's own, unannounced
+    else:
+        by_itself = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "auto" and by_itself)
+
+
+def small_size(network: Network, train: Images, recipe: Recipe, device: torch.device) -> tuple[int, int] | None:
+    """Return the smaller size that images are seen at first, or None when the recipe or the network takes only one."""
+    if not recipe.small_until:
+        return None
+    height, width = (max(1, round(recipe.small_scale * side)) for side in train.pixels.shape[1:3])
+    network.eval()
+    try:
+        with torch.no_grad():
+            network.look(_plain(train, slice(1)).to(device), (height, width))
+    except RuntimeError:  # a dense layer has its own number of inputs, a pooling needs its pixels
+        return None
+    return height, width
+
+
+def seconds_to_measure(network: Network, watch: Images | None, recipe: Recipe, device: torch.device) -> float:
+    """Return the seconds that measuring the watched images takes, about; 0 when time does not matter."""
+    if not recipe.seconds or watch is None:
+        return 0.0
+    few = Images(watch.pixels, watch.labels, watch.rows[:_EVALUATION_BATCH])
+    measure(network, few, recipe, device)  # the first time is slower
+    began = time.monotonic()
+    measure(network, few, recipe, device)
+    return (time.monotonic() - began) * len(watch) / len(few)
+
+
+def train_step(
+    network: Network,
+    optimiser: torch.optim.Optimizer,
+    lr: float,
+    images: Images,
+    mirrored: NDArray[np.bool_],
+    size: tuple[int, int] | None,
+    recipe: Recipe,
+    total_step: int,
+    device: torch.device,
+) -> tuple[Tensor, Tensor, int]:
+    """Take one step on the images; return their mean loss, how many were right, and their number.
+
+    mirrored  which of the images are mirrored; size (height, width) at which they are seen, if not their own
+    """
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+    random = np.random.default_rng([recipe.seed, 1 << 32, total_step])
+    torch.manual_seed((recipe.seed << 32) + total_step)  # what dropout draws
+    batch = take(images.pixels, images.rows, mirrored, recipe.shift, random).to(device, non_blocking=True)
+    wanted = torch.from_numpy(images.labels[images.rows]).to(device, non_blocking=True)
+    with _precision(recipe, device):
+        logits = network.look(batch, size).float()
+    loss = F.cross_entropy(logits, wanted, label_smoothing=recipe.label_smoothing)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return loss.detach(), (logits.detach().argmax(1) == wanted).sum(), len(images)
+
+
+def best_device(wanted: str) -> torch.device:
+    """Return the device of that name; `auto` takes a GPU if there is one. Raises WorkError when it is not there."""
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(wanted)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise WorkError(f"--device {wanted}: not on this machine; use cpu, or auto to take what there is.") from error
+    return device
