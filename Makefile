@@ -33,6 +33,8 @@ docs: $(VENV)/installed-dev       ## write again what is generated: docs/command
 bench: $(VENV)/installed-dev       ## measure; results are appended to benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/decode.py
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/predict.py
 
 wheel: $(VENV)/installed-dev       ## build dist/*.whl
 	$(BIN)/python -m build --wheel
