@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mirante.model.network import Network
 
 _CHECKED_PIXELS = 1 << 19
+_CALIBRATED = 2000  # validation images that the temperature is fitted on: they fix it to a percent or two
 
 
 def train(
@@ -222,13 +223,16 @@ def _train_and_judge(
     model = build_onnx(network, info, graph)
     write_onnx(model, info, run / runfolder.ONNX)
     if len(val_images):
-        _, logits = Classifier(run / runfolder.ONNX).run(pixels[val_images.rows])
-        info = replace(info, temperature=fit_temperature(logits, val_images.labels[val_images.rows]))
+        rows = _spread(val_images.rows, _CALIBRATED)
+        _, logits = Classifier(run / runfolder.ONNX).run(pixels[rows])
+        info = replace(info, temperature=fit_temperature(logits, dataset.labels[rows]))
         write_onnx(model, info, run / runfolder.ONNX)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     write_file(run / runfolder.WEIGHTS, lambda part: save_file(weights, part))
     write_text(run / runfolder.MODEL, info.to_json() + "\n")
-    checked = _some_images(pixels, dataset.rows("test"))
+    # 64 small images, fewer large ones
+    count = max(8, min(64, _CHECKED_PIXELS // (info.height * info.width)))
+    checked = np.ascontiguousarray(pixels[_spread(dataset.rows("test"), count)])
     difference = largest_difference(network, info, run / runfolder.ONNX, checked)
     warnings = []
     if not difference <= TOLERANCE:
@@ -248,10 +252,9 @@ def _is_better(one: Epoch, other: Epoch) -> bool:
     return one.val_loss is not None and other.val_loss is not None and one.val_loss < other.val_loss
 
 
-def _some_images(pixels: Pixels, rows: NDArray[np.int64]) -> Pixels:
-    """Return images spread over the rows: 64 small ones, fewer large ones."""
-    count = min(len(rows), max(8, min(64, _CHECKED_PIXELS // (pixels.shape[1] * pixels.shape[2]))))
-    return np.ascontiguousarray(pixels[rows[np.linspace(0, len(rows) - 1, count).astype(int)]])
+def _spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return so many of the rows, or all, at even distances."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), count)).astype(int)]
 
 
 def _tell(dataset: Dataset, info: ModelInfo, run: Path) -> None:
