@@ -254,7 +254,8 @@ def _is_better(one: Epoch, other: Epoch) -> bool:
 
 def _spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Return so many of the rows, or all, at even distances."""
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), count)).astype(int)]
+    chosen: NDArray[np.int64] = rows[np.linspace(0, len(rows) - 1, min(len(rows), count)).astype(int)]
+    return chosen
 
 
 def _tell(dataset: Dataset, info: ModelInfo, run: Path) -> None:
