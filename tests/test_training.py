@@ -19,7 +19,8 @@ from safetensors.numpy import load_file
 
 from mirante.training.recipe import Recipe
 
-LAYERS = "16B-16B-D0.3-16N"  # batch normalisation and dropout too: everything that has a state or draws at random
+# whitening, batch normalisation and dropout: everything that has a state or draws at random, seen small at first
+LAYERS = "W2-16B-16B-GMP-D0.3-16N"
 SLOW = ("--model", LAYERS, "--epochs", "6", "--batch-size", "16")
 
 

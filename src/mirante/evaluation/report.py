@@ -16,7 +16,7 @@ from mirante.data.dataset import SPLITS
 from mirante.evaluation.judge import Judgement, Plot
 from mirante.files import write_text
 from mirante.locale import Language
-from mirante.model.notation import has_layers, parse_layers
+from mirante.model.notation import has_layers, is_pretrained, parse_layers
 from mirante.model.summary import summarise
 from mirante.runfolder import ModelInfo
 
@@ -99,7 +99,7 @@ def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any
             parameters=parameters,
         )
         if parameters
-        else say("A network of the person's own:"),
+        else _other_network(story.model, say),
         "layers": story.model.layers,
         "summary": summary,
         "total_parameters": parameters,
@@ -231,6 +231,12 @@ def _dispersion_sentence(found: dict[str, Any], say: Language) -> str:
     )
 
 
+def _other_network(model: ModelInfo, say: Language) -> str:
+    if is_pretrained(model.layers):
+        return say("A pretrained network whose weights are under {licence}, taught these classes:", licence=model.licence)
+    return say("A network of the person's own:")
+
+
 def _facts(story: Story, say: Language) -> Iterator[dict[str, Any]]:
     recipe, data = story.recipe, story.data
     names = {
@@ -243,13 +249,22 @@ def _facts(story: Story, say: Language) -> Iterator[dict[str, Any]]:
         "seed": say("Seed"),
     }
     for key, name in names.items():
-        if key in recipe:
-            yield {"name": name, "value": recipe[key]}
+        if key == "epochs" and recipe.get("seconds"):
+            allowed = say("{seconds} s", seconds=say.number(recipe["seconds"], 0))
+            yield {"name": say("Time allowed"), "value": allowed}
+        elif key in recipe:
+            value = recipe[key]
+            yield {"name": name, "value": _three_digits(value, say) if isinstance(value, float) else value}
     if story.seconds is not None:
         yield {"name": say("Training time"), "value": say("{seconds} s", seconds=say.number(story.seconds, 1))}
     yield {"name": say("Fingerprint of the data"), "value": data["fingerprint"][:16]}
     for name, version in story.versions.items():
         yield {"name": name, "value": version}
+
+
+def _three_digits(value: float, say: Language) -> str:
+    text = f"{value:.3g}"
+    return text if "e" in text else say.number(value, len(text.partition(".")[2]))
 
 
 def _embedded(plot: Plot) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Whitening(nn.Conv2d):
     def learn(self, images: Tensor, least_variance: float = 5e-4) -> None:
         """Set the kernels from the patches of images float (N, C, H, W) in 0..1."""
         patches = F.unfold(images, self.kernel_size).transpose(1, 2).flatten(0, 1)  # (patches, C·k·k)
-        mean, spread = patches.mean(0), patches.std() + 1e-6
+        mean, spread = patches.mean(0), patches.std().clamp(min=1 / 255)
         centred = (patches - mean) / spread
         variances, directions = torch.linalg.eigh(centred.T @ centred / len(centred))
         kernels = (directions / torch.sqrt(variances.clamp(min=0) + least_variance)).T.flip(0) / spread

@@ -37,7 +37,7 @@ from mirante.training.recipe import Recipe
 
 CHECKPOINT_SECONDS = 20.0
 _STEPS_UNSEEN = 32  # a GPU runs ahead by so many steps before it is asked for a loss
-_WHITENED = 500  # images whose patches a whitening layer sees
+_WHITENED_PIXELS = 1 << 19  # that a whitening layer sees: 512 images of 32×32
 
 
 class Stopped(WorkError):
@@ -72,7 +72,9 @@ def fit(
     folder = run / runfolder.CHECKPOINT
     progress = load_checkpoint(folder, network, optimiser)
     if progress == Progress():
-        network.learn_whitening(some(train, _WHITENED, recipe.seed).to(device))
+        height, width = train.pixels.shape[1:3]
+        count = max(16, _WHITENED_PIXELS // (height * width))
+        network.learn_whitening(some(train, count, recipe.seed).to(device))
         progress = Progress(seconds=spent, history=[] if before is None else [before])
     small = small_size(network, train, recipe, device)
     pace = Pace(recipe, len(train), seconds_to_measure(network, watch, recipe, device))
