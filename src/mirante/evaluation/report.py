@@ -233,7 +233,9 @@ def _dispersion_sentence(found: dict[str, Any], say: Language) -> str:
 
 def _other_network(model: ModelInfo, say: Language) -> str:
     if is_pretrained(model.layers):
-        return say("A pretrained network whose weights are under {licence}, taught these classes:", licence=model.licence)
+        return say(
+            "A pretrained network whose weights are under {licence}, taught these classes:", licence=model.licence
+        )
     return say("A network of the person's own:")
 
 
