@@ -35,6 +35,9 @@ def command_line() -> str:
     ]
     for name, verb in verbs.choices.items():
         parts.append(f"## mirante {name}\n\n```text\n{verb.format_help()}```")
+        for action in verb._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parts += [f"```text\n{kind.format_help()}```" for kind in action.choices.values()]
     return "\n\n".join(parts) + "\n"
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from mirante.errors import LayersError
-from mirante.model.backbone import Backbone, find_weights
+from mirante.errors import LayersError, RequestError, RunError
+from mirante.model.backbone import Backbone, Pretrained, find_weights
 from mirante.model.notation import PRETRAINED, Layer, Shape, is_own_code, is_pretrained, parse_layers
+from mirante.runfolder import ModelInfo
 
 
 class Whitening(nn.Conv2d):
@@ -100,6 +102,33 @@ def build_network(
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return network
+
+
+def load_network(info: ModelInfo, file: Path) -> Network:
+    """Return a trained network with the weights of its run's model.safetensors.
+
+    Raises RunError when they do not fit, RequestError for a person's own function: nothing that a run names is executed.
+    """
+    from safetensors.torch import load_file
+
+    if is_own_code(info.layers):
+        raise RequestError(f"{info.layers}: a network of a file of your own is not run again; only its model.onnx is.")
+    try:
+        tensors = load_file(file)
+        classes = len(info.classes)
+        if is_pretrained(info.layers):
+            own = {
+                name.removeprefix("body.body."): one for name, one in tensors.items() if name.startswith("body.body.")
+            }
+            mean, std = (tuple(tensors[f"body.{name}"].flatten().tolist()) for name in ("mean", "std"))
+            weights = Pretrained(str(file), "", info.licence or "", own, mean, std)
+            network = Network(Backbone(info.layers.removeprefix(PRETRAINED), weights, info.size, classes), info.mirror)
+        else:
+            network = build_network(info.layers, (*info.size, info.channels), classes, info.mirror)
+        network.load_state_dict(tensors)
+    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+        raise RunError(f"{file}: missing or damaged; train the model again.") from error
+    return network.eval()
 
 
 def _module(layer: Layer, before: Shape) -> nn.Module:

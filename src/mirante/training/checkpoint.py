@@ -59,7 +59,7 @@ def save_checkpoint(folder: Path, network: nn.Module, optimiser: torch.optim.Opt
         },
     )
     for other in folder.iterdir():
-        if other.name not in (name, _LATEST):
+        if other.name not in (name, _LATEST) and other.suffix != ".csv":  # the steps are for onlookers
             other.unlink()
 
 

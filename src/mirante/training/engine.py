@@ -48,17 +48,21 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
 
 
-def measure(
+def answer(
     network: Network, images: Images, recipe: Recipe, device: torch.device, size: tuple[int, int] | None = None
-) -> tuple[float, float]:
-    """Return mean loss (nats) and accuracy on the images, as the training sees them: its size, its precision, one look each."""
+) -> Tensor:
+    """Return logits (N, classes) on the CPU for the images, as the training sees them: its size, its precision, one look each."""
     network.eval()
     found = []
     with torch.no_grad(), _precision(recipe, device):
         for start in range(0, len(images), _EVALUATION_BATCH):
             batch = _plain(images, slice(start, start + _EVALUATION_BATCH)).to(device)
             found.append(network.look(batch, size).float())
-    logits = torch.cat(found).cpu()
+    return torch.cat(found).cpu()
+
+
+def loss_and_accuracy(logits: Tensor, images: Images) -> tuple[float, float]:
+    """Return mean loss (nats) and accuracy of the answers to the images."""
     labels = torch.from_numpy(images.labels[images.rows])
     return float(F.cross_entropy(logits, labels)), float((logits.argmax(1) == labels).double().mean())
 
@@ -109,9 +113,9 @@ def seconds_to_measure(network: Network, watch: Images | None, recipe: Recipe, d
     if not recipe.seconds or watch is None:
         return 0.0
     few = Images(watch.pixels, watch.labels, watch.rows[:_EVALUATION_BATCH])
-    measure(network, few, recipe, device)  # the first time is slower
+    answer(network, few, recipe, device)  # the first time is slower
     began = time.monotonic()
-    measure(network, few, recipe, device)
+    answer(network, few, recipe, device)
     return (time.monotonic() - began) * len(watch) / len(few)
 
 

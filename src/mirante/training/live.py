@@ -1,19 +1,30 @@
-"""What a person sees while it trains: a line that is rewritten in a terminal, one line an epoch everywhere."""
+"""What a person sees while it trains: a line that is rewritten in a terminal, one line an epoch everywhere.
+
+The same figures go to steps.csv in the checkpoint folder, at most four times a second, for who watches from outside.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mirante.training.checkpoint import Progress
 from mirante.training.history import Epoch
+
+if TYPE_CHECKING:  # a page that only reads steps is spared torch
+    from mirante.training.checkpoint import Progress
+
+STEPS = "steps.csv"
+_SECONDS = 0.25
 
 
 class LiveLine:
     """Prints to stderr. Speeds in images a second, times in seconds."""
 
-    def __init__(self, epochs: int, images: int) -> None:
-        """epochs: how many there will be, 0 where the clock decides."""
+    def __init__(self, epochs: int, images: int, folder: Path) -> None:
+        """epochs: how many there will be, 0 where the clock decides; folder: of the checkpoint."""
+        self._steps = folder / STEPS
         self._epochs, self._images = epochs, images
         self._terminal = sys.stderr.isatty()
         self._started = self._shown = time.monotonic()
@@ -26,9 +37,12 @@ class LiveLine:
         self._seen += progress.images - self._before
         self._before = progress.images
         now = time.monotonic()
-        if not self._terminal or now - self._shown < 0.2:
+        if now - self._shown < _SECONDS:
             return
         self._shown = now
+        self._note(progress, left)
+        if not self._terminal:
+            return
         self._write(
             f"epoch {self._of(progress.epoch + 1)}  {100 * progress.images // self._images:3d}%  "
             f"{self._seen / (now - self._started):,.0f} images/s  loss {progress.loss_sum / progress.images:.3f}  "
@@ -44,12 +58,38 @@ class LiveLine:
             line += f"  {watch} loss {done.val_loss:.4f}  accuracy {done.val_accuracy:6.2%}"
         print(line, file=sys.stderr, flush=True)
 
+    def _note(self, progress: Progress, left: float) -> None:
+        share = progress.seconds / (progress.seconds + left) if progress.seconds + left > 0 else 0.0
+        figures = (progress.seconds, share, progress.loss_sum / progress.images, progress.correct / progress.images)
+        try:
+            with self._steps.open("a", encoding="utf-8") as file:
+                file.write(",".join(f"{one:.5g}" for one in figures) + "\n")
+        except OSError:
+            pass  # nobody's training stops for want of an onlooker; a full disk is said where it matters
+
     def _of(self, epoch: int) -> str:
         return f"{epoch:>{len(str(self._epochs))}}/{self._epochs}" if self._epochs else f"{epoch:3d}"
 
     def _write(self, text: str) -> None:
         if self._terminal:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def read_steps(folder: Path) -> list[tuple[float, float, float, float]]:
+    """Return (seconds, share of the whole from 0 to 1, loss and accuracy of the epoch so far), oldest first."""
+    try:
+        lines = (folder / STEPS).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    found = []
+    for line in lines:
+        parts = line.split(",")
+        try:
+            seconds, share, loss, accuracy = (float(part) for part in parts)
+        except ValueError:
+            continue  # a line that is just being written
+        found.append((seconds, share, loss, accuracy))
+    return found
 
 
 def _clock(seconds: float) -> str:

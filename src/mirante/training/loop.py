@@ -22,8 +22,9 @@ from mirante.model.network import Network
 from mirante.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from mirante.training.engine import (
     Images,
+    answer,
+    loss_and_accuracy,
     make_optimiser,
-    measure,
     seconds_to_measure,
     small_size,
     some,
@@ -34,6 +35,7 @@ from mirante.training.interrupt import StopRequest
 from mirante.training.live import LiveLine
 from mirante.training.pace import Pace, learning_rate
 from mirante.training.recipe import Recipe
+from mirante.training.snapshots import write_snapshot
 
 CHECKPOINT_SECONDS = 20.0
 _STEPS_UNSEEN = 32  # a GPU runs ahead by so many steps before it is asked for a loss
@@ -79,7 +81,7 @@ def fit(
     small = small_size(network, train, recipe, device)
     pace = Pace(recipe, len(train), seconds_to_measure(network, watch, recipe, device))
     write_history(run / runfolder.HISTORY, progress.history)
-    live = LiveLine(pace.epochs, len(train))
+    live = LiveLine(pace.epochs, len(train), folder)
     # what the checkpoint had counts as before, the pause does not
     began -= progress.seconds
     with StopRequest() as stop:
@@ -113,7 +115,12 @@ def fit(
                     break
                 if stop.requested and progress.step < pace.steps:
                     raise _stopped(f"in epoch {_of(progress.epoch + 1, pace)}", run)
-            watched = measure(network, watch, recipe, device, size) if watch is not None else (None, None)
+            watched: tuple[float, float] | tuple[None, None] = (None, None)
+            seen = None
+            if watch is not None:
+                logits = answer(network, watch, recipe, device, size)
+                watched = loss_and_accuracy(logits, watch)
+                seen = logits, watch.labels[watch.rows], watch.rows
             progress.seconds = time.monotonic() - began
             done = Epoch(
                 progress.epoch + 1,
@@ -128,6 +135,7 @@ def fit(
             progress = Progress(done.epoch, 0, progress.seconds, history=[*progress.history, done])
             _save_sound(folder, network, optimiser, progress)
             write_history(run / runfolder.HISTORY, progress.history)
+            write_snapshot(run, done.epoch, network, seen)
             live.epoch(done, done.seconds - epoch_began, recipe.watch)
             if report is not None:
                 report(done)
