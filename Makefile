@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check format docs bench wheel clean help
+.PHONY: demo test check format docs screenshots bench wheel clean help
 
 help:       ## show this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -29,6 +29,10 @@ format: $(VENV)/installed-dev       ## put the code in its usual form
 
 docs: $(VENV)/installed-dev       ## write again what is generated: docs/command-line.md, the pictures of the README
 	$(BIN)/python docs/generate.py
+
+screenshots: $(VENV)/installed-dev       ## take a picture of every page of the studio, into docs/images/studio
+	$(BIN)/python tests/browser.py
+	$(BIN)/python docs/screenshots.py
 
 bench: $(VENV)/installed-dev       ## measure; results are appended to benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/start.py

@@ -1,0 +1,78 @@
+"""Open the studio: images, training and answers in your browser, on this machine.
+
+It works in FOLDER (the current one when left out), next to the runs that are there. Nothing is fetched from elsewhere, and only this
+machine can reach it. Ctrl-C ends it; trainings go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import socket
+import sys
+from pathlib import Path
+
+from mirante.errors import RequestError
+
+PORT = 8765
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", default=".", help="where to work (default: here)")
+    parser.add_argument(
+        "--port", type=int, metavar="N", help=f"port to listen on (default: {PORT}, or the next free one)"
+    )
+    parser.add_argument("--host", default="127.0.0.1", metavar="NAME",
+                        help="address to listen on (default: 127.0.0.1; any other lets other machines in)")  # fmt: skip
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    folder = Path(arguments.folder).expanduser()
+    if not folder.is_dir():
+        raise RequestError(f"{folder}: no such folder to work in.")
+    listening = _listen(arguments.host, arguments.port)
+    port = listening.getsockname()[1]
+    import uvicorn
+
+    from mirante.locale import language
+    from mirante.studio.app import create_app
+    from mirante.studio.workspace import Workspace
+
+    os.chdir(folder)  # runs name their data relative to the folder in which they were made
+    token = secrets.token_urlsafe(24)
+    names = {"127.0.0.1", "localhost", arguments.host}
+    hosts = frozenset(f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in names)
+    app = create_app(Workspace(Path.cwd()), hosts, token, arguments.lang)
+    shown = "127.0.0.1" if arguments.host in ("0.0.0.0", "::") else arguments.host
+    address = f"http://{shown}:{port}/open?token={token}"
+    say = language(arguments.lang)
+    print(say("Studio of {folder}: {address}", folder=Path.cwd(), address=address), flush=True)
+    if arguments.host not in ("127.0.0.1", "localhost", "::1"):
+        print(
+            "Other machines can reach it. Whoever has this address can read and change what is here.", file=sys.stderr
+        )
+    if not arguments.no_browser:
+        import webbrowser
+
+        webbrowser.open(address)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int | None) -> socket.socket:
+    """Return a socket that listens on the port, or on the first free one from 8765 on. Raises RequestError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for number in [port] if port is not None else [*range(PORT, PORT + 20), 0]:
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if os.name == "posix":
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((host, number))
+            listening.listen()  # a browser that is quicker than the server waits instead of being refused
+            return listening
+        except (OSError, OverflowError) as error:
+            listening.close()
+            reason = error
+    raise RequestError(f"--port {port}: cannot be listened on at {host} ({reason}); choose another.") from reason

@@ -1,0 +1,290 @@
+"""What the pages ask for and do without a new page: each a function from a visit (and values) to JSON."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from mirante.data.dataset import input_size
+from mirante.errors import ImageError, LayersError, RequestError
+from mirante.images import Pixels
+from mirante.model.notation import has_layers, parse_layers
+from mirante.see.drawing import draw_model, to_svg
+from mirante.studio import answers, collections, trainings
+from mirante.studio.pages import Visit, wanted_answers, whole
+
+_TIMES = re.compile(r"\d{1,3}(s|m|h)")
+
+
+def drawing(asked: Visit) -> dict[str, Any]:
+    """Return the drawing of a line of layers, or what is wrong with it and where: start and length of the word."""
+    line = asked.query.get("layers", "").strip()
+    shape, classes = _shape(asked)
+    try:
+        if not line or len(line) > 2000:
+            raise LayersError("Write layers, as 32C3-MP2-64N.")
+        if not has_layers(line):
+            raise LayersError("Only a line of layers can be drawn.")
+        layers = parse_layers(line, shape, classes if isinstance(classes, int) else len(classes))
+    except LayersError as error:
+        reason, _, rest = str(error).partition("\n")
+        marks = rest.rpartition("\n")[2]
+        start = len(marks) - len(marks.lstrip()) - 2
+        return {"error": reason, "start": max(0, start), "length": marks.count("^") or len(line)}
+    return {"svg": to_svg(draw_model(layers, shape, classes, asked.say), background=False)}
+
+
+def items(asked: Visit) -> dict[str, Any]:
+    """Return a page of a collection's images, of one class or of all, and those left out if they are asked for."""
+    one = collections.read_collection(asked.workspace, asked.parts["name"])
+    label, page = asked.query.get("label", ""), whole(asked.query.get("page", ""))
+    found = [
+        item
+        for item in collections.listing(one).items
+        if (label == item.label and not item.left_out) or label == "" or (label == "\t" and item.left_out)
+    ]
+    shown = found[page * answers.PAGE : (page + 1) * answers.PAGE]
+    return {
+        "count": len(found),
+        "more": len(found) > (page + 1) * answers.PAGE,
+        "items": [
+            {"path": item.path, "label": item.label, "original": item.original, "left_out": item.left_out,
+             "size": f"{item.height} × {item.width}"}
+            for item in shown
+        ],
+    }  # fmt: skip
+
+
+def training_progress(asked: Visit) -> dict[str, Any]:
+    """Return how a training stands."""
+    return trainings.progress(asked.workspace, asked.parts["name"])
+
+
+def predictions(asked: Visit) -> dict[str, Any]:
+    """Return a page of a run's answers to its test images."""
+    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
+    wanted, page = wanted_answers(asked.query)
+    found, count = answers.select(opened.answers, wanted, page)
+    return {
+        "count": count,
+        "more": count > (page + 1) * answers.PAGE,
+        "items": [
+            {"row": one.row, "path": one.path, "label": one.label, "predicted": one.predicted, "right": one.right,
+             "confidence": asked.say.confidence(one.confidence, 0)}
+            for one in found
+        ],
+    }  # fmt: skip
+
+
+def neighbours(asked: Visit) -> dict[str, Any]:
+    """Return the training images that a run sees as most like one of its test images."""
+    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
+    one = answers.find(opened, int(asked.parts["row"]))
+    found = opened.nearest(opened.image(one.path))
+    return {
+        "items": [{"path": path, "label": label, "alike": asked.say.number(alike, 2)} for path, label, alike in found]
+    }
+
+
+def open_data(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Open a folder, archive or named set."""
+    one = collections.open_collection(asked.workspace, _text(values, "word"))
+    return {"go": f"/data/{quote(one.name, safe='')}"}
+
+
+def make_data(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Make an empty collection, with classes if any are named."""
+    classes = [name.strip() for name in _text(values, "classes").split(",") if name.strip()]
+    one = collections.make_collection(asked.workspace, _text(values, "name"), classes)
+    return {"go": f"/data/{quote(one.name, safe='')}"}
+
+
+def forget_data(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Forget a collection; its images stay where they are."""
+    collections.forget_collection(asked.workspace, asked.parts["name"])
+    return {"go": "/data"}
+
+
+def add_class(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Add a class to a made collection."""
+    collections.add_class(asked.workspace, asked.parts["name"], _text(values, "label"))
+    return {"reload": True}
+
+
+def edit(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Give images another class, leave them out, or take changes back."""
+    paths = values.get("paths")
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise RequestError("Choose images first.")
+    label = {"leave out": None, "take back": ""}.get(_text(values, "do"), _text(values, "label"))
+    if _text(values, "do") == "label" and not label:
+        raise RequestError("Which class? Write its name.")
+    collections.edit(asked.workspace, asked.parts["name"], paths, label)
+    return {"done": True}
+
+
+def start_training(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Start a training of its own process."""
+    one = collections.read_collection(asked.workspace, _text(values, "collection"))
+    words = collections.training_words(asked.workspace, one)
+    recipe, layers, seconds = (_text(values, name) for name in ("recipe", "layers", "time"))
+    if recipe:
+        words += ["--recipe", recipe]
+    if layers and recipe != "transfer":
+        if not has_layers(layers):
+            raise RequestError(f"{layers}: not a line of layers.")
+        words += ["--model", layers]
+    if seconds:
+        if not _TIMES.fullmatch(seconds):
+            raise RequestError(f"{seconds!r} is no time; write 30s, 5m or 1h.")
+        words += ["--time", seconds]
+    name = _text(values, "name") or _free_name(asked, f"{one.name}-{recipe or 'auto'}")
+    begun = trainings.start(asked.workspace, name, one.name, [*words, "--lang", asked.say.code])
+    return {"go": f"/train/{quote(begun.name, safe='')}"}
+
+
+def stop_training(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Ask a training to stop; it saves everything first."""
+    trainings.stop(asked.workspace, asked.parts["name"])
+    return {"done": True}
+
+
+def resume_training(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Go on with a stopped training."""
+    trainings.go_on(asked.workspace, asked.parts["name"])
+    return {"done": True}
+
+
+def upload_image(asked: Visit, body: bytes) -> dict[str, Any]:
+    """Take one image into a class of a made collection."""
+    label, filename = asked.query.get("class", ""), asked.query.get("filename", "image")
+    try:
+        path = collections.add_image(asked.workspace, asked.parts["name"], label, filename, body)
+    except ImageError as error:
+        raise RequestError(f"{filename}: {error}; it was not added.") from error
+    return {"path": path}
+
+
+def upload_archive(asked: Visit, body: bytes) -> dict[str, Any]:
+    """Take an archive of images; see receive_archive, which takes it in parts."""
+    raise NotImplementedError
+
+
+async def receive_archive(asked: Visit, stream: AsyncIterator[bytes]) -> dict[str, Any]:
+    """Write an archive to the studio's memory as it arrives, and open it. Raises RequestError when it is too large."""
+    part = asked.workspace.memory("uploads") / f".{secrets.token_hex(8)}.part"
+    try:
+        size = 0
+        with part.open("wb") as file:
+            async for piece in stream:
+                size += len(piece)
+                if size > collections.MAX_ARCHIVE:
+                    raise RequestError(f"This is larger than {collections.MAX_ARCHIVE >> 30} GiB; open it as a folder.")
+                file.write(piece)
+        one = await run_in_threadpool(
+            collections.keep_archive, asked.workspace, asked.query.get("filename", "images.zip"), part
+        )
+    finally:
+        part.unlink(missing_ok=True)
+    return {"go": f"/data/{quote(one.name, safe='')}"}
+
+
+def ask_model(asked: Visit, body: bytes) -> dict[str, Any]:
+    """Return what a model answers for an image."""
+    opened, pixels = _new_image(asked, body)
+    return answers.answer_json(opened, pixels)
+
+
+def heatmap(asked: Visit, body: bytes) -> Response:
+    """Return where a model looked in an image, as a picture; its words are in a header."""
+    opened, pixels = _new_image(asked, body)
+    return _shown(draw_heatmap(asked, opened, pixels))
+
+
+def image_path(asked: Visit, body: bytes) -> Response:
+    """Return an image's path through a model, as a picture; its words are in a header."""
+    from mirante.see import network
+
+    opened, pixels = _new_image(asked, body)
+    return _shown(network.path(opened.inside, pixels, asked.say))
+
+
+def draw_heatmap(asked: Visit, opened: answers.Opened, pixels: Pixels) -> Any:
+    """Return the heat map of an image for the class that the address names, or the model's own answer."""
+    from mirante.see import network
+
+    label = asked.query.get("class") or None
+    return network.heatmap(opened.classifier, np.asarray(pixels), label, asked.say)
+
+
+def _shown(picture: Any) -> Response:
+    return Response(picture.png(), media_type="image/png", headers={"x-alt": quote(picture.alt)})
+
+
+def _new_image(asked: Visit, body: bytes) -> tuple[answers.Opened, Pixels]:
+    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
+    try:
+        return opened, opened.classifier.pixels(body)
+    except ImageError as error:
+        raise RequestError(f"{asked.query.get('filename', 'image')}: {error}.") from error
+
+
+def _shape(asked: Visit) -> tuple[tuple[int, int, int], list[str] | int]:
+    """Return the input and the classes that a line of layers would have: those of a collection, or of the tutorial."""
+    name = asked.query.get("collection", "")
+    if not name:
+        return (32, 32, 3), 10
+    found = collections.listing(collections.read_collection(asked.workspace, name))
+    if not found.items:
+        return (32, 32, 3), max(2, len(found.counts))
+    height, width = input_size(np.array([(item.height, item.width) for item in found.items]), 64)
+    return (height, width, 3), list(found.counts)
+
+
+def _free_name(asked: Visit, name: str) -> str:
+    number, free = 1, name
+    taken = {one.name for one in trainings.list_trainings(asked.workspace)}
+    while (asked.workspace.runs / free).exists() or free in taken:
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def _text(values: dict[str, Any], name: str) -> str:
+    value = values.get(name, "")
+    if not isinstance(value, str) or len(value) > 4000:
+        raise RequestError("The studio did not understand this request; load the page again.")
+    return value.strip()
+
+
+QUESTIONS: dict[str, Callable[[Visit], dict[str, Any]]] = {
+    "/api/drawing": drawing,
+    "/api/data/{name}/items": items,
+    "/api/train/{name}": training_progress,
+    "/api/results/{name}/predictions": predictions,
+    "/api/results/{name}/images/{row:int}/neighbours": neighbours,
+}
+ACTIONS: dict[str, Callable[[Visit, dict[str, Any]], dict[str, Any]]] = {
+    "/api/data/open": open_data,
+    "/api/data/make": make_data,
+    "/api/data/{name}/forget": forget_data,
+    "/api/data/{name}/classes": add_class,
+    "/api/data/{name}/edit": edit,
+    "/api/train/start": start_training,
+    "/api/train/{name}/stop": stop_training,
+    "/api/train/{name}/resume": resume_training,
+}
+UPLOADS: dict[str, Callable[[Visit, bytes], Any]] = {
+    "/api/data/{name}/images": upload_image,
+    "/api/uploads": upload_archive,
+    "/api/results/{name}/predict": ask_model,
+    "/api/results/{name}/heatmap": heatmap,
+    "/api/results/{name}/path": image_path,
+}

@@ -1,0 +1,182 @@
+"""What a finished run answers, for the pages: its predictions with their images, the inside of the model, its neighbours.
+
+A run is opened once and kept. Images are those of the run's own data, as the network sees them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mirante import runfolder
+from mirante.data.dataset import VAL_SHARE, Dataset
+from mirante.errors import RequestError, RunError
+from mirante.images import Pixels
+from mirante.prediction.classifier import Classifier
+from mirante.see.inside import Inside
+
+MOST_NEIGHBOURS_FROM = 2000  # training images that are searched, drawn at random
+PAGE = 60
+_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A row of predictions.csv: the image's path, its label and the answer, and the probabilities (classes,)."""
+
+    row: int
+    path: str
+    label: str
+    predicted: str
+    confidence: float
+    probabilities: tuple[float, ...]
+
+    @property
+    def right(self) -> bool:
+        return self.label == self.predicted
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which answers are wanted; empty texts and None leave a thing open. Confidences from 0 to 1."""
+
+    label: str = ""
+    predicted: str = ""
+    right: bool | None = None
+    least: float = 0.0
+    most: float = 1.0
+
+    def takes(self, one: Answered) -> bool:
+        """Tell whether an answer is among them."""
+        return (
+            self.label in ("", one.label)
+            and self.predicted in ("", one.predicted)
+            and self.right in (None, one.right)
+            and self.least <= one.confidence <= self.most
+        )
+
+
+class Opened:
+    """A finished run: `answers` to its test images, its model, and its images."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.metrics = runfolder.read_json(path, runfolder.METRICS)
+        self.info = runfolder.read_model(path)
+        self.answers = _read_answers(path, self.info.classes)
+        self.classifier = Classifier(path)
+        self.inside = Inside(path)
+        self._data: tuple[dict[str, int], Pixels, Dataset] | None = None
+        self._features: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
+
+    def image(self, path: str) -> Pixels:
+        """Return an image of the run's data by its path, uint8 (H, W, C); raises RunError when it is not there."""
+        rows, pixels, _ = self._images()
+        if path not in rows:
+            raise RunError(f"{path}: no longer among the images of {self.path.name}.")
+        image: Pixels = pixels[rows[path]]
+        return image
+
+    def nearest(self, image: Pixels, count: int = 8) -> list[tuple[str, str, float]]:
+        """Return (path, label, cosine similarity) of the training images that the network sees most alike.
+
+        Alike is what has similar values in the last layer before the classes.
+        """
+        _, pixels, dataset = self._images()
+        with _LOCK:
+            if self._features is None:
+                rows = dataset.rows("train")
+                rows = np.sort(np.random.default_rng(0).permutation(rows)[:MOST_NEIGHBOURS_FROM])
+                self._features = rows, _unit(self.inside.features(pixels[rows]))
+        rows, features = self._features
+        alike = features @ _unit(self.inside.features(image[None]))[0]
+        best = np.argsort(-alike, kind="stable")[:count]
+        return [
+            (dataset.paths[rows[one]], dataset.classes[dataset.labels[rows[one]]], float(alike[one])) for one in best
+        ]
+
+    def _images(self) -> tuple[dict[str, int], Pixels, Dataset]:
+        with _LOCK:
+            if self._data is None:
+                stored = runfolder.read_json(self.path, runfolder.DATA)
+                # the split does not matter here but for what is training: validation may count as that
+                dataset = Dataset.open(stored["word"], **stored["options"], val_share=VAL_SHARE)
+                dataset, pixels = dataset.load(self.info.size, self.info.channels, self.info.fit)
+                self._data = {path: row for row, path in enumerate(dataset.paths)}, pixels, dataset
+            return self._data
+
+
+def open_run(path: Path) -> Opened:
+    """Return a finished run, from memory unless its files have changed. Raises RunError."""
+    stamp = runfolder.require_file(path, runfolder.METRICS).stat().st_mtime_ns
+    return _opened(path, stamp)
+
+
+@lru_cache(maxsize=4)
+def _opened(path: Path, stamp: int) -> Opened:
+    return Opened(path)
+
+
+def select(answers: Sequence[Answered], wanted: Filter, page: int) -> tuple[list[Answered], int]:
+    """Return a page of the answers that are wanted, the least sure first where they are right, and how many there are."""
+    found = [one for one in answers if wanted.takes(one)]
+    found.sort(key=lambda one: (one.right, one.confidence if one.right else -one.confidence))
+    return found[page * PAGE : (page + 1) * PAGE], len(found)
+
+
+def png(pixels: Pixels, least: int = 0) -> bytes:
+    """Return an image uint8 (H, W, C) as PNG, its pixels enlarged as squares until it has `least` a side."""
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    times = max(1, -(-least // max(image.size)))
+    if times > 1:
+        image = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _read_answers(path: Path, classes: Sequence[str]) -> list[Answered]:
+    lines = csv.reader(runfolder.read_text(path, runfolder.PREDICTIONS).splitlines())
+    try:
+        next(lines)
+        return [_answered(row, line) for row, line in enumerate(lines)]
+    except (ValueError, IndexError, StopIteration) as error:
+        raise RunError(f"{path / runfolder.PREDICTIONS}: damaged; mirante evaluate {path} mends it.") from error
+
+
+def _answered(row: int, line: list[str]) -> Answered:
+    path, label, predicted, confidence, *shares = line
+    return Answered(row, path, label, predicted, float(confidence), tuple(map(float, shares)))
+
+
+def _unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    result: NDArray[np.float32] = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)
+    return result
+
+
+def find(opened: Opened, row: int) -> Answered:
+    """Return the answer of a row of predictions.csv; raises RequestError."""
+    if not 0 <= row < len(opened.answers):
+        raise RequestError(f"image {row}: {opened.path.name} has answered {len(opened.answers)} images.")
+    return opened.answers[row]
+
+
+def answer_json(opened: Opened, pixels: Pixels) -> dict[str, Any]:
+    """Return what the model answers for one image uint8 (H, W, C), as JSON."""
+    shares = opened.classifier.run(pixels[None])[0][0]
+    order = np.argsort(-shares, kind="stable")
+    return {
+        "label": opened.info.classes[int(order[0])],
+        "confidence": float(shares[order[0]]),
+        "probabilities": [[opened.info.classes[int(one)], float(shares[one])] for one in order[:20]],
+    }

@@ -1,0 +1,286 @@
+"""The pages: each a function from a visit to HTML. What is shown is worked out here, how it looks stands in templates/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from mirante import runfolder
+from mirante.errors import MiranteError
+from mirante.locale import LANGUAGES, Language, language
+from mirante.see.arithmetic import KERNELS
+from mirante.studio import answers, collections, trainings
+from mirante.studio.workspace import Workspace
+from mirante.training.recipe import names as recipe_names
+
+_LANGUAGE = "mirante_lang"
+CHAPTERS = ("pixels", "channels", "convolution", "pooling", "network", "training", "probabilities", "mistakes")
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request: the workspace, the language, the parts of the address, and what stands after its question mark."""
+
+    workspace: Workspace
+    say: Language
+    parts: dict[str, str]
+    query: dict[str, str]
+    path: str
+
+
+def visit(request: Request) -> Visit:
+    """Return what a request asks, in the person's language."""
+    state = request.app.state
+    code = request.query_params.get("lang") or request.cookies.get(_LANGUAGE) or state.lang
+    say = _language(code if code in LANGUAGES else None)
+    parts = {name: str(value) for name, value in request.path_params.items()}
+    return Visit(state.workspace, say, parts, dict(request.query_params), request.url.path)
+
+
+@lru_cache(maxsize=4)
+def _language(code: str | None) -> Language:
+    return language(code)
+
+
+def failed(asked: Visit, message: str, status: int) -> Response:
+    """Return the page that says in a sentence what is wrong."""
+    return _render(asked, "failed.html.j2", status, message=message)
+
+
+def home(asked: Visit) -> Response:
+    """What there is, and where to begin."""
+    return _render(
+        asked,
+        "home.html.j2",
+        collections=collections.list_collections(asked.workspace),
+        runs=_ranked_runs(asked.workspace),
+        running=[
+            one
+            for one in trainings.list_trainings(asked.workspace)
+            if trainings.state(asked.workspace, one) == "running"
+        ],
+    )
+
+
+def learn(asked: Visit) -> Response:
+    """The eight chapters."""
+    return _render(asked, "learn.html.j2", chapters=CHAPTERS)
+
+
+def chapter(asked: Visit) -> Response:
+    """One chapter."""
+    name = asked.parts["chapter"]
+    if name not in CHAPTERS:
+        return failed(asked, asked.say("There is no page at this address."), 404)
+    number = CHAPTERS.index(name)
+    return _render(
+        asked,
+        f"learn-{name}.html.j2",
+        chapters=CHAPTERS,
+        name=name,
+        number=number + 1,
+        following=CHAPTERS[number + 1] if number + 1 < len(CHAPTERS) else None,
+        runs=asked.workspace.finished_names(),
+        kernels={kernel: numbers.tolist() for kernel, numbers in KERNELS.items()},
+    )
+
+
+def data(asked: Visit) -> Response:
+    """All collections, and how to open or make one."""
+    return _render(asked, "data.html.j2", collections=collections.list_collections(asked.workspace))
+
+
+def collection(asked: Visit) -> Response:
+    """One collection: its classes, its images, what is wrong with them."""
+    one = collections.read_collection(asked.workspace, asked.parts["name"])
+    try:
+        found = collections.listing(one)
+    except MiranteError as error:
+        found = collections.Listing((), (), dict.fromkeys(one.classes, 0), (), 0)
+        problem: str | None = str(error)
+    else:
+        problem = None
+    most = max(found.counts.values(), default=0)
+    shorter = sorted(min(item.height, item.width) for item in found.items)
+    return _render(
+        asked,
+        "collection.html.j2",
+        one=one,
+        listing=found,
+        problem=problem,
+        total=sum(found.counts.values()),
+        most=max(most, 1),
+        sizes=(shorter[0], shorter[-1]) if shorter else None,
+        changed=len(one.edits),
+    )
+
+
+def train(asked: Visit) -> Response:
+    """What to train on, with which recipe, for how long; and what is under way."""
+    under_way = [(one, trainings.state(asked.workspace, one)) for one in trainings.list_trainings(asked.workspace)]
+    return _render(
+        asked,
+        "train.html.j2",
+        collections=collections.list_collections(asked.workspace),
+        chosen=asked.query.get("collection", ""),
+        recipes=recipe_names(),
+        trainings=[(one, state) for one, state in under_way if state != "finished"],
+    )
+
+
+def training(asked: Visit) -> Response:
+    """One training: how it goes."""
+    one = trainings.read(asked.workspace, asked.parts["name"])
+    return _render(asked, "training.html.j2", one=one, state=trainings.state(asked.workspace, one))
+
+
+def results(asked: Visit) -> Response:
+    """All runs, to choose one."""
+    return _render(asked, "results.html.j2", runs=_ranked_runs(asked.workspace))
+
+
+def result(asked: Visit) -> Response:
+    """One run: its figures, its confusion matrix, and its answers to be filtered."""
+    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
+    found = opened.metrics
+    matrix = found["confusion"]
+    return _render(
+        asked,
+        "result.html.j2",
+        name=opened.path.name,
+        opened=opened,
+        metrics=found,
+        matrix=[[(count, count / max(1, sum(row))) for count in row] for row in matrix],
+        wanted=_filter(asked.query),
+        page=asked.query.get("page", "0"),
+    )
+
+
+def image(asked: Visit) -> Response:
+    """One test image: its answer, its path, its heat map, its neighbours."""
+    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
+    one = answers.find(opened, whole(asked.parts["row"]))
+    shares = sorted(zip(opened.info.classes, one.probabilities, strict=True), key=lambda pair: -pair[1])[:20]
+    return _render(asked, "image.html.j2", name=opened.path.name, one=one, shares=shares, classes=opened.info.classes)
+
+
+def report(asked: Visit) -> Response:
+    """The report of a run, which brings its own, stricter policy."""
+    path = runfolder.require_file(asked.workspace.run(asked.parts["name"]), runfolder.REPORT)
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
+    return HTMLResponse(path.read_bytes(), headers={"content-security-policy": policy})
+
+
+def predict(asked: Visit) -> Response:
+    """Ask a model about new images."""
+    names = asked.workspace.finished_names()
+    chosen = asked.query.get("run", "")
+    return _render(
+        asked, "predict.html.j2", runs=names, chosen=chosen if chosen in names else (names[0] if names else "")
+    )
+
+
+def compare(asked: Visit) -> Response:
+    """The ranking of the runs that were tested on the same images."""
+    from mirante.evaluation.compare import compare as rank
+
+    names = asked.workspace.finished_names()
+    chosen = [name for name in asked.query.get("runs", "").split("|") if name in names]
+    ranked, problem = [], None
+    if len(chosen) > 1:
+        try:
+            ranked = rank([asked.workspace.run(name) for name in chosen])
+        except MiranteError as error:
+            problem = str(error)
+    return _render(asked, "compare.html.j2", names=names, chosen=chosen, ranked=ranked, problem=problem)
+
+
+def _ranked_runs(workspace: Workspace) -> list[dict[str, Any]]:
+    found = []
+    for name in workspace.finished_names():
+        try:
+            metrics = runfolder.read_json(workspace.runs / name, runfolder.METRICS)
+            found.append(
+                {
+                    "name": name,
+                    "accuracy": metrics["accuracy"],
+                    "images": metrics["images"],
+                    "classes": metrics["classes"],
+                }
+            )
+        except (MiranteError, KeyError):
+            continue
+    return found
+
+
+def _filter(query: dict[str, str]) -> answers.Filter:
+    def share(name: str, usual: float) -> float:
+        try:
+            return min(1.0, max(0.0, float(query.get(name, "")) / 100))
+        except ValueError:
+            return usual
+
+    right = {"right": True, "wrong": False}.get(query.get("answer", ""))
+    return answers.Filter(
+        query.get("label", ""), query.get("predicted", ""), right, share("least", 0.0), share("most", 1.0)
+    )
+
+
+def wanted_answers(query: dict[str, str]) -> tuple[answers.Filter, int]:
+    """Return the filter and the page that an address asks for."""
+    return _filter(query), max(0, whole(query.get("page", "0")))
+
+
+def whole(text: str) -> int:
+    """Return a whole number from an address; anything else is 0."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+PAGES: dict[str, Callable[[Visit], Response]] = {
+    "/": home,
+    "/learn": learn,
+    "/learn/{chapter}": chapter,
+    "/data": data,
+    "/data/{name}": collection,
+    "/train": train,
+    "/train/{name}": training,
+    "/results": results,
+    "/results/{name}": result,
+    "/results/{name}/images/{row:int}": image,
+    "/results/{name}/report": report,
+    "/predict": predict,
+    "/compare": compare,
+}
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    room = resources.files("mirante.studio") / "templates"
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (room / name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["part"] = lambda text: quote(str(text), safe="")
+    return environment
+
+
+def _render(asked: Visit, template: str, status: int = 200, **values: Any) -> Response:
+    page = _environment().get_template(template)
+    room = asked.path.strip("/").partition("/")[0] or "home"
+    other = next(code for code in LANGUAGES if code != asked.say.code)
+    html = page.render(say=asked.say, room=room, path=asked.path, other=other, **values)
+    response = HTMLResponse(html, status)
+    if "lang" in asked.query and asked.query["lang"] in LANGUAGES:
+        response.set_cookie(_LANGUAGE, asked.query["lang"], max_age=31_536_000, samesite="strict")
+    return response

@@ -1,0 +1,69 @@
+"""Pictures that the pages show: thumbnails, images as a network sees them, paths and heat maps.
+
+An image of the person's is never served as the file that it is: it is decoded, and what comes out is encoded anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from starlette.responses import Response
+
+from mirante.studio import actions, answers, collections
+from mirante.studio.pages import Visit
+
+
+def thumbnail(asked: Visit) -> Response:
+    """A small version of one image of a collection."""
+    one = collections.read_collection(asked.workspace, asked.parts["name"])
+    content = collections.thumbnail(one, asked.query.get("path", ""))
+    return Response(content, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
+
+
+def seen(asked: Visit) -> Response:
+    """An image of a run's data, as the network sees it."""
+    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
+    content = answers.png(opened.image(asked.query.get("path", "")), 64)
+    return Response(content, media_type="image/png", headers={"cache-control": "private, max-age=600"})
+
+
+def path(asked: Visit) -> Response:
+    """The path of a test image through its network."""
+    from mirante.see import network
+
+    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
+    one = answers.find(opened, int(asked.parts["row"]))
+    return _png(network.path(opened.inside, opened.image(one.path), asked.say).png())
+
+
+def heatmap(asked: Visit) -> Response:
+    """Where the network looked in a test image."""
+    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
+    one = answers.find(opened, int(asked.parts["row"]))
+    return _png(actions.draw_heatmap(asked, opened, opened.image(one.path)).png())
+
+
+def sample(asked: Visit) -> Response:
+    """The photo that comes with scikit-learn, for who has no image at hand."""
+    return _png(_sample())
+
+
+@lru_cache(maxsize=1)
+def _sample() -> bytes:
+    from mirante import see
+
+    return answers.png(see.read(None))
+
+
+def _png(content: bytes) -> Response:
+    return Response(content, media_type="image/png")
+
+
+PICTURES: dict[str, Callable[[Visit], Response]] = {
+    "/pictures/sample.png": sample,
+    "/pictures/data/{name}/thumbnail": thumbnail,
+    "/pictures/results/{name}/seen": seen,
+    "/pictures/results/{name}/{row:int}/path": path,
+    "/pictures/results/{name}/{row:int}/heatmap": heatmap,
+}

@@ -1,0 +1,84 @@
+// Ask a trained model about an image: dropped, pasted, chosen, or from the webcam. Bars at once; path and heat map when asked for.
+
+import { frame, openCamera } from "./camera.js";
+import { ask, bars, busy, element, percent, words } from "./page.js";
+
+/** Fill `root` (with a select of runs inside) with what one needs to ask. `path`: show the path at once. */
+export function askAboutImage(root, { path = false } = {}) {
+  const run = root.querySelector("select"), says = root.querySelector(".error"), drop = root.querySelector(".drop");
+  const input = root.querySelector("input[type=file]"), shown = root.querySelector(".asked"), video = root.querySelector("video");
+  const answer = root.querySelector(".answer"), inside = root.querySelector(".inside");
+  let image = null, camera = null, watching = null;
+
+  const address = (what) => `/api/results/${encodeURIComponent(run.value)}/${what}?` + new URLSearchParams({ filename: image?.name ?? "image" });
+
+  function tell(found) {
+    root.querySelector(".label").textContent = found.label;
+    root.querySelector(".sure").textContent = words("sure", { share: found.confidence < 0.9995 ? percent(found.confidence) : ">" + percent(0.999) });
+    bars(root.querySelector(".bars"), found.probabilities);
+    answer.hidden = false;
+  }
+  async function take(file) {
+    image = file;
+    inside.replaceChildren();
+    URL.revokeObjectURL(shown.src);
+    shown.src = URL.createObjectURL(file);
+    shown.alt = file.name ?? words("webcam");
+    shown.hidden = false;
+    drop.setAttribute("aria-busy", "true");
+    await busy(null, says, async () => tell(await ask(address("predict"), file)));
+    drop.removeAttribute("aria-busy");
+    if (path && !says.textContent) draw("path", null);
+  }
+  async function draw(what, button) {
+    await busy(button, says, async () => {
+      const label = root.querySelector("select.of-class")?.value;
+      const got = await fetch(address(what) + (label ? `&class=${encodeURIComponent(label)}` : ""), { method: "POST", body: image });
+      if (!got.ok) throw new Error((await got.json()).error);
+      const alt = decodeURIComponent(got.headers.get("x-alt"));
+      const picture = element("img", { class: "shown", alt, src: URL.createObjectURL(await got.blob()) });
+      inside.replaceChildren(element("figure", {}, picture, element("figcaption", {}, alt)));
+    });
+  }
+  input.addEventListener("change", () => input.files[0] && take(input.files[0]));
+  root.querySelector("button.choose").addEventListener("click", () => input.click());
+  for (const button of root.querySelectorAll("button[data-draw]")) button.addEventListener("click", () => image && draw(button.dataset.draw, button));
+  run.addEventListener("change", () => image && take(image));
+  addEventListener("paste", (event) => {
+    const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
+    if (file) take(file);
+  });
+  for (const kind of ["dragover", "dragleave", "drop"]) {
+    drop.addEventListener(kind, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", kind === "dragover");
+      if (kind === "drop" && event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
+    });
+  }
+  const webcam = root.querySelector("button.webcam");
+  webcam.addEventListener("click", async () => {
+    says.textContent = "";
+    if (camera) {
+      clearTimeout(watching);
+      const file = await frame(video);
+      camera.close();
+      camera = null;
+      video.hidden = true;
+      webcam.textContent = words("webcam");
+      return take(new File([file], "webcam.jpg"));
+    }
+    try {
+      camera = await openCamera(video);
+      video.hidden = false;
+      webcam.textContent = words("take");
+      const watch = async () => {
+        if (!camera) return;
+        try { tell(await ask(address("predict"), await frame(video))); } catch (error) { says.textContent = error.message; }
+        watching = setTimeout(watch, 150);
+      };
+      watch();
+    } catch (error) {
+      says.textContent = error.message;
+    }
+  });
+}

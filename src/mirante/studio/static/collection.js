@@ -1,0 +1,99 @@
+// One collection: its images in pages; choose some and give them another class or leave them out; add images and webcam frames.
+
+import { frame, openCamera } from "./camera.js";
+import { ask, busy, element, number, words } from "./page.js";
+import { dropped, sendImages } from "./upload.js";
+
+const root = document.getElementById("collection"), name = root.dataset.name, api = `/api/data/${encodeURIComponent(name)}`;
+const grid = document.getElementById("items"), more = document.getElementById("more"), shown = document.getElementById("shown");
+const label = document.getElementById("show"), chosen = new Set(), tools = document.getElementById("tools");
+let page = 0;
+
+function choose(button, path) {
+  if (chosen.delete(path)) button.setAttribute("aria-pressed", "false");
+  else { chosen.add(path); button.setAttribute("aria-pressed", "true"); }
+  tools.hidden = !chosen.size;
+  document.getElementById("chosen").textContent = words("chosen", { count: number(chosen.size) });
+}
+
+async function load(fresh) {
+  if (fresh) { page = 0; chosen.clear(); tools.hidden = true; }
+  const found = await ask(`${api}/items?` + new URLSearchParams({ label: label.value, page }));
+  const made = found.items.map((item) => {
+    const source = `/pictures/data/${encodeURIComponent(name)}/thumbnail?` + new URLSearchParams({ path: item.path });
+    const image = element("img", { src: source, alt: item.path, loading: "lazy", width: 96, height: 96 });
+    const button = element("button", { type: "button", class: "pick", "aria-pressed": "false", title: `${item.path} (${item.size})` }, image);
+    button.addEventListener("click", () => choose(button, item.path));
+    const told = item.left_out ? words("left out") : item.label === item.original ? item.label : words("was", { label: item.label, original: item.original });
+    return element("li", { class: item.left_out ? "out" : "" }, button, element("div", { class: "under" }, told));
+  });
+  if (fresh) grid.replaceChildren(...made);
+  else grid.append(...made);
+  more.hidden = !found.more;
+  shown.textContent = words("shown", { count: number(found.count) });
+}
+
+const failed = document.getElementById("items-error");
+label?.addEventListener("change", () => busy(null, failed, () => load(true)));
+more?.addEventListener("click", () => busy(more, failed, () => { page++; return load(false); }));
+for (const button of tools?.querySelectorAll("button[data-do]") ?? []) {
+  button.addEventListener("click", () => busy(button, failed, async () => {
+    const to = document.getElementById("to").value;
+    await ask(`${api}/edit`, { paths: [...chosen], do: button.dataset.do, label: to });
+    location.reload();
+  }));
+}
+if (label) busy(null, failed, () => load(true));
+
+// ---- adding
+const camera = { video: document.getElementById("camera"), open: null };
+function told(says, { added, refused }) {
+  if (refused.length) sessionStorage.setItem("refused", refused.slice(0, 20).join("\n"));
+  if (added || refused.length) location.reload();
+}
+for (const zone of document.querySelectorAll("[data-class]")) {
+  const says = zone.querySelector(".says"), input = zone.querySelector("input[type=file]"), held = zone.querySelector("button.record");
+  const send = (files) => sendImages(name, files, zone.dataset.class, says).then((done) => told(says, done));
+  for (const kind of ["dragover", "dragleave", "drop"]) {
+    zone.addEventListener(kind, async (event) => {
+      event.preventDefault();
+      zone.classList.toggle("over", kind === "dragover");
+      if (kind === "drop") send(await dropped(event.dataTransfer));
+    });
+  }
+  zone.querySelector("button.choose").addEventListener("click", () => input.click());
+  input.addEventListener("change", () => send([...input.files].map((file) => ({ file, path: file.name }))));
+  let recording = null;
+  async function record() {
+    if (!recording) return;
+    const one = await frame(camera.video);
+    recording.push({ file: new File([one], `webcam-${recording.length}.jpg`), path: "webcam.jpg" });
+    says.textContent = words("frames", { count: number(recording.length) });
+    setTimeout(record, 120);
+  }
+  async function begin() {
+    if (recording) return;
+    try {
+      camera.open ??= await openCamera(camera.video);
+      camera.video.hidden = false;
+      recording = [];
+      held.setAttribute("aria-pressed", "true");
+      record();
+    } catch (error) {
+      says.textContent = error.message;
+    }
+  }
+  function end() {
+    const files = recording;
+    recording = null;
+    held.setAttribute("aria-pressed", "false");
+    if (files?.length) send(files);
+  }
+  held.addEventListener("click", () => (recording ? end() : begin()));
+}
+const refused = sessionStorage.getItem("refused"), list = document.getElementById("refused");
+if (refused && list) {
+  sessionStorage.removeItem("refused");
+  list.textContent = refused;
+  list.hidden = false;
+}

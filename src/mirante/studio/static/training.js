@@ -1,0 +1,65 @@
+// A training while it runs: asked twice a second how it stands. Nothing is lost when this page is closed.
+
+import { chart } from "./chart.js";
+import { ask, busy, element, number, percent, words } from "./page.js";
+
+const root = document.getElementById("training"), name = root.dataset.name, api = `/api/train/${encodeURIComponent(name)}`;
+const id = (one) => document.getElementById(one);
+let state = "";
+
+function show(now) {
+  if (now.state !== state) {
+    state = now.state;
+    id("state").textContent = words(state);
+    id("stop").hidden = state !== "running";
+    id("resume").hidden = state !== "stopped";
+    id("done").hidden = state !== "finished";
+  }
+  id("fill").style.width = `${100 * now.share}%`;
+  id("share").textContent = percent(now.share, 0);
+  id("log").textContent = now.lines.join("\n");
+  id("failed").textContent = now.error ?? "";
+  const epochs = now.epochs, steps = now.steps, many = epochs.length >= 2;
+  const along = (one) => (many ? one.epoch : one.seconds);
+  const accuracy = epochs.map((one) => [along(one), one.train_accuracy]), loss = epochs.map((one) => [along(one), one.train_loss]);
+  const watched = epochs.filter((one) => one.val_accuracy !== null);
+  const lines = (kind, mine) => [
+    { points: many || !steps.length ? mine : steps.map((step) => [step[0], step[kind === "loss" ? 2 : 3]]), look: "one" },
+    { points: watched.map((one) => [along(one), one[`val_${kind}`]]), look: "two" },
+  ];
+  const x = (value) => (many ? words("epoch", { number: number(value) }) : words("seconds", { number: number(value) }));
+  chart(id("accuracy"), lines("accuracy", accuracy), { x, y: (value) => percent(value, 0), low: 0, high: 1, label: words("accuracy chart") });
+  chart(id("loss"), lines("loss", loss), { x, y: (value) => number(value, 2), low: 0, label: words("loss chart") });
+  const last = epochs.at(-1), step = steps.at(-1);
+  const parts = [];
+  if (step && state !== "finished") parts.push(words("now", { accuracy: percent(step[3]), loss: number(step[2], 3) }));
+  if (last?.val_accuracy !== null && last) parts.push(words("watched", { accuracy: percent(last.val_accuracy) }));
+  id("figures").textContent = parts.join("  ");
+  id("mistakes-part").hidden = !now.mistakes.length;
+  const key = JSON.stringify(now.mistakes);
+  if (now.mistakes.length && id("mistakes").dataset.key !== key) {
+    id("mistakes").dataset.key = key;
+    id("mistakes").replaceChildren(...now.mistakes.map((one) => {
+      const source = `/pictures/data/${encodeURIComponent(root.dataset.collection)}/thumbnail?` + new URLSearchParams({ path: one.path });
+      const told = words("mistake", { predicted: one.predicted, label: one.label, share: percent(one.sureness, 0) });
+      return element("li", {}, element("figure", {}, element("img", { src: source, alt: one.path, width: 96, height: 96 }), element("figcaption", {}, told)));
+    }));
+  }
+}
+
+async function watch() {
+  try {
+    show(await ask(api));
+    id("unreached").textContent = "";
+  } catch (error) {
+    id("unreached").textContent = error.message;
+  }
+  setTimeout(watch, document.hidden ? 3000 : state === "running" || !state ? 500 : 2000);
+}
+for (const what of ["stop", "resume"]) {
+  id(what).addEventListener("click", () => busy(id(what), id("failed"), async () => {
+    await ask(`${api}/${what}`, {});
+    if (what === "stop") id("state").textContent = words("stopping");
+  }));
+}
+watch();

@@ -1,0 +1,197 @@
+"""Trainings that the studio starts: each a `mirante train` of its own process, which outlives the page and the studio.
+
+What is known of one stands on disk: how it was started and as which process, what it printed, and the run folder that it writes.
+So a studio that was closed, or killed, finds its trainings again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from mirante import runfolder
+from mirante.errors import RequestError, RunError
+from mirante.files import write_json
+from mirante.studio.workspace import Workspace, require_name
+from mirante.training.history import read_history
+from mirante.training.live import read_steps
+from mirante.training.snapshots import read_snapshots
+
+State = Literal["running", "stopped", "finished", "failed"]
+_LOCK = threading.Lock()
+_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
+_LINES, _POINTS = 12, 300
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a training was started: name of its run, its collection, the words of the command, its process and its birth."""
+
+    name: str
+    collection: str
+    words: list[str]
+    pid: int = 0
+    born: float = 0.0
+
+
+def start(workspace: Workspace, name: str, collection: str, words: Sequence[str]) -> Training:
+    """Start `mirante train …` as the run `name`. Raises RequestError when the name is taken."""
+    name = require_name(name)
+    with _LOCK:
+        if (workspace.runs / name).exists() or _file(workspace, name).exists():
+            raise RequestError(f"{name!r} is there already; choose another name.")
+        workspace.runs.mkdir(exist_ok=True)
+        command = ["train", *words, "--out", str(Path("runs") / name)]
+        return _launch(workspace, Training(name, collection, command))
+
+
+def go_on(workspace: Workspace, name: str) -> Training:
+    """Go on with a training that was stopped. Raises RequestError when it is running, or there is nothing to go on with."""
+    with _LOCK:
+        before = read(workspace, name)
+        if state(workspace, before) != "stopped":
+            raise RequestError(f"{name}: not stopped; there is nothing to go on with.")
+        run = str(Path("runs") / name)
+        return _launch(workspace, Training(name, before.collection, ["train", "--resume", "--out", run]))
+
+
+def stop(workspace: Workspace, name: str) -> None:
+    """Ask a training to stop at its next step; it saves everything first."""
+    process = _process(read(workspace, name))
+    if process is not None:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
+
+
+def read(workspace: Workspace, name: str) -> Training:
+    """Return what is known of a training; raises RunError when the studio has started none of that name."""
+    try:
+        return Training(**json.loads(_file(workspace, name).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(f"{name}: no training of that name was started here.") from error
+
+
+def list_trainings(workspace: Workspace) -> list[Training]:
+    """Return all trainings that the studio has started, the newest first."""
+    files = sorted(workspace.memory("trainings").glob("*.json"), key=lambda path: -path.stat().st_mtime)
+    found = []
+    for path in files:
+        with contextlib.suppress(RunError):
+            found.append(read(workspace, path.stem))
+    return found
+
+
+def state(workspace: Workspace, training: Training) -> State:
+    """Tell how a training stands."""
+    if _process(training) is not None:
+        return "running"
+    run = workspace.runs / training.name
+    if (run / runfolder.METRICS).is_file() and not (run / runfolder.CHECKPOINT).is_dir():
+        return "finished"
+    return "stopped" if runfolder.is_run(run) and (run / runfolder.CHECKPOINT).is_dir() else "failed"
+
+
+def progress(workspace: Workspace, name: str) -> dict[str, Any]:
+    """Return how a training stands and what came of it so far, for the page that watches it.
+
+    state, lines (the last that it printed), error, epochs, steps (seconds, loss, accuracy of the epoch under way), share (0 to 1),
+    mistakes (label, predicted, sureness, path) of the last snapshot
+    """
+    training = read(workspace, name)
+    run = workspace.runs / training.name
+    now = state(workspace, training)
+    lines = _log(workspace, name)
+    steps = read_steps(run / runfolder.CHECKPOINT) if now != "finished" else []
+    value: dict[str, Any] = {
+        "state": now,
+        "lines": lines[-_LINES:],
+        "error": next((line for line in reversed(lines) if line.startswith("mirante: ")), None)
+        if now == "failed"
+        else None,
+        "epochs": [asdict(epoch) for epoch in read_history(run / runfolder.HISTORY)],
+        "steps": [list(step) for step in steps[:: 1 + len(steps) // _POINTS]],
+        "share": 1.0 if now == "finished" else steps[-1][1] if steps else 0.0,
+        "mistakes": [],
+    }
+    snapshots = read_snapshots(run)
+    if snapshots:
+        with contextlib.suppress(RunError, KeyError, IndexError):
+            stored = runfolder.read_json(run, runfolder.DATA)
+            last, classes, files = snapshots[-1], stored["classes"], stored["files"]
+            value["mistakes"] = [
+                {"path": files[row][0], "label": classes[label], "predicted": classes[answer], "sureness": float(share)}
+                for (row, label, answer), share in zip(last.mistakes.tolist(), last.sureness, strict=True)
+            ]
+    return value
+
+
+def running(workspace: Workspace) -> int:
+    """Return how many trainings are under way."""
+    return sum(_process(one) is not None for one in list_trainings(workspace))
+
+
+def _launch(workspace: Workspace, training: Training) -> Training:
+    # two programs that each take all the cores are slower than one after the other
+    others = running(workspace)
+    environment = dict(os.environ)
+    if others:
+        environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // (others + 1)))
+    with _log_file(workspace, training.name).open("ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "mirante", *training.words],
+            cwd=workspace.root,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,  # Ctrl-C in the studio's terminal is not meant for it
+        )
+    _CHILDREN[child.pid] = child
+    try:
+        born = psutil.Process(child.pid).create_time()
+    except psutil.Error:
+        born = 0.0
+    begun = Training(training.name, training.collection, list(training.words), child.pid, born)
+    write_json(_file(workspace, training.name), asdict(begun))
+    return begun
+
+
+def _process(training: Training) -> psutil.Process | None:
+    """Return the training's process while it runs; its birth tells it from another that got the same number."""
+    child = _CHILDREN.get(training.pid)
+    if child is not None and child.poll() is not None:
+        return None
+    try:
+        process = psutil.Process(training.pid) if training.pid else None
+        if process and abs(process.create_time() - training.born) < 1 and process.status() != psutil.STATUS_ZOMBIE:
+            return process
+    except psutil.Error:
+        pass
+    return None
+
+
+def _log(workspace: Workspace, name: str) -> list[str]:
+    try:
+        text = _log_file(workspace, name).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def _file(workspace: Workspace, name: str) -> Path:
+    return workspace.memory("trainings") / f"{require_name(name)}.json"
+
+
+def _log_file(workspace: Workspace, name: str) -> Path:
+    return workspace.memory("trainings") / f"{require_name(name)}.log"

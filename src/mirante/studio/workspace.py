@@ -1,0 +1,73 @@
+"""Where the studio keeps things: in the folder that it was opened in, beside what the command line makes there.
+
+runs/NAME               trained models, as `mirante train` writes them
+images/NAME/CLASS/      images that a person gathered in the studio
+.mirante/               the studio's own memory: what was opened, edited and started
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mirante import runfolder
+from mirante.errors import RequestError
+
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_LONGEST = 80  # bytes, so that a name with an ending fits everywhere
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of one studio."""
+
+    root: Path
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    def memory(self, *parts: str) -> Path:
+        """Return a folder of the studio's memory, made if it is not there."""
+        folder = self.root.joinpath(".mirante", *parts)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def run_names(self) -> list[str]:
+        """Return the names of the runs, the newest first."""
+        if not self.runs.is_dir():
+            return []
+        found = [path for path in self.runs.iterdir() if runfolder.is_run(path)]
+        return [path.name for path in sorted(found, key=lambda path: -path.stat().st_mtime)]
+
+    def finished_names(self) -> list[str]:
+        """Return the names of the runs that can answer, the newest first."""
+        return [name for name in self.run_names() if (self.runs / name / runfolder.METRICS).is_file()]
+
+    def run(self, name: str) -> Path:
+        """Return the folder of a run; raises RunError when there is none of that name."""
+        path = self.runs / require_name(name)
+        runfolder.require_run(path)
+        return path
+
+
+def require_name(name: str) -> str:
+    """Return a name that may become a folder's on every system, as it is; raises RequestError for any other."""
+    name = name.strip()
+    if (
+        not name
+        or len(name.encode("utf-8", "surrogatepass")) > _LONGEST
+        or name.startswith(".")
+        or name.endswith(".")
+        or any(sign in '/\\:*?"<>|' or ord(sign) < 32 or 0xD800 <= ord(sign) < 0xE000 for sign in name)
+        or _RESERVED.fullmatch(name)
+    ):
+        raise RequestError(
+            f"{name!r} cannot be a name here: take up to {_LONGEST} letters, digits, spaces and hyphens, and no slash or leading dot."
+        )
+    return name

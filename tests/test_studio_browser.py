@@ -1,0 +1,319 @@
+"""The studio in a real browser: the whole story from dropped images to a prediction, and what every page owes to everyone."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import ARGUMENTS, find_browser
+from conftest import draw_shape, write_shapes
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from studio_process import Studio, start_studio
+from test_studio import QUICK, pages
+
+from mirante.see.arithmetic import convolve, output_side, pool
+
+SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
+
+
+@pytest.fixture(scope="module")
+def browser():  # type: ignore[no-untyped-def]
+    executable = find_browser()
+    if executable is None:
+        assert not os.environ.get("CI"), "CI must have a browser: python tests/browser.py installs one"
+        pytest.skip("NO BROWSER here: python tests/browser.py installs one")
+    from playwright.sync_api import sync_playwright
+
+    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=executable, args=[*ARGUMENTS, *camera])
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A studio with the collection `shapes` and two finished runs, `first` and `second`."""
+    folder = tmp_path_factory.mktemp("studio")
+    write_shapes(folder / "shapes", 30)
+    running = start_studio(folder)
+    running.json("POST", "/api/data/open", {"word": "shapes"})
+    for name in ("first", "second"):
+        running.json("POST", "/api/train/start", {**QUICK, "collection": "shapes", "name": name})
+        running.wait(name, "finished")
+    yield running
+    running.kill()
+
+
+def visitor(browser, studio: Studio, size: str = "desktop", lang: str = "en", scheme: str = "light"):  # type: ignore[no-untyped-def]
+    """Return a page of a browser that was let in; what goes wrong in it fails the test at the end (page.troubles)."""
+    width, height = SIZES[size]
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
+        permissions=["camera"],
+        has_touch=size == "phone",
+    )
+    page = context.new_page()
+    page.troubles = []
+    page.on("pageerror", lambda error: page.troubles.append(str(error)))
+    page.on("console", lambda one: page.troubles.append(one.text) if one.type == "error" else None)
+    page.goto(studio.address)
+    page.goto(f"{studio.origin}/?lang={lang}")
+    return page
+
+
+def drop(page, selector: str, files: list[tuple[str, bytes]]) -> None:  # type: ignore[no-untyped-def]
+    """Drop files on an element, as the browser would tell it of a drag from the desktop."""
+    content = [(name, base64.b64encode(data).decode()) for name, data in files]
+    page.eval_on_selector(
+        selector,
+        """(target, content) => {
+            const transfer = new DataTransfer();
+            for (const [name, data] of content) {
+                const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
+                transfer.items.add(new File([bytes], name, { type: "image/png" }));
+            }
+            const options = { dataTransfer: transfer, bubbles: true, cancelable: true };
+            for (const kind of ["dragover", "drop"]) target.dispatchEvent(new DragEvent(kind, options));
+        }""",
+        content,
+    )
+
+
+def png(kind: str, seed: int) -> bytes:
+    buffer = io.BytesIO()
+    draw_shape(kind, seed).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+STORY = {
+    "en": "Begin|Train on these images|Start|See the results|of {} test images right|Where did it look?|All of them",
+    "pt": "Começar|Treinar com estas imagens|Começar|Ver os resultados|das {} imagens de teste certas|Para onde ele olhou?|Todas elas",
+}
+
+
+@pytest.mark.parametrize(("size", "lang"), [("desktop", "en"), ("phone", "pt"), ("desktop", "pt"), ("phone", "en")])
+def test_the_whole_story(browser, tmp_path: Path, size: str, lang: str) -> None:  # type: ignore[no-untyped-def]
+    """Gather two classes, train, watch the curve move, look at an answer, ask about a new image."""
+    studio = start_studio(tmp_path)
+    begin, to_train, start, to_results, right, looked, every = STORY[lang].split("|")
+    try:
+        page = visitor(browser, studio, size, lang)
+        page.click("nav a[href='/data']")
+        form = page.locator("form[data-action='/api/data/make']")
+        form.locator("[name=name]").fill("signs")
+        form.locator("[name=classes]").fill("bar, disc")
+        form.get_by_role("button", name=begin).click()
+        page.wait_for_url("**/data/signs")
+        for kind in ("bar", "disc"):
+            with page.expect_navigation():  # the page shows itself anew when all have arrived
+                drop(page, f"[data-class='{kind}']", [(f"{n}.png", png(kind, n)) for n in range(40)])
+            page.wait_for_load_state()
+        page.wait_for_function("document.querySelectorAll('#items img').length >= 60")
+        assert "80" in page.locator(".lead").inner_text()
+        page.get_by_role("link", name=to_train).click()
+        page.select_option("#recipe", "fast")
+        page.fill("[name=time]", "6s")
+        page.fill("#layers", "8C3-MP2-16C3-XX-GAP")
+        page.wait_for_function("document.querySelector('#layers-pointer mark')?.textContent === 'XX'")
+        page.fill("#layers", "8C3-MP2-16C3-GAP")
+        page.wait_for_selector("#drawing svg polygon")
+        page.get_by_role("button", name=start).click()
+        page.wait_for_url("**/train/signs-fast")
+        page.wait_for_selector("#accuracy polyline, #accuracy circle", timeout=60_000)
+        first = page.locator("#accuracy").inner_html()
+        page.wait_for_function(
+            "(first) => document.querySelector('#accuracy').innerHTML !== first", arg=first
+        )  # it moves
+        page.get_by_role("link", name=to_results).click(timeout=60_000)
+        page.wait_for_selector("#items li a")
+        assert right.split("{}")[0].strip() in page.locator("main").inner_text()
+        page.locator(".matrix a").first.click()
+        page.wait_for_function("document.querySelector('#filter [name=label]').value === 'bar'")
+        page.get_by_role("button", name=every).click()
+        page.wait_for_function("document.querySelector('#filter [name=label]').value === ''")
+        page.locator("#items li a").first.click()
+        page.wait_for_function(
+            "[...document.querySelectorAll('main img.shown')].every((one) => one.complete && one.naturalWidth)"
+        )
+        page.wait_for_selector("#neighbours img")
+        page.goto(f"{studio.origin}/predict")
+        drop(page, ".drop", [("new.png", png("disc", 777))])
+        page.wait_for_selector(".answer:not([hidden])")
+        assert page.locator(".answer .label").inner_text() == "disc"
+        page.get_by_role("button", name=looked).click()
+        page.wait_for_selector(".inside img")
+        assert page.troubles == []
+    finally:
+        studio.kill()
+
+
+@pytest.mark.parametrize("lang", ["en", "pt"])
+@pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
+def test_no_page_shuts_anybody_out(browser, studio: Studio, size: str, scheme: str, lang: str) -> None:  # type: ignore[no-untyped-def]
+    """axe-core finds nothing; nothing runs over the side of a phone; nothing fails in the console."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visitor(browser, studio, size, lang, scheme)
+    page.context.add_init_script("window.axeBypass = true")
+    found = {}
+    for address in [*pages(studio), "/compare?runs=first|second", "/no/such/page"]:
+        page.troubles.clear()
+        page.goto(studio.origin + address)
+        page.wait_for_load_state("networkidle")
+        results = Axe().run(page, options={"resultTypes": ["violations"]})
+        broken = [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in results.response["violations"]]
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if wide > 0:
+            broken.append(f"{wide} pixels too wide")
+        broken += [text for text in page.troubles if "404" not in text]
+        if broken:
+            found[address] = broken
+    assert found == {}
+
+
+def test_everything_is_reached_by_the_keyboard(browser, studio: Studio) -> None:  # type: ignore[no-untyped-def]
+    page = visitor(browser, studio)
+    page.goto(f"{studio.origin}/data/shapes")
+    page.wait_for_selector("#items button")
+    page.locator("#items button").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#tools").is_visible()
+    page.goto(f"{studio.origin}/learn/pixels")
+    page.wait_for_function("document.getElementById('triple').textContent")
+    before = page.locator("#triple").inner_text()
+    page.locator("#whole").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#triple").inner_text() != before
+    page.goto(studio.origin)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+
+
+def test_the_webcam_gathers_images(browser, studio: Studio) -> None:  # type: ignore[no-untyped-def]
+    studio.json("POST", "/api/data/make", {"name": "camera", "classes": "me, wall"})
+    page = visitor(browser, studio)
+    page.goto(f"{studio.origin}/data/camera")
+    record = page.locator("[data-class='me'] button.record")
+    record.click()
+    page.wait_for_function("/\\d/.test(document.querySelector(\"[data-class='me'] .says\").textContent)")
+    page.wait_for_timeout(600)
+    with page.expect_navigation():
+        record.click()
+    page.wait_for_selector("#items img")
+    assert studio.json("GET", "/api/data/camera/items?label=me")["count"] >= 2
+    assert page.troubles == []
+
+
+def test_images_change_class_in_the_page(browser, studio: Studio) -> None:  # type: ignore[no-untyped-def]
+    page = visitor(browser, studio)
+    page.goto(f"{studio.origin}/data/shapes")
+    page.select_option("#show", "cross")
+    page.wait_for_function("document.querySelectorAll('#items li').length === 30")
+    page.locator("#items button").nth(0).click()
+    page.locator("#items button").nth(1).click()
+    page.fill("#to", "bar")
+    with page.expect_navigation():
+        page.click("[data-do='label']")
+    assert studio.json("GET", "/api/data/shapes/items?label=bar")["count"] == 32
+    page.wait_for_selector("#items img")
+    studio.json("POST", "/api/data/shapes/edit", {"paths": ["cross/000.png", "cross/001.png"], "do": "take back"})
+    assert studio.json("GET", "/api/data/shapes/items?label=bar")["count"] == 30
+
+
+def test_the_quiz_can_be_got_wrong(browser, studio: Studio) -> None:  # type: ignore[no-untyped-def]
+    page = visitor(browser, studio)
+    for address in pages(studio):
+        if address.startswith("/learn/"):
+            page.goto(studio.origin + address)
+            marks = []
+            for choice in page.locator(".question input").all():
+                choice.check()
+                marks.append(
+                    (choice.get_attribute("data-right"), page.locator(".question output").get_attribute("class"))
+                )
+            assert len(marks) >= 3 and sorted(right for right, _ in marks).count("yes") == 1, address
+            assert all(said == ("right" if right == "yes" else "wrong") for right, said in marks)
+
+
+@pytest.fixture(scope="module")
+def arithmetic(browser, studio: Studio):  # type: ignore[no-untyped-def]
+    page = visitor(browser, studio)
+    page.goto(f"{studio.origin}/learn")
+    page.evaluate("import('/static/maths.js').then((found) => { window.maths = found; })")
+    page.wait_for_function("window.maths")
+    return page
+
+
+sides = st.integers(1, 12)
+
+
+@given(sides, sides, st.integers(1, 5), st.integers(1, 4), st.integers(0, 3), st.integers(0, 99))
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_browsers_convolution_is_pythons(
+    arithmetic, height: int, width: int, k: int, stride: int, padding: int, seed: int
+) -> None:  # type: ignore[no-untyped-def]
+    random = np.random.default_rng(seed)
+    image = random.integers(0, 256, (height, width, 4), np.uint8)
+    kernel = random.normal(size=(k, k))
+    theirs = arithmetic.evaluate(
+        "([pixels, width, height, kernel, k, stride, padding]) => { const found = maths.convolve(pixels, width, height, kernel, k,"
+        " stride, padding); return found && [found.height, found.width, [...found.values]]; }",
+        [image.ravel().tolist(), width, height, kernel.ravel().tolist(), k, stride, padding],
+    )
+    if min(height, width) + 2 * padding < k:
+        assert theirs is None
+        return
+    mine = convolve(image[:, :, :3], kernel, stride, padding)
+    assert theirs[:2] == list(mine.shape[:2]) == [output_side(side, k, stride, padding)[0] for side in (height, width)]
+    assert np.allclose(np.reshape(theirs[2], mine.shape), mine, atol=1e-2)
+
+
+@given(sides, sides, st.integers(1, 6), st.sampled_from(["max", "average"]), st.integers(0, 99))
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_browsers_pooling_is_pythons(arithmetic, height: int, width: int, size: int, kind: str, seed: int) -> None:  # type: ignore[no-untyped-def]
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 4), np.uint8)
+    theirs = arithmetic.evaluate(
+        "([pixels, width, height, size, kind]) => { const found = maths.pool(pixels, width, height, size, kind); "
+        "return found && [...found.values]; }",
+        [image.ravel().tolist(), width, height, size, kind],
+    )
+    if min(height, width) < size:
+        assert theirs is None
+        return
+    mine = pool(image[:, :, :3], size, kind)  # type: ignore[arg-type]
+    assert np.allclose(np.reshape(theirs, mine.shape), mine, atol=1e-3)
+
+
+@given(st.lists(st.floats(-30, 30), min_size=1, max_size=9), st.floats(0.1, 10))
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_browsers_softmax_is_softmax(arithmetic, logits: list[float], temperature: float) -> None:  # type: ignore[no-untyped-def]
+    theirs = arithmetic.evaluate("([logits, temperature]) => maths.softmax(logits, temperature)", [logits, temperature])
+    powers = np.exp((np.array(logits) - max(logits)) / temperature)
+    assert np.allclose(theirs, powers / powers.sum())
+
+
+def test_a_kernel_learns_in_the_browser(browser, studio: Studio) -> None:  # type: ignore[no-untyped-def]
+    page = visitor(browser, studio)
+    page.goto(f"{studio.origin}/learn/training")
+    page.wait_for_selector("#goal-numbers td")
+    page.click("#learn")
+    page.wait_for_function("document.querySelector('#losses polyline')")
+    page.wait_for_function("/Learned/.test(document.getElementById('state').textContent)", timeout=60_000)
+    learned, goal = (
+        page.eval_on_selector_all(f"#{name}-numbers td", "(cells) => cells.map((one) => Number(one.textContent))")
+        for name in ("learned", "goal")
+    )
+    assert np.allclose(learned, goal, atol=0.06)
+    page.fill("#rate", "0")  # a rate of 1: far too large
+    page.click("#restart")
+    page.click("#learn")
+    page.wait_for_function("/apart/.test(document.getElementById('state').textContent)")
+    assert page.troubles == []
