@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -198,3 +199,10 @@ def test_images_that_are_seen_small_at_first_end_at_their_size(tmp_path: Path) -
     (tmp_path / "flat").mkdir()
     fit(flat, Images(pixels, labels, np.arange(40)), None, recipe, tmp_path / "flat", torch.device("cpu"))
     assert set(seen[1:]) == {(16, 16)}
+
+
+def test_the_recipe_for_no_hurry_learns(tmp_path: Path, mirante: Command) -> None:
+    done = mirante("train", "digits", "--recipe", "best", "--time", "25s", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["accuracy"]["value"] > 0.9  # one in ten by chance

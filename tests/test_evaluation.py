@@ -32,7 +32,7 @@ def portuguese(shapes_run: tuple[Path, Path], tmp_path_factory: pytest.TempPathF
 def test_a_run_holds_the_files_that_it_promises(shapes_run: tuple[Path, Path]) -> None:
     run, _ = shapes_run
     names = "recipe.toml data.json history.csv model.safetensors model.json model.onnx predictions.csv metrics.json report.html"
-    assert {path.name for path in run.iterdir()} == {*names.split(), "plots"}
+    assert {path.name for path in run.iterdir()} == {*names.split(), "plots", "snapshots"}
     plots = {path.stem for path in (run / "plots").iterdir()}
     assert plots in (set(PLOTS), set(PLOTS) - {"mistakes"})
     data = json.loads((run / "data.json").read_text())

@@ -85,8 +85,9 @@ def said_texts() -> set[str]:
                 and isinstance(node.value, ast.Constant)
             ):
                 texts.add(node.value.value)
-    template = (SOURCE / "evaluation" / "report.html.j2").read_text(encoding="utf-8")
-    return texts | set(re.findall(r"say\('([^']*)'", template))
+    for template in SOURCE.rglob("*.j2"):
+        texts |= set(re.findall(r"say\('([^']*)'", template.read_text(encoding="utf-8")))
+    return texts
 
 
 def test_every_text_has_its_portuguese_and_no_portuguese_is_left_over() -> None:

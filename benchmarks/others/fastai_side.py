@@ -20,6 +20,8 @@ from fastai.vision.all import (
 
 
 class Tell(Callback):
+    order = 60  # after the recorder, which knows the figures
+
     def before_fit(self):
         self.began = time.monotonic()
 
