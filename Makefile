@@ -30,7 +30,7 @@ format: $(VENV)/installed-dev       ## put the code in its usual form
 docs: $(VENV)/installed-dev       ## write again what is generated: docs/command-line.md, the pictures of the README
 	$(BIN)/python docs/generate.py
 
-screenshots: $(VENV)/installed-dev       ## take a picture of every page of the studio, into docs/images/studio
+screenshots: $(VENV)/installed-dev       ## take a picture of every page of the studio, into build/studio; those of the documents into docs/images
 	$(BIN)/python tests/browser.py
 	$(BIN)/python docs/screenshots.py
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import io
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -52,27 +54,37 @@ def accuracy_for_time() -> None:
     with (ROOT / "benchmarks" / "accuracy-for-time.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             points.setdefault(row["side"], []).append((float(row["seconds"]), float(row["accuracy"])))
-    looks = zip(points, [(BLUE, "o"), (RED, "s"), (GREY, "^"), ("black", "D")], strict=False)
-    styles = dict(looks)
-    words = {
-        "en": ("seconds of training, on two CPU cores", "test accuracy, CIFAR-10 (JPEG copy)"),
-        "pt": ("segundos de treino, em dois núcleos de CPU", "acurácia no teste, CIFAR-10 (cópia em JPEG)"),
+    # of each side: its colour and marker, and where its name stands beside which of its points
+    looks: dict[str, tuple[str, str, int, str, tuple[int, int]]] = {
+        "Mirante": (BLUE, "o", -1, "right", (0, 9)),
+        "Keras": ("black", "D", 0, "left", (0, -16)),
+        "fastai": (GREY, "^", -1, "left", (14, -3)),
+        "Ultralytics": (RED, "s", -1, "left", (10, -4)),
     }
-    for code, (below, beside) in words.items():
+    words = {
+        "en": ("seconds of training, on two CPU cores", "test accuracy, CIFAR-10 (JPEG copy)", {}),
+        "pt": (
+            "segundos de treino, em dois núcleos de CPU",
+            "acurácia no teste, CIFAR-10 (cópia em JPEG)",
+            {", from nothing": ", do zero", "Keras, the tutorial's CNN": "Keras, a CNN do tutorial"},
+        ),
+    }
+    for code, (below, beside, translated) in words.items():
         say = language(code)
         figure = new_figure(7.5, 4.2)
         axes = figure.subplots()
         for side, found in points.items():
-            colour, marker = styles[side]
+            colour, marker, at, anchor, offset = looks[re.split(r"[ ,]", side)[0]]
             found = sorted(found)
             axes.plot(*zip(*found, strict=True), color=colour, marker=marker, markersize=5)
-            where = {"textcoords": "offset points", "xytext": (0, 8 if side == "Mirante" else -14)}
-            axes.annotate(side, found[-1], ha="right", color=colour, fontsize=9, **where)
+            name = functools.reduce(lambda text, pair: text.replace(*pair), translated.items(), side)
+            axes.annotate(name, found[at], offset, textcoords="offset points", ha=anchor, color=colour, fontsize=9)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator([15, 30, 60, 120, 300, 600]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _, say=say: say.percent(value, 0)))
+        axes.set_xlim(12, 1000)
         axes.set_xlabel(below)
         axes.set_ylabel(beside)
         tidy(axes)

@@ -1,4 +1,6 @@
-"""Take a picture of every page of the studio, in docs/images/studio/: python docs/screenshots.py [FOLDER]
+"""Take a picture of every page of the studio, in build/studio/; those that documents show go to docs/images/studio/ too.
+
+python docs/screenshots.py [FOLDER]
 
 On the embedded digits and an image that is drawn here, so that nobody else's photo stands in the documentation. Needs a browser.
 """
@@ -6,6 +8,8 @@ On the embedded digits and an image that is drawn here, so that nobody else's ph
 from __future__ import annotations
 
 import io
+import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -25,7 +29,7 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
     from studio_process import start_studio
 
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images" / "studio"
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "studio"
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         place = Path(folder)
@@ -52,8 +56,8 @@ def main() -> None:
             page.goto(f"{studio.origin}/?lang={lang}")
             for short, address in PAGES.items():
                 page.goto(studio.origin + address)
-                if page.locator("#own-image").count():
-                    page.set_input_files("#own-image", str(place / "hill.png"))
+                if page.locator("#sources input[type=file]").count():
+                    page.set_input_files("#sources input[type=file]", str(place / "hill.png"))
                 if address == "/predict":
                     page.set_input_files("#ask input[type=file]", str(place / "digit.png"))
                     page.click("[data-draw=heatmap]")
@@ -67,6 +71,11 @@ def main() -> None:
         studio.json("POST", "/api/train/digits-long/stop", {})
         studio.wait("digits-long", "stopped")
         studio.kill()
+    shown = ROOT / "docs" / "images" / "studio"
+    shown.mkdir(parents=True, exist_ok=True)
+    documents = "".join(path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+    for name in set(re.findall(r"images/studio/([\w-]+\.png)", documents)):
+        shutil.copy(target / name, shown / name)
 
 
 PAGES = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -126,7 +127,7 @@ def test_the_examples_of_readme_and_docs_run(tmp_path: Path, mirante: Command) -
     for document in [ROOT / "README.md", ROOT / "README.pt-BR.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for block in COMMANDS.findall(document.read_text(encoding="utf-8")):
             for line in block.splitlines():
-                words = line.split("#")[0].split()
+                words = shlex.split(line, comments=True)
                 if words[:1] != ["mirante"] or "cifar10" in line or "mnist" in line:
                     continue  # the named sets would be downloaded
                 if words[1] == "train" and "--resume" not in words:

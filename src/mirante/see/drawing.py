@@ -90,20 +90,19 @@ def draw_model(layers: Sequence[Layer], shape: Shape, classes: Sequence[str] | i
         names = list(classes) if last and not isinstance(classes, int) and len(classes) <= _NAMED else []
         body, width = _body(stage, tallest, most, last)
         longest = max([0.0, *(6.2 * len(_cut(name)) + 26 for name in names)])
-        column = max(_COLUMN, width + 16, 2 * longest if names else 0)
+        lines = [stage.word, " × ".join(map(str, stage.shape))]
+        lines.append(say("{count} parameters", count=say.number(stage.parameters)) if stage.parameters else "")
+        lines.append(" · ".join(stage.after))
+        column = max(_COLUMN, width + 16, 2 * longest, 6.4 * max(map(len, lines)) + 6)
         if left + column > _ROW_WIDTH and left > 14:
             left, base = 14.0, base + row_height + 78
         middle = left + column / 2
         floor = base + row_height
         marks += [_moved(mark, middle - width / 2, floor) for mark in body]
         for place, name in enumerate(names):
-            high = -_column_height(stage.shape[-1], most) if len(stage.shape) == 1 else 0
-            step = -high / max(1, len(names))
-            marks.append(
-                Text((middle + width / 2 + 5, floor + high + step * (place + 0.7)), _cut(name), 10.5, anchor="start")
-            )
-        lines = [stage.word, " × ".join(map(str, stage.shape))]
-        lines.append(say("{count} parameters", count=say.number(stage.parameters)) if stage.parameters else "")
+            step = max(13.0, _column_height(stage.shape[-1], most) / len(names))
+            y = floor - step * (len(names) - place - 0.7)
+            marks.append(Text((middle + width / 2 + 5, y), _cut(name), 10.5, anchor="start"))
         for line, words in enumerate(lines):
             marks.append(
                 Text(
@@ -113,8 +112,6 @@ def draw_model(layers: Sequence[Layer], shape: Shape, classes: Sequence[str] | i
                     "text" if line == 0 else "soft",
                 )
             )
-        if stage.after:
-            marks.append(Text((middle, floor + 18 + 14 * 3), " · ".join(stage.after), 10.5, "soft"))
         drawing.width = max(drawing.width, left + column + 14)
         left += column
     drawing.marks = marks

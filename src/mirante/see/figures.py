@@ -199,7 +199,7 @@ def sweep(matrix: Values, kernel: Values, stride: int, padding: int, say: Langua
             _numbers(panels[2], np.where(done, result, np.nan))
             panels[2].add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=RED, linewidth=3))
             panels[2].set_title(say("result"), fontsize=11)
-            frames.append(Picture(figure, f"{formula} {total}"))
+            frames.append(Picture(figure, f"{formula}; {total}"))
     return frames
 
 
@@ -220,10 +220,10 @@ def _formula(
 
 
 def _shown(values: Values, channels: int = 1) -> NDArray[np.uint8]:
-    """Return values as grey: as they are where they lie within 0 to 255, else 0 in the middle."""
+    """Return values as grey: as they are where they lie within 0 to 255, else 0 in the middle and 2 in 100 at the ends."""
     values = values / channels
     if values.min() < -1:
-        reach = np.abs(values).max()
+        reach = np.percentile(np.abs(values), 98) or 1.0
         values = 127.5 + values / reach * 127.5
     shown: NDArray[np.uint8] = np.clip(values, 0, 255).round().astype(np.uint8)
     return shown

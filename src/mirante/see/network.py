@@ -199,9 +199,9 @@ def _bars(axes: Axes, shares: NDArray[np.floating], classes: tuple[str, ...], sa
     order = np.argsort(-shares, kind="stable")[:_MOST_BARS]
     shown = np.sort(order)
     colours = [BLUE if number == order[0] else "#9aa5b1" for number in shown]
-    axes.barh(range(len(shown)), shares[shown], color=colours)
+    axes.barh(np.arange(len(shown)) + 0.16, shares[shown], 0.42, color=colours)
     for place, number in enumerate(shown):
-        axes.text(0.02, place - 0.52, f"{shorten(classes[number], 14)} {say.confidence(float(shares[number]))}", fontsize=8,
+        axes.text(0.02, place - 0.13, f"{shorten(classes[number], 14)} {say.confidence(float(shares[number]))}", fontsize=8,
                   color=INK)  # fmt: skip
     axes.set_xlim(0, 1)
     axes.set_ylim(len(shown) - 0.3, -0.9)

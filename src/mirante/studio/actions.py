@@ -172,12 +172,7 @@ def upload_image(asked: Visit, body: bytes) -> dict[str, Any]:
     return {"path": path}
 
 
-def upload_archive(asked: Visit, body: bytes) -> dict[str, Any]:
-    """Take an archive of images; see receive_archive, which takes it in parts."""
-    raise NotImplementedError
-
-
-async def receive_archive(asked: Visit, stream: AsyncIterator[bytes]) -> dict[str, Any]:
+async def upload_archive(asked: Visit, stream: AsyncIterator[bytes]) -> dict[str, Any]:
     """Write an archive to the studio's memory as it arrives, and open it. Raises RequestError when it is too large."""
     part = asked.workspace.memory("uploads") / f".{secrets.token_hex(8)}.part"
     try:
@@ -245,7 +240,7 @@ def _shape(asked: Visit) -> tuple[tuple[int, int, int], list[str] | int]:
     if not found.items:
         return (32, 32, 3), max(2, len(found.counts))
     height, width = input_size(np.array([(item.height, item.width) for item in found.items]), 64)
-    return (height, width, 3), list(found.counts)
+    return (height, width, max(item.channels for item in found.items)), list(found.counts)
 
 
 def _free_name(asked: Visit, name: str) -> str:
@@ -283,7 +278,6 @@ ACTIONS: dict[str, Callable[[Visit, dict[str, Any]], dict[str, Any]]] = {
 }
 UPLOADS: dict[str, Callable[[Visit, bytes], Any]] = {
     "/api/data/{name}/images": upload_image,
-    "/api/uploads": upload_archive,
     "/api/results/{name}/predict": ask_model,
     "/api/results/{name}/heatmap": heatmap,
     "/api/results/{name}/path": image_path,

@@ -35,6 +35,7 @@ def create_app(workspace: Workspace, hosts: frozenset[str], token: str, lang: st
             *(Route(path, _question(ask), methods=["GET"]) for path, ask in actions.QUESTIONS.items()),
             *(Route(path, _action(act), methods=["POST"]) for path, act in actions.ACTIONS.items()),
             *(Route(path, _upload(take), methods=["POST"]) for path, take in actions.UPLOADS.items()),
+            Route("/api/uploads", _upload_archive, methods=["POST"]),
             Mount("/static", _Static(directory=str(resources.files("mirante.studio") / "static"))),
         ],
         exception_handlers={404: _not_found, 500: _failed},
@@ -98,8 +99,6 @@ def _action(act: Callable[[pages.Visit, dict[str, Any]], dict[str, Any]]) -> Cal
 def _upload(take: Callable[[pages.Visit, bytes], Response | dict[str, Any]]) -> Callable[[Request], Any]:
     async def endpoint(request: Request) -> Response:
         try:
-            if take is actions.upload_archive:
-                return _json(await actions.receive_archive(pages.visit(request), request.stream()))
             body = await _read(request, MAX_BODY)
             done = await run_in_threadpool(take, pages.visit(request), body)
             return done if isinstance(done, Response) else _json(done)
@@ -107,6 +106,13 @@ def _upload(take: Callable[[pages.Visit, bytes], Response | dict[str, Any]]) -> 
             return _json({"error": str(error)}, 400)
 
     return endpoint
+
+
+async def _upload_archive(request: Request) -> Response:
+    try:
+        return _json(await actions.upload_archive(pages.visit(request), request.stream()))
+    except MiranteError as error:
+        return _json({"error": str(error)}, 400)
 
 
 async def _read(request: Request, most: int) -> bytes:

@@ -69,6 +69,7 @@ class Item:
     left_out: bool
     height: int
     width: int
+    channels: int
     digest: str
 
 
@@ -216,7 +217,17 @@ def listing(collection: Collection) -> Listing:
     for image, label, split in rows:
         changed = collection.edits.get(image.path, label)
         items.append(
-            Item(image.path, changed or label, label, split, changed is None, image.height, image.width, image.digest)
+            Item(
+                image.path,
+                changed or label,
+                label,
+                split,
+                changed is None,
+                image.height,
+                image.width,
+                image.channels,
+                image.digest,
+            )
         )
     counts = Counter(dict.fromkeys(collection.classes, 0))
     copies: dict[str, list[Item]] = defaultdict(list)
@@ -241,10 +252,11 @@ def training_words(workspace: Workspace, collection: Collection) -> list[str]:
         return [collection.word]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "split"])
+    splits = any(item.split for item in found.items)
+    writer.writerow(["path", "label", *(["split"] if splits else [])])
     for item in found.items:
         if not item.left_out:
-            writer.writerow([item.path, item.label, item.split or ""])
+            writer.writerow([item.path, item.label, *([item.split] if splits else [])])
     digest = hashlib.sha256(text.getvalue().encode()).hexdigest()[:12]
     # a table of its own for each state: a training that goes on later finds the labels that it began with
     path = workspace.memory("labels") / f"{collection.name}-{digest}.csv"
@@ -256,8 +268,8 @@ def thumbnail(collection: Collection, path: str) -> bytes:
     """Return a small JPEG of one image. Raises DataError when it is not in the collection, ImageError when unreadable."""
     source = _source(collection)
     if isinstance(source, FolderSource):
-        place = (source.root / path).resolve()
-        if not place.is_relative_to(source.root.resolve()) or not place.is_file():
+        place = source.root / path
+        if "\0" in path or not place.resolve().is_relative_to(source.root.resolve()) or not place.is_file():
             raise DataError(f"{path}: not in {collection.name}.")
         pixels = read_image(read_bytes(place), (THUMBNAIL, THUMBNAIL))
     else:

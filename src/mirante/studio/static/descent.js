@@ -19,7 +19,9 @@ function restart() {
 const target = () => wanted[id("target").value].flat();
 
 function step() {
-  for (let n = 0; n < 3; n++) {
+  // slowly at first, to be watched; the longer it goes, the flatter the slope and the more steps at once
+  const many = Math.min(30, 1 + losses.length / 40);
+  for (let n = 0; n < many; n++) {
     const [next, loss] = descend(grey, SIDE, SIDE, kernel, target(), 10 ** Number(id("rate").value));
     losses.push(loss);
     kernel = next;

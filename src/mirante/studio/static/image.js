@@ -51,7 +51,7 @@ function keep(pixels) {
  */
 export function chooseImage(container, changed) {
   const says = element("p", { class: "error", role: "alert" });
-  const input = element("input", { type: "file", accept: "image/*", class: "visually-hidden", id: "own-image", tabindex: -1 });
+  const input = element("input", { type: "file", accept: "image/*", hidden: true });
   const video = element("video", { playsinline: true, muted: true, hidden: true });
   let camera = null;
 

@@ -84,22 +84,21 @@ export function pool(pixels, width, height, size, kind) {
 
 /**
  * Write the values of convolve or pool into RGBA pixels. Values within 0..255 stay as they are; where some are negative,
- * zero comes to lie in the middle. With `summed`, the mean of the three channels in grey.
+ * zero comes to lie in the middle and the strongest 2 in 100 at the ends. With `summed`, the mean of the three channels in grey.
  */
 export function show(result, data, summed = false) {
   const { values } = result;
-  let low = Infinity, high = -Infinity;
-  const count = result.width * result.height;
-  for (let n = 0; n < values.length; n++) {
-    const value = values[n];
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
-  const reach = Math.max(-low, high);
+  const count = result.width * result.height, some = Math.max(1, Math.floor(count / 2000));
+  const value = summed ? (n) => (values[3 * n] + values[3 * n + 1] + values[3 * n + 2]) / 3 : (n) => values[3 * n];
+  const sample = [];
+  let low = 0;
+  for (let n = 0; n < values.length; n++) if (values[n] < low) low = values[n];
+  for (let n = 0; n < count; n += some) sample.push(Math.abs(value(n)));
+  const reach = sample.sort((a, b) => a - b)[Math.floor(0.98 * sample.length)] || 1;
   const scale = low < -1 ? 127.5 / reach : 1, shift = low < -1 ? 127.5 : 0;
   for (let n = 0, from = 0, to = 0; n < count; n++, from += 3, to += 4) {
     if (summed) {
-      const grey = ((values[from] + values[from + 1] + values[from + 2]) / 3) * scale + shift;
+      const grey = value(n) * scale + shift;
       data[to] = data[to + 1] = data[to + 2] = grey;
     } else {
       data[to] = values[from] * scale + shift;
