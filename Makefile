@@ -15,7 +15,7 @@ demo: $(VENV)/installed       ## train on 1,797 handwritten digits, judge, predi
 
 test: $(VENV)/installed-dev       ## install what the tests need, and run them all
 	$(BIN)/python tests/browser.py
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 check: $(VENV)/installed-dev       ## style, types, import rules
 	$(BIN)/ruff check .

@@ -68,6 +68,7 @@ def main() -> None:
                 "padding": padding,
                 "times": FRAMES,
             }
+            page.evaluate(FRAME, options)  # as a hand on the knob finds it: compiled, and the page come to rest
             taken = sorted(page.evaluate(FRAME, options))
             lines.append(
                 f"A frame of 512×512, three channels, {name}: median {median(taken):.1f} ms, 95% within {taken[-3]:.1f} ms."

@@ -16,6 +16,9 @@ from PIL import Image
 # before anything of Mirante is imported: the tests neither use nor fill the person's own cache
 os.environ.setdefault("MIRANTE_CACHE", tempfile.mkdtemp(prefix="mirante-test-cache-"))
 os.environ["LC_ALL"] = "C.UTF-8"
+# tests that run side by side share the cores: trainings that each take all of them mostly wait for each other
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
