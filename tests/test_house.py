@@ -80,6 +80,8 @@ def said_texts() -> set[str]:
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
                 if name in ("say", "_say", "Note"):
                     texts.add(node.args[0].value)
+                if name == "Kind":
+                    texts |= {node.args[1].value, node.args[2].value}
             if (
                 isinstance(node, ast.Assign)
                 and getattr(node.targets[0], "id", "") == "text"

@@ -1,25 +1,45 @@
-"""Look at data before training, or fetch a named data set.
+"""Look at data before training, check them, or fetch a named data set.
 
-`info DATA` tells what there is: classes, splits, sizes, images that cannot be read. `get NAME` downloads a data set.
+`info DATA` tells what there is: classes, splits, sizes, images that cannot be read. `check DATA` looks for what is wrong with
+them: copies, leaks, wrong labels, shortcuts, odd images. `get NAME` downloads a data set.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
+from pathlib import Path
 
 from mirante.cli.arguments import add_data, add_format, data_options
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("info", "get"), help="info: tell what there is; get: download a named set")
+    parser.add_argument(
+        "action",
+        choices=("info", "check", "get"),
+        help="info: tell what there is; check: find what is wrong; get: download a named set",
+    )
     parser.add_argument("data", metavar="DATA", help="where the images are, as for train")
     add_format(parser)
+    parser.add_argument(
+        "--out", metavar="DIR", help="of check: where report.html and findings.csv go (default: checks/DATA)"
+    )
+    parser.add_argument(
+        "--fix", metavar="DIR", help="of check: write a cleaned list of labels there; no image is touched"
+    )
+    parser.add_argument(
+        "--no-model", action="store_true", help="of check: ask no network for wrong labels and outliers"
+    )
     add_data(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     if arguments.action == "get":
         _get(arguments.data)
+        return
+    if arguments.action == "check":
+        _check(arguments)
         return
     from mirante.cli.tables import print_rows, print_table
     from mirante.data.dataset import SPLITS, Dataset
@@ -53,6 +73,57 @@ def run(arguments: argparse.Namespace) -> None:
         print(say("{count} images were left out.", count=len(dataset.skipped)))
         for one in dataset.skipped:
             print(f"  {one.path}: {one.reason}")
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from mirante.cli.tables import print_rows, print_table
+    from mirante.data.check.findings import KINDS
+    from mirante.experiment.check import CLEANED, REPORT, check, require_new, write_check, write_cleaned
+    from mirante.locale import language
+
+    fix = None if arguments.fix is None else require_new(arguments.fix)
+    out = None if arguments.out is None else require_new(arguments.out)
+    done = check(arguments.data, **data_options(arguments), with_model=not arguments.no_model)
+    folder = write_check(done, out, arguments.lang)
+    say = language(arguments.lang)
+    if arguments.format != "table":
+        rows = done.rows()
+        if arguments.format == "csv":
+            rows = [
+                {name: " | ".join(cell) if isinstance(cell, list) else cell for name, cell in row.items()}
+                for row in rows
+            ]
+        print_rows(rows, arguments.format)
+    else:
+        counts = done.counts()
+        if counts:
+            lines = [
+                [say(KINDS[kind].title), say(KINDS[kind].harm), say.number(count)] for kind, count in counts.items()
+            ]
+            print_table([say("Finding"), say("Harm"), say("How often")], lines)
+        else:
+            print(say("Nothing was found that a careful person should know."))
+        for one in done.findings:
+            if one.kind == "shortcut":
+                print(say(one.note.text, **{**one.note.values, "property": say(one.note.values["property"])}))
+    print(folder / REPORT, file=sys.stderr)
+    if fix is not None:
+        gone = write_cleaned(done, fix)
+        left = f"{fix / CLEANED}: {len(done.dataset) - gone:,} images, {gone:,} left out; to train with it:"
+        print(
+            f"{left} {shlex.join(_train_words(arguments, fix / CLEANED, done.dataset.groups is not None))}",
+            file=sys.stderr,
+        )
+
+
+def _train_words(arguments: argparse.Namespace, table: Path, grouped: bool) -> list[str]:
+    """Return the command that trains on the same images with a cleaned list of labels."""
+    data = Path(arguments.data).expanduser()
+    if arguments.data.lower().endswith((".csv", ".tsv", ".parquet")):
+        words = [str(table), "--root", str(arguments.root or data.parent)]
+    else:
+        words = [arguments.data, "--labels", str(table), *(["--root", arguments.data] if data.is_dir() else [])]
+    return ["mirante", "train", *words, *(["--group", "group"] if grouped else [])]
 
 
 def _get(name: str) -> None:

@@ -11,11 +11,13 @@ from mirante.files import to_json
 
 
 def print_rows(rows: Sequence[dict[str, Any]], form: str) -> None:
-    """Print dictionaries with the same keys as one JSON list or as CSV."""
+    """Print dictionaries with the same keys as one JSON list or as CSV (no line at all for none)."""
     if form == "json":
         print(to_json(list(rows)))
         return
     writer = csv.writer(sys.stdout, lineterminator="\n")
+    if not rows:
+        return
     writer.writerow(rows[0].keys())
     writer.writerows(row.values() for row in rows)
 

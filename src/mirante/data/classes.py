@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +21,29 @@ def choose_classes(
     chosen: Sequence[str] | None,
     official: tuple[str, ...] | None,
     model: Sequence[str] | None,
-) -> tuple[list[Labelled], tuple[str, ...]]:
-    """Return the rows that are wanted, and the names of the classes in order.
+    merge: bool = False,
+) -> tuple[list[Labelled], tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """Return the rows that are wanted, the names of the classes in order, and the pairs of names that were made one.
 
     chosen    the classes that the person wants, in that order; None for all
     official  the order that the source gives; None sorts the names
     model     the classes of a model to be tested, among which the labels must be
+    merge     make classes one whose names differ only by case or spaces, under the more frequent name
 
     Raises DataError for a class that is not there, a single one, or labels that look alike.
     """
     present = {row.label for row in rows}
-    _refuse_look_alikes(word, present)
+    merged = _look_alikes(Counter(row.label for row in rows))
+    if merged and not merge:
+        one, other = merged[0]
+        raise DataError(
+            f"{word}: the labels {one!r} and {other!r} differ only by case or spaces; make them one, or give them "
+            "names that a person can tell apart. Nothing was merged."
+        )
+    if merged:
+        names_of = {other: one for one, other in merged}
+        rows = [replace(row, label=names_of.get(row.label, row.label)) for row in rows]
+        present -= names_of.keys()
     names = tuple(name for name in official if name in present) if official else tuple(sorted(present, key=_natural))
     if chosen is not None:
         if unknown := [name for name in chosen if name not in present]:
@@ -42,13 +56,13 @@ def choose_classes(
                 f"{word}: class {unknown[0]!r} is none of the model's, which are {', '.join(model)}; rename it, or choose "
                 "classes with --classes."
             )
-        return rows, tuple(model)
+        return rows, tuple(model), merged
     if len(names) < 2:
         raise DataError(
             f"{word}: only one class, {names[0]!r}; a classifier needs at least two. Each class is a folder of images, "
             "side by side with the others."
         )
-    return rows, names
+    return rows, names, merged
 
 
 def require_enough(
@@ -82,13 +96,26 @@ def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(piece), piece) if piece[0] in "0123456789" else (1, 0, piece) for piece in pieces)
 
 
-def _refuse_look_alikes(word: str, labels: set[str]) -> None:
-    seen: dict[str, str] = {}
-    for label in sorted(labels):
-        key = "".join(unicodedata.normalize("NFC", label).casefold().split())
-        other = seen.setdefault(key, label)
-        if other != label:
-            raise DataError(
-                f"{word}: the labels {other!r} and {label!r} differ only by case or spaces; make them one, or give them "
-                "names that a person can tell apart. Nothing was merged."
-            )
+def alike_names(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of names that differ only by accents, hyphens and the like.
+
+    >>> alike_names(["Ipê", "ipe-", "avó", "avô", "rosa"])
+    (('Ipê', 'ipe-'), ('avó', 'avô'))
+    """
+
+    def plain(name: str) -> str:
+        letters = unicodedata.normalize("NFKD", name).casefold()
+        return "".join(letter for letter in letters if letter.isalnum() and not unicodedata.combining(letter)) or name
+
+    return _pairs(names, plain)
+
+
+def _look_alikes(labels: Counter[str]) -> tuple[tuple[str, str], ...]:
+    frequent = sorted(labels, key=lambda label: (-labels[label], label))
+    return _pairs(frequent, lambda label: "".join(unicodedata.normalize("NFC", label).casefold().split()))
+
+
+def _pairs(names: Sequence[str], key: Callable[[str], str]) -> tuple[tuple[str, str], ...]:
+    first: dict[str, str] = {}
+    pairs = ((first.setdefault(key(name), name), name) for name in names)
+    return tuple((one, other) for one, other in pairs if one != other)

@@ -47,6 +47,8 @@ class Dataset:
     notes     what a careful person should know of these data, one sentence each
     split_by  'source' when the test images were given, 'content' when they were drawn by a hash
     options   the arguments of `Dataset.open` that were not left out, so that it can be opened again
+    merged    pairs of class names that were made one, the kept name first
+    source    where the bytes of the images come from
     """
 
     word: str
@@ -63,7 +65,8 @@ class Dataset:
     notes: tuple[Note, ...]
     split_by: Literal["source", "content"]
     options: dict[str, Any]
-    _source: Source
+    merged: tuple[tuple[str, str], ...]
+    source: Source
 
     @classmethod
     def open(
@@ -76,6 +79,7 @@ class Dataset:
         root: str | Path | None = None,
         val_share: float = VAL_SHARE,
         as_test_of: Sequence[str] | None = None,
+        lenient: bool = False,
     ) -> Dataset:
         """Read what there is in `data` and split it; decodes nothing yet.
 
@@ -87,6 +91,8 @@ class Dataset:
         val_share  share of the training images kept for validation when the source gives none; 0 for none
         as_test_of  the classes of a model to be tested on these data: nothing is split, all images are test images (or
                    those that the source calls so), and their labels must be among these classes
+        lenient    for the data check: classes whose names differ only by case or spaces are made one, and where a class has
+                   too few images to be split, all of them stay training images
 
         Raises DataError when the source, its labels or its splits cannot be used as they are.
         """
@@ -101,7 +107,7 @@ class Dataset:
         if not scanned:
             raise DataError(f"{word}: no image in it.")
         rows, skipped = label_by_table(word, scanned, table) if table else label_by_folder(word, scanned)
-        rows, names = choose_classes(word, rows, classes, source.classes, as_test_of)
+        rows, names, merged = choose_classes(word, rows, classes, source.classes, as_test_of, lenient)
         given = {"labels": labels, "group": group, "root": root}
         options: dict[str, Any] = {name: str(value) for name, value in given.items() if value is not None}
         if classes is not None:
@@ -113,7 +119,12 @@ class Dataset:
         groups = tuple(row.group or row.image.path for row in rows) if has_groups else None
         has_test = any(row.split == "test" for row in rows)
         if as_test_of is None:
-            splits = _split(word, names, numbers, digests, groups, [row.split for row in rows], val_share)
+            try:
+                splits = _split(word, names, numbers, digests, groups, [row.split for row in rows], val_share)
+            except DataError:
+                if not lenient:
+                    raise
+                splits = np.array([row.split or "train" for row in rows], dtype="<U5")
         else:
             splits = np.array([row.split or "train" if has_test else "test" for row in rows])
         return cls(
@@ -131,7 +142,8 @@ class Dataset:
             notes=find_notes(names, numbers, splits, digests, groups),
             split_by="source" if has_test else "content",
             options=options,
-            _source=source,
+            merged=merged,
+            source=source,
         )
 
     def __len__(self) -> int:
@@ -167,7 +179,7 @@ class Dataset:
         from mirante.data.cache import decoded
 
         wanted = dict(zip(self.paths, self.digests, strict=True))
-        pixels, failed = decoded(self._source, wanted, size, channels, fit)
+        pixels, failed = decoded(self.source, wanted, size, channels, fit)
         if not failed:
             return self, pixels
         kept = [row for row, path in enumerate(self.paths) if path not in failed]

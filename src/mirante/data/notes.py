@@ -10,13 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mirante.data.classes import alike_names
+
 
 @dataclass(frozen=True)
 class Note:
-    """Something that a careful person should know of the data; `values` go into the braces of `text`."""
+    """Something that a careful person should know of the data; `values` go into the braces of `text`.
+
+    grave  whether the figures of a model that is trained on these data cannot be believed because of it
+    """
 
     text: str
     values: dict[str, Any]
+    grave: bool = False
 
     def __str__(self) -> str:
         return self.text.format(**self.values)
@@ -53,6 +59,9 @@ def find_notes(
         if cut := sum(len(found) > 1 for found in sides.values()):
             text = "Groups that stand in more than one split: {count}. Test figures flatter the model."
             notes.append(Note(text, {"count": cut}))
+    for one, other in alike_names(names):
+        text = "The class names {one} and {other} look alike: are they one class?"
+        notes.append(Note(text, {"one": one, "other": other}))
     counts = Counter(labels.tolist()).most_common()
     if counts[0][1] >= 5 * counts[-1][1]:
         values = {

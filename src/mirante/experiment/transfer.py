@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 
 from mirante import __version__
 from mirante.data.cache import cache_folder
@@ -36,13 +37,9 @@ def teach_head(network: Network, dataset: Dataset, pixels: Pixels, info: ModelIn
     """
     began = time.monotonic()
     body: Backbone = network.body  # type: ignore[assignment]
-    key = f"{info.layers} {body.digest} {info.size} {info.channels} {info.fit}"
-    graph = _graph(network, info, key)
     train, val = dataset.rows("train"), dataset.rows("val")
     rows = np.concatenate([train, val])
-    features = known_or_new(
-        key, [dataset.digests[row] for row in rows], lambda new: _look(graph, pixels, rows[new], info.layers)
-    )
+    graph, features = backbone_features(network, dataset, pixels, info, rows)
     known, held = features[: len(train)], features[len(train) :]
     head = fit_head(known, dataset.labels[train], held, dataset.labels[val], len(info.classes))
     with torch.no_grad():
@@ -56,6 +53,17 @@ def teach_head(network: Network, dataset: Dataset, pixels: Pixels, info: ModelIn
         file=sys.stderr,
     )
     return graph, done
+
+
+def backbone_features(
+    network: Network, dataset: Dataset, pixels: Pixels, info: ModelInfo, rows: NDArray[np.int64]
+) -> tuple[onnx.ModelProto, Features]:
+    """Return the graph of a backbone and what it says of these rows of the data set, (rows, width); kept by content."""
+    body: Backbone = network.body  # type: ignore[assignment]
+    key = f"{info.layers} {body.digest} {info.size} {info.channels} {info.fit}"
+    graph = _graph(network, info, key)
+    digests = [dataset.digests[row] for row in rows]
+    return graph, known_or_new(key, digests, lambda new: _look(graph, pixels, rows[new], info.layers))
 
 
 def _graph(network: Network, info: ModelInfo, key: str) -> onnx.ModelProto:

@@ -1,0 +1,187 @@
+"""Near duplicates: images that show the same picture though their files differ, by recompression, size, a slight crop, a mirror.
+
+Two steps. The coarse pattern of each image (its lowest cosine frequencies) finds the few that could be the same; those pairs
+are then laid over each other, by the two scales and two shifts that fit best, and what remains of the difference decides.
+The laying over is Lucas and Kanade's (IJCAI 1981), inverse compositional (Baker and Matthews, IJCV 2004).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import dctn
+
+from mirante.progress import track
+
+Small = NDArray[np.uint8]
+"""(N, side, side), grey."""
+
+_FREQUENCIES = 8  # of each axis that make up the pattern
+_ALIKE = 0.40  # least likeness of the patterns of a candidate
+_CLOSE = 0.80  # least correlation after the first, coarse laying over
+_SAME = 0.985  # least correlation in the end
+_BLOCK = 1024
+
+
+def _neighbours(count: int) -> int:
+    """Return how many candidates each of so many images gets."""
+    return 6 if count <= 20_000 else 3
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Pairs of rows that show the same picture.
+
+    pairs     (P, 2) int64, the smaller row first
+    likeness  (P,) correlation of what overlaps, once laid over each other, up to 1
+    mirrored  (P,) bool
+    """
+
+    pairs: NDArray[np.int64]
+    likeness: NDArray[np.float64]
+    mirrored: NDArray[np.bool_]
+
+
+def find_copies(small: Small, least: float = _SAME) -> Copies:
+    """Return the pairs among N small grey copies of whole images; featureless images are left aside."""
+    wide = small.astype(np.float32)
+    rows = np.flatnonzero(wide.std(axis=(1, 2)) >= 4)
+    plain, turned = _patterns(wide[rows])
+    found: list[tuple[NDArray[np.int64], NDArray[np.float64], bool]] = []
+    for mirrored in (False, True):
+        pairs = rows[_candidates(plain, turned if mirrored else plain)]
+        likeness = _compare(wide, pairs, mirrored)
+        kept = likeness >= least
+        found.append((pairs[kept], likeness[kept], mirrored))
+    pairs = np.concatenate([one for one, _, _ in found])
+    likeness = np.concatenate([one for _, one, _ in found])
+    flags = np.concatenate([np.full(len(one), mirrored) for one, _, mirrored in found])
+    # an image that is its own mirror makes its copies mirrored too: such a pair counts once
+    order = np.lexsort((-likeness, pairs[:, 1], pairs[:, 0]))
+    pairs, likeness, flags = pairs[order], likeness[order], flags[order]
+    first = np.ones(len(pairs), bool)
+    first[1:] = (np.diff(pairs, axis=0) != 0).any(axis=1)
+    return Copies(pairs[first], likeness[first], flags[first])
+
+
+def join(count: int, pairs: NDArray[np.int64]) -> list[list[int]]:
+    """Return the sets of rows that pairs join, of two rows and more, each in order, by their first row.
+
+    >>> join(6, np.array([[0, 3], [3, 5], [1, 2]]))
+    [[0, 3, 5], [1, 2]]
+    """
+    parent = list(range(count))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    for one, two in pairs.tolist():
+        low, high = sorted((root(one), root(two)))
+        parent[high] = low
+    sets: dict[int, list[int]] = {}
+    for row in sorted(set(pairs.ravel().tolist())):
+        sets.setdefault(root(row), []).append(row)
+    return list(sets.values())
+
+
+def _patterns(wide: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the lowest cosine frequencies but the mean, of the images and of their mirrors, each (N, _FREQUENCIES² - 1).
+
+    Whitened: what all images of a set share (the chest on every X-ray) weighs little, what tells them apart weighs much.
+    """
+    found = dctn(wide, axes=(1, 2), norm="ortho")[:, :_FREQUENCIES, :_FREQUENCIES].reshape(len(wide), -1)[:, 1:]
+    found = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
+    odd = np.tile(np.arange(_FREQUENCIES) % 2 == 1, _FREQUENCIES)[1:]
+    mean = found.mean(axis=0)
+    strengths, directions = np.linalg.eigh(np.cov(found.T) if len(found) > 1 else np.eye(found.shape[1]))
+    # of few images less is known about what they share
+    least = (0.1 + len(strengths) / len(found)) * max(float(strengths.mean()), 1e-9)
+    scale = directions / np.sqrt(np.maximum(strengths, 0) + least)
+    both = []
+    for one in (found, np.where(odd, -found, found)):
+        white = (one - mean) @ scale
+        both.append((white / np.maximum(np.linalg.norm(white, axis=1, keepdims=True), 1e-6)).astype(np.float32))
+    return both[0], both[1]
+
+
+def _candidates(plain: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the pairs (row of `plain`, row of `other`) whose patterns are most alike, the smaller row first."""
+    count = min(_neighbours(len(plain)), len(plain) - 1)
+    if count < 1:
+        return np.empty((0, 2), np.int64)
+    found = []
+    for start in track(range(0, len(plain), _BLOCK), "Comparing images", len(plain) // _BLOCK + 1):
+        alike = plain[start : start + _BLOCK] @ other.T
+        mine = np.arange(len(alike))
+        alike[mine, start + mine] = -1
+        best = np.argpartition(alike, -count, axis=1)[:, -count:]
+        good = np.take_along_axis(alike, best, 1) >= _ALIKE
+        found.append(np.stack([(start + mine)[:, None].repeat(count, 1)[good], best[good]], axis=1))
+    return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
+
+
+def _compare(wide: NDArray[np.float32], pairs: NDArray[np.int64], mirrored: bool) -> NDArray[np.float64]:
+    """Return how alike the images of each pair are, laid over each other: coarsely first, and finely where that is close."""
+    likeness = np.zeros(len(pairs))
+    half = wide.reshape(len(wide), wide.shape[1] // 2, 2, -1, 2).mean(axis=(2, 4))
+    for start in track(range(0, len(pairs), 4096), "Laying images over each other", len(pairs) // 4096 + 1):
+        part = pairs[start : start + 4096]
+        turn = slice(None, None, -1 if mirrored else 1)
+        close = start + np.flatnonzero(overlay(half[part[:, 0]], half[part[:, 1]][:, :, turn], 5) >= _CLOSE)
+        likeness[close] = overlay(wide[pairs[close, 0]], wide[pairs[close, 1]][:, :, turn], 12)
+    return likeness
+
+
+def overlay(one: NDArray[np.float32], two: NDArray[np.float32], rounds: int) -> NDArray[np.float64]:
+    """Lay each of P images over its partner, (P, side, side) grey, and return the correlation of what overlaps, (P,).
+
+    Finds x' = x + a + b·x, y' = y + c + d·y, where `two` at (x', y') is most like `one` at (x, y).
+
+    Coordinates run from -1 to 1 over the image. Each step solves for the change that the slopes of `one` explain.
+    """
+    count, side, _ = one.shape
+    if count == 0:
+        return np.empty(0)
+    template = one - one.mean(axis=(1, 2), keepdims=True)
+    template /= np.maximum(template.std(axis=(1, 2), keepdims=True), 1e-3)
+    axis = np.linspace(-1, 1, side, dtype=np.float32)
+    step = axis[1] - axis[0]
+    down, across = np.gradient(template, step, axis=(1, 2))
+    slopes = np.stack([across, across * axis, down, down * axis[:, None]], axis=1).reshape(count, 4, -1)
+    weights = np.linalg.inv(slopes @ slopes.transpose(0, 2, 1) + 1e-2 * np.eye(4, dtype=np.float32)) @ slopes
+    move = np.zeros((count, 4), np.float32)
+    best = np.full(count, -1.0)
+    index = np.arange(count)[:, None, None]
+    for _ in range(rounds):
+        x = (1 + move[:, 1, None]) * axis + move[:, 0, None]
+        y = (1 + move[:, 3, None]) * axis + move[:, 2, None]
+        inside = ((abs(y) <= 1 + step / 2)[:, :, None] & (abs(x) <= 1 + step / 2)[:, None, :]).astype(np.float32)
+        column = np.clip((x + 1) / step, 0, side - 1.001)
+        line = np.clip((y + 1) / step, 0, side - 1.001)
+        left, top = column.astype(np.int64), line.astype(np.int64)
+        dx, dy = (column - left)[:, None, :], (line - top)[:, :, None]
+        upper = (
+            two[index, top[:, :, None], left[:, None, :]] * (1 - dx)
+            + two[index, top[:, :, None], left[:, None, :] + 1] * dx
+        )
+        lower = (
+            two[index, top[:, :, None] + 1, left[:, None, :]] * (1 - dx)
+            + two[index, top[:, :, None] + 1, left[:, None, :] + 1] * dx
+        )
+        moved = upper * (1 - dy) + lower * dy
+        area = np.maximum(inside.sum(axis=(1, 2)), 1)[:, None, None]
+        centred = (moved - (moved * inside).sum(axis=(1, 2), keepdims=True) / area) * inside
+        centred /= np.maximum(np.sqrt((centred**2).sum(axis=(1, 2), keepdims=True) / area), 1e-3)
+        target = (template - (template * inside).sum(axis=(1, 2), keepdims=True) / area) * inside
+        target /= np.maximum(np.sqrt((target**2).sum(axis=(1, 2), keepdims=True) / area), 1e-3)
+        alike = (centred * target).sum(axis=(1, 2)) / area[:, 0, 0]
+        best = np.maximum(best, np.where(area[:, 0, 0] >= 0.6 * side * side, alike, -1.0))
+        # `one` moved by the change looks like what was sampled: so the sample moves the other way
+        change = (weights @ (centred - target).reshape(count, -1, 1))[:, :, 0]
+        move = np.clip(move - change, -0.35, 0.35)
+    return best

@@ -1,0 +1,214 @@
+"""One look at every image for the data check: a small grey copy, and a few numbers that say nothing of what it shows.
+
+Kept in the cache by content, so that a second check of the same images decodes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mirante.data.cache import cache_folder
+from mirante.data.entries import Entry, Source
+from mirante.data.processes import on_every_core
+from mirante.errors import ImageError, MiranteError
+from mirante.files import write_file
+from mirante.images import FORMATS, Pixels, read_bytes, read_header, read_reduced
+from mirante.progress import track
+
+SIDE = 32  # pixels a side of the small copy
+_LEAST = 256  # the shorter side at which sharpness and light are measured, where the image has as many
+_FORMAT = 1
+
+NUMBERS = (
+    "height", "width", "channels", "orientation", "bytes_per_pixel", "quality", "brightness", "contrast", "dark", "bright",
+    "saturation", "sharpness", "border", "border_spread", "corner_1", "corner_2", "corner_3", "corner_4", "corner_5",
+    "corner_6", "corner_7", "corner_8",
+)  # fmt: skip
+"""The numbers of one image.
+
+height, width    pixels, as shown
+orientation      EXIF, 1 upright
+bytes_per_pixel  of the file; NaN where the source holds pixels
+quality          of a JPEG, 1 to 100, estimated from its quantisation table; NaN for other formats
+brightness, contrast   mean and standard deviation of grey, 0 to 255
+dark, bright     share of pixels below 16 and above 239
+saturation       mean of the largest minus the smallest channel, 0 to 255
+sharpness        standard deviation of the Laplacian over that of grey
+border, border_spread  mean and standard deviation of the outermost ring of the small copy
+corner_1 to 8    mean and standard deviation of each corner of 4 × 4 cells: top left, top right, bottom left, bottom right
+"""
+
+SUFFIXES = {
+    "JPEG": ("jpg", "jpeg", "jpe", "jfif"), "MPO": ("jpg", "jpeg", "mpo"), "PNG": ("png", "apng"), "GIF": ("gif",),
+    "BMP": ("bmp", "dib"), "TIFF": ("tif", "tiff"), "WEBP": ("webp",), "PPM": ("ppm", "pgm", "pbm", "pnm"),
+    "JPEG2000": ("jp2", "j2k", "jpx", "jpc"), "AVIF": ("avif", "avifs"), "TGA": ("tga",), "ICO": ("ico",),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What was seen of N images.
+
+    small    (N, SIDE, SIDE) uint8, grey, the whole image squeezed
+    numbers  (N, len(NUMBERS)) float32
+    formats  N names of file formats, as Pillow's; '' where the source holds pixels
+    errors   row → why its pixels cannot be decoded; its other values are zero
+    """
+
+    small: NDArray[np.uint8]
+    numbers: NDArray[np.float32]
+    formats: tuple[str, ...]
+    errors: dict[int, str]
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        """Return one number of every image, (N,)."""
+        column: NDArray[np.float32] = self.numbers[:, NUMBERS.index(name)]
+        return column
+
+
+def look(source: Source, wanted: dict[str, str]) -> Looks:
+    """Look at the images of `wanted`, path → digest of the content, in this order."""
+    recipe = f"{_FORMAT}\n" + "".join(f"{digest}\n" for digest in wanted.values())
+    kept = cache_folder() / "looks" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.npz"
+    try:
+        with np.load(kept, allow_pickle=False) as stored:
+            errors = dict(zip(stored["failed"].tolist(), stored["reasons"].tolist(), strict=True))
+            return Looks(stored["small"], stored["numbers"], tuple(stored["formats"].tolist()), errors)
+    except (OSError, ValueError, KeyError, BadZipFile):
+        pass
+    rows = {path: row for row, path in enumerate(wanted)}
+    small = np.zeros((len(wanted), SIDE, SIDE), np.uint8)
+    numbers = np.zeros((len(wanted), len(NUMBERS)), np.float32)
+    formats = [""] * len(wanted)
+    errors = {}
+    entries = (Entry(str(rows[one.path]), one.payload) for one in source.entries() if one.path in rows)
+    for chunk in on_every_core(_look_at_all, track(entries, "Looking at images", len(wanted))):
+        for row, found in chunk:
+            if isinstance(found, str):
+                errors[row] = found
+            else:
+                small[row], numbers[row], formats[row] = found
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_file(kept, lambda part: _save(part, small, numbers, formats, errors))
+    except (MiranteError, OSError):
+        pass  # a cache that cannot be written: it will be looked at again
+    return Looks(small, numbers, tuple(formats), errors)
+
+
+def right_suffix(path: str, form: str) -> bool:
+    """Tell whether a file's name ends as files of its format do, or says nothing of a format.
+
+    >>> [right_suffix(path, "JPEG") for path in ("a.JPG", "a.png", "scan", "a.b")]
+    [True, False, True, True]
+    """
+    suffix = PurePosixPath(path).suffix.lower().removeprefix(".")
+    return suffix in SUFFIXES.get(form, (suffix,)) or not any(suffix in known for known in SUFFIXES.values())
+
+
+def name_pattern(path: str) -> str:
+    """Return what a file's name looks like without what differs from image to image.
+
+    >>> [name_pattern(path) for path in ("x/00001280_004.jpg", "covid/1-s2.0-S0929664620300449-gr2.png", "IMG_2041.JPG")]
+    ['9_9', '9-s9.9-s9-gr9', 'img_9']
+    """
+    return re.sub(r"\d+", "9", PurePosixPath(path).stem.lower())[:24]
+
+
+_Look = tuple[NDArray[np.uint8], NDArray[np.float32], str]
+
+
+def _look_at_all(chunk: list[Entry]) -> list[tuple[int, _Look | str]]:
+    return [(int(entry.path), _look(entry)) for entry in chunk]
+
+
+def _look(entry: Entry) -> _Look | str:
+    form, orientation, quality, weight = "", 1, np.nan, np.nan
+    try:
+        if isinstance(entry.payload, np.ndarray):
+            pixels = entry.payload
+            height, width, channels = pixels.shape
+        else:
+            content = read_bytes(entry.payload) if isinstance(entry.payload, Path) else entry.payload
+            header = read_header(content)
+            height, width, channels = header.height, header.width, header.channels
+            form, orientation, quality = _file_facts(content)
+            weight = len(content) / (height * width)
+            pixels = read_reduced(content, _LEAST)
+    except ImageError as error:
+        return str(error)
+    grey = _grey(pixels)
+    copy = np.asarray(Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.BOX))
+    spread = float(grey.std())
+    saturation = float(np.ptp(pixels[::2, ::2], axis=2).mean()) if pixels.shape[2] == 3 else 0.0
+    counts = np.bincount(grey.ravel(), minlength=256) / grey.size
+    ring = np.concatenate([copy[0], copy[-1], copy[1:-1, 0], copy[1:-1, -1]])
+    corners = [copy[y : y + 4 or None, x : x + 4 or None] for y in (0, -4) for x in (0, -4)]
+    numbers = [
+        height, width, channels, orientation, weight, quality, float(grey.mean()), spread, counts[:16].sum(),
+        counts[240:].sum(), saturation, _sharpness(grey) / (spread + 1), ring.mean(), ring.std(),
+    ]  # fmt: skip
+    for corner in corners:
+        numbers += [float(corner.mean()), float(corner.std())]
+    return copy, np.array(numbers, np.float32), form
+
+
+def _grey(pixels: Pixels) -> NDArray[np.uint8]:
+    return pixels[:, :, 0] if pixels.shape[2] == 1 else np.asarray(Image.fromarray(pixels).convert("L"))
+
+
+def _sharpness(grey: NDArray[np.uint8]) -> float:
+    if min(grey.shape) < 3:
+        return 0.0
+    wide = grey.astype(np.int16)
+    around = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]
+    return float((around - 4 * wide[1:-1, 1:-1]).std())
+
+
+def _file_facts(content: bytes) -> tuple[str, int, float]:
+    """Return the format, the EXIF orientation and, of a JPEG, its quality."""
+    if content[:3] == b"\xff\xd8\xff" and b"Exif\0" not in content[:4096]:
+        return "JPEG", 1, _jpeg_quality(content)
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        form = image.format or ""
+        try:
+            orientation = int(image.getexif().get(0x0112, 1))
+        except Exception:  # a damaged EXIF block says nothing about the pixels
+            orientation = 1
+    return form, orientation, _jpeg_quality(content) if form in ("JPEG", "MPO") else np.nan
+
+
+def _jpeg_quality(content: bytes) -> float:
+    """Estimate the quality, as libjpeg counts it, from the first quantisation table: the mean of its 64 steps.
+
+    libjpeg's luminance table (ITU T.81, table K.1) has a mean of 57.6 at quality 50; it is scaled by 50 / q below that, and by
+    2 - q / 50 above.
+    """
+    at = content.find(b"\xff\xdb", 2, 65536)
+    if at < 0:
+        return np.nan
+    wide = content[at + 4] >> 4
+    table = np.frombuffer(content, ">u2" if wide else np.uint8, 64, at + 5) if len(content) > at + 5 + 128 else None
+    if table is None:
+        return np.nan
+    scale = float(table.mean()) / 57.625
+    return float(np.clip(50 * (2 - scale) if scale < 1 else 50 / scale, 1, 100))
+
+
+def _save(
+    path: Path, small: NDArray[np.uint8], numbers: NDArray[np.float32], formats: list[str], errors: dict[int, str]
+) -> None:
+    failed, reasons = np.array(list(errors), np.int64), np.array(list(errors.values()), np.str_)
+    with path.open("wb") as file:
+        np.savez(
+            file, allow_pickle=False, small=small, numbers=numbers, formats=np.array(formats, np.str_), failed=failed, reasons=reasons
+        )  # fmt: skip

@@ -1,0 +1,194 @@
+"""Shortcuts: properties that tell the class without showing what is in the image, such as its size or a mark in a corner.
+
+A network finds them before it finds the content, and its test figures then promise what it cannot do elsewhere (Geirhos et al.,
+"Shortcut learning in deep neural networks", Nature Machine Intelligence 2020; DeGrave et al., "AI for radiographic COVID-19
+detection selects shortcuts over signal", ibid. 2021).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante.data.check.look import Looks, name_pattern
+
+_BINS = 12
+_FOLDS = 5
+_SHUFFLES = 200
+_MOST = 20_000  # images that are looked at
+_NAMES = 12  # patterns of file names that count as their own
+
+# name → the numbers of an image that make it up; those of the first group say nothing of the content
+_OF_THE_FILE = {
+    "image size": ("height", "width"),
+    "aspect": ("aspect",),
+    "bytes per pixel": ("bytes_per_pixel",),
+    "JPEG quality": ("quality",),
+    "colour or grey": ("channels",),
+    "border": ("border", "border_spread"),
+    "corners": tuple(f"corner_{number}" for number in range(1, 9)),
+}
+_OF_THE_LIGHT = {
+    "brightness": ("brightness",),
+    "contrast": ("contrast", "dark", "bright"),
+    "sharpness": ("sharpness",),
+    "saturation": ("saturation",),
+}
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """How well one property alone tells the class.
+
+    name      of the property, English
+    light     whether it is of the light (brightness, contrast…), which what is shown can rightly change
+    accuracy  balanced accuracy on images that were not used to find out, cross-validated
+    chance    the 95% interval of what it comes to when the classes are shuffled
+    best      the class that it tells best, and the area under its ROC curve (one against the rest)
+    area
+    """
+
+    name: str
+    light: bool
+    accuracy: float
+    chance: tuple[float, float]
+    best: str
+    area: float
+
+    @property
+    def strong(self) -> bool:
+        """Whether it deserves a warning: beyond chance, and by so much that a network would use it."""
+        return self.accuracy > self.chance[1] and self.area >= (0.9 if self.light else 0.8)
+
+
+def find_shortcuts(
+    looks: Looks,
+    paths: Sequence[str],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    groups: Sequence[str] | None = None,
+) -> list[Shortcut]:
+    """Return every property that could be measured, the one that tells most first.
+
+    groups  what belongs together (a patient): folds and shuffles keep it together
+
+    A property is cut into bins by its quantiles; the classes of other images in the same bin tell the class. Of several numbers
+    the one that tells most counts, for the true classes as for the shuffled ones.
+    """
+    random = np.random.default_rng(0)
+    units = np.unique(np.array(paths if groups is None else groups), return_inverse=True)[1]
+    readable = np.array([row not in looks.errors for row in range(len(labels))], bool)
+    rows = np.flatnonzero(readable)
+    if len(rows) > _MOST:
+        rows = np.sort(random.choice(rows, _MOST, replace=False))
+    units = np.unique(units[rows], return_inverse=True)[1]
+    mine = labels[rows]
+    if len(np.unique(mine)) < 2 or units.max(initial=0) + 1 < 2 * _FOLDS:
+        return []
+    folds = random.permutation(units.max() + 1)[units] % _FOLDS
+    # the classes of whole units change places, so that what a unit shares cannot tell of them by chance
+    shuffled = [mine, *(_shuffle(mine, units, random) for _ in range(_SHUFFLES))]
+    found = []
+    for name, light, columns in _properties(looks, rows, [paths[row] for row in rows.tolist()]):
+        scores = np.array([_tell(column, shuffled, folds, len(classes)) for column in columns])
+        best = int(scores[:, 0].argmax())
+        accuracies = scores.max(axis=0)
+        low, high = np.quantile(accuracies[1:], [0.025, 0.975])
+        number, area = _best_class(columns[best], mine, folds, len(classes))
+        found.append(Shortcut(name, light, float(accuracies[0]), (float(low), float(high)), classes[number], area))
+    return sorted(found, key=lambda one: -one.area)
+
+
+def _properties(
+    looks: Looks, rows: NDArray[np.int64], paths: list[str]
+) -> list[tuple[str, bool, list[NDArray[np.int64]]]]:
+    """Return (name, light, its numbers as bins) of each property that differs among the images."""
+    values = {"aspect": looks["width"][rows] / np.maximum(looks["height"][rows], 1)}
+    found = []
+    for light, group in ((False, _OF_THE_FILE), (True, _OF_THE_LIGHT)):
+        for name, parts in group.items():
+            columns = [_bins(values[part] if part in values else looks[part][rows]) for part in parts]
+            found.append((name, light, [column for column in columns if column.max() > 0]))
+    for name, words in (
+        ("file format", [looks.formats[row] for row in rows]),
+        ("file name", [name_pattern(path) for path in paths]),
+    ):
+        common = {word: number for number, (word, _) in enumerate(Counter(words).most_common(_NAMES))}
+        column = np.array([common.get(word, len(common)) for word in words])
+        found.append((name, False, [column] if column.max() > 0 else []))
+    return [(name, light, columns) for name, light, columns in found if columns]
+
+
+def _bins(values: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Cut at quantiles; what is not known is a bin of its own, and a value that many images share keeps its own bin."""
+    known = values[~np.isnan(values)]
+    if len(known) == 0:
+        return np.zeros(len(values), np.int64)
+    distinct = np.unique(known)
+    edges = distinct if len(distinct) <= _BINS else np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)))
+    numbers = np.searchsorted(edges, values, side="right")
+    numbers[np.isnan(values)] = len(edges) + 1
+    binned: NDArray[np.int64] = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+    return binned
+
+
+def _shuffle(labels: NDArray[np.int64], units: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
+    order = random.permutation(units.max() + 1)
+    # images in the order of the units they belong to, before and after the units have changed places
+    before, after = np.argsort(units, kind="stable"), np.argsort(order[units], kind="stable")
+    shuffled = np.empty_like(labels)
+    shuffled[before] = labels[after]
+    return shuffled
+
+
+def _shares(
+    bins: NDArray[np.int64], labels: NDArray[np.int64], folds: NDArray[np.int64], classes: int
+) -> NDArray[np.float64]:
+    """Return, for each image, how strongly other folds' images in its bin speak for each class, (N, classes)."""
+    size = (bins.max() + 1) * classes
+    cells = bins * classes + labels
+    every = np.bincount(cells, minlength=size)
+    weights = 1 / np.maximum(np.bincount(labels, minlength=classes), 1)
+    shares = np.empty((len(bins), classes))
+    for fold in range(_FOLDS):
+        mine = folds == fold
+        others = every - np.bincount(cells[mine], minlength=size)
+        shares[mine] = ((others.reshape(-1, classes) + 0.1) * weights)[bins[mine]]
+    scaled: NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
+    return scaled
+
+
+def _tell(
+    bins: NDArray[np.int64], labelings: list[NDArray[np.int64]], folds: NDArray[np.int64], classes: int
+) -> list[float]:
+    """Return the balanced accuracy that the bins reach for each labeling."""
+    found = []
+    for labels in labelings:
+        right = _shares(bins, labels, folds, classes).argmax(axis=1) == labels
+        counts = np.bincount(labels, minlength=classes)
+        hits = np.bincount(labels, right, minlength=classes)
+        found.append(float((hits[counts > 0] / counts[counts > 0]).mean()))
+    return found
+
+
+def _best_class(
+    bins: NDArray[np.int64], labels: NDArray[np.int64], folds: NDArray[np.int64], classes: int
+) -> tuple[int, float]:
+    shares = _shares(bins, labels, folds, classes)
+    areas = [_area(shares[:, number], labels == number) for number in range(classes)]
+    best = int(np.argmax(areas))
+    return best, areas[best]
+
+
+def _area(scores: NDArray[np.float64], wanted: NDArray[np.bool_]) -> float:
+    from scipy.stats import rankdata
+
+    positive, negative = int(wanted.sum()), int((~wanted).sum())
+    if not positive or not negative:
+        return 0.5
+    ranks = rankdata(scores)
+    return float((ranks[wanted].sum() - positive * (positive + 1) / 2) / (positive * negative))

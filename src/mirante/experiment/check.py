@@ -1,0 +1,290 @@
+"""The data check, whole: look at every image, compare all with all, ask a model, report, and write a cleaned list."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+import mirante
+from mirante.data.check.copies import find_copies
+from mirante.data.check.findings import (
+    KINDS,
+    Finding,
+    find_among_classes,
+    find_copies_of,
+    find_in_files,
+    find_shortcuts_in,
+    leave_out,
+)
+from mirante.data.check.look import look
+from mirante.data.check.shortcuts import Shortcut, find_shortcuts
+from mirante.data.dataset import Dataset
+from mirante.data.notes import Note
+from mirante.errors import ImageError, RequestError
+from mirante.experiment.doubts import Doubts, find_doubts
+from mirante.files import write_text
+from mirante.images import read_bytes, read_image
+from mirante.locale import Language, language
+from mirante.model.backbone import OFFLINE, at_hand
+
+_SHOWN = 40  # findings of a kind whose pictures stand in the report; the table names all
+_PICTURES = 6  # of one finding
+_SIDE = 112  # pixels
+
+REPORT, TABLE, CLEANED, DOUBTFUL = "report.html", "findings.csv", "labels.csv", "doubtful.csv"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What came of a data check.
+
+    findings   the most harmful kind first
+    shortcuts  every property that was measured, the one that tells most first
+    doubts     what a model says of each image, or None when none was asked
+    """
+
+    dataset: Dataset
+    findings: tuple[Finding, ...]
+    shortcuts: tuple[Shortcut, ...]
+    doubts: Doubts | None
+
+    def counts(self) -> dict[str, int]:
+        """Return kind → number of findings, the most harmful kind first."""
+        found = Counter(one.kind for one in self.findings)
+        return {kind: found[kind] for kind in KINDS if found[kind]}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row a finding: kind, harm, paths, classes, what there is to say."""
+        return [
+            {
+                "kind": one.kind,
+                "harm": KINDS[one.kind].harm,
+                "paths": [one.path] if one.path else [self.dataset.paths[row] for row in one.rows],
+                "labels": [self.dataset.classes[self.dataset.labels[row]] for row in one.rows],
+                "splits": [str(self.dataset.splits[row]) for row in one.rows],
+                "note": str(one.note),
+            }
+            for one in self.findings
+        ]
+
+
+def check(
+    data: str | Path,
+    *,
+    labels: str | Path | None = None,
+    group: str | None = None,
+    classes: Sequence[str] | None = None,
+    root: str | Path | None = None,
+    with_model: bool = True,
+) -> Check:
+    """Look for what is wrong with labelled images; arguments as in Dataset.open.
+
+    with_model  also ask a pretrained network for doubtful labels and outliers, where one is installed
+    """
+    dataset = Dataset.open(data, labels=labels, group=group, classes=classes, root=root, lenient=True)
+    looks = look(dataset.source, dict(zip(dataset.paths, dataset.digests, strict=True)))
+    shortcuts = find_shortcuts(looks, dataset.paths, dataset.labels, dataset.classes, dataset.groups)
+    findings = [
+        *find_copies_of(dataset, find_copies(looks.small)),
+        *find_among_classes(dataset),
+        *find_shortcuts_in(shortcuts),
+        *find_in_files(dataset, looks),
+    ]
+    doubts = None
+    if with_model and not at_hand():
+        print(
+            "Wrong labels and outliers are not looked for: that needs a pretrained network, pip install 'mirante[offline]'.",
+            file=sys.stderr,
+        )
+    elif with_model:
+        asked, doubts = find_doubts(dataset, OFFLINE)
+        findings += _from_doubts(dataset, asked, doubts)
+    order = list(KINDS)
+    findings.sort(key=lambda one: order.index(one.kind))
+    return Check(dataset, tuple(findings), tuple(shortcuts), doubts)
+
+
+def require_new(folder: str | Path) -> Path:
+    """Return the folder as a path; raises RequestError when it holds something already."""
+    path = Path(folder).expanduser()
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RequestError(f"{path}: is there already and not empty; name another folder.")
+    return path
+
+
+def write_check(done: Check, folder: Path | None = None, lang: str | None = None) -> Path:
+    """Write report.html and findings.csv into a folder, the next free one under checks/ when None, and return it."""
+    if folder is None:
+        name, number = Path("checks") / done.dataset.name, 1
+        folder = name
+        while folder.exists():
+            number += 1
+            folder = name.with_name(f"{name.name}-{number}")
+    _make(folder)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["kind", "harm", "path", "label", "split", "with", "note"])
+    for row in done.rows():
+        for number, path in enumerate(row["paths"] or [""]):
+            label, split = (row["labels"][number], row["splits"][number]) if row["labels"] else ("", "")
+            others = " | ".join(other for other in row["paths"] if other != path)
+            writer.writerow([row["kind"], row["harm"], path, label, split, others, row["note"]])
+    write_text(folder / TABLE, text.getvalue())
+    write_text(folder / REPORT, _page(done, language(lang)))
+    return folder
+
+
+def write_cleaned(done: Check, folder: Path) -> int:
+    """Write labels.csv, the list without what harms, and doubtful.csv; return how many images the list leaves out.
+
+    No image is touched. Raises RequestError when the folder holds something.
+    """
+    _make(folder)
+    dataset = done.dataset
+    gone = leave_out(dataset, list(done.findings))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    # splits that were drawn by content are drawn again, the same, for what is left
+    with_split, with_group = dataset.split_by == "source", dataset.groups is not None
+    writer.writerow(["path", "label", *(["split"] if with_split else []), *(["group"] if with_group else [])])
+    for row, path in enumerate(dataset.paths):
+        if row not in gone:
+            values = [path, dataset.classes[dataset.labels[row]]]
+            values += [str(dataset.splits[row])] if with_split else []
+            values += [dataset.groups[row]] if dataset.groups is not None else []
+            writer.writerow(values)
+    write_text(folder / CLEANED, text.getvalue())
+    if done.doubts is not None:
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["path", "label", "model_says", "probability", "probability_of_label"])
+        for one in done.findings:
+            if one.kind == "doubtful":
+                said, row = one.note.values, one.rows[0]
+                label = dataset.classes[dataset.labels[row]]
+                writer.writerow([dataset.paths[row], label, said["other"], said["share"], said["own"]])
+        write_text(folder / DOUBTFUL, text.getvalue())
+    return len(gone)
+
+
+def _from_doubts(dataset: Dataset, asked: Dataset, doubts: Doubts) -> list[Finding]:
+    """Return the doubtful labels and the outliers, as rows of `dataset`; those of `asked` lack what could not be decoded."""
+    row_of = {path: row for row, path in enumerate(dataset.paths)}
+    found = []
+    for row in doubts.doubtful.tolist():
+        shares = doubts.probabilities[row].copy()
+        own = float(shares[asked.labels[row]])
+        shares[asked.labels[row]] = -1
+        other = int(shares.argmax())
+        values = {"other": asked.classes[other], "share": round(float(shares[other]), 3), "own": round(own, 3)}
+        text = "more likely {other} ({share}; its own class {own})"
+        found.append(Finding("doubtful", (row_of[asked.paths[row]],), Note(text, values)))
+    for row in doubts.outliers.tolist():
+        text = "{times} times as far from its nearest images as is usual"
+        values = {"times": round(float(doubts.strangeness[row]), 2)}
+        found.append(Finding("outlier", (row_of[asked.paths[row]],), Note(text, values)))
+    return found
+
+
+def _make(folder: Path) -> None:
+    try:
+        require_new(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"{folder}: the folder cannot be made there ({error.strerror}).") from error
+
+
+def _page(done: Check, say: Language) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = (resources.files("mirante.experiment") / "check.html.j2").read_text(encoding="utf-8")
+    css = (resources.files("mirante.evaluation") / "report.css").read_text(encoding="utf-8")
+    shown: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
+    for one in done.findings:
+        if len(shown[one.kind]) < _SHOWN:
+            shown[one.kind].append(one)
+    pictures = _pictures(
+        done.dataset, {row for group in shown.values() for one in group for row in one.rows[:_PICTURES]}
+    )
+    counts = done.counts()
+    return environment.from_string(template).render(
+        css=css,
+        say=say,
+        word=done.dataset.word,
+        total=say.number(len(done.dataset)),
+        classes=len(done.dataset.classes),
+        kinds=[
+            {
+                "title": say(KINDS[kind].title),
+                "meaning": say(KINDS[kind].meaning),
+                "harm": KINDS[kind].harm,
+                "count": say.number(count),
+                "more": count - len(shown[kind]),
+                "findings": [_shown(done.dataset, one, pictures, say) for one in shown[kind]],
+            }
+            for kind, count in counts.items()
+        ],
+        shortcuts=[
+            {
+                "name": say(one.name),
+                "accuracy": say.percent(one.accuracy),
+                "chance": f"{say.percent(one.chance[0])} – {say.percent(one.chance[1])}",
+                "best": one.best,
+                "area": say.number(one.area, 2),
+                "strong": one.strong,
+            }
+            for one in done.shortcuts
+        ],
+        asked=None if done.doubts is None else say.percent(done.doubts.accuracy),
+        footer=say("Made by Mirante {version} on this computer. No image left it.", version=mirante.__version__),
+    )
+
+
+def _shown(dataset: Dataset, one: Finding, pictures: dict[int, str], say: Language) -> dict[str, Any]:
+    def told(value: Any) -> Any:
+        if isinstance(value, float):
+            return say.number(value, 2)
+        return say(value) if value in say.texts else value
+
+    values = {key: told(value) if key != "class" else value for key, value in one.note.values.items()}
+    return {
+        "note": say(one.note.text, **values),
+        "path": one.path,
+        "pictures": [
+            {
+                "data": pictures.get(row),
+                "path": dataset.paths[row],
+                "label": dataset.classes[dataset.labels[row]],
+                "split": say({"train": "Training", "val": "Validation", "test": "Test"}[str(dataset.splits[row])]),
+            }
+            for row in one.rows[:_PICTURES]
+        ],
+    }
+
+
+def _pictures(dataset: Dataset, rows: set[int]) -> dict[int, str]:
+    """Return small JPEGs in base64 of the images of these rows that can be read."""
+    wanted = {dataset.paths[row]: row for row in rows}
+    found = {}
+    for entry in dataset.source.entries() if wanted else ():
+        if entry.path not in wanted:
+            continue
+        try:
+            payload = read_bytes(entry.payload) if isinstance(entry.payload, Path) else entry.payload
+            pixels = read_image(payload, (_SIDE, _SIDE), 3, "pad")
+        except ImageError:
+            continue
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=80)
+        found[wanted[entry.path]] = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return found

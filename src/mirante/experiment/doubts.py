@@ -1,0 +1,133 @@
+"""Labels that other images speak against, and images that are like no other: what only a model can find in the data.
+
+A classifier is fitted on features of most images and asked about the rest, until each was asked about once (out of fold). Where
+its answer is surer of another class than it usually is of that class, the label is doubtful: confident learning, Northcutt,
+Jiang, Chuang, Journal of Artificial Intelligence Research 70 (2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante.data.dataset import Dataset
+from mirante.data.features import Features
+from mirante.runfolder import ModelInfo
+
+if TYPE_CHECKING:
+    from mirante.images import Pixels
+
+_FOLDS = 5
+_NEAR = 10  # neighbours that an image is held against
+_SIDES = ((64, 160), (300, 224))  # images up to so many pixels are shown to the backbone at so many; larger ones at 320
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """What the model says of each of N images that it was not taught.
+
+    probabilities  (N, classes)
+    doubtful       rows whose label is probably wrong, the surest first
+    outliers       rows that are like no other image, the strangest first
+    strangeness    (N,) distance to the nearest images, over the usual one
+    accuracy       share of images whose own class got the most: how far the doubts can be trusted
+    seen_by        the network whose features were used
+    """
+
+    probabilities: NDArray[np.float64]
+    doubtful: NDArray[np.int64]
+    outliers: NDArray[np.int64]
+    strangeness: NDArray[np.float64]
+    accuracy: float
+    seen_by: str
+
+
+def find_doubts(dataset: Dataset, layers: str) -> tuple[Dataset, Doubts]:
+    """Ask a pretrained network, `layers`, about every image; return the data set without the unreadable ones, and its doubts."""
+    from mirante.experiment.transfer import backbone_features
+    from mirante.model.network import build_network
+
+    shorter = float(np.median(dataset.sizes.min(axis=1)))
+    side = next((shown for largest, shown in _SIDES if shorter <= largest), 320)
+    info = ModelInfo(dataset.classes, side, side, dataset.channels, "squash", layers)
+    pixels: Pixels
+    dataset, pixels = dataset.load(info.size, info.channels, info.fit)
+    network = build_network(layers, (side, side, info.channels), len(info.classes), False, "")
+    _, features = backbone_features(network, dataset, pixels, info, np.arange(len(dataset)))
+    probabilities = out_of_fold(features, dataset.labels, dataset.groups or dataset.digests, len(dataset.classes))
+    strangeness = _strangeness(features)
+    outliers = np.flatnonzero(strangeness > 1.6)
+    right = float((probabilities.argmax(axis=1) == dataset.labels).mean())
+    return dataset, Doubts(
+        probabilities,
+        rank_doubtful(probabilities, dataset.labels)[0],
+        outliers[np.argsort(-strangeness[outliers], kind="stable")],
+        strangeness,
+        right,
+        layers,
+    )
+
+
+def out_of_fold(
+    features: Features, labels: NDArray[np.int64], units: tuple[str, ...], classes: int
+) -> NDArray[np.float64]:
+    """Return the probabilities (N, classes) that images get from a classifier that was fitted without them.
+
+    features (N, width), labels (N,); images of one unit (a patient, a copy) are never on both sides
+    """
+    import torch
+
+    from mirante.training.head import fit_head
+
+    numbers = np.unique(np.array(units), return_inverse=True)[1]
+    folds = np.random.default_rng(0).permutation(numbers.max() + 1)[numbers] % _FOLDS
+    found = np.empty((len(labels), classes))
+    for fold in range(_FOLDS):
+        asked, held = folds == fold, folds == (fold + 1) % _FOLDS
+        taught = ~asked & ~held
+        head = fit_head(features[taught], labels[taught], features[held], labels[held], classes)
+        logits = torch.from_numpy(features[asked]) @ head.weight.T + head.bias
+        found[asked] = torch.softmax(logits.double(), 1).numpy()
+    return found
+
+
+def rank_doubtful(
+    probabilities: NDArray[np.floating], labels: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
+    """Return the rows whose label is probably wrong, the surest first, and the score of every image, (N,).
+
+    The score is the label's probability over that of the best other class, in logarithms: low is doubtful. A label counts as
+    wrong where another class has at least the probability that images of that class get on average, and the label has less
+    than is usual for it.
+    """
+    rows = np.arange(len(labels))
+    given = probabilities[rows, labels]
+    others = probabilities.copy()
+    others[rows, labels] = -1
+    best = others.argmax(axis=1)
+    score = np.log(np.maximum(given, 1e-12)) - np.log(np.maximum(others[rows, best], 1e-12))
+    classes = probabilities.shape[1]
+    usual = np.array(
+        [probabilities[labels == one, one].mean() if (labels == one).any() else 1.0 for one in range(classes)]
+    )
+    wrong = np.flatnonzero((others[rows, best] >= usual[best]) & (given < usual[labels]))
+    return wrong[np.argsort(score[wrong], kind="stable")], score
+
+
+def _strangeness(features: Features) -> NDArray[np.float64]:
+    """Return each image's mean distance (1 - cosine) to its nearest ones, over the median of all."""
+    centred = features - features.mean(axis=0)
+    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
+    near = min(_NEAR, len(features) - 1)
+    if near < 1:
+        return np.ones(len(features))
+    found = np.empty(len(features))
+    for start in range(0, len(features), 1024):
+        alike = centred[start : start + 1024] @ centred.T
+        mine = np.arange(len(alike))
+        alike[mine, start + mine] = -2
+        found[start : start + 1024] = 1 - np.partition(alike, -near, axis=1)[:, -near:].mean(axis=1)
+    return found / max(float(np.median(found)), 1e-9)
