@@ -262,3 +262,26 @@ def test_the_command_checks_reports_and_says_how_to_go_on(planted: Path, tmp_pat
     assert again.returncode == 2
     assert "fixed: is there already and not empty; name another folder." in again.stderr
     assert not (tmp_path / "checks/scenes-2").exists()
+
+
+def test_a_training_says_at_the_top_of_its_report_what_gives_a_class_away(tmp_path: Path, mirante: Command) -> None:
+    for name, mark in (("marked", 255), ("sound", None)):
+        for number in range(40):
+            for kind in ("bar", "disc"):
+                pixels = np.asarray(draw_shape(kind, number)).copy()
+                if mark and kind == "disc":
+                    pixels[:4, :4] = mark
+                place = tmp_path / name / kind
+                place.mkdir(parents=True, exist_ok=True)
+                # a class in the name of a file is no shortcut: a network does not see it
+                Image.fromarray(pixels).save(place / f"{kind}{number}.png")
+        words = ["--model", "4C3-MP2-8N", "--epochs", "1", "--out", tmp_path / f"run-{name}", "--lang", "pt"]
+        done = mirante("train", tmp_path / name, *words)
+        assert done.returncode == 0, done.stderr
+    page = (tmp_path / "run-marked/report.html").read_text(encoding="utf-8")
+    assert '<p class="warning grave" role="note">' in page
+    assert "Só esta propriedade, cantos, já separa" in page
+    notes = json.loads((tmp_path / "run-marked/data.json").read_text())["notes"]
+    assert ["corners", True] in [[values.get("property"), grave] for _, values, grave in notes]
+    assert "cantos" not in (tmp_path / "run-sound/report.html").read_text(encoding="utf-8")
+    assert "nome do arquivo" not in page

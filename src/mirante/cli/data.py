@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
     )
     for note in dataset.notes:
-        print(say(note.text, **note.values))
+        print(note.said(say))
     if dataset.skipped:
         print(say("{count} images were left out.", count=len(dataset.skipped)))
         for one in dataset.skipped:
@@ -105,7 +105,7 @@ def _check(arguments: argparse.Namespace) -> None:
             print(say("Nothing was found that a careful person should know."))
         for one in done.findings:
             if one.kind == "shortcut":
-                print(say(one.note.text, **{**one.note.values, "property": say(one.note.values["property"])}))
+                print(one.note.said(say))
     print(folder / REPORT, file=sys.stderr)
     if fix is not None:
         gone = write_cleaned(done, fix)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.data.classes import alike_names
+from mirante.locale import Language
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,14 @@ class Note:
 
     def __str__(self) -> str:
         return self.text.format(**self.values)
+
+    def said(self, say: Language) -> str:
+        """Return it in a person's language; names of properties are translated, those of classes and files are not."""
+        values = {
+            name: say.number(value, 2) if isinstance(value, float) else say(value) if name == "property" else value
+            for name, value in self.values.items()
+        }
+        return say(self.text, **values)
 
 
 def find_notes(

@@ -31,7 +31,7 @@ class Story:
     recipe    the fields of the recipe, and the versions and machine of the training
     seconds   that training took, or None
     evaluated what the images are, when they are not the run's own test images
-    warnings  sentences for the top of the page
+    warnings  sentences for the top of the page, and whether each is grave
     """
 
     name: str
@@ -41,7 +41,7 @@ class Story:
     versions: dict[str, str]
     seconds: float | None
     evaluated: str | None
-    warnings: Sequence[str]
+    warnings: Sequence[tuple[str, bool]]
 
 
 def write_report(path: Path, judgement: Judgement, story: Story, say: Language) -> None:

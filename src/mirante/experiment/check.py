@@ -251,14 +251,8 @@ def _page(done: Check, say: Language) -> str:
 
 
 def _shown(dataset: Dataset, one: Finding, pictures: dict[int, str], say: Language) -> dict[str, Any]:
-    def told(value: Any) -> Any:
-        if isinstance(value, float):
-            return say.number(value, 2)
-        return say(value) if value in say.texts else value
-
-    values = {key: told(value) if key != "class" else value for key, value in one.note.values.items()}
     return {
-        "note": say(one.note.text, **values),
+        "note": one.note.said(say),
         "path": one.path,
         "pictures": [
             {

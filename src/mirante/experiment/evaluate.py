@@ -96,7 +96,7 @@ def judge_run(
     history: list[Epoch] = read_history(run / runfolder.HISTORY) if evaluated is None else []
     watched = values["recipe"].get("watch", "val")
     judgement = judge(classifier, dataset, pixels, dataset.rows("test"), folder, history, watched, say)
-    notes = [*warnings, *(Note(text, given) for text, given in data["notes"])]
+    notes = [*warnings, *(Note(*stored) for stored in data["notes"])]
     story = Story(
         name=run.name,
         data=data,
@@ -105,7 +105,7 @@ def judge_run(
         versions=values["versions"],
         seconds=history[-1].seconds if history else None,
         evaluated=evaluated,
-        warnings=[say(note.text, **note.values) for note in notes],
+        warnings=[(note.said(say), note.grave) for note in sorted(notes, key=lambda one: not one.grave)],
     )
     write_report(folder / runfolder.REPORT, judgement, story, say)
     return judgement.metrics

@@ -116,7 +116,7 @@ def data_json(dataset: Dataset) -> str:
         "classes": list(dataset.classes),
         "counts": dataset.counts(),
         "split_by": dataset.split_by,
-        "notes": [[note.text, note.values] for note in dataset.notes],
+        "notes": [[note.text, note.values, note.grave] for note in dataset.notes],
         "skipped": [{"path": one.path, "reason": one.reason} for one in dataset.skipped],
         "fingerprint": dataset.fingerprint,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile
@@ -115,13 +116,18 @@ def right_suffix(path: str, form: str) -> bool:
     return suffix in SUFFIXES.get(form, (suffix,)) or not any(suffix in known for known in SUFFIXES.values())
 
 
-def name_pattern(path: str) -> str:
-    """Return what a file's name looks like without what differs from image to image.
+def name_pattern(path: str, classes: Sequence[str] = ()) -> str:
+    """Return what a file's name looks like without what differs from image to image, and without the names of classes.
 
     >>> [name_pattern(path) for path in ("x/00001280_004.jpg", "covid/1-s2.0-S0929664620300449-gr2.png", "IMG_2041.JPG")]
     ['9_9', '9-s9.9-s9-gr9', 'img_9']
+    >>> name_pattern("cat/cat.0012.jpg", ["cat", "dog"])
+    '.9'
     """
-    return re.sub(r"\d+", "9", PurePosixPath(path).stem.lower())[:24]
+    stem = PurePosixPath(path).stem.lower()
+    for name in sorted(classes, key=len, reverse=True):
+        stem = stem.replace(name.lower(), "")
+    return re.sub(r"\d+", "9", stem)[:24]
 
 
 _Look = tuple[NDArray[np.uint8], NDArray[np.float32], str]
@@ -146,6 +152,12 @@ def _look(entry: Entry) -> _Look | str:
             pixels = read_reduced(content, _LEAST)
     except ImageError as error:
         return str(error)
+    copy, measured = measure(pixels)
+    return copy, np.array([height, width, channels, orientation, weight, quality, *measured], np.float32), form
+
+
+def measure(pixels: Pixels) -> tuple[NDArray[np.uint8], list[float]]:
+    """Return the small grey copy of an image, and its numbers from brightness on."""
     grey = _grey(pixels)
     copy = np.asarray(Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.BOX))
     spread = float(grey.std())
@@ -154,12 +166,12 @@ def _look(entry: Entry) -> _Look | str:
     ring = np.concatenate([copy[0], copy[-1], copy[1:-1, 0], copy[1:-1, -1]])
     corners = [copy[y : y + 4 or None, x : x + 4 or None] for y in (0, -4) for x in (0, -4)]
     numbers = [
-        height, width, channels, orientation, weight, quality, float(grey.mean()), spread, counts[:16].sum(),
-        counts[240:].sum(), saturation, _sharpness(grey) / (spread + 1), ring.mean(), ring.std(),
+        float(grey.mean()), spread, float(counts[:16].sum()), float(counts[240:].sum()), saturation,
+        _sharpness(grey) / (spread + 1), float(ring.mean()), float(ring.std()),
     ]  # fmt: skip
     for corner in corners:
         numbers += [float(corner.mean()), float(corner.std())]
-    return copy, np.array(numbers, np.float32), form
+    return copy, numbers
 
 
 def _grey(pixels: Pixels) -> NDArray[np.uint8]:

@@ -18,7 +18,6 @@ from mirante.data.check.look import Looks, name_pattern
 
 _BINS = 12
 _FOLDS = 5
-_SHUFFLES = 200
 _MOST = 20_000  # images that are looked at
 _NAMES = 12  # patterns of file names that count as their own
 
@@ -71,10 +70,12 @@ def find_shortcuts(
     labels: NDArray[np.int64],
     classes: Sequence[str],
     groups: Sequence[str] | None = None,
+    shuffles: int = 200,
 ) -> list[Shortcut]:
     """Return every property that could be measured, the one that tells most first.
 
-    groups  what belongs together (a patient): folds and shuffles keep it together
+    groups    what belongs together (a patient): folds and shuffles keep it together
+    shuffles  how often the classes are shuffled to find out what chance comes to
 
     A property is cut into bins by its quantiles; the classes of other images in the same bin tell the class. Of several numbers
     the one that tells most counts, for the true classes as for the shuffled ones.
@@ -91,9 +92,9 @@ def find_shortcuts(
         return []
     folds = random.permutation(units.max() + 1)[units] % _FOLDS
     # the classes of whole units change places, so that what a unit shares cannot tell of them by chance
-    shuffled = [mine, *(_shuffle(mine, units, random) for _ in range(_SHUFFLES))]
+    shuffled = [mine, *(_shuffle(mine, units, random) for _ in range(shuffles))]
     found = []
-    for name, light, columns in _properties(looks, rows, [paths[row] for row in rows.tolist()]):
+    for name, light, columns in _properties(looks, rows, [paths[row] for row in rows.tolist()], classes):
         scores = np.array([_tell(column, shuffled, folds, len(classes)) for column in columns])
         best = int(scores[:, 0].argmax())
         accuracies = scores.max(axis=0)
@@ -104,7 +105,7 @@ def find_shortcuts(
 
 
 def _properties(
-    looks: Looks, rows: NDArray[np.int64], paths: list[str]
+    looks: Looks, rows: NDArray[np.int64], paths: list[str], classes: Sequence[str]
 ) -> list[tuple[str, bool, list[NDArray[np.int64]]]]:
     """Return (name, light, its numbers as bins) of each property that differs among the images."""
     values = {"aspect": looks["width"][rows] / np.maximum(looks["height"][rows], 1)}
@@ -115,7 +116,7 @@ def _properties(
             found.append((name, light, [column for column in columns if column.max() > 0]))
     for name, words in (
         ("file format", [looks.formats[row] for row in rows]),
-        ("file name", [name_pattern(path) for path in paths]),
+        ("file name", [name_pattern(path, classes) for path in paths]),
     ):
         common = {word: number for number, (word, _) in enumerate(Counter(words).most_common(_NAMES))}
         column = np.array([common.get(word, len(common)) for word in words])

@@ -1,0 +1,138 @@
+"""The data check against faults that are planted by script: how many of each kind it finds, how many false alarms, how fast.
+
+MIRANTE_TEST_DATA=… python benchmarks/check.py [flowers-128|chest-xray-320|cifar10-images]…
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from record import record
+
+COPIES = ("exact", "recompressed", "resized", "cropped", "mirrored", "brighter")
+PLANTED = 200  # of each kind of copy
+MOST = 5000  # images that are taken from an archive
+
+
+def main() -> None:
+    for name in sys.argv[1:] or ("flowers-128", "chest-xray-320", "cifar10-images"):
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["MIRANTE_CACHE"] = f"{folder}/cache"
+            record(f"The data check, faults planted in {name}", measure(name, Path(folder)))
+
+
+def measure(name: str, folder: Path) -> list[str]:
+    from mirante.data.check.copies import find_copies
+    from mirante.data.check.look import look
+    from mirante.data.dataset import Dataset
+    from mirante.experiment.doubts import find_doubts, rank_doubtful
+    from mirante.model.backbone import OFFLINE
+
+    random = np.random.default_rng(0)
+    images = unpack(name, folder / "images")
+    dataset = Dataset.open(folder / "images", lenient=True)
+    began = time.monotonic()
+    looks = look(dataset.source, dict(zip(dataset.paths, dataset.digests, strict=True)))
+    looked = len(dataset) / (time.monotonic() - began)
+    began = time.monotonic()
+    before = {tuple(sorted(dataset.paths[row] for row in pair)) for pair in find_copies(looks.small).pairs.tolist()}
+    compared = len(dataset) / (time.monotonic() - began)
+    lines = [f"{len(dataset):,} images: {looked:,.0f} a second looked at, {compared:,.0f} a second compared with all."]
+
+    planted: dict[str, set[tuple[str, str]]] = {}
+    for number, kind in enumerate(COPIES):
+        chosen = random.permutation(len(images))[:PLANTED]
+        planted[kind] = {plant(folder / "images", images[one], kind, number, random) for one in chosen}
+    dataset = Dataset.open(folder / "images", lenient=True)
+    looks = look(dataset.source, dict(zip(dataset.paths, dataset.digests, strict=True)))
+    pairs = find_copies(looks.small).pairs
+    found = {tuple(sorted(dataset.paths[row] for row in pair)) for pair in pairs.tolist()}
+    first: dict[str, str] = {}
+    same = {(first.setdefault(digest, path), path) for path, digest in zip(dataset.paths, dataset.digests, strict=True)}
+    found |= {tuple(sorted(pair)) for pair in same if pair[0] != pair[1]}
+    shares = ", ".join(f"{kind} {len(wanted & found) / len(wanted):.1%}" for kind, wanted in planted.items())
+    # copies of one image are copies of each other; copies of what was a copy before are none of the script's
+    false = []
+    for pair in found:
+        one, other = sorted(path.split("~")[0] for path in pair)
+        if one != other and (one, other) not in before:
+            false.append(pair)
+    lines += [f"Copies found: {shares}. Pairs found before anything was planted: {len(before)}."]
+    lines += [f"False pairs: {len(false)} of {len(found)} found ({len(false) / max(1, len(found)):.2%})."]
+
+    dataset = Dataset.open(folder / "images", lenient=True)
+    wrong = random.choice(len(dataset), round(0.03 * len(dataset)), replace=False)
+    dataset.labels[wrong] = (dataset.labels[wrong] + random.integers(1, len(dataset.classes), len(wrong))) % len(
+        dataset.classes
+    )
+    is_wrong = {dataset.paths[row] for row in wrong.tolist()}
+    began = time.monotonic()
+    asked, doubts = find_doubts(dataset, OFFLINE)
+    _, score = rank_doubtful(doubts.probabilities, asked.labels)
+    early = [asked.paths[row] in is_wrong for row in np.argsort(score)[: round(0.05 * len(asked))]]
+    named = [asked.paths[row] in is_wrong for row in doubts.doubtful]
+    speed = len(asked) / (time.monotonic() - began)
+    lines += [
+        f"3% of the labels swapped: {sum(early) / len(wrong):.1%} of them in the first 5% of the ranking.",
+        f"Named as doubtful: {len(named)}, of which {np.mean(named):.1%} were swapped by script.",
+        f"The model gives {doubts.accuracy:.1%} of the images their label; {speed:,.0f} a second.",
+    ]
+    return lines
+
+
+def unpack(name: str, folder: Path) -> list[Path]:
+    """Write the archive's images as class folders; return their paths."""
+    paths = []
+    with tarfile.open(Path(os.environ["MIRANTE_TEST_DATA"]) / f"{name}.tar.xz") as archive:
+        members = [one for one in archive if one.name.lower().endswith((".jpg", ".png", ".jpeg"))]
+        members = [members[row] for row in np.sort(np.random.default_rng(1).permutation(len(members))[:MOST])]
+        for member in members:
+            parts = Path(member.name).parts
+            path = folder / parts[-2] / f"{'-'.join(parts[:-2])}-{parts[-1]}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = archive.extractfile(member)
+            assert file is not None
+            path.write_bytes(file.read())
+            paths.append(path)
+    return paths
+
+
+def plant(folder: Path, path: Path, kind: str, number: int, random: np.random.Generator) -> tuple[str, str]:
+    """Write a copy of one image beside it; return the pair of paths, as the check names them."""
+    copy = path.with_name(f"{path.name}~{number}.jpg")
+    if kind == "exact":
+        copy.write_bytes(path.read_bytes())
+    else:
+        with Image.open(path) as opened:
+            image = opened.convert("L" if opened.mode == "L" else "RGB")
+        width, height = image.size
+        quality = int(random.integers(30, 60)) if kind == "recompressed" else 90
+        if kind == "resized":
+            share = random.uniform(0.5, 0.9)
+            image = image.resize((max(8, round(width * share)), max(8, round(height * share))))
+        elif kind == "cropped":
+            left, right, top, bottom = random.uniform(0, 0.08, 4)
+            image = image.crop(
+                (round(width * left), round(height * top), round(width * (1 - right)), round(height * (1 - bottom)))
+            )
+        elif kind == "mirrored":
+            image = ImageOps.mirror(image)
+        elif kind == "brighter":
+            image = image.point(lambda value: min(255, int(1.15 * value + 8)))
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality)
+        copy.write_bytes(buffer.getvalue())
+    one, other = sorted((path.relative_to(folder).as_posix(), copy.relative_to(folder).as_posix()))
+    return one, other
+
+
+if __name__ == "__main__":
+    main()
