@@ -222,6 +222,11 @@ def test_an_image_lies_best_over_itself() -> None:
     assert (overlay(one, one[::-1], 12) < 0.9).all()
 
 
+def test_images_without_anything_in_them_are_no_copies_of_each_other() -> None:
+    plain = np.full((5, 32, 32), 90, np.uint8)
+    assert len(find_copies(plain).pairs) == len(find_copies(plain[:0]).pairs) == 0
+
+
 @given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), max_size=20))
 def test_joined_sets_are_what_pairs_connect(pairs: list[tuple[int, int]]) -> None:
     pairs = [pair for pair in pairs if pair[0] != pair[1]]

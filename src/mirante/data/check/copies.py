@@ -48,6 +48,8 @@ def find_copies(small: Small, least: float = _SAME) -> Copies:
     """Return the pairs among N small grey copies of whole images; featureless images are left aside."""
     wide = small.astype(np.float32)
     rows = np.flatnonzero(wide.std(axis=(1, 2)) >= 4)
+    if len(rows) < 2:
+        return Copies(np.empty((0, 2), np.int64), np.empty(0), np.empty(0, bool))
     plain, turned = _patterns(wide[rows])
     found: list[tuple[NDArray[np.int64], NDArray[np.float64], bool]] = []
     for mirrored in (False, True):
@@ -98,7 +100,7 @@ def _patterns(wide: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
     found = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
     odd = np.tile(np.arange(_FREQUENCIES) % 2 == 1, _FREQUENCIES)[1:]
     mean = found.mean(axis=0)
-    strengths, directions = np.linalg.eigh(np.cov(found.T) if len(found) > 1 else np.eye(found.shape[1]))
+    strengths, directions = np.linalg.eigh(np.cov(found.T))
     # of few images less is known about what they share
     least = (0.1 + len(strengths) / len(found)) * max(float(strengths.mean()), 1e-9)
     scale = directions / np.sqrt(np.maximum(strengths, 0) + least)
@@ -112,8 +114,6 @@ def _patterns(wide: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
 def _candidates(plain: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return the pairs (row of `plain`, row of `other`) whose patterns are most alike, the smaller row first."""
     count = min(_neighbours(len(plain)), len(plain) - 1)
-    if count < 1:
-        return np.empty((0, 2), np.int64)
     found = []
     for start in track(range(0, len(plain), _BLOCK), "Comparing images", len(plain) // _BLOCK + 1):
         alike = plain[start : start + _BLOCK] @ other.T
