@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mirante.errors import RunError
 from mirante.files import to_json
 from mirante.images import FITS, Fit
@@ -28,6 +31,7 @@ ONNX = "model.onnx"
 PREDICTIONS = "predictions.csv"
 METRICS = "metrics.json"
 REPORT = "report.html"
+CARD = "model-card.md"
 PLOTS = "plots"
 
 
@@ -42,6 +46,11 @@ class ModelInfo:
     temperature  what its logits are divided by before the softmax, fitted on validation images; 1 changes nothing
     mirror       whether it answers with the mean over each image and its mirror image
     licence      of pretrained weights, if it started from any
+    scales, shifts   by class, of the logits before the softmax, where that was better than one temperature; else empty
+    limits       the probability from which on a class is plausible, by class and promise (mirante.prediction.sets); or empty
+    strange_above   images of more strangeness are none of the classes, probably; None when that is not known
+    positive     the class that is answered whenever its probability reaches `threshold`; None answers the most probable class
+    threshold    of its probability, chosen on images that the network was not trained on
     """
 
     classes: tuple[str, ...]
@@ -53,10 +62,26 @@ class ModelInfo:
     temperature: float = 1.0
     mirror: bool = False
     licence: str | None = None
+    scales: tuple[float, ...] = ()
+    shifts: tuple[float, ...] = ()
+    limits: tuple[tuple[float, ...], ...] = ()
+    strange_above: float | None = None
+    positive: str | None = None
+    threshold: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
         return self.height, self.width
+
+    @property
+    def calibration(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What logits are multiplied by, and what is then added, each (classes,)."""
+        scales = self.scales or [1 / self.temperature] * len(self.classes)
+        return np.array(scales, np.float32), np.array(self.shifts or [0] * len(self.classes), np.float32)
+
+    @property
+    def positive_number(self) -> int | None:
+        return None if self.positive is None else self.classes.index(self.positive)
 
     def to_json(self) -> str:
         return to_json({"format": FORMAT, **asdict(self)})
@@ -68,11 +93,21 @@ class ModelInfo:
         try:
             info = cls(**{key: value[key] for key in cls.__dataclass_fields__ if key in value})
             sound = info.height > 0 and info.width > 0 and info.channels in (1, 3) and info.fit in FITS
+            for values in (info.scales, info.shifts, info.limits):
+                sound = sound and len(values) in (0, len(info.classes))
+            if info.positive is not None:
+                sound = sound and info.positive in info.classes and 0 <= float(info.threshold or 0) <= 1
             if not (sound and len(info.classes) > 1 and info.temperature > 0):
                 raise ValueError
         except (TypeError, ValueError) as error:
             raise RunError(f"{where}: damaged: it does not describe a model; train it again.") from error
-        return replace(info, classes=tuple(info.classes))
+        return replace(
+            info,
+            classes=tuple(info.classes),
+            scales=tuple(info.scales),
+            shifts=tuple(info.shifts),
+            limits=tuple(tuple(one) for one in info.limits),
+        )
 
 
 def parse(text: str, where: str) -> dict[str, Any]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mirante.experiment.plan import Plan
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +24,68 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_data` read, as the arguments of Dataset.open, train and evaluate."""
     return {name: getattr(arguments, name) for name in ("labels", "group", "classes", "root")}
+
+
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    """Add what decisions are to reach, and how surely it is known."""
+    group = parser.add_argument_group("decisions and their proof")
+    group.add_argument(
+        "--folds", type=int, default=0, metavar="N", help="test every image once, by cross-validation; 5 is usual"
+    )
+    group.add_argument(
+        "--repeats",
+        type=int,
+        default=1,
+        metavar="N",
+        help="train N times with other seeds, to see how much chance matters",
+    )
+    group.add_argument(
+        "--positive", metavar="CLASS", help="the class held against the others (default: of two, the second)"
+    )
+    aim = group.add_mutually_exclusive_group()
+    aim.add_argument(
+        "--sensitivity", type=share, metavar="S", help="choose the threshold that finds this share, as 0.9 or 90%%"
+    )
+    aim.add_argument(
+        "--specificity",
+        type=share,
+        metavar="S",
+        help="choose the threshold that leaves this share of the others in peace",
+    )
+    aim.add_argument(
+        "--cost", type=costs, metavar="C", help="choose the threshold of least cost, as miss=10,false-alarm=1"
+    )
+    group.add_argument(
+        "--prevalence", type=share, metavar="P", help="share of positive images where the model will be used"
+    )
+
+
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    """Return what `add_plan` read."""
+    from mirante.experiment.plan import Plan
+    from mirante.prediction.decision import Aim
+
+    asked = {name: getattr(arguments, name) for name in ("sensitivity", "specificity")}
+    asked.update(arguments.cost or {})
+    aim = Aim(positive="", **asked) if any(value is not None for value in asked.values()) else None
+    return Plan(arguments.positive, aim, arguments.prevalence, arguments.repeats)
+
+
+def share(text: str) -> float:
+    """Read '0.9', '0,9' or '90%' as a share between 0 and 1."""
+    match = re.fullmatch(r"(\d+(?:[.,]\d*)?|[.,]\d+)\s*(%?)", text.strip())
+    value = float(match[1].replace(",", ".")) / (100 if match[2] else 1) if match else -1.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share between 0 and 1; write 0.9 or 90%")
+    return value
+
+
+def costs(text: str) -> dict[str, float]:
+    """Read 'miss=10,false-alarm=1'."""
+    found = dict(re.findall(r"(miss|false-alarm)=(\d+(?:\.\d+)?)", text))
+    if len(found) != 2 or not re.fullmatch(r"[a-z-]+=[\d.]+,[a-z-]+=[\d.]+", text.replace(" ", "")):
+        raise argparse.ArgumentTypeError(f"{text!r} are no costs; write miss=10,false-alarm=1")
+    return {name.replace("-", "_"): float(value) for name, value in found.items()}
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:

@@ -67,6 +67,22 @@ def print_result(finished: Run, lang: str | None) -> None:
             for one in ("value", "low", "high")
         ]
         rows.append([name, values[0], f"{values[1]} – {values[2]}"])
+    for name, one in finished.metrics["one_against_rest"].items():
+        if len(finished.metrics["one_against_rest"]) == 1:
+            area = [say.number(one["roc_area"][key], 3) for key in ("value", "low", "high")]
+            rows.insert(1, [say("Area under the ROC curve, {name}", name=name), area[0], f"{area[1]} – {area[2]}"])
+    if decision := finished.metrics.get("decision"):
+        for key, name in (("sensitivity", say("Sensitivity")), ("specificity", say("Specificity"))):
+            value, low, high = (say.percent(decision[key][one]) for one in ("value", "low", "high"))
+            rows.append(
+                [
+                    say("{name} from {share} on", name=name, share=say.percent(decision["threshold"])),
+                    value,
+                    f"{low} – {high}",
+                ]
+            )
     images = say.number(finished.metrics["images"])
-    print_table([say("{count} test images", count=images), say("Value"), say("95% interval")], rows)
+    title = say("{count} images, out of fold") if "folds" in finished.metrics else say("{count} test images")
+    title = title.format(count=images)
+    print_table([title, say("Value"), say("95% interval")], rows)
     print(f"{say('Report')}: {finished.path / 'report.html'}")

@@ -21,13 +21,14 @@ from mirante.data.labels import label_by_folder, label_by_table
 from mirante.data.notes import Note, find_notes
 from mirante.data.scan import scan
 from mirante.data.sources import open_source
-from mirante.data.splits import assign_splits
+from mirante.data.splits import assign_folds, assign_splits
 from mirante.data.tables import TABLE_SUFFIXES, Table, read_table, read_table_file
 from mirante.errors import DataError
 from mirante.images import Fit, Pixels
 
 SPLITS = ("train", "val", "test")
 VAL_SHARE = 0.1
+LEAST_FOLDS, MOST_FOLDS = 3, 20
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -38,14 +39,14 @@ class Dataset:
     classes   the names of the classes, in the order of the label numbers
     paths     N paths, relative to the source, with forward slashes
     labels    (N,) int64 class numbers
-    splits    (N,) 'train', 'val' or 'test'
+    splits    (N,) 'train', 'val' or 'test'; with folds 'fold1', 'fold2' … and the 'test' that the source gives
     groups    N names of what belongs together (a patient), or None
     digests   N hex digests of the content
     sizes     (N, 2) height and width in pixels as the files have them
     channels  3 if any image has colour, else 1
     skipped   images left out because they cannot be read or lie outside the classes
     notes     what a careful person should know of these data, one sentence each
-    split_by  'source' when the test images were given, 'content' when they were drawn by a hash
+    split_by  'source' when the test images were given, 'content' when they were drawn by a hash, 'folds'
     options   the arguments of `Dataset.open` that were not left out, so that it can be opened again
     merged    pairs of class names that were made one, the kept name first
     source    where the bytes of the images come from
@@ -63,7 +64,7 @@ class Dataset:
     channels: Literal[1, 3]
     skipped: tuple[Skipped, ...]
     notes: tuple[Note, ...]
-    split_by: Literal["source", "content"]
+    split_by: Literal["source", "content", "folds"]
     options: dict[str, Any]
     merged: tuple[tuple[str, str], ...]
     source: Source
@@ -77,6 +78,7 @@ class Dataset:
         group: str | None = None,
         classes: Sequence[str] | None = None,
         root: str | Path | None = None,
+        folds: int = 0,
         val_share: float = VAL_SHARE,
         as_test_of: Sequence[str] | None = None,
         lenient: bool = False,
@@ -88,6 +90,7 @@ class Dataset:
         group      the table's column that says which images belong together; a split never cuts a group
         classes    keep only these classes, in this order
         root       the folder that the table's paths start from (default: the table's own)
+        folds      divide all but the test images that the source gives into so many folds, each of which tests once; 0 for none
         val_share  share of the training images kept for validation when the source gives none; 0 for none
         as_test_of  the classes of a model to be tested on these data: nothing is split, all images are test images (or
                    those that the source calls so), and their labels must be among these classes
@@ -112,13 +115,17 @@ class Dataset:
         options: dict[str, Any] = {name: str(value) for name, value in given.items() if value is not None}
         if classes is not None:
             options["classes"] = list(classes)
+        if folds:
+            options["folds"] = folds
         number = {name: index for index, name in enumerate(names)}
         numbers = np.array([number[row.label] for row in rows], dtype=np.int64)
         digests = tuple(row.image.digest for row in rows)
         has_groups = any(row.group is not None for row in rows)
         groups = tuple(row.group or row.image.path for row in rows) if has_groups else None
         has_test = any(row.split == "test" for row in rows)
-        if as_test_of is None:
+        if folds and as_test_of is None:
+            splits = _fold(word, names, numbers, digests, groups, [row.split for row in rows], folds, 0)
+        elif as_test_of is None:
             try:
                 splits = _split(word, names, numbers, digests, groups, [row.split for row in rows], val_share)
             except DataError:
@@ -140,7 +147,7 @@ class Dataset:
             channels=3 if any(row.image.channels == 3 for row in rows) else 1,
             skipped=tuple(skipped),
             notes=find_notes(names, numbers, splits, digests, groups),
-            split_by="source" if has_test else "content",
+            split_by="folds" if folds else "source" if has_test else "content",
             options=options,
             merged=merged,
             source=source,
@@ -164,12 +171,33 @@ class Dataset:
         """Return the row numbers of the images of one split."""
         return np.flatnonzero(self.splits == split)
 
+    @property
+    def folds(self) -> tuple[str, ...]:
+        """The names of the folds, in order; none without folds."""
+        return tuple(f"fold{number + 1}" for number in range(self.options.get("folds", 0)))
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Return class → split → number of images."""
+        kinds = (*self.folds, *(["test"] if len(self.rows("test")) else [])) if self.folds else SPLITS
         return {
-            name: {split: int(((self.labels == number) & (self.splits == split)).sum()) for split in SPLITS}
+            name: {split: int(((self.labels == number) & (self.splits == split)).sum()) for split in kinds}
             for number, name in enumerate(self.classes)
         }
+
+    def asking(self, fold: str) -> Dataset:
+        """Return the data set in which one fold tests, the next one validates, and the others train; '' trains with all folds."""
+        splits = np.where(self.splits == "test", "unasked", "train")
+        if fold:
+            number = self.folds.index(fold)
+            splits[self.splits == fold] = "test"
+            splits[self.splits == self.folds[(number + 1) % len(self.folds)]] = "val"
+        return replace(self, splits=splits)
+
+    def redrawn(self, seed: int) -> Dataset:
+        """Return the data set divided into as many folds in another way."""
+        given = [split if split == "test" else None for split in self.splits.tolist()]
+        drawn = _fold(self.word, self.classes, self.labels, self.digests, self.groups, given, len(self.folds), seed)
+        return replace(self, splits=drawn)
 
     def load(self, size: tuple[int, int], channels: Literal[1, 3], fit: Fit) -> tuple[Dataset, Pixels]:
         """Decode every image; return the data set without those that cannot be, and the pixels (N, H, W, C).
@@ -253,6 +281,38 @@ def _split(
                     f"{word}: class {name!r} has no {split} image; add some, give it more groups, or leave the class out with "
                     "--classes."
                 )
+    return splits
+
+
+def _fold(
+    word: str,
+    names: tuple[str, ...],
+    labels: NDArray[np.int64],
+    digests: Sequence[str],
+    groups: Sequence[str] | None,
+    given: Sequence[str | None],
+    folds: int,
+    seed: int,
+) -> NDArray[np.str_]:
+    if not LEAST_FOLDS <= folds <= MOST_FOLDS:
+        raise DataError(f"--folds {folds}: it can be {LEAST_FOLDS} to {MOST_FOLDS}.")
+    splits = np.array([split or "" for split in given], dtype="<U7")
+    free = np.flatnonzero(splits != "test")
+    numbers = assign_folds(
+        labels[free],
+        [digests[row] for row in free.tolist()],
+        groups and [groups[row] for row in free.tolist()],
+        folds,
+        seed,
+    )
+    splits[free] = [f"fold{number + 1}" for number in numbers]
+    for number, name in enumerate(names):
+        have = len(set(numbers[labels[free] == number].tolist()))
+        if have < folds:
+            raise DataError(
+                f"{word}: class {name!r} reaches only {have} of the {folds} folds: it has too few different images (or groups). "
+                "Ask for fewer folds, add images, or leave the class out with --classes."
+            )
     return splits
 
 

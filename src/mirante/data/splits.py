@@ -63,6 +63,28 @@ def assign_splits(
     return splits
 
 
+def assign_folds(
+    labels: NDArray[np.int64], digests: Sequence[str], groups: Sequence[str] | None, count: int, seed: int = 0
+) -> NDArray[np.int64]:
+    """Return the number of its fold, 0 to count - 1, for each of N images: classes spread evenly, units never cut.
+
+    labels (N,), digests and groups as in `assign_splits`; another seed draws other folds. The largest units are dealt first, each
+    to the fold that has the fewest images of its class.
+    """
+    keys = _unit_keys(digests, groups)
+    names, first, units, sizes = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    numbers = np.array([_number(f"fold {seed}", name) for name in names])
+    fold_of = np.empty(len(names), dtype=np.int64)
+    for label in np.unique(labels[first]):
+        mine = np.flatnonzero(labels[first] == label)
+        filled = np.zeros(count, dtype=np.int64)
+        for unit in mine[np.lexsort((numbers[mine], -sizes[mine]))]:
+            fold_of[unit] = filled.argmin()
+            filled[fold_of[unit]] += sizes[unit]
+    found: NDArray[np.int64] = fold_of[units]
+    return found
+
+
 def _draw(
     splits: NDArray[np.str_], split: str, share: float, labels: NDArray[np.int64], keys: NDArray[np.str_], leave: int
 ) -> None:

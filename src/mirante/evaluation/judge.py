@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.errors import RunError
 from mirante.evaluation import metrics as figures
+from mirante.evaluation.discrimination import Discrimination, decisions, discriminate
 from mirante.evaluation.plots.confusion import confusion
 from mirante.evaluation.plots.curves import Point, curves
 from mirante.evaluation.plots.grids import answer_grid, sample_grid
 from mirante.evaluation.plots.probabilities import dispersion, reliability_diagram
 from mirante.evaluation.plots.style import png
+from mirante.evaluation.plots.thresholds import decision_curve, trade_off
 from mirante.files import write_bytes, write_json, write_text
 from mirante.images import Pixels
 from mirante.locale import Language
-from mirante.prediction.classifier import Classifier
+from mirante.runfolder import ModelInfo
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,28 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What was answered for N images of a data set.
+
+    rows           (N,) of the data set
+    probabilities  (N, classes)
+    decided        (N,) class numbers: the answer, which a threshold may have moved from the most probable class
+    raw            (N, classes) probabilities before calibration, or None where they are not known
+    strange        (N,) whether an image was taken for none of the classes, or None where that is not known
+    folds          (N,) number of the fold that each image was answered in, or None
+    sets           coverage promised → which classes (N, classes) are plausible
+    """
+
+    rows: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    decided: NDArray[np.int64]
+    raw: NDArray[np.float32] | None = None
+    strange: NDArray[np.bool_] | None = None
+    folds: NDArray[np.int64] | None = None
+    sets: Mapping[float, NDArray[np.bool_]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Judgement:
     """What came of it: the content of metrics.json, and the plots."""
 
@@ -45,37 +70,62 @@ class Judgement:
 
 
 def judge(
-    classifier: Classifier,
+    answers: Answers,
+    info: ModelInfo,
     dataset: Dataset,
     pixels: Pixels,
-    rows: NDArray[np.int64],
     folder: Path,
     history: Sequence[Point],
     watched: str,
+    positive: str | None,
+    prevalence: float | None,
     say: Language,
 ) -> Judgement:
-    """Answer the images of `rows`, measure, draw, and write all but the report.
+    """Measure the answers, draw, and write all but the report.
 
-    pixels    uint8 (N, H, W, C), the rows of the data set
-    history   the epochs of the training, drawn as curves when there are any
-    watched   whose loss and accuracy stand in the history, `val` or `test`
+    pixels      uint8 (N, H, W, C), the rows of the data set
+    history     the epochs of the training, drawn as curves when there are any
+    watched     whose loss and accuracy stand in the history, `val` or `test`
+    positive    the class that is held against the others
+    prevalence  its share where the model will be used
     """
-    if dataset.classes != classifier.classes:
-        raise RunError(
-            f"{dataset.word}: its classes are {_some(dataset.classes)}, the model's are {_some(classifier.classes)}; "
-            "evaluate on data with the same classes, or choose them with --classes."
-        )
-    images, labels = pixels[rows], dataset.labels[rows]
-    probabilities, _ = classifier.run(images)
-    paths = [dataset.paths[row] for row in rows]
+    rows, labels, classes = answers.rows, dataset.labels[answers.rows], dataset.classes
+    images, probabilities = pixels[rows], answers.probabilities
     groups = None if dataset.groups is None else [dataset.groups[row] for row in rows]
-    write_predictions(folder / runfolder.PREDICTIONS, paths, labels, probabilities, dataset.classes)
-    measured = {"format": runfolder.FORMAT, **figures.measure(probabilities, labels, dataset.classes, groups)}
+    write_predictions(
+        folder / runfolder.PREDICTIONS, [dataset.paths[row] for row in rows], labels, answers, info, groups
+    )
+    measured = {"format": runfolder.FORMAT, **figures.measure(probabilities, labels, classes, groups)}
+    if answers.raw is not None:
+        right = answers.raw.argmax(axis=1) == labels
+        measured["uncalibrated"] = {
+            "ece": figures.calibration_error(answers.raw.max(axis=1), right),
+            "log_loss": float(figures.log_losses(answers.raw, labels).mean()),
+            "reliability": figures.reliability(answers.raw.max(axis=1), right),
+        }
+    measured["prediction_sets"] = {
+        f"{promised:g}": figures.set_figures(found, labels, groups) for promised, found in answers.sets.items()
+    }
+    if answers.strange is not None:
+        measured["taken_for_none_of_these"] = figures.wilson(int(answers.strange.sum()), len(rows)).to_dict()
+    if answers.folds is not None:
+        measured["folds"] = _by_fold(answers.folds, probabilities.argmax(axis=1) == labels)
+    told = {
+        name: found
+        for number, name in enumerate(classes)
+        if (len(classes) > 2 or name == positive)
+        and (found := discriminate(probabilities[:, number], labels == number, groups)) is not None
+    }
+    measured["one_against_rest"] = {name: found.figures for name, found in told.items()}
+    if info.positive_number is not None:
+        came = decisions(answers.decided == info.positive_number, labels == info.positive_number, prevalence)
+        measured["decision"] = {"positive": info.positive, "threshold": info.threshold, **came}
     write_json(folder / runfolder.METRICS, measured)
 
     plots = [
         *(_training_plots(dataset, pixels, history, watched, say) if history else []),
-        *_answer_plots(dataset.classes, images, labels, probabilities, measured, say),
+        *_answer_plots(classes, images, labels, probabilities, measured, say),
+        *_threshold_plots(told, probabilities, labels, classes, positive, measured.get("decision"), say),
     ]
     (folder / runfolder.PLOTS).mkdir(exist_ok=True)
     for plot in plots:
@@ -83,23 +133,66 @@ def judge(
     return Judgement(measured, tuple(plots))
 
 
+def require_classes(dataset: Dataset, info: ModelInfo) -> None:
+    """Raise RunError unless the data set has the classes of the model."""
+    if dataset.classes != info.classes:
+        raise RunError(
+            f"{dataset.word}: its classes are {_some(dataset.classes)}, the model's are {_some(info.classes)}; "
+            "evaluate on data with the same classes, or choose them with --classes."
+        )
+
+
 def write_predictions(
     path: Path,
     paths: Sequence[str],
     labels: NDArray[np.int64],
-    probabilities: NDArray[np.floating],
-    classes: Sequence[str],
+    answers: Answers,
+    info: ModelInfo,
+    groups: Sequence[str] | None,
 ) -> None:
-    """Write path, label, predicted, confidence and one column a class, for every image."""
+    """Write path, label, predicted, confidence and one column a class, for every image.
+
+    After them, where there are such: `decision`, what is answered at the threshold; `plausible95` and the like, the classes of the
+    prediction set as a JSON list; `none_of_these`, 0 or 1; `group`; `fold`, counted from 1.
+    """
+    further: dict[str, Sequence[object]] = {}
+    if info.positive is not None:
+        further["decision"] = [info.classes[number] for number in answers.decided]
+    for promised, found in answers.sets.items():
+        further[set_column(promised)] = [
+            json.dumps([name for name, inside in zip(info.classes, row, strict=True) if inside], ensure_ascii=False)
+            for row in found.tolist()
+        ]
+    if answers.strange is not None:
+        further["none_of_these"] = answers.strange.astype(int).tolist()
+    if groups is not None:
+        further["group"] = groups
+    if answers.folds is not None:
+        further["fold"] = (answers.folds + 1).tolist()
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "predicted", "confidence", *classes])
-    for name, label, shares in zip(paths, labels, probabilities, strict=True):
+    writer.writerow(["path", "label", "predicted", "confidence", *info.classes, *further])
+    for name, label, shares, *others in zip(paths, labels, answers.probabilities, *further.values(), strict=True):
         best = int(shares.argmax())
         # nine digits are a float32 whole, so that every figure can be computed again from this file
         numbers = [f"{float(share):.9g}" for share in (shares[best], *shares)]
-        writer.writerow([name, classes[label], classes[best], *numbers])
+        writer.writerow([name, info.classes[label], info.classes[best], *numbers, *others])
     write_text(path, text.getvalue())
+
+
+def set_column(promised: float) -> str:
+    """Return the name of the column of predictions.csv that holds the prediction sets of a promised coverage."""
+    return f"plausible{100 * promised:g}"
+
+
+def _by_fold(folds: NDArray[np.int64], right: NDArray[np.bool_]) -> list[dict[str, float]]:
+    return [
+        {
+            "images": int((folds == fold).sum()),
+            **figures.wilson(int(right[folds == fold].sum()), int((folds == fold).sum())).to_dict(),
+        }
+        for fold in np.unique(folds)
+    ]
 
 
 def _training_plots(
@@ -147,16 +240,44 @@ def _answer_plots(
         yield Plot("mistakes", grid(surest, say("The most confident mistakes")), alt)
 
     ece = measured["ece"]["value"]
-    text = "Share of right answers against confidence; the calibration error is {ece}."
-    yield Plot(
-        "reliability", png(reliability_diagram(measured["reliability"], ece, say)), say(text, ece=say.percent(ece))
-    )
+    before = measured.get("uncalibrated", {}).get("reliability")
+    alt = say("Share of right answers against confidence; the calibration error is {ece}.", ece=say.percent(ece))
+    yield Plot("reliability", png(reliability_diagram(measured["reliability"], ece, before, say)), alt)
 
     spread = {name: say.number(measured["dispersion"][name]["value"], 2) for name in ("right", "wrong")}
     alt = say(
         "Dispersion of the probabilities: {right} on average for right answers, {wrong} for wrong ones.", **spread
     )
     yield Plot("dispersion", png(dispersion(figures.entropies(probabilities), right, say)), alt)
+
+
+def _threshold_plots(
+    told: dict[str, Discrimination],
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    positive: str | None,
+    decision: dict[str, Any] | None,
+    say: Language,
+) -> Iterator[Plot]:
+    """Draw how classes are told from the others: the positive one where there is one, else all."""
+    shown = {positive: told[positive]} if positive in told else told
+    if not shown:
+        return
+    chosen = None
+    if decision is not None:
+        keys = ("specificity", "sensitivity", "positive_predictive_value")
+        specificity, sensitivity, precision = (decision[key]["value"] for key in keys)
+        chosen = 1 - specificity, sensitivity, precision
+    areas = ", ".join(f"{name} {say.number(one.figures['roc_area']['value'], 3)}" for name, one in shown.items())
+    alt = say("ROC curve and precision against recall; areas under the ROC curve: {areas}.", areas=areas)
+    yield Plot("thresholds", png(trade_off(shown, chosen, say)), alt)
+    if positive in told:
+        number = classes.index(positive)
+        threshold = None if decision is None else decision["threshold"]
+        figure = decision_curve(probabilities[:, number], labels == number, threshold, say)
+        alt = say("Net benefit by threshold: of deciding by the model, of an alarm for every image, and of none.")
+        yield Plot("benefit", png(figure), alt)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ Probabilities = NDArray[np.floating]
 """(N, classes), rows summing to 1."""
 
 BINS = 15
+ANSWERED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 _RESAMPLES = 1000
 _Z = 1.959963984540054  # the 97.5% point of the normal distribution
 
@@ -144,6 +145,7 @@ def measure(
             "auc_wrong_is_more_dispersed": interval(lambda rows: roc_area(dispersion[rows], ~right[rows])),
         },
         "reliability": reliability(confidences, right),
+        "answering_only": answering_only(confidences, right),
         "intervals": "95%; Wilson for shares, otherwise percentile bootstrap of "
         f"{_RESAMPLES} resamples over {'images' if groups is None else 'groups'}",
     }
@@ -160,6 +162,42 @@ def reliability(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> 
             found.append(
                 {"confidence": float(confidences[inside].mean()), "images": int(inside.sum()), **share.to_dict()}
             )
+    return found
+
+
+def answering_only(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
+    """Return share answered → accuracy of the answers, when only those of highest confidence are given."""
+    order = np.argsort(-confidences, kind="stable")
+    hits = np.cumsum(right[order])
+    found = {}
+    for share in ANSWERED:
+        count = max(1, round(share * len(right)))
+        found[f"{share:g}"] = {
+            "images": count,
+            "least_confidence": float(confidences[order[count - 1]]),
+            **wilson(int(hits[count - 1]), count).to_dict(),
+        }
+    return found
+
+
+def set_figures(
+    sets: NDArray[np.bool_], labels: NDArray[np.int64], groups: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Return what prediction sets (N, classes) came to: coverage, also of the worst class and by group, and their sizes.
+
+    by_group  the mean over groups of the share of a group's images whose class is in its set
+    """
+    covered, sizes = sets[np.arange(len(labels)), labels], sets.sum(axis=1)
+    found = {
+        "coverage": wilson(int(covered.sum()), len(labels)).to_dict(),
+        "per_class": {str(one): float(covered[labels == one].mean()) for one in np.unique(labels)},
+        "mean_size": float(sizes.mean()),
+        "one_class": float((sizes == 1).mean()),
+        "no_class": float((sizes == 0).mean()),
+    }
+    if groups is not None:
+        units = np.unique(np.array(groups), return_inverse=True)[1]
+        found["by_group"] = float((np.bincount(units, covered) / np.bincount(units)).mean())
     return found
 
 
@@ -194,11 +232,14 @@ def _macro_f1(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: 
 
 def _resamples(count: int, groups: Sequence[str] | None) -> Iterator[NDArray[np.int64]]:
     """Yield the rows of each bootstrap resample; the draw depends on nothing but the number of images or groups."""
+    for counts in resampled_counts(count, groups):
+        yield np.repeat(np.arange(count), counts)
+
+
+def resampled_counts(count: int, groups: Sequence[str] | None) -> Iterator[NDArray[np.int64]]:
+    """Yield for each bootstrap resample how often each of `count` images is in it, (count,); groups are drawn whole."""
     random = np.random.default_rng(0)
-    if groups is None:
-        yield from (random.integers(0, count, count) for _ in range(_RESAMPLES))
-        return
-    _, numbers = np.unique(np.array(groups), return_inverse=True)
-    members = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
+    numbers = np.arange(count) if groups is None else np.unique(np.array(groups), return_inverse=True)[1]
+    units = int(numbers.max()) + 1
     for _ in range(_RESAMPLES):
-        yield np.concatenate([members[group] for group in random.integers(0, len(members), len(members))])
+        yield np.bincount(random.integers(0, units, units), minlength=units)[numbers]

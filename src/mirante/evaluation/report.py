@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import mirante
-from mirante.data.dataset import SPLITS
+from mirante.evaluation.card import Question, questions
+from mirante.evaluation.deciding import deciding, unsure
 from mirante.evaluation.judge import Judgement, Plot
 from mirante.files import write_text
 from mirante.locale import Language
@@ -31,6 +32,7 @@ class Story:
     recipe    the fields of the recipe, and the versions and machine of the training
     seconds   that training took, or None
     evaluated what the images are, when they are not the run's own test images
+    positive  the class that is held against the others, if there is one
     warnings  sentences for the top of the page, and whether each is grave
     """
 
@@ -41,6 +43,7 @@ class Story:
     versions: dict[str, str]
     seconds: float | None
     evaluated: str | None
+    positive: str | None
     warnings: Sequence[tuple[str, bool]]
 
 
@@ -55,6 +58,12 @@ def write_report(path: Path, judgement: Judgement, story: Story, say: Language) 
     write_text(path, template.render(css=_Raw(css), **_content(judgement, story, say)) + "\n")
 
 
+def card_of(judgement: Judgement, story: Story, say: Language) -> list[Question]:
+    """Return the model card of what was judged."""
+    grave = [sentence for sentence, is_grave in story.warnings if is_grave]
+    return questions(judgement.metrics, story.data, story.model, story.evaluated, grave, say)
+
+
 class _Raw(str):
     """Text that the template takes as it is."""
 
@@ -65,11 +74,11 @@ class _Raw(str):
 def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]:
     found, data = judgement.metrics, story.data
     accuracy = found["accuracy"]
-    counts = [
-        {"name": name, **{split: say.number(number) for split, number in per_split.items()}}
-        for name, per_split in data["counts"].items()
+    folded = data["split_by"] == "folds"
+    splits = [
+        split for split in next(iter(data["counts"].values())) if any(per[split] for per in data["counts"].values())
     ]
-    totals = {split: sum(per[split] for per in data["counts"].values()) for split in SPLITS}
+    trained = sum(per[split] for per in data["counts"].values() for split in splits if split not in ("val", "test"))
     summary, parameters = _summary(story.model, say)
     wrong = found["images"] - round(found["top_k"]["1"]["value"] * found["images"])
     return {
@@ -78,17 +87,32 @@ def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any
         "lead": say(
             "A classifier of {classes} classes, trained on {count} images.",
             classes=len(story.model.classes),
-            count=say.number(totals["train"]),
+            count=say.number(trained),
         ),
         "accuracy": {"value": say.percent(accuracy["value"])},
+        "card": card_of(judgement, story, say),
+        "deciding": deciding(found, story.positive, folded and not story.evaluated, say),
+        "unsure": unsure(found, story.model.strange_above is not None and "taken_for_none_of_these" in found, say),
+        "honesty": say(
+            "Every figure here can be computed again from predictions.csv. What was learned from answers (calibration, limits, "
+            "threshold) was learned for each fold from the other folds."
+        )
+        if folded
+        else say(
+            "Every figure here can be computed again from predictions.csv. Test images chose nothing: not the weights, not the "
+            "calibration, not a threshold, not when to stop."
+        ),
         "sentence": _headline(found, story, say),
         "warnings": list(story.warnings),
         "figures": list(_figures(found, say)),
         "plots": {plot.name: _embedded(plot) for plot in judgement.plots},
         "data_sentence": _data_sentence(data, story, say),
-        "counts": counts,
-        "total": {split: say.number(number) for split, number in totals.items()},
-        "has_val": totals["val"] > 0,
+        "splits": [_split_name(split, say) for split in splits],
+        "counts": [
+            {"name": name, "counts": [say.number(per[split]) for split in splits]}
+            for name, per in data["counts"].items()
+        ],
+        "totals": [say.number(sum(per[split] for per in data["counts"].values())) for split in splits],
         "skipped": data["skipped"],
         "skipped_sentence": say("{count} images were left out.", count=len(data["skipped"])),
         "model_sentence": say(
@@ -156,6 +180,14 @@ def _figures(found: dict[str, Any], say: Language) -> Iterator[dict[str, str]]:
     yield row(say("Balanced accuracy"), found["balanced_accuracy"], meaning, say.percent)
     meaning = say("The mean over classes of F1, which weighs precision and recall.")
     yield row(say("Macro F1"), found["macro_f1"], meaning, say.percent)
+    if len(found["one_against_rest"]) == 1:
+        meaning = say("How often an image of the class gets a higher probability than another; 0.5 is chance.")
+        yield row(
+            say("Area under the ROC curve"),
+            next(iter(found["one_against_rest"].values()))["roc_area"],
+            meaning,
+            three_digits,
+        )
     for k, figure in found["top_k"].items():
         if k != "1":
             meaning = say("Share of images whose true class is among the {k} most probable.", k=k)
@@ -181,8 +213,17 @@ def _data_sentence(data: dict[str, Any], story: Story, say: Language) -> str:
             "The test images, about 15% of each class, were drawn by a hash of their content: adding images never moves one "
             "out, and copies never stand on both sides."
         ),
+        "folds": say(
+            "Each fold was answered by a network that was trained on the others; the finished network was trained on all of them. "
+            "Copies and images of one group share a fold."
+        ),
     }[data["split_by"]]
     return f"{say('Source: {word}.', word=data['word'])} {by}"
+
+
+def _split_name(split: str, say: Language) -> str:
+    names = {"train": say("Training"), "val": say("Validation"), "test": say("Test")}
+    return names.get(split) or say("Fold {number}", number=split.removeprefix("fold"))
 
 
 def _summary(model: ModelInfo, say: Language) -> tuple[list[dict[str, str]], str]:
@@ -211,11 +252,22 @@ def _calibration_sentence(found: dict[str, Any], model: ModelInfo, say: Language
     )
     if model.temperature == 1.0:
         return f"{text} {say('Its probabilities are not calibrated: no validation images were kept for that.')}"
-    fitted = say(
-        "Its probabilities were calibrated with a temperature of {temperature}, fitted on validation images.",
-        temperature=say.number(model.temperature, 2),
+    fitted = (
+        say("Its probabilities were calibrated with a scale and a shift for each class, fitted on images kept apart.")
+        if model.scales
+        else say(
+            "Its probabilities were calibrated with a temperature of {temperature}, fitted on images kept apart.",
+            temperature=say.number(model.temperature, 2),
+        )
     )
-    return f"{text} {fitted}"
+    if "uncalibrated" not in found:
+        return f"{text} {fitted}"
+    gain = say(
+        "Without that the calibration error would be {before} instead of {after}.",
+        before=say.percent(found["uncalibrated"]["ece"]),
+        after=say.percent(found["ece"]["value"]),
+    )
+    return f"{text} {fitted} {gain}"
 
 
 def _dispersion_sentence(found: dict[str, Any], say: Language) -> str:

@@ -8,16 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.data.notes import Note
 from mirante.errors import DataError, RunError
-from mirante.evaluation.judge import judge
-from mirante.evaluation.report import Story, write_report
+from mirante.evaluation.card import markdown
+from mirante.evaluation.judge import Answers, judge, require_classes
+from mirante.evaluation.report import Story, card_of, write_report
 from mirante.experiment.folder import read_recipe_toml
+from mirante.experiment.plan import Plan
+from mirante.experiment.trust import answers_of, answers_read
+from mirante.files import write_text
 from mirante.images import Pixels
 from mirante.locale import Language, language
 from mirante.prediction.classifier import Classifier
+from mirante.runfolder import ModelInfo
 from mirante.training.history import Epoch, read_history
 from mirante.training.recipe import Recipe
 
@@ -69,45 +76,56 @@ def evaluate(
         dataset = Dataset.open(data, **options, as_test_of=classifier.classes)
         folder, evaluated = path / "evaluations" / dataset.name, str(data)
         folder.mkdir(parents=True, exist_ok=True)
+    require_classes(dataset, classifier.info)
     dataset, pixels = dataset.load(classifier.info.size, classifier.info.channels, classifier.info.fit)
     tell_skipped(dataset, strict=False)
-    if data is None and sorted(dataset.digests[row] for row in dataset.rows("test")) != _tested(stored):
+    folded = data is None and bool(dataset.folds)
+    tested = np.flatnonzero(dataset.splits != "test") if folded else dataset.rows("test")
+    if data is None and sorted(dataset.digests[row] for row in tested) != _tested(stored, folded):
         raise RunError(
             f"{stored['word']}: its test images are not those that {path} was tested on; give the data to test on: mirante "
             f"evaluate {path} DATA"
         )
-    metrics = judge_run(path, folder, classifier, dataset, pixels, evaluated, [], say)
+    answers = (
+        answers_read(path, dataset, classifier.info) if folded else answers_of(classifier, dataset, pixels, tested)
+    )
+    metrics = judge_run(path, folder, answers, classifier.info, dataset, pixels, evaluated, [], say)
     return Run(folder, metrics)
 
 
 def judge_run(
     run: Path,
     folder: Path,
-    classifier: Classifier,
+    answers: Answers,
+    info: ModelInfo,
     dataset: Dataset,
     pixels: Pixels,
     evaluated: str | None,
     warnings: list[Note],
     say: Language,
 ) -> dict[str, Any]:
-    """Measure, draw and report into `folder` what the run answers to the test images of the data set."""
+    """Measure, draw and report into `folder` what the run answers."""
     values = read_recipe_toml(run)
     data = runfolder.read_json(run, runfolder.DATA)
     history: list[Epoch] = read_history(run / runfolder.HISTORY) if evaluated is None else []
     watched = values["recipe"].get("watch", "val")
-    judgement = judge(classifier, dataset, pixels, dataset.rows("test"), folder, history, watched, say)
+    plan = Plan.from_dict(values.get("plan", {})).of(info.classes)
+    judgement = judge(answers, info, dataset, pixels, folder, history, watched, plan.positive, plan.prevalence, say)
     notes = [*warnings, *(Note(*stored) for stored in data["notes"])]
     story = Story(
         name=run.name,
         data=data,
-        model=classifier.info,
+        model=info,
         recipe=values["recipe"],
         versions=values["versions"],
         seconds=history[-1].seconds if history else None,
         evaluated=evaluated,
+        positive=plan.positive,
         warnings=[(note.said(say), note.grave) for note in sorted(notes, key=lambda one: not one.grave)],
     )
     write_report(folder / runfolder.REPORT, judgement, story, say)
+    card = card_of(judgement, story, say)
+    write_text(folder / runfolder.CARD, markdown(run.name, judgement.metrics, data, info, card, say))
     return judgement.metrics
 
 
@@ -124,5 +142,6 @@ def tell_skipped(dataset: Dataset, strict: bool) -> None:
     print(f"Left out, because they cannot be used: {len(dataset.skipped)}", *lines, sep="\n", file=sys.stderr)
 
 
-def _tested(stored: dict[str, Any]) -> list[str]:
-    return sorted(digest for _, digest, _, split in stored["files"] if split == "test")
+def _tested(stored: dict[str, Any], folded: bool) -> list[str]:
+    """Return the digests of the images that a run was tested on: with folds, all that were not kept out of it."""
+    return sorted(digest for _, digest, _, split in stored["files"] if (split == "test") != folded)

@@ -17,6 +17,7 @@ import mirante
 from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.errors import RequestError, RunError, WorkError
+from mirante.experiment.plan import Plan
 from mirante.files import system_reason, to_json
 from mirante.runfolder import ModelInfo
 from mirante.training.recipe import Recipe
@@ -63,7 +64,8 @@ def make_run(out: Path | None, name: str, overwrite: bool) -> Path:
 
 def require_space(run: Path, dataset: Dataset) -> None:
     """Say before the first epoch that the run would not fit on the disk; the answers are the part that grows."""
-    needed = (64 << 20) + len(dataset.rows("test")) * (120 + 14 * len(dataset.classes)) + 130 * len(dataset)
+    tested = len(dataset) if dataset.folds else len(dataset.rows("test"))
+    needed = (64 << 20) + tested * (120 + 14 * len(dataset.classes)) + 130 * len(dataset)
     there = next(path for path in (run, *run.absolute().parents) if path.is_dir())
     free = shutil.disk_usage(there).free
     if free < needed:
@@ -73,7 +75,7 @@ def require_space(run: Path, dataset: Dataset) -> None:
         )
 
 
-def recipe_toml(recipe: Recipe, info: ModelInfo, dataset: Dataset, device: str) -> str:
+def recipe_toml(recipe: Recipe, info: ModelInfo, dataset: Dataset, plan: Plan, device: str) -> str:
     """Return the text of recipe.toml: the recipe, the input, the data and the versions of everything."""
     import onnxruntime
     import torch
@@ -82,6 +84,7 @@ def recipe_toml(recipe: Recipe, info: ModelInfo, dataset: Dataset, device: str) 
         "recipe": recipe.to_dict(),
         "input": {"height": info.height, "width": info.width, "channels": info.channels, "fit": info.fit},
         "data": {"word": dataset.word, **dataset.options},
+        "plan": plan.to_dict(),
         "versions": {
             "Mirante": mirante.__version__,
             "Python": platform.python_version(),
@@ -116,6 +119,7 @@ def data_json(dataset: Dataset) -> str:
         "classes": list(dataset.classes),
         "counts": dataset.counts(),
         "split_by": dataset.split_by,
+        "groups": None if dataset.groups is None else len(set(dataset.groups)),
         "notes": [[note.text, note.values, note.grave] for note in dataset.notes],
         "skipped": [{"path": one.path, "reason": one.reason} for one in dataset.skipped],
         "fingerprint": dataset.fingerprint,

@@ -10,26 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mirante import runfolder
 from mirante.data.check.quick import shortcut_notes
-from mirante.data.dataset import VAL_SHARE, Dataset, input_size
+from mirante.data.dataset import SPLITS, VAL_SHARE, Dataset, input_size
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.experiment.choice import changed, choose_recipe, fit_to_data
 from mirante.experiment.evaluate import Run, judge_run, tell_skipped
 from mirante.experiment.folder import data_json, make_run, read_recipe_toml, recipe_toml, require_free, require_space
+from mirante.experiment.plan import Plan
+from mirante.experiment.trust import HeldOut, answers_across, answers_of, learn_from
 from mirante.files import write_file, write_text
 from mirante.images import FITS, Fit, Pixels
 from mirante.locale import Language, language
 from mirante.model.notation import is_own_code, is_pretrained
-from mirante.prediction.calibration import fit_temperature
 from mirante.prediction.classifier import Classifier
 from mirante.runfolder import ModelInfo
-from mirante.training.history import Epoch, write_history
 from mirante.training.recipe import Recipe
-from mirante.training.tensorboard import require_tensorboard, tensorboard_events
+from mirante.training.tensorboard import require_tensorboard
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from mirante.model.network import Network
 
 _CHECKED_PIXELS = 1 << 19
-_CALIBRATED = 2000  # validation images that the temperature is fitted on: they fix it to a percent or two
+_CALIBRATED = 5000  # validation images that calibration, limits and threshold are learned from
 
 
 def train(
@@ -50,6 +49,8 @@ def train(
     group: str | None = None,
     classes: Sequence[str] | None = None,
     root: str | Path | None = None,
+    folds: int = 0,
+    plan: Plan | None = None,
     size: tuple[int, int] | None = None,
     fit: Fit = "crop",
     device: str = "auto",
@@ -64,7 +65,8 @@ def train(
     recipe       a recipe's name, a .toml file, or a Recipe; None chooses by the images, and says why
     changes      fields of the recipe that are to be others: {"epochs": 3}
     out          the run folder to make; runs/DATA-RECIPE, numbered, when None
-    labels, group, classes, root   as in Dataset.open
+    labels, group, classes, root, folds   as in Dataset.open
+    plan         a threshold for an aim, a prevalence, repetitions
     size         (height, width) in pixels of the network's input; chosen from the data when None
     fit          how images of another shape come to that size: crop, pad or squash
     device       auto, cpu, cuda or mps
@@ -90,7 +92,7 @@ def train(
     if isinstance(data, Dataset):
         dataset = Dataset.open(data.word, **data.options, val_share=val_share)
     else:
-        options = {"labels": labels, "group": group, "classes": classes, "root": root}
+        options = {"labels": labels, "group": group, "classes": classes, "root": root, "folds": folds}
         dataset = Dataset.open(data, **options, val_share=val_share)  # type: ignore[arg-type]
     if chosen is None:
         chosen = changed(choose_recipe(dataset), change)
@@ -102,20 +104,27 @@ def train(
     def shape_at(largest: int) -> tuple[int, int, Literal[1, 3]]:
         return (*(size or input_size(dataset.sizes, largest, least_size)), dataset.channels)
 
-    chosen, spent = fit_to_data(chosen, dataset, shape_at, device)
+    plan = (plan or Plan()).of(dataset.classes)
+    if plan.aim is not None and not chosen.val_share and not dataset.folds:
+        raise RequestError(
+            "a threshold is chosen on validation images, and this recipe keeps none; --folds does without."
+        )
+    from mirante.experiment.teach import new_network
+
+    chosen, spent = fit_to_data(chosen, dataset.asking("") if dataset.folds else dataset, shape_at, device)
     shape = shape_at(chosen.largest_size)
     info = ModelInfo(dataset.classes, *shape, fit, chosen.layers, mirror=chosen.mirror)
-    network, place = _new_network(chosen, info, device)
+    network, place = new_network(chosen, info, device)
     dataset, pixels = dataset.load(info.size, info.channels, fit)
     tell_skipped(dataset, strict)
     dataset = replace(dataset, notes=(*dataset.notes, *shortcut_notes(dataset, pixels)))
     require_space(target or Path("runs"), dataset)
     run = make_run(target, f"{dataset.name}-{chosen.name}", overwrite)
-    write_text(run / runfolder.RECIPE, recipe_toml(chosen, info, dataset, device))
+    write_text(run / runfolder.RECIPE, recipe_toml(chosen, info, dataset, plan, device))
     write_text(run / runfolder.DATA, data_json(dataset))
     (run / runfolder.CHECKPOINT).mkdir(exist_ok=True)
     _tell(dataset, info, run)
-    return _train_and_judge(run, dataset, pixels, chosen, info, network, place, tensorboard, say, spent)
+    return _train_and_judge(run, dataset, pixels, chosen, info, plan, network, place, tensorboard, say, spent)
 
 
 def resume(
@@ -158,24 +167,11 @@ def resume(
             f"{word}: the images or labels have changed since {path} was begun; train again with another --out."
         )
     _tell(dataset, info, path)
-    network, place = _new_network(chosen, info, device)
-    return _train_and_judge(path, dataset, pixels, chosen, info, network, place, tensorboard, say)
+    plan = Plan.from_dict(values.get("plan", {}))
+    from mirante.experiment.teach import new_network
 
-
-def _new_network(recipe: Recipe, info: ModelInfo, device: str) -> tuple[Network, torch.device]:
-    """Return the network with the weights that the seed gives it, and where it will be trained."""
-    from mirante.training.memory import keep_memory
-
-    keep_memory()
-    import torch
-
-    from mirante.model.network import build_network
-    from mirante.training.engine import best_device
-
-    place = best_device(device)
-    torch.manual_seed(recipe.seed)
-    shape = info.height, info.width, info.channels
-    return build_network(info.layers, shape, len(info.classes), info.mirror, recipe.weights), place
+    network, place = new_network(chosen, info, device)
+    return _train_and_judge(path, dataset, pixels, chosen, info, plan, network, place, tensorboard, say)
 
 
 def _train_and_judge(
@@ -184,6 +180,7 @@ def _train_and_judge(
     pixels: Pixels,
     recipe: Recipe,
     info: ModelInfo,
+    plan: Plan,
     network: Network,
     place: torch.device,
     tensorboard: bool,
@@ -192,56 +189,40 @@ def _train_and_judge(
 ) -> Run:
     from safetensors.torch import save_file
 
-    from mirante.model.backbone import Backbone
-    from mirante.model.export import TOLERANCE, build_onnx, largest_difference, write_onnx
-    from mirante.training.engine import Images, hold
-    from mirante.training.loop import fit
+    from mirante.experiment.folds import FOLDER, out_of_fold
+    from mirante.experiment.teach import ask, spread, teach
+    from mirante.model.export import TOLERANCE, largest_difference, write_onnx
 
-    held = hold(pixels, place)
-    train_images, val_images = (Images(held, dataset.labels, dataset.rows(split)) for split in ("train", "val"))
-    test_images = Images(pixels, dataset.labels, dataset.rows("test"))
-    watch = test_images if recipe.watch == "test" else val_images
-    graph = before = None
-    if isinstance(network.body, Backbone):
-        from mirante.experiment.transfer import teach_head
-
-        info = replace(info, licence=network.body.licence)
-        graph, before = teach_head(network, dataset, pixels, info)
-        spent = before.seconds
-        write_history(run / runfolder.HISTORY, [before])
-    if recipe.epochs or recipe.seconds > spent:
-        untuned = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        watched = watch if len(watch) else None
-        with tensorboard_events(run, tensorboard) as report:
-            history = fit(network, train_images, watched, recipe, run, place, report, before, spent)
-        if before is not None and _is_better(before, history[-1]):
-            network.load_state_dict(untuned)
-            print(
-                "Tuning made it worse on the validation images, so the network is kept as it was before.",
-                file=sys.stderr,
-            )
-        else:
-            graph = None
-    model = build_onnx(network, info, graph)
+    if dataset.folds:
+        known, chosen = out_of_fold(run, dataset, pixels, recipe, info, network, place)
+        whole = dataset.asking("")
+        taught = teach(run, whole, pixels, recipe, info, network, place, tensorboard, spent, chosen)
+    else:
+        taught = teach(run, dataset, pixels, recipe, info, network, place, tensorboard, spent)
+        rows = spread(dataset.rows("val"), _CALIBRATED)
+        known = HeldOut(rows, *ask(taught, dataset, pixels, rows))
+    info, model = taught.info, taught.model
+    info = learn_from(known, dataset, info, plan.aim)
     write_onnx(model, info, run / runfolder.ONNX)
-    if len(val_images):
-        rows = _spread(val_images.rows, _CALIBRATED)
-        _, logits = Classifier(run / runfolder.ONNX).run(pixels[rows])
-        info = replace(info, temperature=fit_temperature(logits, dataset.labels[rows]))
-        write_onnx(model, info, run / runfolder.ONNX)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     write_file(run / runfolder.WEIGHTS, lambda part: save_file(weights, part))
     write_text(run / runfolder.MODEL, info.to_json() + "\n")
     # 64 small images, fewer large ones
     count = max(8, min(64, _CHECKED_PIXELS // (info.height * info.width)))
-    checked = np.ascontiguousarray(pixels[_spread(dataset.rows("test"), count)])
+    checked = np.ascontiguousarray(pixels[spread(dataset.rows(dataset.folds[0] if dataset.folds else "test"), count)])
     difference = largest_difference(network, info, run / runfolder.ONNX, checked)
     warnings = []
     if not difference <= TOLERANCE:
         text = "model.onnx does not agree with the trained network: probabilities differ by up to {difference}. Do not use it."
         warnings.append(Note(text, {"difference": f"{difference:.2g}"}))
-    metrics = judge_run(run, run, Classifier(run), dataset, pixels, None, warnings, say)
-    shutil.rmtree(run / runfolder.CHECKPOINT)
+    answers = (
+        answers_of(Classifier(run), dataset, pixels, dataset.rows("test"))
+        if known.folds is None
+        else answers_across(known, dataset, info, plan.aim)
+    )
+    metrics = judge_run(run, run, answers, info, dataset, pixels, None, warnings, say)
+    for unfinished in (runfolder.CHECKPOINT, FOLDER):
+        shutil.rmtree(run / unfinished, ignore_errors=True)
     for part in run.rglob("*.part"):  # left by a kill in the middle of writing
         part.unlink()
     if warnings:
@@ -250,18 +231,9 @@ def _train_and_judge(
     return Run(run, metrics)
 
 
-def _is_better(one: Epoch, other: Epoch) -> bool:
-    return one.val_loss is not None and other.val_loss is not None and one.val_loss < other.val_loss
-
-
-def _spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Return so many of the rows, or all, at even distances."""
-    chosen: NDArray[np.int64] = rows[np.linspace(0, len(rows) - 1, min(len(rows), count)).astype(int)]
-    return chosen
-
-
 def _tell(dataset: Dataset, info: ModelInfo, run: Path) -> None:
-    parts = ", ".join(f"{len(dataset.rows(split)):,} {split}" for split in ("train", "val", "test"))
+    splits = (*dataset.folds, "test") if dataset.folds else SPLITS
+    parts = ", ".join(f"{len(dataset.rows(split)):,} {split}" for split in splits if len(dataset.rows(split)))
     print(
         f"{dataset.word}: {len(dataset):,} images of {len(dataset.classes)} classes ({parts}), shown at "
         f"{info.height}×{info.width}×{info.channels}",

@@ -30,10 +30,14 @@ if TYPE_CHECKING:
     from mirante.model.network import Network
 
 
-def teach_head(network: Network, dataset: Dataset, pixels: Pixels, info: ModelInfo) -> tuple[onnx.ModelProto, Epoch]:
+def teach_head(
+    network: Network, dataset: Dataset, pixels: Pixels, info: ModelInfo, strength: float | None = None
+) -> tuple[onnx.ModelProto, Epoch, float]:
     """Fit the last layer of a backbone on the features of the training images, chosen by the validation images.
 
-    Returns the backbone's graph, which computed them, and what it came to as epoch 0 of the history.
+    strength  of the L2 penalty; None has the validation images choose it
+
+    Returns the backbone's graph, which computed them, what it came to as epoch 0 of the history, and the strength.
     """
     began = time.monotonic()
     body: Backbone = network.body  # type: ignore[assignment]
@@ -41,7 +45,7 @@ def teach_head(network: Network, dataset: Dataset, pixels: Pixels, info: ModelIn
     rows = np.concatenate([train, val])
     graph, features = backbone_features(network, dataset, pixels, info, rows)
     known, held = features[: len(train)], features[len(train) :]
-    head = fit_head(known, dataset.labels[train], held, dataset.labels[val], len(info.classes))
+    head = fit_head(known, dataset.labels[train], held, dataset.labels[val], len(info.classes), strength)
     with torch.no_grad():
         body.head.weight.copy_(head.weight)
         body.head.bias.copy_(head.bias)
@@ -52,7 +56,7 @@ def teach_head(network: Network, dataset: Dataset, pixels: Pixels, info: ModelIn
         f"images{held_out}",
         file=sys.stderr,
     )
-    return graph, done
+    return graph, done, head.strength
 
 
 def backbone_features(

@@ -25,7 +25,7 @@ from mirante.model.network import Network, Whitening
 from mirante.runfolder import ModelInfo
 
 OPSET = 20
-_TEMPERATURE = "temperature"
+_SCALES, _SHIFTS, _SPACE = "scales", "shifts", "space"
 TOLERANCE = 1e-4
 """The largest difference in any probability between torch and ONNX Runtime that counts as agreement."""
 
@@ -50,7 +50,9 @@ def build_onnx(network: Network, info: ModelInfo, features: onnx.ModelProto | No
     else:
         model = _trace(network, info, "logits")
     answer = _Graph("logits")
-    answer.add("Div", np.array(info.temperature, np.float32), names=[_TEMPERATURE])
+    scales, shifts = info.calibration
+    answer.add("Mul", scales, names=[_SCALES])
+    answer.add("Add", shifts, names=[_SHIFTS])
     answer.add("Softmax", output="probabilities", axis=1)
     answer.append_to(model.graph)
     del model.graph.output[:]
@@ -60,11 +62,42 @@ def build_onnx(network: Network, info: ModelInfo, features: onnx.ModelProto | No
     return model
 
 
+def seen_as(model: onnx.ModelProto) -> str | None:
+    """Return the name of the features (N or 2N, width) that go into the last dense layer, or None when it ends otherwise.
+
+    2N where the network also looks at the mirror images, which follow.
+    """
+    makers = {node.output[0]: node for node in model.graph.node}
+    here = "logits"
+    while here in makers and makers[here].op_type in ("Identity", "ReduceMean", "Reshape"):
+        here = makers[here].input[0]
+    return str(makers[here].input[0]) if here in makers and makers[here].op_type == "Gemm" else None
+
+
+def add_strangeness(model: onnx.ModelProto, features: str, space: NDArray[np.float32], mirror: bool) -> None:
+    """Have the graph also answer `strangeness`, float (N,): see mirante.prediction.strangeness.
+
+    space  (width, d) the familiar directions
+    """
+    chain = _Graph(features, "strange")
+    chain.add("LpNormalization", axis=1, p=2)
+    chain.add("MatMul", space, names=[_SPACE])
+    chain.add("ReduceSumSquare", np.array([1]), keepdims=0)
+    if mirror:
+        chain.add("Reshape", np.array([2, -1]))
+        chain.add("ReduceMean", np.array([0]), keepdims=0)
+    chain.add("Neg")
+    chain.add("Add", np.array(1, np.float32), output="strangeness")
+    chain.append_to(model.graph)
+    model.graph.output.append(helper.make_tensor_value_info("strangeness", TensorProto.FLOAT, ["N"]))
+
+
 def write_onnx(model: onnx.ModelProto, info: ModelInfo, path: Path) -> None:
-    """Write the graph with the temperature of `info`; classes, size and fit go into the metadata."""
+    """Write the graph with the calibration of `info`; classes, size and fit go into the metadata."""
     for weight in model.graph.initializer:
-        if weight.name == _TEMPERATURE:
-            weight.CopyFrom(numpy_helper.from_array(np.array(info.temperature, np.float32), _TEMPERATURE))
+        for name, values in zip((_SCALES, _SHIFTS), info.calibration, strict=True):
+            if weight.name == name:
+                weight.CopyFrom(numpy_helper.from_array(values, name))
     helper.set_model_props(model, {"mirante": info.to_json()})
     onnx.checker.check_model(model)
     write_file(path, lambda part: onnx.save_model(model, str(part)))
@@ -82,8 +115,9 @@ def largest_difference(network: Network, info: ModelInfo, path: Path, images: Pi
     network.eval()
     with torch.no_grad():
         device = next(network.parameters()).device
-        logits = network(torch.from_numpy(np.ascontiguousarray(images)).to(device)) / info.temperature
-        expected = torch.softmax(logits.double(), dim=1).cpu().numpy()
+        logits = network(torch.from_numpy(np.ascontiguousarray(images)).to(device)).double().cpu()
+        scales, shifts = map(torch.from_numpy, info.calibration)
+        expected = torch.softmax(logits * scales + shifts, dim=1).numpy()
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     answered: NDArray[np.float32] = session.run(["probabilities"], {"images": np.ascontiguousarray(images)})[0]
     return float(np.abs(expected - answered).max())
@@ -100,10 +134,11 @@ def _known(body: nn.Sequential) -> bool:
 class _Graph:
     """Collects the nodes and weights of a chain that begins at the value named `here`."""
 
-    def __init__(self, here: str) -> None:
+    def __init__(self, here: str, name: str = "") -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
-        self.here = self._begin = here
+        self.here = here
+        self._begin = name or here  # what its values are named after
 
     def add(
         self,

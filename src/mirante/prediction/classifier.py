@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from mirante import runfolder
 from mirante.errors import RunError
 from mirante.images import Pixels, read_image
+from mirante.prediction.decision import decide
+from mirante.prediction.sets import plausible
 from mirante.runfolder import ModelInfo
 
 if TYPE_CHECKING:
@@ -26,6 +28,19 @@ if TYPE_CHECKING:
 BATCH = 64
 
 
+class Output(NamedTuple):
+    """What a network answers for N images.
+
+    probabilities  (N, classes), calibrated
+    logits         (N, classes), before the calibration
+    strangeness    (N,) from 0 to 1: how unlike the training images they are; 0 where the model cannot tell
+    """
+
+    probabilities: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    strangeness: NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class Prediction:
     """The answer for one image.
@@ -33,11 +48,24 @@ class Prediction:
     classes        names in the order of the probabilities
     probabilities  (classes,) float, summing to 1
     path           of the image, where it has one
+    answered       number of the class that is the answer, where a threshold decides; None is the most probable one
+    strangeness    how unlike the training images it is, 0 to 1
+    none_of_these  whether that is more than 95% of images of the known classes have: probably it shows something else
+    plausible      the classes that a promised coverage asks for (mirante.prediction.sets), or None without such a promise
     """
 
     classes: tuple[str, ...]
     probabilities: NDArray[np.float32]
     path: str | None = None
+    answered: int | None = None
+    strangeness: float = 0.0
+    none_of_these: bool = False
+    plausible: tuple[str, ...] | None = None
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the plausible classes are not one: none, or several."""
+        return self.plausible is not None and len(self.plausible) != 1
 
     @property
     def order(self) -> NDArray[np.int64]:
@@ -45,20 +73,30 @@ class Prediction:
         return np.argsort(-self.probabilities, kind="stable")
 
     @property
+    def number(self) -> int:
+        """The number of the class that is the answer."""
+        return int(self.order[0]) if self.answered is None else self.answered
+
+    @property
     def label(self) -> str:
-        return self.classes[int(self.order[0])]
+        return self.classes[self.number]
 
     @property
     def confidence(self) -> float:
-        return float(self.probabilities[self.order[0]])
+        """The probability of the answer; below one half where a threshold decided so."""
+        return float(self.probabilities[self.number])
+
+    @property
+    def _second(self) -> int:
+        return int(next(number for number in self.order if number != self.number))
 
     @property
     def runner_up(self) -> str:
-        return self.classes[int(self.order[1])]
+        return self.classes[self._second]
 
     @property
     def runner_up_confidence(self) -> float:
-        return float(self.probabilities[self.order[1]])
+        return float(self.probabilities[self._second])
 
     def to_dict(self) -> dict[str, object]:
         return {
@@ -67,6 +105,9 @@ class Prediction:
             "confidence": round(self.confidence, 6),
             "runner_up": self.runner_up,
             "runner_up_confidence": round(self.runner_up_confidence, 6),
+            "none_of_these": self.none_of_these,
+            "strangeness": round(self.strangeness, 6),
+            **({} if self.plausible is None else {"plausible": list(self.plausible), "unsure": self.unsure}),
             "probabilities": {
                 name: round(float(share), 6) for name, share in zip(self.classes, self.probabilities, strict=True)
             },
@@ -97,51 +138,76 @@ class Classifier:
         if text is None:
             raise RunError(f"{path}: not a model of Mirante; its metadata does not name its classes.")
         self.info = ModelInfo.from_json(text, str(path))
+        self._tells_strangeness = any(one.name == "strangeness" for one in self._session.get_outputs())
         self.path = path
 
     @property
     def classes(self) -> tuple[str, ...]:
         return self.info.classes
 
-    def predict(self, picture: Picture) -> Prediction:
+    def predict(self, picture: Picture, coverage: float | None = None) -> Prediction:
         """Return the answer for one image: a path, encoded bytes, a PIL image, or an array uint8 (H, W[, 1, 3 or 4]).
 
-        Raises ImageError when it cannot be read.
-        """
-        return next(self.predict_many([picture]))
+        coverage  also tell the plausible classes, among which the true one is with this probability
 
-    def predict_many(self, pictures: Iterable[Picture]) -> Iterator[Prediction]:
-        """Yield the answer for each image, in order, in batches. Raises ImageError at the first that cannot be read."""
+        Raises ImageError when it cannot be read, RunError when the model can promise no coverage.
+        """
+        return next(self.predict_many([picture], coverage))
+
+    def predict_many(self, pictures: Iterable[Picture], coverage: float | None = None) -> Iterator[Prediction]:
+        """Yield the answer for each image, in order, in batches; see `predict`. Raises ImageError at the first unreadable one."""
+        self.require_coverage(coverage)
         batch: list[tuple[str | None, Pixels]] = []
         for picture in pictures:
             path = str(picture) if isinstance(picture, (str, Path)) else None
             batch.append((path, self.pixels(picture)))
             if len(batch) == BATCH:
-                yield from self.answer(batch)
+                yield from self.answer(batch, coverage)
                 batch = []
-        yield from self.answer(batch)
+        yield from self.answer(batch, coverage)
+
+    def require_coverage(self, coverage: float | None) -> None:
+        """Raise RunError when a coverage is wanted and the model can promise none."""
+        if coverage is not None and not self.info.limits:
+            raise RunError(
+                f"{self.path}: no coverage can be promised: no images were kept apart when it was trained. Train it again with "
+                "validation images, or with --folds."
+            )
 
     def pixels(self, picture: Picture) -> Pixels:
         """Return an image as the network takes it, uint8 (height, width, channels)."""
         return read_image(picture, self.info.size, self.info.channels, self.info.fit)
 
-    def answer(self, batch: list[tuple[str | None, Pixels]]) -> Iterator[Prediction]:
+    def answer(self, batch: list[tuple[str | None, Pixels]], coverage: float | None = None) -> Iterator[Prediction]:
         """Yield the answers for images that already have the input size, each with its path."""
-        if batch:
-            probabilities, _ = self.run(np.stack([pixels for _, pixels in batch]))
-            for (path, _), row in zip(batch, probabilities, strict=True):
-                yield Prediction(self.classes, row, path)
+        if not batch:
+            return
+        found = self.run(np.stack([pixels for _, pixels in batch]))
+        decided = self.decide(found.probabilities)
+        limit = 1.0 if self.info.strange_above is None else self.info.strange_above
+        sets = None if coverage is None else plausible(found.probabilities, self.info.limits, coverage)
+        for row, (path, _) in enumerate(batch):
+            shares, strange = found.probabilities[row], float(found.strangeness[row])
+            names = None
+            if sets is not None:
+                names = tuple(
+                    self.classes[number] for number in np.argsort(-shares, kind="stable") if sets[row, number]
+                )
+            yield Prediction(self.classes, shares, path, int(decided[row]), strange, strange > limit, names)
 
-    def run(self, images: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return (probabilities, logits), each float (N, classes), of images uint8 (N, height, width, channels).
+    def decide(self, probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Return the class number that is answered for each row of probabilities (N, classes), by the model's threshold if any."""
+        return decide(probabilities, self.info.positive_number, self.info.threshold or 0.0)
 
-        The logits are those before the temperature.
-        """
-        found: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-        for start in range(0, len(images), BATCH):
-            batch = np.ascontiguousarray(images[start : start + BATCH])
-            found.append(tuple(self._session.run(["probabilities", "logits"], {"images": batch})))
+    def run(self, images: Pixels) -> Output:
+        """Return what the network answers for images uint8 (N, height, width, channels)."""
+        wanted = ["probabilities", "logits", *(["strangeness"] if self._tells_strangeness else [])]
+        found = [
+            self._session.run(wanted, {"images": np.ascontiguousarray(images[start : start + BATCH])})
+            for start in range(0, len(images), BATCH)
+        ]
         if not found:
             empty = np.empty((0, len(self.classes)), np.float32)
-            return empty, empty
-        return np.concatenate([one for one, _ in found]), np.concatenate([two for _, two in found])
+            return Output(empty, empty, np.empty(0, np.float32))
+        joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+        return Output(joined[0], joined[1], joined[2] if self._tells_strangeness else np.zeros(len(images), np.float32))

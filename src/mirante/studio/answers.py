@@ -149,14 +149,14 @@ def _read_answers(path: Path, classes: Sequence[str]) -> list[Answered]:
     lines = csv.reader(runfolder.read_text(path, runfolder.PREDICTIONS).splitlines())
     try:
         next(lines)
-        return [_answered(row, line) for row, line in enumerate(lines)]
+        return [_answered(row, line, len(classes)) for row, line in enumerate(lines)]
     except (ValueError, IndexError, StopIteration) as error:
         raise RunError(f"{path / runfolder.PREDICTIONS}: damaged; mirante evaluate {path} mends it.") from error
 
 
-def _answered(row: int, line: list[str]) -> Answered:
+def _answered(row: int, line: list[str], classes: int) -> Answered:
     path, label, predicted, confidence, *shares = line
-    return Answered(row, path, label, predicted, float(confidence), tuple(map(float, shares)))
+    return Answered(row, path, label, predicted, float(confidence), tuple(map(float, shares[:classes])))
 
 
 def _unit(values: NDArray[np.float32]) -> NDArray[np.float32]:

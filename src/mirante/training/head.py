@@ -35,10 +35,12 @@ def fit_head(
     val_features: NDArray[np.float32],
     val_labels: NDArray[np.int64],
     classes: int,
+    strength: float | None = None,
 ) -> Head:
     """Return the dense layer with the least log loss on the validation images, among several L2 strengths.
 
     features (N, width), labels (N,); the validation images may be none.
+    strength  the only one that is tried; None tries several, or without validation images takes a usual one
     """
     known = torch.from_numpy(features)
     mean, spread = known.mean(0), known.std(0) + 1e-6
@@ -46,8 +48,9 @@ def fit_head(
     weight = torch.zeros(classes, known.shape[1], requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
     best: Head | None = None
-    for strength in _STRENGTHS if len(val_labels) else (_UNCHOSEN,):
-        _minimise(scaled, wanted, weight, bias, strength)
+    tried = (strength,) if strength else _STRENGTHS if len(val_labels) else (_UNCHOSEN,)
+    for one in tried:
+        _minimise(scaled, wanted, weight, bias, one)
         # the same layer for features as they come
         plain = (weight / spread).detach()
         shifted = (bias - (weight / spread) @ mean).detach()
@@ -56,7 +59,7 @@ def fit_head(
         if len(val_labels):
             val = _measure(torch.from_numpy(val_features), torch.from_numpy(val_labels), plain, shifted)
         if best is None or best.val is None or (val is not None and val[0] < best.val[0]):
-            best = Head(plain, shifted, strength, train, val)
+            best = Head(plain, shifted, one, train, val)
     assert best is not None
     return best
 

@@ -34,8 +34,13 @@ def dispersion(entropies: NDArray[np.floating], right: NDArray[np.bool_], say: L
     return figure
 
 
-def reliability_diagram(bins: list[dict[str, Any]], ece: float, say: Language) -> Figure:
-    """Draw the share of right answers against confidence, bin by bin (mirante.evaluation.metrics.reliability)."""
+def reliability_diagram(
+    bins: list[dict[str, Any]], ece: float, before: list[dict[str, Any]] | None, say: Language
+) -> Figure:
+    """Draw the share of right answers against confidence, bin by bin (mirante.evaluation.metrics.reliability).
+
+    before  the bins of the same answers without calibration, drawn behind
+    """
     figure = new_figure(5.6, 5.6)
     axes, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
     confidences = np.array([one["confidence"] for one in bins])
@@ -43,6 +48,9 @@ def reliability_diagram(bins: list[dict[str, Any]], ece: float, say: Language) -
     low = shares - np.array([one["low"] for one in bins])
     high = np.array([one["high"] for one in bins]) - shares
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label=say("Confidence that comes true"))
+    if before is not None:
+        points = [[one[key] for one in before] for key in ("confidence", "value")]
+        axes.plot(*points, color=RED, marker="x", markersize=6, linestyle="none", label=say("Before the calibration"))
     axes.errorbar(
         confidences,
         shares,

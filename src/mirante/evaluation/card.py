@@ -1,0 +1,170 @@
+"""The model card: what a careful reader asks before relying on a model, for the top of the report and as Markdown.
+
+The Markdown begins with the metadata that the Hugging Face Hub reads (its conventions for model cards).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from mirante.locale import Language
+from mirante.runfolder import ModelInfo
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a reader asks, and the answer, each in the reader's language."""
+
+    question: str
+    answer: str
+
+
+def questions(
+    found: dict[str, Any],
+    data: dict[str, Any],
+    model: ModelInfo,
+    evaluated: str | None,
+    grave: Sequence[str],
+    say: Language,
+) -> list[Question]:
+    """Return the card of a model.
+
+    found      the content of metrics.json
+    data       the content of data.json
+    evaluated  what the images are, when they are not those that the training kept apart
+    grave      warnings that forbid to believe the figures
+    """
+    answers = [
+        (say("What was it trained on?"), _trained_on(data, say)),
+        (say("On what was it tested?"), _tested_on(found, data, evaluated, say)),
+        (say("Where does it fail?"), _fails(found, say)),
+        (say("What if an image shows something else?"), _something_else(found, model, say)),
+        (say("What must it not be used for?"), _not_for(grave, say)),
+    ]
+    if model.licence:
+        text = say(
+            "It started from pretrained weights under {licence}; so it stands under that too.", licence=model.licence
+        )
+        answers.append((say("Whose work is in it?"), text))
+    return [Question(*answer) for answer in answers]
+
+
+def markdown(
+    name: str, found: dict[str, Any], data: dict[str, Any], model: ModelInfo, card: Sequence[Question], say: Language
+) -> str:
+    """Return the card as Markdown with the metadata of the Hub."""
+    results = [
+        {"type": key, "value": round(found[key]["value"], 4)}
+        for key in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
+    ]
+    results += [
+        {"type": "roc_auc", "name": label, "value": round(one["roc_area"]["value"], 4)}
+        for label, one in found["one_against_rest"].items()
+    ]
+    task = {"type": "image-classification"}
+    source = {"type": "imagefolder", "name": _short(data["word"])}
+    metadata = {
+        "library_name": "onnxruntime",
+        "pipeline_tag": "image-classification",
+        "tags": ["mirante", "image-classification", "onnx"],
+        "language": [say.code],
+        **({"license": model.licence.lower()} if model.licence else {}),
+        "metrics": [one["type"] for one in results],
+        "model-index": [{"name": name, "results": [{"task": task, "dataset": source, "metrics": results}]}],
+    }
+    # JSON is YAML, and needs no rules of its own for the names of people's folders
+    head = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in metadata.items())
+    parts = [f"---\n{head}\n---", f"# {name}", *(f"## {one.question}\n\n{one.answer}" for one in card)]
+    rows = "\n".join(
+        f"| {label} | {one['images']} | {_interval(one['recall'], say)} | {_interval(one['precision'], say)} |"
+        for label, one in found["per_class"].items()
+    )
+    columns = [say("Class"), say("Images"), say("Recall"), say("Precision")]
+    parts.append(f"## {say('Class by class')}\n\n| {' | '.join(columns)} |\n|---|--:|--:|--:|\n{rows}")
+    use = f"mirante predict {name} image.jpg"
+    parts.append(f"## {say('Use')}\n\n```\n{use}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def _short(word: str) -> str:
+    """Return the last part of a path: a card is published, and the folders above are nobody's business."""
+    return PurePath(word).name or word
+
+
+def _interval(figure: dict[str, float], say: Language) -> str:
+    return f"{say.percent(figure['value'])} ({say.percent(figure['low'], 0)} – {say.percent(figure['high'], 0)})"
+
+
+def _trained_on(data: dict[str, Any], say: Language) -> str:
+    kept = {split for counts in data["counts"].values() for split in counts} - {"test", "val"}
+    counts = {name: sum(per[split] for split in kept) for name, per in data["counts"].items()}
+    listed = ", ".join(f"{name} {say.number(count)}" for name, count in list(counts.items())[:12])
+    more = ", …" if len(counts) > 12 else ""
+    return say(
+        "{count} images from {word}: {listed}.",
+        count=say.number(sum(counts.values())),
+        word=data["word"],
+        listed=listed + more,
+    )
+
+
+def _tested_on(found: dict[str, Any], data: dict[str, Any], evaluated: str | None, say: Language) -> str:
+    count = say.number(found["images"])
+    if evaluated:
+        return say("{count} images from {word}.", count=count, word=_short(evaluated))
+    groups = data.get("groups")
+    if data["split_by"] == "folds":
+        text = say(
+            "{count} images, each answered by a network that had seen neither it nor a copy of it ({folds} folds).",
+            count=count,
+            folds=len(found["folds"]),
+        )
+    else:
+        text = say("{count} images of the same source, kept apart from the training.", count=count)
+    if groups:
+        text += " " + say(
+            "They come from {groups} groups, none of which stands on both sides.", groups=say.number(groups)
+        )
+    return text + " " + say("Images of another source are another matter: test it on them first.")
+
+
+def _fails(found: dict[str, Any], say: Language) -> str:
+    name, worst = min(found["per_class"].items(), key=lambda one: one[1]["recall"]["value"] if one[1]["images"] else 2)
+    text = say("It finds {name} least: {share} of them.", name=name, share=_interval(worst["recall"], say))
+    matrix = np.array(found["confusion"])
+    np.fill_diagonal(matrix, 0)
+    if matrix.max() == 0:
+        return say("Nowhere in these images.")
+    row, column = (int(place) for place in np.unravel_index(int(matrix.argmax()), matrix.shape))
+    taken = say(
+        "Its most frequent mistake: {count} images of {one} taken for {other}.",
+        count=say.number(int(matrix[row, column])),
+        one=found["classes"][row],
+        other=found["classes"][column],
+    )
+    return f"{text} {taken}"
+
+
+def _something_else(found: dict[str, Any], model: ModelInfo, say: Language) -> str:
+    if model.strange_above is None:
+        return say("It cannot tell: it answers with one of its classes all the same.")
+    return say(
+        "It says “none of these” to images unlike those it was trained on; by mistake also to {share} of the images here.",
+        share=say.percent(found["taken_for_none_of_these"]["value"]),
+    )
+
+
+def _not_for(grave: Sequence[str], say: Language) -> str:
+    usual = say(
+        "For deciding alone where a mistake harms a person, and for images of another source (another place, device or year) "
+        "before it was tested on them. It is no medical device."
+    )
+    if not grave:
+        return usual
+    return f"{say('For anything: its figures cannot be believed.')} {' '.join(grave)} {usual}"

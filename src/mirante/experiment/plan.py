@@ -1,0 +1,54 @@
+"""What a training is to tell beside the network: a threshold for an aim, predictive values, how much a seed matters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from mirante.errors import RequestError
+from mirante.prediction.decision import Aim
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for.
+
+    positive    the class that the others are held against: one of two is the second; of more there is none unless it is named
+    aim         what its threshold is to reach, or None for no threshold
+    prevalence  share of positive images where the model will be used, if it is known
+    repeats     how many trainings, each with a seed (and folds) of its own, tell how much chance matters; the first one stays
+    """
+
+    positive: str | None = None
+    aim: Aim | None = None
+    prevalence: float | None = None
+    repeats: int = 1
+
+    def of(self, classes: Sequence[str]) -> Plan:
+        """Return the plan for these classes. Raises RequestError when it does not fit them."""
+        positive = self.positive or (classes[1] if len(classes) == 2 else None)
+        if positive is not None and positive not in classes:
+            raise RequestError(f"--positive {positive}: no such class; they are {', '.join(classes[:20])}.")
+        if positive is None and (self.aim is not None or self.prevalence is not None):
+            raise RequestError(
+                f"a threshold or a prevalence is of one class among {len(classes)}: name it with --positive."
+            )
+        if self.prevalence is not None and not 0 < self.prevalence < 1:
+            raise RequestError(f"--prevalence {self.prevalence:g}: it is a share between 0 and 1, as 0.02 or 2%.")
+        if not 1 <= self.repeats <= 20:
+            raise RequestError(f"--repeats {self.repeats}: it can be 1 to 20.")
+        aim = None if self.aim is None or positive is None else replace(self.aim, positive=positive)
+        return replace(self, positive=positive, aim=aim)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a TOML file takes; `from_dict` reads it back."""
+        values = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.aim is not None:
+            values["aim"] = {name: value for name, value in asdict(self.aim).items() if value is not None}
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Plan:
+        aim = Aim(**values["aim"]) if "aim" in values else None
+        return cls(**{**values, "aim": aim})

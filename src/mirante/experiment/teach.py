@@ -1,0 +1,169 @@
+"""Teach one network on the training images of a data set, and ask it about others."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from mirante import runfolder
+from mirante.data.dataset import Dataset
+from mirante.experiment.transfer import backbone_features, teach_head
+from mirante.images import Pixels
+from mirante.model.backbone import Backbone
+from mirante.model.export import add_strangeness, build_onnx, seen_as, write_onnx
+from mirante.model.network import Network, build_network
+from mirante.prediction.classifier import BATCH, Classifier
+from mirante.prediction.strangeness import familiar_space, strangeness
+from mirante.runfolder import ModelInfo
+from mirante.training.engine import Images, best_device, hold
+from mirante.training.history import Epoch, write_history
+from mirante.training.loop import fit
+from mirante.training.memory import keep_memory
+from mirante.training.recipe import Recipe
+from mirante.training.tensorboard import tensorboard_events
+
+_FAMILIAR = 5000  # training images whose features tell what is familiar
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the validation images chose in a training.
+
+    strength  the L2 strength of a last layer that was fitted by itself, else 0
+    tuned     whether more than the last layer was trained
+    """
+
+    strength: float
+    tuned: bool
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A trained network.
+
+    info      what it takes and answers, before calibration
+    graph     the graph of its backbone, where only the last layer was trained; else None
+    model     its whole graph, without calibration (mirante.model.export)
+    space     the directions (width, d) that its features of the training images fill; None where that cannot be told
+    """
+
+    network: Network
+    info: ModelInfo
+    graph: onnx.ModelProto | None
+    model: onnx.ModelProto
+    space: NDArray[np.float32] | None
+    choices: Choices
+    history: list[Epoch]
+
+
+def new_network(recipe: Recipe, info: ModelInfo, device: str) -> tuple[Network, torch.device]:
+    """Return the network with the weights that the seed gives it, and where it will be trained."""
+    keep_memory()
+    place = best_device(device)
+    torch.manual_seed(recipe.seed)
+    shape = info.height, info.width, info.channels
+    return build_network(info.layers, shape, len(info.classes), info.mirror, recipe.weights), place
+
+
+def teach(
+    folder: Path,
+    dataset: Dataset,
+    pixels: Pixels,
+    recipe: Recipe,
+    info: ModelInfo,
+    network: Network,
+    place: torch.device,
+    tensorboard: bool = False,
+    spent: float = 0.0,
+    chosen: Choices | None = None,
+) -> Taught:
+    """Train the network on the `train` images, watched by the `val` images; history and checkpoints go into `folder`.
+
+    spent   seconds that have gone into this training already
+    chosen  where there are no validation images to choose by: what is taken instead
+    """
+    held = hold(pixels, place)
+    train_images, val_images = (Images(held, dataset.labels, dataset.rows(split)) for split in ("train", "val"))
+    test_images = Images(pixels, dataset.labels, dataset.rows("test"))
+    watch = test_images if recipe.watch == "test" else val_images
+    graph, before, strength, history = None, None, 0.0, []
+    if isinstance(network.body, Backbone):
+        info = replace(info, licence=network.body.licence)
+        graph, before, strength = teach_head(network, dataset, pixels, info, chosen.strength if chosen else None)
+        spent, history = before.seconds, [before]
+        write_history(folder / runfolder.HISTORY, history)
+    tuned = (recipe.epochs > 0 or recipe.seconds > spent) and (chosen is None or chosen.tuned)
+    if tuned:
+        untuned = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        watched = watch if len(watch) else None
+        with tensorboard_events(folder, tensorboard) as report:
+            history = fit(network, train_images, watched, recipe, folder, place, report, before, spent)
+        if before is not None and _is_better(before, history[-1]):
+            network.load_state_dict(untuned)
+            tuned = False
+            print(
+                "Tuning made it worse on the validation images, so the network is kept as it was before.",
+                file=sys.stderr,
+            )
+        else:
+            graph = None
+    rows = spread(dataset.rows("train"), _FAMILIAR)
+    if graph is not None:
+        space = familiar_space(backbone_features(network, dataset, pixels, info, rows)[1])
+        model = build_onnx(network, info, graph)
+    else:
+        model = build_onnx(network, info)
+        name = seen_as(model)
+        space = None if name is None else familiar_space(_watch(model, name, info, pixels[rows]))
+    name = seen_as(model)
+    if space is not None and name is not None:
+        add_strangeness(model, name, space, network.mirror)
+    return Taught(network, info, graph, model, space, Choices(strength, tuned), history)
+
+
+def spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return so many of the rows, or all, at even distances."""
+    chosen: NDArray[np.int64] = rows[np.linspace(0, len(rows) - 1, min(len(rows), count)).astype(int)]
+    return chosen
+
+
+def _watch(model: onnx.ModelProto, name: str, info: ModelInfo, images: Pixels) -> NDArray[np.float32]:
+    """Return the values (N, width) that a graph has under this name for the images; those of mirror images are left out."""
+    import onnxruntime
+
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    watched.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    parts = [np.ascontiguousarray(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+    return np.concatenate([session.run([name], {"images": part})[0][: len(part)] for part in parts])
+
+
+def _is_better(one: Epoch, other: Epoch) -> bool:
+    return one.val_loss is not None and other.val_loss is not None and one.val_loss < other.val_loss
+
+
+def ask(
+    taught: Taught, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the logits (rows, classes) and the strangeness (rows,) of these rows of the data set, through ONNX Runtime."""
+    if taught.graph is not None:  # the backbone has seen most of them already, and what it said is kept
+        body = taught.network.body
+        assert isinstance(body, Backbone)
+        _, features = backbone_features(taught.network, dataset, pixels, taught.info, rows)
+        with torch.no_grad():
+            logits: NDArray[np.float32] = body.head.cpu()(torch.from_numpy(features)).numpy()
+        return logits, np.zeros(len(rows), np.float32) if taught.space is None else strangeness(features, taught.space)
+    with tempfile.TemporaryDirectory(prefix="mirante-") as folder:
+        write_onnx(taught.model, taught.info, Path(folder) / runfolder.ONNX)
+        found = Classifier(Path(folder) / runfolder.ONNX).run(pixels[rows])
+    return found.logits, found.strangeness

@@ -1,0 +1,60 @@
+"""Prediction sets: the classes that are plausible for an image, so that the true one is among them as often as promised.
+
+Split conformal prediction (Vovk, Gammerman, Shafer 2005) with one minus the probability as the score (Sadinle, Lei, Wasserman, "Least
+ambiguous set-valued classifiers with bounded error levels", JASA 2019): a class is plausible when its probability reaches its limit.
+Each class has limits of its own where enough held-out images of it are known, so the promise holds within the class too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+COVERAGES = np.concatenate([np.arange(50, 100) / 100, [0.995, 0.998, 0.999]])
+"""The promises for which limits are kept; what lies between takes the next larger one."""
+
+_LEAST_PER_CLASS = (
+    100  # held-out images, or groups: with fewer, a class shares its limits with the other classes that have few
+)
+
+
+def learn_limits(
+    probabilities: NDArray[np.floating], labels: NDArray[np.int64], groups: Sequence[str] | None = None
+) -> tuple[tuple[float, ...], ...]:
+    """Return the limits, (classes, len(COVERAGES)), that held-out images set; 0 where so much cannot be promised.
+
+    probabilities (N, classes), labels (N,). Each group counts once, however many images it has, so the promise is for an image
+    of a person not seen before.
+    """
+    given = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    numbers = np.arange(len(labels)) if groups is None else np.unique(np.array(groups), return_inverse=True)[1]
+    classes = probabilities.shape[1]
+    units = np.array([len(np.unique(numbers[labels == one])) for one in range(classes)])
+    few = units < _LEAST_PER_CLASS
+    shared = _limits(given[few[labels]], numbers[few[labels]])
+    own = [shared if few[one] else _limits(given[labels == one], numbers[labels == one]) for one in range(classes)]
+    return tuple(tuple(float(limit) for limit in limits) for limits in own)
+
+
+def _limits(given: NDArray[np.float64], units: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return for each coverage the probability that all but so large a share of the units reach."""
+    if not len(given):
+        return np.zeros(len(COVERAGES))
+    order = np.argsort(-given, kind="stable")
+    weight = 1 / np.bincount(units)[units[order]]  # an image of a group of n counts 1/n
+    reached = np.cumsum(weight) / (weight.sum() + 1)  # the image that is asked about is one unit more
+    place = np.searchsorted(reached, COVERAGES - 1e-9)
+    return np.where(place < len(given), given[order][np.minimum(place, len(given) - 1)], 0.0)
+
+
+def plausible(
+    probabilities: NDArray[np.floating], limits: Sequence[Sequence[float]], coverage: float
+) -> NDArray[np.bool_]:
+    """Return which classes (N, classes) are plausible, so that the true one is among them in `coverage` of the cases."""
+    column = int(np.searchsorted(COVERAGES, coverage - 1e-9))
+    if column == len(COVERAGES):
+        return np.ones(probabilities.shape, dtype=bool)
+    reached: NDArray[np.bool_] = probabilities >= np.array([one[column] for one in limits]) * (1 - 1e-6)
+    return reached

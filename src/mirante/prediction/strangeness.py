@@ -1,0 +1,46 @@
+"""None of these: how much of what a network sees in an image is nothing that it saw in its training images.
+
+The features before the last layer, as a direction, are split into what lies in the space that those of the training images fill
+and what lies outside; the share outside, 0 to 1, is the strangeness. The residual of Wang, Li, Feng, Zhang, "ViM:
+out-of-distribution with virtual-logit matching", CVPR 2022, of normalised features that are not centred; benchmarks/RESULTS.md
+says what it was chosen from.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+KEPT = 0.95
+"""Share of images of the known classes that are to stay below the limit."""
+
+_MOST_DIRECTIONS = 128
+
+
+def familiar_space(features: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Return the directions (width, d) that hold most of the features (N, width) of training images; None for too few."""
+    count, width = features.shape
+    directions = min(_MOST_DIRECTIONS, width // 4, count // 4)
+    if directions < 1:
+        return None
+    unit = _unit(features)
+    _, vectors = np.linalg.eigh(unit.T @ unit)
+    return np.ascontiguousarray(vectors[:, ::-1][:, :directions], dtype=np.float32)
+
+
+def strangeness(features: NDArray[np.float32], space: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how strange images are, (N,), by their features (N, width) and the familiar space (width, d)."""
+    inside: NDArray[np.float32] = ((_unit(features) @ space) ** 2).sum(axis=1)
+    return 1 - inside
+
+
+def learn_limit(found: NDArray[np.floating]) -> float:
+    """Return the strangeness that all but 5% of held-out images, (N,), stay below; 1 for too few to tell."""
+    place = int(np.ceil((len(found) + 1) * KEPT))
+    return 1.0 if place > len(found) else float(np.sort(found)[place - 1])
+
+
+def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = features / np.maximum(length, 1e-12)
+    return unit
