@@ -50,7 +50,7 @@ def run(photos: Path, cache: Path, mirante: Command) -> Path:
 def test_photos_get_a_pretrained_network_and_a_run_like_any_other(run: Path, photos: Path, mirante: Command) -> None:
     assert json.loads((run / "metrics.json").read_text())["accuracy"]["value"] > 0.8
     model = json.loads((run / "model.json").read_text())
-    assert (model["height"], model["layers"], model["licence"]) == (224, "timm:tf_efficientnet_lite0", "Apache-2.0")
+    assert (model["height"], model["layers"], model["licence"]) == (240, "timm:tf_efficientnet_lite0", "Apache-2.0")
     done = mirante("predict", run, photos / "disc", "--format", "json")
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 30
     assert mirante("compare", run, run).returncode in (0, 2) and mirante("evaluate", run).returncode == 0

@@ -33,6 +33,7 @@ METRICS = "metrics.json"
 REPORT = "report.html"
 CARD = "model-card.md"
 PLOTS = "plots"
+HEATMAPS = "heatmaps.png"
 
 
 @dataclass(frozen=True)

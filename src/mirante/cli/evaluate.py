@@ -67,10 +67,11 @@ def print_result(finished: Run, lang: str | None) -> None:
             for one in ("value", "low", "high")
         ]
         rows.append([name, values[0], f"{values[1]} – {values[2]}"])
-    for name, one in finished.metrics["one_against_rest"].items():
-        if len(finished.metrics["one_against_rest"]) == 1:
-            area = [say.number(one["roc_area"][key], 3) for key in ("value", "low", "high")]
-            rows.insert(1, [say("Area under the ROC curve, {name}", name=name), area[0], f"{area[1]} – {area[2]}"])
+    positive = finished.metrics["positive"]
+    if positive in finished.metrics["one_against_rest"]:
+        area = finished.metrics["one_against_rest"][positive]["roc_area"]
+        value, low, high = (say.number(area[key], 3) for key in ("value", "low", "high"))
+        rows.insert(1, [say("Area under the ROC curve, {name}", name=positive), value, f"{low} – {high}"])
     if decision := finished.metrics.get("decision"):
         for key, name in (("sensitivity", say("Sensitivity")), ("specificity", say("Specificity"))):
             value, low, high = (say.percent(decision[key][one]) for one in ("value", "low", "high"))

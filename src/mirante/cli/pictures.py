@@ -26,11 +26,16 @@ def print_answer(answer: Answer, say: Language) -> None:
 
     prediction = answer.prediction
     lines = Text(prediction.path or "", style="bold", overflow="fold")
-    for place, number in enumerate(prediction.order[: _LINES - 2]):
+    for place, number in enumerate(prediction.order[: _LINES - 4]):
         share = float(prediction.probabilities[number])
         bar = "█" * round(share * _BAR)
         lines.append(f"\n{bar:<{_BAR}} ", style="blue" if place == 0 else "bright_black")
         lines.append(f"{say.confidence(share):>6}  {prediction.classes[number]}", style="bold" if place == 0 else "")
+    if prediction.none_of_these:
+        lines.append(f"\n{say('none of these')}?", style="bold red")
+    if prediction.plausible is not None:
+        names = ", ".join(prediction.plausible) or "–"
+        lines.append(f"\n{say('unsure') if prediction.unsure else say('Plausible')}: {names}")
     table = Table.grid(padding=(0, 2))
     table.add_row(half_blocks(answer.pixels), lines)
     console().print(table)

@@ -109,7 +109,7 @@ def _trained_on(data: dict[str, Any], say: Language) -> str:
     return say(
         "{count} images from {word}: {listed}.",
         count=say.number(sum(counts.values())),
-        word=data["word"],
+        word=_short(data["word"]),
         listed=listed + more,
     )
 

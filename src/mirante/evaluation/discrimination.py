@@ -105,7 +105,7 @@ def exact(hits: int, count: int) -> Figure:
     """Return the share hits / count with the exact interval of Clopper and Pearson (1934).
 
     >>> exact(9, 10)
-    Figure(value=0.9, low=0.5549839..., high=0.9974714...)
+    Figure(value=0.9, low=0.5549838..., high=0.9974714...)
     """
     from scipy.special import betaincinv
 

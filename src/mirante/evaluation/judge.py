@@ -71,6 +71,7 @@ class Judgement:
 
 def judge(
     answers: Answers,
+    again: Sequence[Answers],
     info: ModelInfo,
     dataset: Dataset,
     pixels: Pixels,
@@ -83,6 +84,7 @@ def judge(
 ) -> Judgement:
     """Measure the answers, draw, and write all but the report.
 
+    again       those of further trainings with other seeds
     pixels      uint8 (N, H, W, C), the rows of the data set
     history     the epochs of the training, drawn as curves when there are any
     watched     whose loss and accuracy stand in the history, `val` or `test`
@@ -108,6 +110,10 @@ def judge(
     }
     if answers.strange is not None:
         measured["taken_for_none_of_these"] = figures.wilson(int(answers.strange.sum()), len(rows)).to_dict()
+    if again:
+        measured["repeats"] = _spread_of(
+            [answers, *again], dataset, None if positive is None else classes.index(positive)
+        )
     if answers.folds is not None:
         measured["folds"] = _by_fold(answers.folds, probabilities.argmax(axis=1) == labels)
     told = {
@@ -116,6 +122,7 @@ def judge(
         if (len(classes) > 2 or name == positive)
         and (found := discriminate(probabilities[:, number], labels == number, groups)) is not None
     }
+    measured["positive"] = positive
     measured["one_against_rest"] = {name: found.figures for name, found in told.items()}
     if info.positive_number is not None:
         came = decisions(answers.decided == info.positive_number, labels == info.positive_number, prevalence)
@@ -128,6 +135,10 @@ def judge(
         *_threshold_plots(told, probabilities, labels, classes, positive, measured.get("decision"), say),
     ]
     (folder / runfolder.PLOTS).mkdir(exist_ok=True)
+    heatmaps = folder / runfolder.PLOTS / runfolder.HEATMAPS
+    if heatmaps.exists():  # drawn by the network that answered, which may be gone by now
+        alt = say("Images and where the model looked in them: right answers above, wrong ones below.")
+        plots.append(Plot("heatmaps", heatmaps.read_bytes(), alt))
     for plot in plots:
         write_bytes(folder / runfolder.PLOTS / f"{plot.name}.png", plot.content)
     return Judgement(measured, tuple(plots))
@@ -183,6 +194,24 @@ def write_predictions(
 def set_column(promised: float) -> str:
     """Return the name of the column of predictions.csv that holds the prediction sets of a promised coverage."""
     return f"plausible{100 * promised:g}"
+
+
+def _spread_of(trainings: Sequence[Answers], dataset: Dataset, positive: int | None) -> dict[str, dict[str, Any]]:
+    """Return figure → its values in each training, their mean and standard deviation."""
+    values: dict[str, list[float]] = {"accuracy": [], "log_loss": [], "ece": []}
+    for one in trainings:
+        labels = dataset.labels[one.rows]
+        right = one.probabilities.argmax(axis=1) == labels
+        values["accuracy"].append(float(right.mean()))
+        values["log_loss"].append(float(figures.log_losses(one.probabilities, labels).mean()))
+        values["ece"].append(figures.calibration_error(one.probabilities.max(axis=1), right))
+        if positive is not None:
+            area = figures.roc_area(one.probabilities[:, positive], labels == positive)
+            values.setdefault("roc_area", []).append(area)
+    return {
+        name: {"values": found, "mean": float(np.mean(found)), "deviation": float(np.std(found, ddof=1))}
+        for name, found in values.items()
+    }
 
 
 def _by_fold(folds: NDArray[np.int64], right: NDArray[np.bool_]) -> list[dict[str, float]]:

@@ -89,7 +89,10 @@ def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any
             classes=len(story.model.classes),
             count=say.number(trained),
         ),
-        "accuracy": {"value": say.percent(accuracy["value"])},
+        "accuracy": {
+            "value": say.percent(accuracy["value"]),
+            "name": say("accuracy, out of fold") if "folds" in found else say("accuracy on test images"),
+        },
         "card": card_of(judgement, story, say),
         "deciding": deciding(found, story.positive, folded and not story.evaluated, say),
         "unsure": unsure(found, story.model.strange_above is not None and "taken_for_none_of_these" in found, say),
@@ -105,6 +108,7 @@ def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any
         "sentence": _headline(found, story, say),
         "warnings": list(story.warnings),
         "figures": list(_figures(found, say)),
+        "repeats_sentence": _repeats_sentence(found, say),
         "plots": {plot.name: _embedded(plot) for plot in judgement.plots},
         "data_sentence": _data_sentence(data, story, say),
         "splits": [_split_name(split, say) for split in splits],
@@ -180,14 +184,10 @@ def _figures(found: dict[str, Any], say: Language) -> Iterator[dict[str, str]]:
     yield row(say("Balanced accuracy"), found["balanced_accuracy"], meaning, say.percent)
     meaning = say("The mean over classes of F1, which weighs precision and recall.")
     yield row(say("Macro F1"), found["macro_f1"], meaning, say.percent)
-    if len(found["one_against_rest"]) == 1:
+    if found["positive"] in found["one_against_rest"]:
         meaning = say("How often an image of the class gets a higher probability than another; 0.5 is chance.")
-        yield row(
-            say("Area under the ROC curve"),
-            next(iter(found["one_against_rest"].values()))["roc_area"],
-            meaning,
-            three_digits,
-        )
+        area = found["one_against_rest"][found["positive"]]["roc_area"]
+        yield row(say("Area under the ROC curve, {name}", name=found["positive"]), area, meaning, three_digits)
     for k, figure in found["top_k"].items():
         if k != "1":
             meaning = say("Share of images whose true class is among the {k} most probable.", k=k)
@@ -198,6 +198,26 @@ def _figures(found: dict[str, Any], say: Language) -> Iterator[dict[str, str]]:
     yield row(say("Log loss"), found["log_loss"], meaning, three_digits)
     meaning = say("Squared distance of the probabilities from the truth; 0 is ideal, 2 the worst.")
     yield row(say("Brier score"), found["brier"], meaning, three_digits)
+
+
+def _repeats_sentence(found: dict[str, Any], say: Language) -> str:
+    if "repeats" not in found:
+        return ""
+    accuracy, area = found["repeats"]["accuracy"], found["repeats"].get("roc_area")
+    text = say(
+        "Trained {count} times with other seeds, the accuracy was {mean} on average, with a standard deviation of {deviation}.",
+        count=len(accuracy["values"]),
+        mean=say.percent(accuracy["mean"]),
+        deviation=say.percent(accuracy["deviation"]),
+    )
+    if area is None:
+        return text
+    more = say(
+        "The area under the ROC curve was {mean}, with a standard deviation of {deviation}.",
+        mean=say.number(area["mean"], 3),
+        deviation=say.number(area["deviation"], 3),
+    )
+    return f"{text} {more}"
 
 
 def _with_interval(figure: dict[str, float], say: Language) -> str:

@@ -89,7 +89,7 @@ def evaluate(
     answers = (
         answers_read(path, dataset, classifier.info) if folded else answers_of(classifier, dataset, pixels, tested)
     )
-    metrics = judge_run(path, folder, answers, classifier.info, dataset, pixels, evaluated, [], say)
+    metrics = judge_run(path, folder, answers, [], classifier.info, dataset, pixels, evaluated, [], say)
     return Run(folder, metrics)
 
 
@@ -97,6 +97,7 @@ def judge_run(
     run: Path,
     folder: Path,
     answers: Answers,
+    again: list[Answers],
     info: ModelInfo,
     dataset: Dataset,
     pixels: Pixels,
@@ -110,7 +111,9 @@ def judge_run(
     history: list[Epoch] = read_history(run / runfolder.HISTORY) if evaluated is None else []
     watched = values["recipe"].get("watch", "val")
     plan = Plan.from_dict(values.get("plan", {})).of(info.classes)
-    judgement = judge(answers, info, dataset, pixels, folder, history, watched, plan.positive, plan.prevalence, say)
+    judgement = judge(
+        answers, again, info, dataset, pixels, folder, history, watched, plan.positive, plan.prevalence, say
+    )
     notes = [*warnings, *(Note(*stored) for stored in data["notes"])]
     story = Story(
         name=run.name,

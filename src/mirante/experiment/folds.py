@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from mirante.data.dataset import Dataset
+from mirante.experiment.heatmaps import write_heatmaps
 from mirante.experiment.teach import Choices, ask, teach
 from mirante.experiment.trust import HeldOut
 from mirante.files import write_file
@@ -59,6 +60,8 @@ def out_of_fold(
             network.load_state_dict(start)
             taught = teach(folder, asking, pixels, recipe, info, network, place)
             logits, strange = ask(taught, dataset, pixels, rows)
+            if number == 0:
+                write_heatmaps(run, taught, asking, pixels, rows, logits)
             stored = made = {
                 "logits": logits,
                 "strangeness": strange,

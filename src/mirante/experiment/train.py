@@ -20,7 +20,7 @@ from mirante.experiment.choice import changed, choose_recipe, fit_to_data
 from mirante.experiment.evaluate import Run, judge_run, tell_skipped
 from mirante.experiment.folder import data_json, make_run, read_recipe_toml, recipe_toml, require_free, require_space
 from mirante.experiment.plan import Plan
-from mirante.experiment.trust import HeldOut, answers_across, answers_of, learn_from
+from mirante.experiment.trust import CALIBRATED, HeldOut, answers_across, answers_of, learn_from
 from mirante.files import write_file, write_text
 from mirante.images import FITS, Fit, Pixels
 from mirante.locale import Language, language
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mirante.model.network import Network
 
 _CHECKED_PIXELS = 1 << 19
-_CALIBRATED = 5000  # validation images that calibration, limits and threshold are learned from
+_LOOKED_AT = 500  # test images among which the heat maps of the report are chosen
 
 
 def train(
@@ -190,6 +190,7 @@ def _train_and_judge(
     from safetensors.torch import save_file
 
     from mirante.experiment.folds import FOLDER, out_of_fold
+    from mirante.experiment.heatmaps import write_heatmaps
     from mirante.experiment.teach import ask, spread, teach
     from mirante.model.export import TOLERANCE, largest_difference, write_onnx
 
@@ -199,7 +200,7 @@ def _train_and_judge(
         taught = teach(run, whole, pixels, recipe, info, network, place, tensorboard, spent, chosen)
     else:
         taught = teach(run, dataset, pixels, recipe, info, network, place, tensorboard, spent)
-        rows = spread(dataset.rows("val"), _CALIBRATED)
+        rows = spread(dataset.rows("val"), CALIBRATED)
         known = HeldOut(rows, *ask(taught, dataset, pixels, rows))
     info, model = taught.info, taught.model
     info = learn_from(known, dataset, info, plan.aim)
@@ -215,12 +216,20 @@ def _train_and_judge(
     if not difference <= TOLERANCE:
         text = "model.onnx does not agree with the trained network: probabilities differ by up to {difference}. Do not use it."
         warnings.append(Note(text, {"difference": f"{difference:.2g}"}))
+    if known.folds is None:
+        few = spread(dataset.rows("test"), _LOOKED_AT)
+        write_heatmaps(run, taught, dataset, pixels, few, ask(taught, dataset, pixels, few)[0])
     answers = (
         answers_of(Classifier(run), dataset, pixels, dataset.rows("test"))
         if known.folds is None
         else answers_across(known, dataset, info, plan.aim)
     )
-    metrics = judge_run(run, run, answers, info, dataset, pixels, None, warnings, say)
+    again = []
+    if plan.repeats > 1:
+        from mirante.experiment.repeats import repeat
+
+        again = repeat(run, dataset, pixels, recipe, replace(info, positive=None), plan, str(place))
+    metrics = judge_run(run, run, answers, again, info, dataset, pixels, None, warnings, say)
     for unfinished in (runfolder.CHECKPOINT, FOLDER):
         shutil.rmtree(run / unfinished, ignore_errors=True)
     for part in run.rglob("*.part"):  # left by a kill in the middle of writing

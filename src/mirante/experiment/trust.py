@@ -23,6 +23,9 @@ from mirante.prediction.sets import learn_limits, plausible
 from mirante.prediction.strangeness import learn_limit
 from mirante.runfolder import ModelInfo
 
+CALIBRATED = 5000
+"""Validation images that are learned from, at most."""
+
 PROMISED = (0.8, 0.9, 0.95, 0.99)
 """The coverages whose prediction sets are judged."""
 

@@ -6,7 +6,7 @@ The file alone is enough. It knows its classes and input size; nothing is known 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -165,6 +165,14 @@ class Classifier:
                 yield from self.answer(batch, coverage)
                 batch = []
         yield from self.answer(batch, coverage)
+
+    def set_threshold(self, threshold: float) -> None:
+        """Decide from another probability on than the one that the training chose. Raises RunError for a model without any."""
+        if self.info.positive is None:
+            raise RunError(
+                f"{self.path}: no class of it has a threshold; train it with --sensitivity, --specificity or --cost."
+            )
+        self.info = replace(self.info, threshold=threshold)
 
     def require_coverage(self, coverage: float | None) -> None:
         """Raise RunError when a coverage is wanted and the model can promise none."""

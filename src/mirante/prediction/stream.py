@@ -54,8 +54,13 @@ def find_images(words: Iterable[str]) -> Iterator[Named]:
             yield word, path
 
 
-def predict_stream(classifier: Classifier, images: Iterable[Named]) -> Iterator[Answer | Skipped]:
-    """Yield an answer for each image in order; those that cannot be read come as Skipped and stop nothing."""
+def predict_stream(
+    classifier: Classifier, images: Iterable[Named], coverage: float | None = None
+) -> Iterator[Answer | Skipped]:
+    """Yield an answer for each image in order; those that cannot be read come as Skipped and stop nothing.
+
+    coverage  also tell the plausible classes; see Classifier.predict
+    """
     remaining = iter(images)
 
     def read(named: Named) -> tuple[str, Pixels] | Skipped:
@@ -79,6 +84,6 @@ def predict_stream(classifier: Classifier, images: Iterable[Named]) -> Iterator[
         while following:
             current = [one for future in following for one in future.result()]
             following = read_next()
-            answers = classifier.answer([one for one in current if not isinstance(one, Skipped)])
+            answers = classifier.answer([one for one in current if not isinstance(one, Skipped)], coverage)
             for one in current:
                 yield one if isinstance(one, Skipped) else Answer(next(answers), one[1])

@@ -60,6 +60,36 @@ def answer_grid(
     return figure
 
 
+def heat_grid(
+    images: Pixels, heats: Sequence[NDArray[np.floating]], captions: Sequence[str], right: Sequence[bool]
+) -> Figure:
+    """Draw images (N, H, W, C), four a row, each with the map (h, w) of 0 to 1 over it; right answers first."""
+    rows = [
+        [number for number, one in enumerate(right) if one],
+        [number for number, one in enumerate(right) if not one],
+    ]
+    rows = [row for row in rows if row]
+    figure = new_figure(10.5, 3.4 * len(rows))
+    axes = figure.subplots(len(rows), 4, squeeze=False)
+    for place in axes.ravel():
+        place.set_axis_off()
+    height, width = images.shape[1:3]
+    for line, row in zip(axes, rows, strict=True):
+        for place, number in zip(line, row, strict=False):
+            show_image(place, images[number])
+            place.imshow(
+                heats[number],
+                cmap="inferno",
+                alpha=0.5,
+                vmin=0,
+                vmax=1,
+                interpolation="bilinear",
+                extent=(0, width, height, 0),
+            )
+            place.set_title(captions[number], fontsize=9, loc="left", color=BLUE if right[number] else RED)
+    return figure
+
+
 def _draw_bars(axes: Axes, shares: NDArray[np.floating], label: int, predicted: int, classes: Sequence[str]) -> None:
     shown = np.arange(len(classes))
     if len(classes) > 10:

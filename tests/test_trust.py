@@ -1,0 +1,434 @@
+"""How far to trust an answer: folds that are fair, thresholds that reach their aim, promises that are kept, and “none of these”."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Command, write_shapes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from mirante import Classifier, Dataset
+from mirante.data.splits import assign_folds
+from mirante.errors import RequestError
+from mirante.evaluation.discrimination import decisions, discriminate, net_benefit
+from mirante.evaluation.metrics import calibration_error
+from mirante.model.backbone import at_hand
+from mirante.prediction.calibration import fit_calibration, fit_temperature, softmax
+from mirante.prediction.decision import Aim, choose_threshold, decide
+from mirante.prediction.sets import learn_limits, plausible
+from mirante.prediction.strangeness import familiar_space, learn_limit, strangeness
+
+OPTIONS = ("--model", "8C3-MP2-16N", "--epochs", "2")
+
+
+@pytest.fixture(scope="module")
+def photographed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """180 shapes of two kinds in 60 groups of three, as a table; a few groups hold both kinds."""
+    root = write_shapes(tmp_path_factory.mktemp("groups") / "shapes", 90, ("bar", "disc"))
+    lines = ["path,label,person"]
+    for kind in ("bar", "disc"):
+        for number in range(90):
+            person = f"both{number // 3}" if number < 12 else f"{kind}{number // 3}"
+            lines.append(f"{kind}/{number:03d}.png,{kind},{person}")
+    (root / "labels.csv").write_text("\n".join(lines))
+    return root
+
+
+@pytest.fixture(scope="module")
+def folded(photographed: Path, mirante: Command) -> Path:
+    out = photographed.parent / "run"
+    words = (
+        "--labels",
+        "labels.csv",
+        "--group",
+        "person",
+        "--folds",
+        "3",
+        "--sensitivity",
+        "90%",
+        "--prevalence",
+        "2%",
+    )
+    done = mirante("train", photographed, *OPTIONS, *words, "--out", out, "--lang", "en")
+    assert done.returncode == 0, done.stderr
+    assert "180 images, out of fold" in done.stdout and "Sensitivity" in done.stdout
+    return out
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((run / "predictions.csv").open(encoding="utf-8")))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_folds_cut_no_group_and_no_copies_and_share_out_the_classes(data: st.DataObject) -> None:
+    count = data.draw(st.integers(30, 120))
+    labels = np.array(data.draw(st.lists(st.integers(0, 2), min_size=count, max_size=count)))
+    people = data.draw(st.lists(st.integers(0, 20), min_size=count, max_size=count))
+    digests = [f"{label}-{row // 2}" for row, label in enumerate(labels)]
+    groups = [f"{label}-{person}" for label, person in zip(labels, people, strict=True)]
+    folds = assign_folds(labels, digests, groups, 5, seed=data.draw(st.integers(0, 3)))
+    for names in (digests, groups):
+        for name in set(names):
+            assert len({int(fold) for fold, other in zip(folds, names, strict=True) if other == name}) == 1
+    alone = assign_folds(labels, [str(row) for row in range(count)], None, 5)
+    for label in range(3):
+        sizes = np.bincount(alone[labels == label], minlength=5)
+        assert sizes.max() - sizes.min() <= 1
+
+
+def test_the_test_images_that_a_source_gives_stay_out_of_the_folds(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write_shapes(tmp_path / "shapes" / split, 12, first=100 * len(split))
+    dataset = Dataset.open(tmp_path / "shapes", folds=4)
+    assert dataset.folds == ("fold1", "fold2", "fold3", "fold4") and len(dataset.rows("test")) == 36
+    asked = dataset.asking("fold4")
+    kept = [set(asked.rows(split).tolist()) for split in ("train", "val", "test")]
+    assert [len(one) for one in kept] == [18, 9, 9] and not set.intersection(*kept)
+    assert not any(dataset.paths[row].startswith("test/") for one in kept for row in one)
+    assert len(dataset.asking("").rows("train")) == 36
+    assert (dataset.redrawn(1).splits != dataset.splits).any()
+
+
+def test_every_image_is_answered_once_by_a_network_that_did_not_see_its_person(folded: Path) -> None:
+    rows = rows_of(folded)
+    assert len({row["path"] for row in rows}) == len(rows) == 180
+    folds: dict[str, set[str]] = {}
+    for row in rows:
+        folds.setdefault(row["group"], set()).add(row["fold"])
+    assert all(len(found) == 1 for found in folds.values()) and {row["fold"] for row in rows} == {"1", "2", "3"}
+    assert not (folded / "folds").exists() and not (folded / "checkpoint").exists()
+
+
+def test_every_figure_of_the_folds_can_be_computed_again_from_predictions_csv(folded: Path) -> None:
+    found, rows = json.loads((folded / "metrics.json").read_text()), rows_of(folded)
+    disc = np.array([row["label"] == "disc" for row in rows])
+    scores = np.array([float(row["disc"]) for row in rows])
+    told = found["one_against_rest"]["disc"]
+    assert told["roc_area"]["value"] == pytest.approx(roc_auc_score(disc, scores))
+    assert told["average_precision"]["value"] == pytest.approx(average_precision_score(disc, scores))
+    right = np.array([row["label"] == row["predicted"] for row in rows])
+    confidence = np.array([float(row["confidence"]) for row in rows])
+    assert found["ece"]["value"] == pytest.approx(calibration_error(confidence, right))
+    alarm = np.array([row["decision"] == "disc" for row in rows])
+    decision = found["decision"]
+    assert [decision[key] for key in ("found", "missed", "false_alarms", "left_in_peace")] == [
+        int(one.sum()) for one in (alarm & disc, ~alarm & disc, alarm & ~disc, ~alarm & ~disc)
+    ]
+    exact = binomtest(int((alarm & disc).sum()), int(disc.sum())).proportion_ci(0.95, "exact")
+    assert decision["sensitivity"]["low"] == pytest.approx(exact.low, abs=1e-9)
+    assert decision["sensitivity"]["high"] == pytest.approx(exact.high, abs=1e-9)
+    for promised, column in (("0.9", "plausible90"), ("0.95", "plausible95")):
+        kept = np.mean([row["label"] in json.loads(row[column]) for row in rows])
+        assert found["prediction_sets"][promised]["coverage"]["value"] == pytest.approx(kept)
+    surest = np.argsort(-confidence, kind="stable")[:144]
+    assert found["answering_only"]["0.8"]["value"] == pytest.approx(right[surest].mean())
+    assert 0.02 in [row["prevalence"] for row in decision["by_prevalence"]]
+
+
+def test_judging_a_folded_run_again_changes_nothing_and_speaks_portuguese(
+    folded: Path, tmp_path: Path, mirante: Command
+) -> None:
+    copy = Path(shutil.copytree(folded, tmp_path / "run"))
+    done = mirante("evaluate", copy, "--lang", "pt")
+    assert done.returncode == 0, done.stderr
+    again, before = (json.loads((run / "metrics.json").read_text()) for run in (copy, folded))
+    del before["uncalibrated"]  # which predictions.csv does not hold
+    assert again == before
+    assert (copy / "predictions.csv").read_text() == (folded / "predictions.csv").read_text()
+    page = (copy / "report.html").read_text(encoding="utf-8")
+    for text in ("Antes de confiar nele", "Área sob a curva ROC", "validação cruzada", "alarmes falsos"):
+        assert text in page
+
+
+def test_the_model_card_has_the_metadata_of_the_hub_and_no_folder_of_the_person(folded: Path) -> None:
+    yaml = (folded / "model-card.md").read_text(encoding="utf-8").split("---\n")[1]
+    values = {key: json.loads(value) for key, value in (line.split(": ", 1) for line in yaml.splitlines())}
+    assert values["pipeline_tag"] == "image-classification"
+    result = values["model-index"][0]["results"][0]
+    found = json.loads((folded / "metrics.json").read_text())
+    assert {"type": "accuracy", "value": round(found["accuracy"]["value"], 4)} in result["metrics"]
+    assert str(folded.parent) not in (folded / "model-card.md").read_text(encoding="utf-8")
+
+
+def test_the_threshold_is_stored_and_predict_decides_by_it(folded: Path, photographed: Path, mirante: Command) -> None:
+    info = Classifier(folded).info
+    assert info.positive == "disc" and info.threshold is not None
+    done = mirante("predict", folded, photographed, "--format", "json", "--coverage", "95%")
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == 180
+    for answer in answers:
+        assert (answer["label"] == "disc") == (answer["probabilities"]["disc"] >= info.threshold - 1e-6)
+        assert answer["unsure"] == (len(answer["plausible"]) != 1)
+    always = mirante("predict", folded, photographed, "--format", "json", "--threshold", "0.000001").stdout
+    assert {json.loads(line)["label"] for line in always.splitlines()} == {"disc"}
+
+
+def test_folds_that_were_killed_go_on_with_the_one_they_were_at(
+    photographed: Path, folded: Path, tmp_path: Path, mirante: Command
+) -> None:
+    out = tmp_path / "killed"
+    words = ["train", photographed, *OPTIONS, "--labels", "labels.csv", "--group", "person", "--folds", "3"]
+    command = [
+        sys.executable,
+        "-m",
+        "mirante",
+        *map(str, words),
+        "--sensitivity",
+        "90%",
+        "--prevalence",
+        "2%",
+        "--out",
+        str(out),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 120
+    while not (out / "folds" / "fold1-0.npz").exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert (out / "folds" / "fold1-0.npz").exists()
+    done = mirante("train", "--resume", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "fold 1 of 3" not in done.stderr
+    assert (out / "predictions.csv").read_text() == (folded / "predictions.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--sensitivity", "1.5"), "no share between 0 and 1"),
+        (("--cost", "miss=ten"), "miss=10,false-alarm=1"),
+        (("--sensitivity", "0.9", "--positive", "lion"), "no such class; they are bar, disc"),
+        (("--folds", "2"), "it can be 3 to 20"),
+        (("--folds", "20", "--classes", "bar,disc"), "Ask for fewer folds"),
+        (("--sensitivity", "0.9", "--specificity", "0.9"), "not allowed with"),
+        (("--repeats", "0"), "1 to 20"),
+    ],
+)
+def test_what_cannot_be_decided_is_said_before_anything_is_written(
+    tmp_path: Path, mirante: Command, words: tuple[str, ...], said: str
+) -> None:
+    data = write_shapes(tmp_path / "shapes", 10, ("bar", "disc"))
+    done = mirante("train", data, *OPTIONS, *words, "--out", tmp_path / "run")
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+scores_and_labels = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=2, max_size=60).filter(
+    lambda rows: len({wanted for _, wanted in rows}) == 2
+)
+
+
+@given(scores_and_labels, st.floats(0.05, 0.95))
+def test_a_threshold_reaches_its_aim_and_goes_no_further(rows: list[tuple[float, bool]], share: float) -> None:
+    scores, wanted = np.array([one for one, _ in rows]), np.array([one for _, one in rows])
+    places = [0.0, *((np.unique(scores)[1:] + np.unique(scores)[:-1]) / 2), (scores.max() + 1) / 2]
+
+    def reached(threshold: float) -> tuple[float, float]:
+        alarm = scores >= threshold
+        return float(alarm[wanted].mean()), float((~alarm[~wanted]).mean())
+
+    threshold = choose_threshold(scores, wanted, Aim("a", sensitivity=share))
+    assert reached(threshold)[0] >= share - 1e-9
+    assert all(reached(place)[0] < share for place in places if place > threshold)
+    threshold = choose_threshold(scores, wanted, Aim("a", specificity=share))
+    if scores[~wanted].max() < 1:  # a score of 1 is above every threshold
+        assert reached(threshold)[1] >= share - 1e-9
+    threshold = choose_threshold(scores, wanted, Aim("a", miss=5, false_alarm=2))
+
+    def cost(place: float) -> int:
+        alarm = scores >= place
+        return 5 * int((~alarm & wanted).sum()) + 2 * int((alarm & ~wanted).sum())
+
+    assert cost(threshold) == min(map(cost, places))
+
+
+def test_below_the_threshold_the_best_of_the_others_is_answered() -> None:
+    shares = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.2, 0.45, 0.35]])
+    assert decide(shares, None, 0.0).tolist() == [0, 2, 1]
+    assert decide(shares, 2, 0.3).tolist() == [0, 2, 2] and decide(shares, 2, 0.9).tolist() == [0, 0, 1]
+
+
+def test_an_aim_is_one_of_three() -> None:
+    for wrong in ({}, {"sensitivity": 0.9, "specificity": 0.9}, {"miss": 1.0}, {"sensitivity": 1.0}):
+        with pytest.raises(RequestError):
+            Aim("a", **wrong)
+
+
+@pytest.mark.parametrize("coverage", [0.8, 0.9, 0.95])
+def test_the_promised_coverage_is_kept_also_within_each_class(coverage: float) -> None:
+    random = np.random.default_rng(0)
+    shares = random.dirichlet(np.array([3.0, 0.4, 0.6]), 60_000)
+    labels = (shares.cumsum(1) < random.random((60_000, 1))).sum(1)
+    limits = learn_limits(shares[:20_000], labels[:20_000])
+    inside = plausible(shares[20_000:], limits, coverage)[np.arange(40_000), labels[20_000:]]
+    assert inside.mean() == pytest.approx(coverage, abs=0.01)
+    for one in range(3):
+        assert inside[labels[20_000:] == one].mean() == pytest.approx(coverage, abs=0.02)
+
+
+def test_a_coverage_that_few_images_cannot_prove_lets_every_class_in() -> None:
+    shares = np.full((10, 2), [0.9, 0.1])
+    limits = learn_limits(shares, np.zeros(10, dtype=np.int64))
+    assert plausible(shares[:1], limits, 0.8).tolist() == [[True, False]] and plausible(shares[:1], limits, 0.99).all()
+
+
+def test_coverage_holds_for_new_people_when_some_have_many_images() -> None:
+    random = np.random.default_rng(1)
+    # people of whom there are many images are easy; counting images alone would promise too much for the others
+    people = np.concatenate([np.repeat(np.arange(40), 50), np.arange(40, 440)])
+    given_share = np.where(people < 40, 0.95, random.uniform(0.2, 1, len(people)))
+    shares = np.stack([given_share, 1 - given_share], axis=1)
+    limits = learn_limits(shares, np.zeros(len(people), np.int64), [str(one) for one in people])
+    new = random.uniform(0.2, 1, 20_000)
+    kept = plausible(np.stack([new, 1 - new], axis=1), limits, 0.9)[:, 0].mean()
+    without = plausible(np.stack([new, 1 - new], axis=1), learn_limits(shares, np.zeros(len(people), np.int64)), 0.9)
+    assert kept > 0.86 and without[:, 0].mean() < 0.6
+
+
+def test_a_shift_of_each_class_is_learned_where_one_temperature_is_not_enough() -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(6000, 3))
+    labels = (softmax(2 * logits + np.array([0.0, 1.5, -1.0])).cumsum(1) < random.random((6000, 1))).sum(1)
+    temperature, vectors = fit_calibration(logits[:3000], labels[:3000])
+    assert vectors is not None
+    scales, shifts = vectors
+    assert scales == pytest.approx([2, 2, 2], abs=0.25) and shifts - shifts[0] == pytest.approx(
+        [0, 1.5, -1.0], abs=0.25
+    )
+    asked, right = logits[3000:], labels[3000:]
+
+    def error(shares: np.ndarray) -> float:
+        return calibration_error(shares.max(1), shares.argmax(1) == right)
+
+    assert error(softmax(asked * scales + shifts)) < error(softmax(asked / temperature)) / 2
+    only = fit_calibration(logits[:40], labels[:40])
+    assert only == (fit_temperature(logits[:40], labels[:40]), None)  # too few to learn six numbers from
+
+
+def test_what_lies_outside_the_familiar_directions_is_strange() -> None:
+    random = np.random.default_rng(0)
+    basis = random.normal(size=(8, 200))
+    known, other = random.normal(size=(900, 8)) @ basis, random.normal(size=(300, 200)) * 3
+    known += 0.05 * random.normal(size=known.shape)
+    space = familiar_space(known[:600].astype(np.float32))
+    assert space is not None
+    usual, strange = strangeness(known[600:], space), strangeness(other, space)
+    limit = learn_limit(usual)
+    assert (usual <= limit).mean() >= 0.95 and (strange > limit).all() and strange.max() <= 1
+    assert familiar_space(known[:3].astype(np.float32)) is None and learn_limit(usual[:5]) == 1.0
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_exported_model_tells_the_strangeness_that_was_measured(mirror: bool, tmp_path: Path) -> None:
+    from mirante.model.export import add_strangeness, build_onnx, seen_as, write_onnx
+    from mirante.model.network import build_network
+    from mirante.runfolder import ModelInfo
+
+    info = ModelInfo(("a", "b"), 12, 12, 3, "crop", "8C3-MP2-12N", mirror=mirror, limits=((0.5,) * 53,) * 2)
+    network = build_network(info.layers, (12, 12, 3), 2, mirror)
+    model = build_onnx(network, info)
+    name = seen_as(model)
+    assert name is not None
+    space = np.linalg.qr(np.random.default_rng(0).normal(size=(12, 3)))[0].astype(np.float32)
+    add_strangeness(model, name, space, mirror)
+    write_onnx(model, info, tmp_path / "model.onnx")
+    images = np.random.default_rng(1).integers(0, 256, (70, 12, 12, 3), dtype=np.uint8)
+    found = Classifier(tmp_path / "model.onnx").run(images).strangeness
+
+    import torch
+
+    def features(pixels: np.ndarray) -> np.ndarray:
+        values = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255
+        with torch.no_grad():
+            return network.body[:-1](values).numpy()
+
+    looks = [images, images[:, :, ::-1].copy()] if mirror else [images]
+    assert found == pytest.approx(np.mean([strangeness(features(one), space) for one in looks], axis=0), abs=1e-5)
+
+
+def test_a_model_without_held_out_images_promises_nothing(tmp_path: Path, mirante: Command) -> None:
+    data = write_shapes(tmp_path / "shapes", 12, ("bar", "disc"))
+    run = tmp_path / "run"
+    assert mirante("train", data, "--recipe", "tutorial", "--epochs", "1", "--out", run).returncode == 0
+    done = mirante("predict", run, data, "--coverage", "0.9")
+    assert done.returncode == 2 and "no coverage can be promised" in done.stderr
+    done = mirante("predict", run, data, "--threshold", "0.9")
+    assert done.returncode == 2 and "no class of it has a threshold" in done.stderr
+    done = mirante("train", data, "--recipe", "tutorial", "--sensitivity", "0.9", "--out", tmp_path / "other")
+    assert done.returncode == 2 and "--folds does without" in done.stderr
+
+
+@settings(max_examples=30, deadline=None)
+@given(scores_and_labels)
+def test_curves_areas_and_counts_are_those_of_the_field(rows: list[tuple[float, bool]]) -> None:
+    scores, wanted = np.array([one for one, _ in rows]), np.array([one for _, one in rows])
+    told = discriminate(scores, wanted)
+    assert told is not None
+    assert told.figures["roc_area"]["value"] == pytest.approx(roc_auc_score(wanted, scores))
+    assert told.figures["average_precision"]["value"] == pytest.approx(average_precision_score(wanted, scores))
+    came = decisions(scores >= 0.5, wanted, None)
+    assert came["found"] + came["missed"] == wanted.sum()
+    benefit = net_benefit(scores, wanted, np.array([0.5]))[0]
+    assert benefit == pytest.approx((came["found"] - came["false_alarms"]) / len(rows))
+    assert discriminate(scores, np.ones(len(rows), dtype=bool)) is None
+
+
+@pytest.mark.skipif(not at_hand(), reason="the package with pretrained weights is not installed")
+def test_pneumonia_is_told_from_healthy_lungs_of_people_never_seen(
+    test_data: Path, tmp_path: Path, mirante: Command
+) -> None:
+    words = (
+        "--labels",
+        "labels.csv",
+        "--group",
+        "patient",
+        "--recipe",
+        "transfer",
+        "--folds",
+        "5",
+        "--sensitivity",
+        "0.9",
+    )
+    run = tmp_path / "run"
+    done = mirante(
+        "train", test_data / "chest-xray-320.tar.xz", *words, "--classes", "no_finding,pneumonia", "--out", run
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((run / "metrics.json").read_text())
+    assert found["one_against_rest"]["pneumonia"]["roc_area"]["value"] >= 0.87
+    assert found["ece"]["value"] <= 0.06 and 0.85 < found["decision"]["sensitivity"]["value"] < 0.94
+    assert abs(found["prediction_sets"]["0.9"]["by_group"] - 0.9) < 0.03
+    # other things than X-rays: nearly all are seen to be none of these
+    others = mirante("predict", run, write_shapes(tmp_path / "shapes", 20), "--format", "json").stdout.splitlines()
+    assert len(others) == 60 and np.mean([json.loads(line)["none_of_these"] for line in others]) > 0.95
+
+
+def test_repetitions_tell_how_much_chance_matters(photographed: Path, tmp_path: Path, mirante: Command) -> None:
+    for folds in ("0", "3"):
+        run = tmp_path / f"run{folds}"
+        done = mirante(
+            "train", photographed, *OPTIONS, "--repeats", "3", "--folds", folds, "--out", run, "--lang", "en"
+        )
+        assert done.returncode == 0, done.stderr
+        found = json.loads((run / "metrics.json").read_text())
+        values = found["repeats"]["log_loss"]["values"]
+        assert len(values) == 3 and len(set(values)) == 3
+        assert values[0] == pytest.approx(found["log_loss"]["value"])
+        assert found["repeats"]["accuracy"]["deviation"] == pytest.approx(
+            np.std(found["repeats"]["accuracy"]["values"], ddof=1)
+        )
+        assert "Trained 3 times with other seeds" in (run / "report.html").read_text(encoding="utf-8")
