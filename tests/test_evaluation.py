@@ -16,7 +16,17 @@ from browser import ARGUMENTS, find_browser
 from conftest import Command, write_shapes
 from sklearn.metrics import f1_score, log_loss
 
-PLOTS = ("samples", "curves", "predictions", "confusion", "mistakes", "reliability", "dispersion", "thresholds", "heatmaps")
+PLOTS = (
+    "samples",
+    "curves",
+    "predictions",
+    "confusion",
+    "mistakes",
+    "reliability",
+    "dispersion",
+    "thresholds",
+    "heatmaps",
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +41,14 @@ def portuguese(shapes_run: tuple[Path, Path], tmp_path_factory: pytest.TempPathF
 
 def test_a_run_holds_the_files_that_it_promises(shapes_run: tuple[Path, Path]) -> None:
     run, _ = shapes_run
-    names = "recipe.toml data.json history.csv model.safetensors model.json model.onnx predictions.csv metrics.json report.html model-card.md"
-    assert {path.name for path in run.iterdir()} == {*names.split(), "plots", "snapshots"}
+    names = "recipe.toml data.json history.csv model.safetensors model.json model.onnx predictions.csv metrics.json"
+    assert {path.name for path in run.iterdir()} == {
+        *names.split(),
+        "report.html",
+        "model-card.md",
+        "plots",
+        "snapshots",
+    }
     plots = {path.stem for path in (run / "plots").iterdir()}
     assert plots in (set(PLOTS), set(PLOTS) - {"mistakes"})
     data = json.loads((run / "data.json").read_text())

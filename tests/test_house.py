@@ -121,7 +121,7 @@ def test_the_examples_of_readme_and_docs_run(tmp_path: Path, mirante: Command) -
     shutil.copytree(tmp_path / "photos", tmp_path / "new-photos")
     shutil.copytree(tmp_path / "fotos", tmp_path / "fotos-novas")
     rows = [
-        f"photos/{p.parent.name}/{p.name},{p.parent.name},{p.stem[:2]}{p.parent.name}"
+        f"photos/{p.parent.name}/{p.name},{p.parent.name},{int(p.stem) // 3}{p.parent.name}"
         for p in sorted((tmp_path / "photos").rglob("*.png"))
     ]
     (tmp_path / "list.csv").write_text("\n".join(["path,label,patient", *rows]))
