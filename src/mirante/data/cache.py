@@ -22,10 +22,10 @@ from mirante.data.entries import Entry, Source
 from mirante.data.processes import on_every_core
 from mirante.errors import ImageError, WorkError
 from mirante.files import system_reason
-from mirante.images import Fit, Pixels, read_bytes, read_image
+from mirante.images import Fit, Pixels, read_image
 from mirante.progress import track
 
-_FORMAT = 1  # raise it when the same bytes would decode to other pixels
+_FORMAT = 2  # raise it when the same bytes would decode to other pixels
 # Decoding so many photos takes longer than starting the processes that share the work; small images are left to them.
 _MANY_PHOTOS = 200
 
@@ -105,7 +105,7 @@ def _decode_chunk(
     failed = {}
     for entry in chunk:
         try:
-            payload = read_bytes(entry.payload) if isinstance(entry.payload, Path) else entry.payload
+            payload = entry.content()
             images[int(entry.path)] = read_image(payload, size, channels, fit)
         except ImageError as error:
             failed[entry.path] = str(error)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from mirante.images import Pixels
+from mirante.images import Pixels, read_bytes
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,10 @@ class Entry:
     label: str | None = None
     split: str | None = None
     error: str | None = None
+
+    def content(self) -> bytes | Pixels:
+        """Return what is stored: encoded bytes, or pixels. Raises ImageError when the file cannot be read."""
+        return read_bytes(self.payload) if isinstance(self.payload, Path) else self.payload
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,10 @@ def is_companion(path: str) -> bool:
     parts = PurePosixPath(path).parts
     if any(part.startswith(".") or part == "__MACOSX" for part in parts):
         return True
-    return parts[-1].lower() in ("thumbs.db", "desktop.ini") or PurePosixPath(path).suffix.lower() in _COMPANIONS
+    return (
+        parts[-1].lower() in ("thumbs.db", "desktop.ini", "dicomdir")
+        or PurePosixPath(path).suffix.lower() in _COMPANIONS
+    )
 
 
 def printable(path: str) -> str:

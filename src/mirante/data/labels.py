@@ -42,7 +42,7 @@ def label_by_folder(word: str, scanned: list[Scanned]) -> tuple[list[Labelled], 
         if image.error is not None:
             skipped.append(Skipped(image.path, image.error))
         else:
-            rows.append(Labelled(image, label, split, None))
+            rows.append(Labelled(image, label, split, image.person))
     if not rows:
         reason = f"{skipped[0].path}: {skipped[0].reason}" if skipped else "it is empty"
         raise DataError(f"{word}: no image in a class folder can be read ({reason}). Each class is a folder of images.")
@@ -62,7 +62,7 @@ def label_by_table(word: str, scanned: list[Scanned], table: Table) -> tuple[lis
         elif image.error is not None:
             skipped.append(Skipped(image.path, image.error))
         else:
-            rows.append(Labelled(image, row.label, row.split, row.group))
+            rows.append(Labelled(image, row.label, row.split, row.group or image.person))
     if missing:
         table.refuse_missing(missing)
     if not rows:

@@ -8,24 +8,27 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from mirante import dicom
 from mirante.data.cache import cache_folder
 from mirante.data.entries import Entry, Source
 from mirante.data.processes import on_every_core
 from mirante.errors import ImageError, MiranteError
 from mirante.files import write_text
-from mirante.images import read_bytes, read_header
+from mirante.images import read_header
 from mirante.progress import track
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Scanned:
-    """What is known of one image before it is decoded; sizes in pixels; `error` instead of them when it is unreadable."""
+    """What is known of one image before it is decoded; sizes in pixels; `error` instead of them when it is unreadable.
+
+    person  a keyed hash of whom it shows, where the file itself says it (DICOM)
+    """
 
     path: str
     digest: str
@@ -35,6 +38,7 @@ class Scanned:
     label: str | None
     split: str | None
     error: str | None
+    person: str | None = None
 
 
 def scan(source: Source) -> list[Scanned]:
@@ -66,15 +70,16 @@ def _look(entry: Entry) -> Scanned:
 
     if entry.error is not None:
         return unreadable(entry.error)
-    if isinstance(entry.payload, np.ndarray):
-        height, width, channels = entry.payload.shape
-        content = np.ascontiguousarray(entry.payload).tobytes() + repr(entry.payload.shape).encode()
-    else:
-        try:
-            content = read_bytes(entry.payload) if isinstance(entry.payload, Path) else entry.payload
-            header = read_header(content)
-        except ImageError as error:
-            return unreadable(str(error))
-        height, width, channels = header.height, header.width, header.channels
+    try:
+        stored = entry.content()
+        if isinstance(stored, np.ndarray):
+            height, width, channels = stored.shape
+            content = np.ascontiguousarray(stored).tobytes() + repr(stored.shape).encode()
+        else:
+            content, header = stored, read_header(stored)
+            height, width, channels = header.height, header.width, header.channels
+    except ImageError as error:
+        return unreadable(str(error))
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-    return Scanned(entry.path, digest, height, width, channels, entry.label, entry.split, None)
+    person = dicom.person(content) if dicom.is_dicom(content) else None
+    return Scanned(entry.path, digest, height, width, channels, entry.label, entry.split, None, person)

@@ -33,7 +33,7 @@ from mirante.data.notes import Note
 from mirante.errors import ImageError, RequestError
 from mirante.experiment.doubts import Doubts, find_doubts
 from mirante.files import write_text
-from mirante.images import read_bytes, read_image
+from mirante.images import read_image
 from mirante.locale import Language, language
 from mirante.model.backbone import OFFLINE, at_hand
 
@@ -274,7 +274,7 @@ def _pictures(dataset: Dataset, rows: set[int]) -> dict[int, str]:
         if entry.path not in wanted:
             continue
         try:
-            payload = read_bytes(entry.payload) if isinstance(entry.payload, Path) else entry.payload
+            payload = entry.content()
             pixels = read_image(payload, (_SIDE, _SIDE), 3, "pad")
         except ImageError:
             continue

@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mirante import dicom
 from mirante.data.cache import cache_folder
 from mirante.data.entries import Entry, Source
 from mirante.data.processes import on_every_core
 from mirante.errors import ImageError, MiranteError
 from mirante.files import write_file
-from mirante.images import FORMATS, Pixels, read_bytes, read_header, read_reduced
+from mirante.images import FORMATS, Pixels, orientation, read_header, read_reduced
 from mirante.progress import track
 
 SIDE = 32  # pixels a side of the small copy
@@ -138,22 +139,22 @@ def _look_at_all(chunk: list[Entry]) -> list[tuple[int, _Look | str]]:
 
 
 def _look(entry: Entry) -> _Look | str:
-    form, orientation, quality, weight = "", 1, np.nan, np.nan
+    form, turned, quality, weight = "", 1, np.nan, np.nan
     try:
-        if isinstance(entry.payload, np.ndarray):
-            pixels = entry.payload
+        content = entry.content()
+        if isinstance(content, np.ndarray):
+            pixels = content
             height, width, channels = pixels.shape
         else:
-            content = read_bytes(entry.payload) if isinstance(entry.payload, Path) else entry.payload
             header = read_header(content)
             height, width, channels = header.height, header.width, header.channels
-            form, orientation, quality = _file_facts(content)
+            form, turned, quality = _file_facts(content)
             weight = len(content) / (height * width)
             pixels = read_reduced(content, _LEAST)
     except ImageError as error:
         return str(error)
     copy, measured = measure(pixels)
-    return copy, np.array([height, width, channels, orientation, weight, quality, *measured], np.float32), form
+    return copy, np.array([height, width, channels, turned, weight, quality, *measured], np.float32), form
 
 
 def measure(pixels: Pixels) -> tuple[NDArray[np.uint8], list[float]]:
@@ -190,13 +191,11 @@ def _file_facts(content: bytes) -> tuple[str, int, float]:
     """Return the format, the EXIF orientation and, of a JPEG, its quality."""
     if content[:3] == b"\xff\xd8\xff" and b"Exif\0" not in content[:4096]:
         return "JPEG", 1, _jpeg_quality(content)
+    if dicom.is_dicom(content):
+        return "DICOM", 1, np.nan
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        form = image.format or ""
-        try:
-            orientation = int(image.getexif().get(0x0112, 1))
-        except Exception:  # a damaged EXIF block says nothing about the pixels
-            orientation = 1
-    return form, orientation, _jpeg_quality(content) if form in ("JPEG", "MPO") else np.nan
+        form, turned = image.format or "", orientation(image)
+    return form, turned, _jpeg_quality(content) if form in ("JPEG", "MPO") else np.nan
 
 
 def _jpeg_quality(content: bytes) -> float:
