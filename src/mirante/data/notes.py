@@ -71,13 +71,13 @@ def find_notes(
     for one, other in alike_names(names):
         text = "The class names {one} and {other} look alike: are they one class?"
         notes.append(Note(text, {"one": one, "other": other}))
-    counts = Counter(labels.tolist()).most_common()
-    if counts[0][1] >= 5 * counts[-1][1]:
-        values = {
-            "most": names[counts[0][0]],
-            "least": names[counts[-1][0]],
-            "count": counts[0][1],
-            "few": counts[-1][1],
-        }
+    if values := unequal_classes(names, labels):
         notes.append(Note("The classes are very unequal: {count} images of {most}, {few} of {least}.", values))
     return tuple(notes)
+
+
+def unequal_classes(names: tuple[str, ...], labels: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the largest and the smallest class and their images, where one has five times as many as the other; else nothing."""
+    counts = Counter(labels.tolist()).most_common()
+    (most, count), (least, few) = counts[0], counts[-1]
+    return {"most": names[most], "least": names[least], "count": count, "few": few} if count >= 5 * few else {}

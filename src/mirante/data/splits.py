@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mirante.data.units import units_of
+
 TEST_SHARE = 0.15
 
 _SPELLINGS = {
@@ -112,20 +114,16 @@ def _unit_keys(digests: Sequence[str], groups: Sequence[str] | None) -> NDArray[
     """
     if groups is None:
         return np.array(digests)
-    parent: dict[str, str] = {}
-
-    def root(group: str) -> str:
-        while parent.setdefault(group, group) != group:
-            parent[group] = parent[parent[group]]
-            group = parent[group]
-        return group
-
-    first_group: dict[str, str] = {}
-    for digest, group in zip(digests, groups, strict=True):
-        one, other = root(first_group.setdefault(digest, group)), root(group)
-        low, high = sorted((one, other), key=lambda key: _number("test", key))
-        parent[high] = low
-    return np.array([root(group) for group in groups])
+    names, numbers = np.unique(np.array(groups), return_inverse=True)
+    first: dict[str, int] = {}
+    pairs = np.array(
+        [[first.setdefault(one, number), number] for one, number in zip(digests, numbers.tolist(), strict=True)]
+    )
+    units = units_of(len(names), pairs.reshape(-1, 2))
+    lowest: dict[int, str] = {}
+    for name, unit in sorted(zip(names.tolist(), units.tolist(), strict=True), key=lambda one: _number("test", one[0])):
+        lowest.setdefault(unit, name)
+    return np.array([lowest[int(units[number])] for number in numbers])
 
 
 def _number(purpose: str, key: str) -> float:

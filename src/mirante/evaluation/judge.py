@@ -27,6 +27,7 @@ from mirante.evaluation.plots.thresholds import decision_curve, trade_off
 from mirante.files import write_bytes, write_json, write_text
 from mirante.images import Pixels
 from mirante.locale import Language
+from mirante.roc import roc_area
 from mirante.runfolder import ModelInfo
 
 
@@ -206,7 +207,7 @@ def _spread_of(trainings: Sequence[Answers], dataset: Dataset, positive: int | N
         values["log_loss"].append(float(figures.log_losses(one.probabilities, labels).mean()))
         values["ece"].append(figures.calibration_error(one.probabilities.max(axis=1), right))
         if positive is not None:
-            area = figures.roc_area(one.probabilities[:, positive], labels == positive)
+            area = roc_area(one.probabilities[:, positive], labels == positive)
             values.setdefault("roc_area", []).append(area)
     return {
         name: {"values": found, "mean": float(np.mean(found)), "deviation": float(np.std(found, ddof=1))}

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mirante.roc import roc_area
+
 Probabilities = NDArray[np.floating]
 """(N, classes), rows summing to 1."""
 
@@ -75,16 +77,6 @@ def calibration_error(confidences: NDArray[np.floating], right: NDArray[np.bool_
     bins = _bins(confidences)
     gaps = np.bincount(bins, confidences.astype(np.float64) - right, BINS)
     return float(np.abs(gaps).sum() / len(right))
-
-
-def roc_area(scores: NDArray[np.floating], wanted: NDArray[np.bool_]) -> float:
-    """Return the area under the ROC curve: how often a wanted image scores higher than an unwanted one (ties half)."""
-    positive, negative = int(wanted.sum()), int((~wanted).sum())
-    if positive == 0 or negative == 0:
-        return math.nan
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return float((ranks[wanted].sum() - positive * (positive + 1) / 2) / (positive * negative))
 
 
 def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:

@@ -8,7 +8,6 @@ Jiang, Chuang, Journal of Artificial Intelligence Research 70 (2021).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,6 @@ from numpy.typing import NDArray
 from mirante.data.dataset import Dataset
 from mirante.data.features import Features
 from mirante.runfolder import ModelInfo
-
-if TYPE_CHECKING:
-    from mirante.images import Pixels
 
 _FOLDS = 5
 _NEAR = 10  # neighbours that an image is held against
@@ -34,7 +30,6 @@ class Doubts:
     outliers       rows that are like no other image, the strangest first
     strangeness    (N,) distance to the nearest images, over the usual one
     accuracy       share of images whose own class got the most: how far the doubts can be trusted
-    seen_by        the network whose features were used
     """
 
     probabilities: NDArray[np.float64]
@@ -42,7 +37,6 @@ class Doubts:
     outliers: NDArray[np.int64]
     strangeness: NDArray[np.float64]
     accuracy: float
-    seen_by: str
 
 
 def find_doubts(dataset: Dataset, layers: str) -> tuple[Dataset, Doubts]:
@@ -53,7 +47,6 @@ def find_doubts(dataset: Dataset, layers: str) -> tuple[Dataset, Doubts]:
     shorter = float(np.median(dataset.sizes.min(axis=1)))
     side = next((shown for largest, shown in _SIDES if shorter <= largest), 320)
     info = ModelInfo(dataset.classes, side, side, dataset.channels, "squash", layers)
-    pixels: Pixels
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
     network = build_network(layers, (side, side, info.channels), len(info.classes), False, "")
     _, features = backbone_features(network, dataset, pixels, info, np.arange(len(dataset)))
@@ -67,7 +60,6 @@ def find_doubts(dataset: Dataset, layers: str) -> tuple[Dataset, Doubts]:
         outliers[np.argsort(-strangeness[outliers], kind="stable")],
         strangeness,
         right,
-        layers,
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dctn
 
+from mirante.data.units import units_of
 from mirante.progress import track
 
 Small = NDArray[np.uint8]
@@ -35,37 +36,36 @@ class Copies:
     """Pairs of rows that show the same picture.
 
     pairs     (P, 2) int64, the smaller row first
-    likeness  (P,) correlation of what overlaps, once laid over each other, up to 1
     mirrored  (P,) bool
     """
 
     pairs: NDArray[np.int64]
-    likeness: NDArray[np.float64]
     mirrored: NDArray[np.bool_]
 
 
-def find_copies(small: Small, least: float = _SAME) -> Copies:
+def find_copies(small: Small) -> Copies:
     """Return the pairs among N small grey copies of whole images; featureless images are left aside."""
     wide = small.astype(np.float32)
     rows = np.flatnonzero(wide.std(axis=(1, 2)) >= 4)
     if len(rows) < 2:
-        return Copies(np.empty((0, 2), np.int64), np.empty(0), np.empty(0, bool))
+        return Copies(np.empty((0, 2), np.int64), np.empty(0, bool))
     plain, turned = _patterns(wide[rows])
+    half = wide.reshape(len(wide), wide.shape[1] // 2, 2, -1, 2).mean(axis=(2, 4))
     found: list[tuple[NDArray[np.int64], NDArray[np.float64], bool]] = []
     for mirrored in (False, True):
         pairs = rows[_candidates(plain, turned if mirrored else plain)]
-        likeness = _compare(wide, pairs, mirrored)
-        kept = likeness >= least
+        likeness = _compare(wide, half, pairs, mirrored)
+        kept = likeness >= _SAME
         found.append((pairs[kept], likeness[kept], mirrored))
     pairs = np.concatenate([one for one, _, _ in found])
     likeness = np.concatenate([one for _, one, _ in found])
     flags = np.concatenate([np.full(len(one), mirrored) for one, _, mirrored in found])
     # an image that is its own mirror makes its copies mirrored too: such a pair counts once
     order = np.lexsort((-likeness, pairs[:, 1], pairs[:, 0]))
-    pairs, likeness, flags = pairs[order], likeness[order], flags[order]
+    pairs, flags = pairs[order], flags[order]
     first = np.ones(len(pairs), bool)
     first[1:] = (np.diff(pairs, axis=0) != 0).any(axis=1)
-    return Copies(pairs[first], likeness[first], flags[first])
+    return Copies(pairs[first], flags[first])
 
 
 def join(count: int, pairs: NDArray[np.int64]) -> list[list[int]]:
@@ -74,20 +74,10 @@ def join(count: int, pairs: NDArray[np.int64]) -> list[list[int]]:
     >>> join(6, np.array([[0, 3], [3, 5], [1, 2]]))
     [[0, 3, 5], [1, 2]]
     """
-    parent = list(range(count))
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    for one, two in pairs.tolist():
-        low, high = sorted((root(one), root(two)))
-        parent[high] = low
+    units = units_of(count, pairs)
     sets: dict[int, list[int]] = {}
     for row in sorted(set(pairs.ravel().tolist())):
-        sets.setdefault(root(row), []).append(row)
+        sets.setdefault(int(units[row]), []).append(row)
     return list(sets.values())
 
 
@@ -125,10 +115,14 @@ def _candidates(plain: NDArray[np.float32], other: NDArray[np.float32]) -> NDArr
     return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
 
 
-def _compare(wide: NDArray[np.float32], pairs: NDArray[np.int64], mirrored: bool) -> NDArray[np.float64]:
-    """Return how alike the images of each pair are, laid over each other: coarsely first, and finely where that is close."""
+def _compare(
+    wide: NDArray[np.float32], half: NDArray[np.float32], pairs: NDArray[np.int64], mirrored: bool
+) -> NDArray[np.float64]:
+    """Return how alike the images of each pair are, laid over each other: coarsely first, and finely where that is close.
+
+    half  the images at half their size
+    """
     likeness = np.zeros(len(pairs))
-    half = wide.reshape(len(wide), wide.shape[1] // 2, 2, -1, 2).mean(axis=(2, 4))
     for start in track(range(0, len(pairs), 4096), "Laying images over each other", len(pairs) // 4096 + 1):
         part = pairs[start : start + 4096]
         turn = slice(None, None, -1 if mirrored else 1)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from mirante.data.check.look import Looks, right_suffix
 from mirante.data.check.shortcuts import Shortcut
 from mirante.data.classes import alike_names
 from mirante.data.dataset import Dataset
-from mirante.data.notes import Note
+from mirante.data.notes import Note, unequal_classes
 
 Harm = Literal["grave", "serious", "minor"]
 
@@ -104,7 +104,7 @@ class Finding:
     kind: str
     rows: tuple[int, ...]
     note: Note
-    path: str = field(default="")
+    path: str = ""
 
 
 def find_in_files(dataset: Dataset, looks: Looks) -> Iterator[Finding]:
@@ -130,11 +130,8 @@ def find_among_classes(dataset: Dataset) -> Iterator[Finding]:
     """Yield what the classes, their sizes and the groups say."""
     for one, other in (*dataset.merged, *alike_names(dataset.classes)):
         yield Finding("names", (), Note("{one} and {other}", {"one": one, "other": other}))
-    counts = Counter(dataset.labels.tolist()).most_common()
-    if counts[0][1] >= 5 * counts[-1][1]:
-        values = {"most": dataset.classes[counts[0][0]], "count": counts[0][1]}
-        few = {"least": dataset.classes[counts[-1][0]], "few": counts[-1][1]}
-        yield Finding("unequal", (), Note("{count} images of {most}, {few} of {least}", {**values, **few}))
+    if values := unequal_classes(dataset.classes, dataset.labels):
+        yield Finding("unequal", (), Note("{count} images of {most}, {few} of {least}", values))
     if dataset.groups is not None:
         members: dict[str, list[int]] = defaultdict(list)
         for row, group in enumerate(dataset.groups):

@@ -50,6 +50,7 @@ corner_1 to 8    mean and standard deviation of each corner of 4 × 4 cells: top
 """
 
 SUFFIXES = {
+    "DICOM": ("dcm", "dicom"),
     "JPEG": ("jpg", "jpeg", "jpe", "jfif"), "MPO": ("jpg", "jpeg", "mpo"), "PNG": ("png", "apng"), "GIF": ("gif",),
     "BMP": ("bmp", "dib"), "TIFF": ("tif", "tiff"), "WEBP": ("webp",), "PPM": ("ppm", "pgm", "pbm", "pnm"),
     "JPEG2000": ("jp2", "j2k", "jpx", "jpc"), "AVIF": ("avif", "avifs"), "TGA": ("tga",), "ICO": ("ico",),

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.data.check.look import Looks, name_pattern
+from mirante.roc import roc_area
 
 _BINS = 12
 _FOLDS = 5
@@ -180,16 +181,6 @@ def _best_class(
     bins: NDArray[np.int64], labels: NDArray[np.int64], folds: NDArray[np.int64], classes: int
 ) -> tuple[int, float]:
     shares = _shares(bins, labels, folds, classes)
-    areas = [_area(shares[:, number], labels == number) for number in range(classes)]
+    areas = [np.nan_to_num(roc_area(shares[:, number], labels == number), nan=0.5) for number in range(classes)]
     best = int(np.argmax(areas))
-    return best, areas[best]
-
-
-def _area(scores: NDArray[np.float64], wanted: NDArray[np.bool_]) -> float:
-    from scipy.stats import rankdata
-
-    positive, negative = int(wanted.sum()), int((~wanted).sum())
-    if not positive or not negative:
-        return 0.5
-    ranks = rankdata(scores)
-    return float((ranks[wanted].sum() - positive * (positive + 1) / 2) / (positive * negative))
+    return best, float(areas[best])
