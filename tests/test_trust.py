@@ -23,6 +23,7 @@ from mirante.data.splits import assign_folds
 from mirante.errors import RequestError
 from mirante.evaluation.discrimination import decisions, discriminate, net_benefit
 from mirante.evaluation.metrics import calibration_error, log_losses
+from mirante.evaluation.parts import figures_by_part
 from mirante.model.backbone import at_hand
 from mirante.prediction.calibration import fit_calibration, fit_temperature, softmax
 from mirante.prediction.decision import Aim, choose_threshold, decide
@@ -433,3 +434,34 @@ def test_repetitions_tell_how_much_chance_matters(photographed: Path, tmp_path: 
             np.std(found["repeats"]["accuracy"]["values"], ddof=1)
         )
         assert "Trained 3 times with other seeds" in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_camera_on_which_the_model_fails_is_marked_and_the_others_are_not(tmp_path: Path, mirante: Command) -> None:
+    random = np.random.default_rng(0)
+    labels, parts = random.integers(0, 2, 900), np.repeat(["old", "new", "third"], 300)
+    shares = np.clip(labels + random.normal(0, 0.45, 900), 0.01, 0.99)
+    shares[:300] = random.uniform(0.01, 0.99, 300)  # the old camera tells nothing
+    both = np.stack([1 - shares, shares], axis=1)
+    found = figures_by_part(parts.tolist(), both, labels, both.argmax(1), 1)
+    for key in ("accuracy", "roc_area", "sensitivity", "specificity"):
+        assert [name for name, row in found.items() if row[key]["differs"]].count("old") == 1
+        assert found["old"][key]["value"] < found["new"][key]["low"]
+    quiet = figures_by_part(["few"] * 5 + ["all"] * 595, both[300:], labels[300:], both[300:].argmax(1), None)
+    assert quiet["few"] == {"images": 5} and not quiet["all"]["accuracy"]["differs"]
+
+    root = write_shapes(tmp_path / "shapes", 24, ("bar", "disc"))
+    lines = [
+        f"{kind}/{n:03d}.png,{kind},{'north' if n % 2 else 'south'}" for kind in ("bar", "disc") for n in range(24)
+    ]
+    (root / "labels.csv").write_text("\n".join(["path,label,hospital", *lines]))
+    run = tmp_path / "run"
+    words = ("--labels", "labels.csv", "--by", "hospital", "--folds", "3", "--out", run, "--lang", "pt")
+    done = mirante("train", root, *OPTIONS, *words)
+    assert done.returncode == 0, done.stderr
+    parts_of_run = json.loads((run / "metrics.json").read_text())["parts"]
+    rows = rows_of(run)
+    north = [row["label"] == row["predicted"] for row in rows if row["part"] == "north"]
+    assert parts_of_run["north"]["images"] == 24 and parts_of_run["north"]["accuracy"]["value"] == np.mean(north)
+    assert "Os números por hospital" in (run / "report.html").read_text(encoding="utf-8")
+    wrong = mirante("train", root, *OPTIONS, "--labels", "labels.csv", "--by", "country")
+    assert wrong.returncode == 2 and "no column named 'country' (--by)" in wrong.stderr

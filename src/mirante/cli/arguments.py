@@ -21,6 +21,13 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--root", metavar="DIR", help="where the table's paths start (default: the table's folder)")
 
 
+def add_by(parser: argparse.ArgumentParser) -> None:
+    """Add the column that tells figures apart."""
+    parser.add_argument(
+        "--by", metavar="COLUMN", help="tell the figures apart by this column of the table (a hospital, a camera)"
+    )
+
+
 def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_data` read, as the arguments of Dataset.open, train and evaluate."""
     return {name: getattr(arguments, name) for name in ("labels", "group", "classes", "root")}

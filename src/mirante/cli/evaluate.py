@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from mirante.cli.arguments import add_data, add_format, data_options
+from mirante.cli.arguments import add_by, add_data, add_format, data_options
 
 if TYPE_CHECKING:
     from mirante.experiment.evaluate import Run
@@ -19,6 +19,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="other labelled images, as for train")
     add_format(parser)
     add_data(parser)
+    add_by(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -28,6 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.run_folder,
         arguments.data,
         **data_options(arguments),
+        by=arguments.by,
         lang=arguments.lang,
     )
     if arguments.format == "table":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mirante.cli.arguments import add_data, add_plan, data_options, image_size, plan_of, seconds
+from mirante.cli.arguments import add_by, add_data, add_plan, data_options, image_size, plan_of, seconds
 from mirante.errors import RequestError
 
 
@@ -40,6 +40,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="make an unreadable image an error")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into the run")
     add_data(parser)
+    add_by(parser)
     add_plan(parser)
 
 
@@ -79,6 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
             changes={name: value for name, value in changes.items() if value is not None},
             out=arguments.out,
             **data_options(arguments),
+            by=arguments.by,
             folds=arguments.folds,
             plan=plan_of(arguments),
             size=arguments.size,
@@ -107,6 +109,7 @@ def _require_run(arguments: argparse.Namespace) -> None:
         "size",
         "labels",
         "group",
+        "by",
         "classes",
         "root",
     )

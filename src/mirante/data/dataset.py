@@ -41,6 +41,7 @@ class Dataset:
     labels    (N,) int64 class numbers
     splits    (N,) 'train', 'val' or 'test'; with folds 'fold1', 'fold2' … and the 'test' that the source gives
     groups    N names of what belongs together (a patient), or None
+    parts     N values of what figures are told apart by (a hospital), or None
     digests   N hex digests of the content
     sizes     (N, 2) height and width in pixels as the files have them
     channels  3 if any image has colour, else 1
@@ -59,6 +60,7 @@ class Dataset:
     labels: NDArray[np.int64]
     splits: NDArray[np.str_]
     groups: tuple[str, ...] | None
+    parts: tuple[str, ...] | None
     digests: tuple[str, ...]
     sizes: NDArray[np.int64]
     channels: Literal[1, 3]
@@ -76,6 +78,7 @@ class Dataset:
         *,
         labels: str | Path | None = None,
         group: str | None = None,
+        by: str | None = None,
         classes: Sequence[str] | None = None,
         root: str | Path | None = None,
         folds: int = 0,
@@ -88,6 +91,7 @@ class Dataset:
         data       a folder, archive, table, .npz or name; see docs/data.md
         labels     a table of path, label[, split][, group], on disk or inside `data`
         group      the table's column that says which images belong together; a split never cuts a group
+        by         the table's column by which figures are told apart (a hospital, a camera)
         classes    keep only these classes, in this order
         root       the folder that the table's paths start from (default: the table's own)
         folds      divide all but the test images that the source gives into so many folds, each of which tests once; 0 for none
@@ -101,17 +105,18 @@ class Dataset:
         """
         word = str(data)
         place = None if root is None else Path(root).expanduser()
-        source, table = open_source(word, place, group)
+        source, table = open_source(word, place, group, by)
         if labels is not None:
-            table = _find_table(str(labels), source, word, group, place)
-        elif group is not None and table is None:
-            raise DataError(f"{word}: --group {group} needs a table that has this column; --labels FILE.csv names it.")
+            table = _find_table(str(labels), source, word, (group, by), place)
+        elif table is None and (group is not None or by is not None):
+            option = f"--group {group}" if group is not None else f"--by {by}"
+            raise DataError(f"{word}: {option} needs a table that has this column; --labels FILE.csv names it.")
         scanned = scan(source)
         if not scanned:
             raise DataError(f"{word}: no image in it.")
         rows, skipped = label_by_table(word, scanned, table) if table else label_by_folder(word, scanned)
         rows, names, merged = choose_classes(word, rows, classes, source.classes, as_test_of, lenient)
-        given = {"labels": labels, "group": group, "root": root}
+        given = {"labels": labels, "group": group, "by": by, "root": root}
         options: dict[str, Any] = {name: str(value) for name, value in given.items() if value is not None}
         if classes is not None:
             options["classes"] = list(classes)
@@ -142,6 +147,7 @@ class Dataset:
             labels=numbers,
             splits=splits,
             groups=groups,
+            parts=None if by is None else tuple((row.part or "").strip() or "–" for row in rows),
             digests=digests,
             sizes=np.array([(row.image.height, row.image.width) for row in rows], dtype=np.int64),
             channels=3 if any(row.image.channels == 3 for row in rows) else 1,
@@ -221,6 +227,7 @@ class Dataset:
             labels=self.labels[rows],
             splits=self.splits[rows],
             groups=None if self.groups is None else tuple(self.groups[row] for row in rows),
+            parts=None if self.parts is None else tuple(self.parts[row] for row in rows),
             digests=tuple(self.digests[row] for row in rows),
             sizes=self.sizes[rows],
         )
@@ -231,8 +238,10 @@ class Dataset:
         return smaller
 
 
-def _find_table(name: str, source: Source, word: str, group: str | None, root: Path | None) -> Table:
-    """Find the table of labels as a file, beside the data or inside it.
+def _find_table(
+    name: str, source: Source, word: str, columns: tuple[str | None, str | None], root: Path | None
+) -> Table:
+    """Find the table of labels as a file, beside the data or inside it; `columns` are those of groups and of parts.
 
     Its paths start from where it lies, or from the data themselves when it lies beside them.
     """
@@ -241,14 +250,14 @@ def _find_table(name: str, source: Source, word: str, group: str | None, root: P
     data = Path(word).expanduser()
     for path in (Path(name).expanduser(), data.parent / name):
         if path.is_file():
-            table = read_table_file(path, group)
+            table = read_table_file(path, *columns)
             return _within(table, data, root or path.parent) if data.is_dir() else table
     found = source.find(name)
     if found is None:
         raise DataError(f"{name}: no such table here, beside {word} or inside it (--labels).")
     inside, content = found
     folder = inside.rpartition("/")[0]
-    table = read_table(inside, content, group)
+    table = read_table(inside, content, *columns)
     if not folder:
         return table
     return replace(table, rows=tuple(replace(row, path=f"{folder}/{row.path}") for row in table.rows))

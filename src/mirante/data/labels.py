@@ -13,12 +13,13 @@ from mirante.errors import DataError
 
 @dataclass(frozen=True)
 class Labelled:
-    """A readable image with its label, and its split and group where the source says them."""
+    """A readable image with its label, and its split, group and part where the source says them."""
 
     image: Scanned
     label: str
     split: str | None
     group: str | None
+    part: str | None = None
 
 
 def label_by_folder(word: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
@@ -62,7 +63,7 @@ def label_by_table(word: str, scanned: list[Scanned], table: Table) -> tuple[lis
         elif image.error is not None:
             skipped.append(Skipped(image.path, image.error))
         else:
-            rows.append(Labelled(image, row.label, row.split, row.group or image.person))
+            rows.append(Labelled(image, row.label, row.split, row.group or image.person, row.part))
     if missing:
         table.refuse_missing(missing)
     if not rows:

@@ -17,11 +17,14 @@ ACCEPTED = (
 )
 
 
-def open_source(word: str, root: Path | None = None, group: str | None = None) -> tuple[Source, Table | None]:
+def open_source(
+    word: str, root: Path | None = None, group: str | None = None, by: str | None = None
+) -> tuple[Source, Table | None]:
     """Return the source that `word` names, and the table when the word is a table of paths and labels.
 
     root   the folder that a table's paths start from (default: the table's own)
     group  the table's column of groups
+    by     the table's column by which figures are told apart
     """
     name, _, local = word.partition(":")
     if name in downloads.NAMES and not Path(word).exists():
@@ -37,7 +40,7 @@ def open_source(word: str, root: Path | None = None, group: str | None = None) -
     if lower.endswith(".npz"):
         return arrays.read_npz(path), None
     if lower.endswith(TABLE_SUFFIXES):
-        table = read_table_file(path, group)
+        table = read_table_file(path, group, by)
         base = root if root is not None else path.parent
         table.require_files(base)
         return ListedFiles(base, [row.path for row in table.rows], path.stem), table

@@ -20,13 +20,14 @@ _COLUMNS: tuple[str, ...] = ("path", "label", "split", "group")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table, its number as a spreadsheet counts."""
+    """One line of a table, its number as a spreadsheet counts; `part` is the value of the column by which figures are split."""
 
     number: int
     path: str
     label: str
     split: str | None
     group: str | None
+    part: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,19 @@ class Table:
         )
 
 
-def read_table_file(path: Path, group: str | None = None) -> Table:
+def read_table_file(path: Path, group: str | None = None, by: str | None = None) -> Table:
     """Read a table from disk, under its path as its name; raises DataError as `read_table`, and when it cannot be read."""
     try:
-        return read_table(str(path), path.read_bytes(), group)
+        return read_table(str(path), path.read_bytes(), group, by)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
-def read_table(name: str, content: bytes, group: str | None = None) -> Table:
+def read_table(name: str, content: bytes, group: str | None = None, by: str | None = None) -> Table:
     """Read a table from its bytes; `name` says its kind and is used in messages.
 
     group  the column that says which images belong together; None takes a column named `group` if there is one
+    by     the column by which figures are told apart (a hospital, a camera)
 
     Raises DataError for a missing column, an empty path or label, an unknown split, a path with two labels.
     """
@@ -76,10 +78,13 @@ def read_table(name: str, content: bytes, group: str | None = None) -> Table:
                 f"{name}: no column named {column!r}; its first row is {', '.join(cells[0]) if cells else 'empty'}. "
                 "A table of images has the columns path and label, and perhaps split and group."
             )
-    if group is not None:
-        if group.lower() not in header:
-            raise DataError(f"{name}: no column named {group!r} (--group); its columns are {', '.join(cells[0])}.")
-        columns["group"] = header.index(group.lower())
+    for wanted, option, kind in ((group, "--group", "group"), (by, "--by", "part")):
+        if wanted is not None:
+            if wanted.lower() not in header:
+                raise DataError(
+                    f"{name}: no column named {wanted!r} ({option}); its columns are {', '.join(cells[0])}."
+                )
+            columns[kind] = header.index(wanted.lower())
     rows = [_read_row(name, number, line, columns) for number, line in enumerate(cells[1:], 2) if any(line)]
     if not rows:
         raise DataError(f"{name}: a header and no rows.")
@@ -101,7 +106,9 @@ def _read_row(name: str, number: int, line: list[str], columns: dict[str, int]) 
     named_group = cell("group")
     if named_group is not None and not named_group.strip():
         raise DataError(f"{name}, row {number}: the group of {path} is empty; give each image one, its own if need be.")
-    return Row(number, path.replace("\\", "/").removeprefix("./"), label, split_of(split or ""), named_group)
+    return Row(
+        number, path.replace("\\", "/").removeprefix("./"), label, split_of(split or ""), named_group, cell("part")
+    )
 
 
 def _without_repeats(name: str, rows: list[Row]) -> list[Row]:

@@ -161,6 +161,40 @@ def unsure(found: dict[str, Any], known_strange: bool, say: Language) -> dict[st
     }
 
 
+def parts_of(found: dict[str, Any], by: str, say: Language) -> dict[str, Any] | None:
+    """Return the table of figures part by part, from the content of metrics.json; None where there are no parts."""
+    parts = found.get("parts")
+    if not parts:
+        return None
+    names = {
+        "accuracy": say("Accuracy"),
+        "roc_area": say("Area under the ROC curve"),
+        "sensitivity": say("Sensitivity"),
+        "specificity": say("Specificity"),
+    }
+    shown = [key for key in names if any(key in row for row in parts.values())]
+    rows = []
+    for name, row in parts.items():
+        cells = [{"text": say.number(row["images"]), "differs": False}]
+        for key in shown:
+            text = "–" if key not in row else _three(row[key], say) if key == "roc_area" else _interval(row[key], say)
+            differs = row.get(key, {}).get("differs", False)
+            cells.append({"text": f"{text} ≠" if differs else text, "differs": differs})
+        rows.append({"name": name, "cells": cells})
+    many = sum(any(cell["differs"] for cell in row["cells"]) for row in rows)
+    sentence = (
+        say(
+            "The figures by {by}. Those marked ≠ differ from the figures of all other images by more than chance would.",
+            by=by,
+        )
+        if many
+        else say(
+            "The figures by {by}. None differs from the figures of all other images by more than chance would.", by=by
+        )
+    )
+    return {"sentence": sentence, "columns": [by, say("Images"), *(names[key] for key in shown)], "rows": rows}
+
+
 def _three(figure: dict[str, float], say: Language) -> str:
     return f"{say.number(figure['value'], 3)} ({say.number(figure['low'], 3)} – {say.number(figure['high'], 3)})"
 

@@ -18,6 +18,7 @@ from mirante.data.dataset import Dataset
 from mirante.errors import RunError
 from mirante.evaluation import metrics as figures
 from mirante.evaluation.discrimination import Discrimination, decisions, discriminate
+from mirante.evaluation.parts import figures_by_part
 from mirante.evaluation.plots.confusion import confusion
 from mirante.evaluation.plots.curves import Point, curves
 from mirante.evaluation.plots.grids import answer_grid, sample_grid
@@ -95,9 +96,9 @@ def judge(
     rows, labels, classes = answers.rows, dataset.labels[answers.rows], dataset.classes
     images, probabilities = pixels[rows], answers.probabilities
     groups = None if dataset.groups is None else [dataset.groups[row] for row in rows]
-    write_predictions(
-        folder / runfolder.PREDICTIONS, [dataset.paths[row] for row in rows], labels, answers, info, groups
-    )
+    parts = None if dataset.parts is None else [dataset.parts[row] for row in rows]
+    paths = [dataset.paths[row] for row in rows]
+    write_predictions(folder / runfolder.PREDICTIONS, paths, labels, answers, info, groups, parts)
     measured = {"format": runfolder.FORMAT, **figures.measure(probabilities, labels, classes, groups)}
     if answers.raw is not None:
         right = answers.raw.argmax(axis=1) == labels
@@ -128,6 +129,9 @@ def judge(
     if info.positive_number is not None:
         came = decisions(answers.decided == info.positive_number, labels == info.positive_number, prevalence)
         measured["decision"] = {"positive": info.positive, "threshold": info.threshold, **came}
+    if parts is not None:
+        number = None if positive is None else classes.index(positive)
+        measured["parts"] = figures_by_part(parts, probabilities, labels, answers.decided, number, groups)
     write_json(folder / runfolder.METRICS, measured)
 
     plots = [
@@ -161,11 +165,12 @@ def write_predictions(
     answers: Answers,
     info: ModelInfo,
     groups: Sequence[str] | None,
+    parts: Sequence[str] | None,
 ) -> None:
     """Write path, label, predicted, confidence and one column a class, for every image.
 
     After them, where there are such: `decision`, what is answered at the threshold; `plausible95` and the like, the classes of the
-    prediction set as a JSON list; `none_of_these`, 0 or 1; `group`; `fold`, counted from 1.
+    prediction set as a JSON list; `none_of_these`, 0 or 1; `part`; `group`; `fold`, counted from 1.
     """
     further: dict[str, Sequence[object]] = {}
     if info.positive is not None:
@@ -177,6 +182,8 @@ def write_predictions(
         ]
     if answers.strange is not None:
         further["none_of_these"] = answers.strange.astype(int).tolist()
+    if parts is not None:
+        further["part"] = parts
     if groups is not None:
         further["group"] = groups
     if answers.folds is not None:

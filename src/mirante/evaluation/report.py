@@ -13,7 +13,7 @@ from typing import Any
 
 import mirante
 from mirante.evaluation.card import Question, questions
-from mirante.evaluation.deciding import deciding, unsure
+from mirante.evaluation.deciding import deciding, parts_of, unsure
 from mirante.evaluation.judge import Judgement, Plot
 from mirante.files import write_text
 from mirante.locale import Language
@@ -33,6 +33,7 @@ class Story:
     seconds   that training took, or None
     evaluated what the images are, when they are not the run's own test images
     positive  the class that is held against the others, if there is one
+    by        the name of what the figures are told apart by, or empty
     warnings  sentences for the top of the page, and whether each is grave
     """
 
@@ -44,6 +45,7 @@ class Story:
     seconds: float | None
     evaluated: str | None
     positive: str | None
+    by: str
     warnings: Sequence[tuple[str, bool]]
 
 
@@ -95,6 +97,7 @@ def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any
         },
         "card": card_of(judgement, story, say),
         "deciding": deciding(found, story.positive, folded and not story.evaluated, say),
+        "parts": parts_of(found, story.by, say),
         "unsure": unsure(found, story.model.strange_above is not None and "taken_for_none_of_these" in found, say),
         "honesty": say(
             "Every figure here can be computed again from predictions.csv. What was learned from answers (calibration, limits, "

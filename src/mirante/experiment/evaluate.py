@@ -53,6 +53,7 @@ def evaluate(
     *,
     labels: str | Path | None = None,
     group: str | None = None,
+    by: str | None = None,
     classes: Sequence[str] | None = None,
     root: str | Path | None = None,
     lang: str | None = None,
@@ -72,7 +73,7 @@ def evaluate(
         recipe = Recipe.from_dict(read_recipe_toml(path)["recipe"], str(path / runfolder.RECIPE))
         dataset = Dataset.open(stored["word"], **stored["options"], val_share=recipe.val_share)
     else:
-        options: dict[str, Any] = {"labels": labels, "group": group, "classes": classes, "root": root}
+        options: dict[str, Any] = {"labels": labels, "group": group, "by": by, "classes": classes, "root": root}
         dataset = Dataset.open(data, **options, as_test_of=classifier.classes)
         folder, evaluated = path / "evaluations" / dataset.name, str(data)
         folder.mkdir(parents=True, exist_ok=True)
@@ -124,6 +125,7 @@ def judge_run(
         seconds=history[-1].seconds if history else None,
         evaluated=evaluated,
         positive=plan.positive,
+        by=dataset.options.get("by", ""),
         warnings=[(note.said(say), note.grave) for note in sorted(notes, key=lambda one: not one.grave)],
     )
     write_report(folder / runfolder.REPORT, judgement, story, say)

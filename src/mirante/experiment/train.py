@@ -47,6 +47,7 @@ def train(
     out: str | Path | None = None,
     labels: str | Path | None = None,
     group: str | None = None,
+    by: str | None = None,
     classes: Sequence[str] | None = None,
     root: str | Path | None = None,
     folds: int = 0,
@@ -65,7 +66,7 @@ def train(
     recipe       a recipe's name, a .toml file, or a Recipe; None chooses by the images, and says why
     changes      fields of the recipe that are to be others: {"epochs": 3}
     out          the run folder to make; runs/DATA-RECIPE, numbered, when None
-    labels, group, classes, root, folds   as in Dataset.open
+    labels, group, by, classes, root, folds   as in Dataset.open
     plan         a threshold for an aim, a prevalence, repetitions
     size         (height, width) in pixels of the network's input; chosen from the data when None
     fit          how images of another shape come to that size: crop, pad or squash
@@ -92,7 +93,7 @@ def train(
     if isinstance(data, Dataset):
         dataset = Dataset.open(data.word, **data.options, val_share=val_share)
     else:
-        options = {"labels": labels, "group": group, "classes": classes, "root": root, "folds": folds}
+        options = {"labels": labels, "group": group, "by": by, "classes": classes, "root": root, "folds": folds}
         dataset = Dataset.open(data, **options, val_share=val_share)  # type: ignore[arg-type]
     if chosen is None:
         chosen = changed(choose_recipe(dataset), change)
