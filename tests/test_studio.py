@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import socket
@@ -345,6 +346,20 @@ def test_answers_are_those_of_the_command_line(trained: Studio, mirante: Command
         status, headers, body = trained.ask("POST", f"/api/results/first/{what}", image.read_bytes())
         assert status == 200 and body[:4] == b"\x89PNG" and headers["x-alt"]
     assert trained.ask("POST", "/api/results/first/predict", b"no image")[0] == 400
+
+
+def test_a_threshold_can_be_tried_and_the_card_be_read(trained: Studio) -> None:
+    rows = list(csv.DictReader((trained.folder / "runs" / "first" / "predictions.csv").open(encoding="utf-8")))
+    bars = [row for row in rows if row["label"] == "bar"]
+    for at in (0.2, 0.9):
+        found = trained.json("GET", f"/api/results/first/threshold?class=bar&at={at}&prevalence=0.1")
+        share = sum(float(row["bar"]) >= at for row in bars) / len(bars)
+        assert found["sensitivity"] == pytest.approx(share)
+        assert f"{round(100 * share)} found" in found["sentence"]
+    for wrong in ("class=lion&at=0.2&prevalence=0.1", "class=bar&at=x&prevalence=0.1", "class=bar&at=0.2&prevalence=2"):
+        assert trained.ask("GET", f"/api/results/first/threshold?{wrong}")[0] == 400
+    page = trained.ask("GET", "/results/first")[2].decode()
+    assert "Before you rely on it" in page and "It is no medical device." in page
 
 
 def test_answers_can_be_filtered(trained: Studio) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -190,6 +191,13 @@ def test_everything_is_reached_by_the_keyboard(browser, studio: Studio) -> None:
     page.locator("#items button").first.focus()
     page.keyboard.press("Enter")
     assert page.locator("#tools").is_visible()
+    page.goto(f"{studio.origin}/results/first")
+    until(page, "document.querySelector('.people').textContent")
+    people = page.locator(".people").inner_text()
+    page.locator("#deciding input[type=range]").focus()
+    page.keyboard.press("Home")
+    until(page, f"document.querySelector('.people').textContent !== {json.dumps(people)}")
+    assert " 0 missed" in page.locator(".people").inner_text()  # at 1%, of these shapes
     page.goto(f"{studio.origin}/learn/pixels")
     until(page, "document.getElementById('triple').textContent")
     before = page.locator("#triple").inner_text()

@@ -423,7 +423,19 @@ def test_repetitions_tell_how_much_chance_matters(photographed: Path, tmp_path: 
     for folds in ("0", "3"):
         run = tmp_path / f"run{folds}"
         done = mirante(
-            "train", photographed, *OPTIONS, "--repeats", "3", "--folds", folds, "--out", run, "--lang", "en"
+            "train",
+            photographed,
+            *OPTIONS,
+            "--labels",
+            "labels.csv",
+            "--repeats",
+            "3",
+            "--folds",
+            folds,
+            "--out",
+            run,
+            "--lang",
+            "en",
         )
         assert done.returncode == 0, done.stderr
         found = json.loads((run / "metrics.json").read_text())

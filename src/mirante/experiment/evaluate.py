@@ -71,7 +71,8 @@ def evaluate(
     folder, evaluated = path, None
     if data is None:
         recipe = Recipe.from_dict(read_recipe_toml(path)["recipe"], str(path / runfolder.RECIPE))
-        dataset = Dataset.open(stored["word"], **stored["options"], val_share=recipe.val_share)
+        chosen = stored["options"] | ({"by": by} if by else {})
+        dataset = Dataset.open(stored["word"], **chosen, val_share=recipe.val_share)
     else:
         options: dict[str, Any] = {"labels": labels, "group": group, "by": by, "classes": classes, "root": root}
         dataset = Dataset.open(data, **options, as_test_of=classifier.classes)

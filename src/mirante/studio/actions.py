@@ -83,6 +83,16 @@ def predictions(asked: Visit) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def threshold(asked: Visit) -> dict[str, Any]:
+    """Return what deciding from another probability on would bring."""
+    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
+    try:
+        at, prevalence = float(asked.query.get("at", "")), float(asked.query.get("prevalence", ""))
+    except ValueError as error:
+        raise RequestError("a threshold and a prevalence are numbers between 0 and 1.") from error
+    return answers.at_threshold(opened, asked.query.get("class", ""), at, prevalence, asked.say)
+
+
 def neighbours(asked: Visit) -> dict[str, Any]:
     """Return the training images that a run sees as most like one of its test images."""
     opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
@@ -194,7 +204,7 @@ async def upload_archive(asked: Visit, stream: AsyncIterator[bytes]) -> dict[str
 def ask_model(asked: Visit, body: bytes) -> dict[str, Any]:
     """Return what a model answers for an image."""
     opened, pixels = _new_image(asked, body)
-    return answers.answer_json(opened, pixels)
+    return answers.answer_json(opened, pixels, asked.say)
 
 
 def heatmap(asked: Visit, body: bytes) -> Response:
@@ -264,6 +274,7 @@ QUESTIONS: dict[str, Callable[[Visit], dict[str, Any]]] = {
     "/api/data/{name}/items": items,
     "/api/train/{name}": training_progress,
     "/api/results/{name}/predictions": predictions,
+    "/api/results/{name}/threshold": threshold,
     "/api/results/{name}/images/{row:int}/neighbours": neighbours,
 }
 ACTIONS: dict[str, Callable[[Visit, dict[str, Any]], dict[str, Any]]] = {

@@ -20,13 +20,18 @@ from PIL import Image
 
 from mirante import runfolder
 from mirante.data.dataset import VAL_SHARE, Dataset
+from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError
+from mirante.evaluation.card import Question, questions
+from mirante.evaluation.discrimination import decisions
 from mirante.images import Pixels
+from mirante.locale import Language
 from mirante.prediction.classifier import Classifier
 from mirante.see.inside import Inside
 
 MOST_NEIGHBOURS_FROM = 2000  # training images that are searched, drawn at random
 PAGE = 60
+NOTED = 0.95  # the coverage whose prediction sets are shown
 _LOCK = threading.Lock()
 
 
@@ -95,7 +100,7 @@ class Opened:
         _, pixels, dataset = self._images()
         with _LOCK:
             if self._features is None:
-                rows = dataset.rows("train")
+                rows = (dataset.asking("") if dataset.folds else dataset).rows("train")
                 rows = np.sort(np.random.default_rng(0).permutation(rows)[:MOST_NEIGHBOURS_FROM])
                 self._features = rows, _unit(self.inside.features(pixels[rows]))
         rows, features = self._features
@@ -171,12 +176,64 @@ def find(opened: Opened, row: int) -> Answered:
     return opened.answers[row]
 
 
-def answer_json(opened: Opened, pixels: Pixels) -> dict[str, Any]:
-    """Return what the model answers for one image uint8 (H, W, C), as JSON."""
-    shares = opened.classifier.run(pixels[None])[0][0]
-    order = np.argsort(-shares, kind="stable")
+def answer_json(opened: Opened, pixels: Pixels, say: Language) -> dict[str, Any]:
+    """Return what the model answers for one image uint8 (H, W, C), as JSON; `note` says how far to trust it."""
+    coverage = NOTED if opened.info.limits else None
+    one = next(opened.classifier.answer([(None, pixels)], coverage))
+    note = []
+    if one.none_of_these:
+        note.append(say("It looks unlike all images of the training: probably none of these classes."))
+    elif one.plausible is not None and one.unsure:
+        names = ", ".join(one.plausible) or "–"
+        note.append(say("It is unsure. With a promise of {share}: {names}.", share=say.percent(NOTED, 0), names=names))
     return {
-        "label": opened.info.classes[int(order[0])],
-        "confidence": float(shares[order[0]]),
-        "probabilities": [[opened.info.classes[int(one)], float(shares[one])] for one in order[:20]],
+        "label": one.label,
+        "confidence": one.confidence,
+        "none_of_these": one.none_of_these,
+        "plausible": one.plausible,
+        "note": " ".join(note),
+        "probabilities": [
+            [one.classes[number], float(one.probabilities[number])] for number in one.order[:20].tolist()
+        ],
     }
+
+
+def at_threshold(opened: Opened, positive: str, threshold: float, prevalence: float, say: Language) -> dict[str, Any]:
+    """Return what deciding for a class from a probability on would have brought, in people of 1,000. Raises RequestError."""
+    if positive not in opened.info.classes or not 0 <= threshold <= 1 or not 0 < prevalence < 1:
+        raise RequestError(
+            f"{positive!r} at {threshold:g}, {prevalence:g}: a class of the run and two shares are needed."
+        )
+    number = opened.info.classes.index(positive)
+    alarm = np.array([one.probabilities[number] >= threshold for one in opened.answers])
+    found = decisions(alarm, np.array([one.label == positive for one in opened.answers]), prevalence)
+    sensitivity, specificity = found["sensitivity"], found["specificity"]
+    ill = 1000 * prevalence
+    return {
+        "sensitivity": sensitivity["value"],
+        "specificity": specificity["value"],
+        "sentence": say(
+            "Of 1,000 images like these, {ill} of them {name}: {found} found, {missed} missed, {alarms} false alarms.",
+            ill=say.number(ill),
+            name=positive,
+            found=say.number(sensitivity["value"] * ill),
+            missed=say.number(ill - round(sensitivity["value"] * ill)),
+            alarms=say.number((1 - specificity["value"]) * (1000 - ill)),
+        ),
+        "shares": say(
+            "Sensitivity {sensitivity} ({low} – {high}), specificity {specificity} ({least} – {most}).",
+            sensitivity=say.percent(sensitivity["value"]),
+            low=say.percent(sensitivity["low"]),
+            high=say.percent(sensitivity["high"]),
+            specificity=say.percent(specificity["value"]),
+            least=say.percent(specificity["low"]),
+            most=say.percent(specificity["high"]),
+        ),
+    }
+
+
+def card(opened: Opened, say: Language) -> list[Question]:
+    """Return the model card of a run."""
+    data = runfolder.read_json(opened.path, runfolder.DATA)
+    grave = [note.said(say) for note in (Note(*stored) for stored in data["notes"]) if note.grave]
+    return questions(opened.metrics, data, opened.info, None, grave, say)
