@@ -1,10 +1,11 @@
 """How far probabilities can be trusted: calibration, prediction sets, none-of-these between four data sets, X-rays in folds.
 
-MIRANTE_TEST_DATA=… python benchmarks/trust.py [calibration|none|xrays]…
+MIRANTE_TEST_DATA=… python benchmarks/trust.py [calibration|none|people|xrays]…
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -22,7 +23,7 @@ DATA = Path(os.environ.get("MIRANTE_TEST_DATA", "."))
 
 
 def main() -> None:
-    for name in sys.argv[1:] or ("calibration", "none", "xrays"):
+    for name in sys.argv[1:] or MEASURED:
         title, measure = MEASURED[name]
         with tempfile.TemporaryDirectory() as folder:
             record(title, list(measure(Path(folder))))
@@ -196,6 +197,42 @@ def unit(values: np.ndarray) -> np.ndarray:
     return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
 
 
+def people(folder: Path) -> Iterator[str]:
+    """The fast recipe's doubts about CIFAR-10's test images, beside those of the people who voted on each of them."""
+    from scipy.stats import spearmanr
+
+    from mirante.evaluation.metrics import entropies
+    from mirante.experiment.doubts import rank_doubtful
+
+    train(DATA / "cifar10-images.tar.xz", "--time", os.environ.get("SECONDS_OF_TRAINING", "120s"), out=folder / "run")
+    with (folder / "run" / "predictions.csv").open(encoding="utf-8") as file:
+        answered = {row["path"].partition("test/")[2]: row for row in csv.DictReader(file)}
+    with (DATA / "cifar10-test-people.csv").open(encoding="utf-8") as file:
+        voted = list(csv.DictReader(file))
+    names = [name.removeprefix("people_") for name in voted[0] if name.startswith("people_")]
+    ours = [answered[row["path"].partition("test/")[2]] for row in voted]
+    shares = np.array([[float(row[name]) for name in names] for row in ours])
+    votes = np.array([[float(row[f"people_{name}"]) for name in names] for row in voted])
+    labels = np.array([names.index(row["label"]) for row in voted])
+    votes /= votes.sum(axis=1, keepdims=True)
+    asked = np.array([row["asked_again"] == "yes" for row in voted])
+    wrong = np.array([row["asked_again"] == "yes" and int(row["said_given"]) <= 2 for row in voted])
+    other = votes.argmax(axis=1) != labels
+    order = np.argsort(rank_doubtful(shares, labels)[1], kind="stable")
+    yield f"Accuracy {(shares.argmax(1) == labels).mean():.1%}; most people name another class than the label for {other.sum()}"
+    yield f"images; of {asked.sum()} doubtful labels that were asked again, {wrong.sum()} were upheld by two of five or fewer."
+    yield ""
+    yield "| in the first | most people name another class | not upheld when asked again |\n|--:|--:|--:|"
+    for share in (0.01, 0.02, 0.05, 0.1):
+        first = order[: round(share * len(order))]
+        yield f"| {share:.0%} of the ranking | {other[first].sum() / other.sum():.1%} | {wrong[first].sum() / wrong.sum():.1%} |"
+    yield ""
+    likeness = spearmanr(entropies(shares), entropies(votes)).statistic
+    yield f"Rank correlation of the dispersion of the model's probabilities and of people's votes: {likeness:.2f}."
+    sure, unsure = (entropies(votes)[entropies(shares) <= 0.05], entropies(votes)[entropies(shares) >= 0.5])
+    yield f"Where the model is sure (dispersion to 0.05), people's is {sure.mean():.3f}; where not (from 0.5), {unsure.mean():.3f}."
+
+
 def xrays(folder: Path) -> Iterator[str]:
     """Chest X-rays in five folds by patient, with an empty cache: two classes, then three."""
     os.environ["MIRANTE_CACHE"] = str(folder / "cache")
@@ -240,6 +277,7 @@ def figure(one: dict[str, float]) -> str:
 MEASURED: dict[str, tuple[str, Callable[[Path], Iterator[str]]]] = {
     "calibration": ("Calibration and prediction sets, fast recipe on CIFAR-10", calibration),
     "none": ("None of these: area under the ROC curve of each score", none),
+    "people": ("Doubts of the model and of people, CIFAR-10's test images", people),
     "xrays": ("Chest X-rays in five folds by patient", xrays),
 }
 

@@ -176,7 +176,8 @@ def pages(studio: Studio) -> list[str]:
     """Return the addresses of all pages, of a studio with the run `first` on `shapes`."""
     chapters = ("pixels", "channels", "convolution", "pooling", "network", "training", "probabilities", "mistakes")
     return [
-        "/", "/learn", *(f"/learn/{name}" for name in chapters), "/data", "/data/shapes", "/train", "/train?collection=shapes",
+        "/", "/learn", *(f"/learn/{name}" for name in chapters), "/data", "/data/shapes",
+        "/data/shapes/check", "/train", "/train?collection=shapes",
         "/train/first", "/results", "/results/first", "/results/first/images/0", "/predict", "/compare",
     ]  # fmt: skip
 

@@ -16,6 +16,7 @@ from browser import ARGUMENTS, find_browser
 from conftest import draw_shape, write_shapes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from studio_process import Studio, start_studio
 from test_studio import QUICK, pages
 
@@ -329,3 +330,70 @@ def test_a_kernel_learns_in_the_browser(browser, studio: Studio) -> None:  # typ
     page.click("#learn")
     until(page, "/apart/.test(document.getElementById('state').textContent)")
     assert page.troubles == []
+
+
+@pytest.mark.parametrize("lang", ["en", "pt"])
+def test_the_findings_of_the_check_are_decided_with_one_key_each(browser, tmp_path: Path, lang: str) -> None:  # type: ignore[no-untyped-def]
+    root, random = tmp_path / "shapes", np.random.default_rng(0)
+    for kind in ("bar", "disc"):  # patches of colour, no two of them alike
+        (root / kind).mkdir(parents=True)
+        for number in range(24):
+            patches = np.kron(random.integers(0, 256, (6, 6, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+            Image.fromarray(patches).save(root / kind / f"{number:03d}.png")
+    (root / "disc" / "copy.png").write_bytes((root / "bar" / "003.png").read_bytes())  # a contradiction
+    (root / "disc" / "twin.png").write_bytes((root / "disc" / "005.png").read_bytes())
+    (root / "bar" / "torn.png").write_bytes((root / "bar" / "001.png").read_bytes()[:90])
+    begin, decided, kept = {
+        "en": ("Check these images", "are decided", "kept"),
+        "pt": ("Verificar estas imagens", "estão decididos", "mantido"),
+    }[lang]
+    running = start_studio(tmp_path)
+    try:
+        running.json("POST", "/api/data/open", {"word": "shapes"})
+        page = visitor(browser, running, lang=lang)
+        page.goto(f"{running.origin}/data/shapes/check")
+        page.get_by_role("button", name=begin).click()
+        until(page, "!document.getElementById('finding').hidden", timeout=120_000)
+        findings = running.json("GET", "/api/data/shapes/check")["findings"]
+        contradiction = {"bar/003.png", "disc/copy.png"}
+        assert {one["path"] for one in findings[0]["pictures"]} == contradiction
+        assert any("torn.png" in one["pictures"][0]["path"] for one in findings if one["title"] == "Cannot be used")
+        page.keyboard.press("x")  # of a contradiction both leave
+        until(page, "document.getElementById('place').textContent.match(/ 2 /)")
+        page.keyboard.press("u")
+        until(page, "document.getElementById('place').textContent.match(/ 1 /)")
+        assert left_out(running) == set()
+        page.keyboard.press("x")
+        until(page, "document.getElementById('place').textContent.match(/ 2 /)")
+        assert left_out(running) == contradiction
+        page.goto(f"{running.origin}/data/shapes/check")  # a reload forgets nothing
+        twins = next(one for one in findings if "disc/twin.png" in {picture["path"] for picture in one["pictures"]})
+        gone = {picture["path"] for picture in twins["pictures"] if picture["goes"]}
+        assert len(gone) == len(twins["pictures"]) - 1  # one of the copies stays
+        for _ in range(len(findings) - 1):
+            until(page, "!document.getElementById('finding').hidden")
+            twin = "disc/twin.png" in page.locator("#pictures").inner_html()
+            before = page.locator("#place").inner_text()
+            page.keyboard.press("x" if twin else "k")
+            until(page, f"document.getElementById('place').textContent !== {json.dumps(before)}")
+        until(page, f"document.getElementById('state').textContent.includes({json.dumps(decided)})")
+        assert left_out(running) == contradiction | gone
+        page.keyboard.press("u")
+        until(page, f"!document.getElementById('state').textContent.includes({json.dumps(decided)})")
+        page.keyboard.press("k")
+        until(page, f"document.getElementById('place').textContent.includes({json.dumps(kept)})")
+        assert [one for one in page.troubles if "404" not in one] == []  # the torn image has no thumbnail
+        assert running.ask("POST", "/api/data/shapes/check/decide", {"number": 999, "do": "keep"})[0] == 400
+        assert running.ask("POST", "/api/data/shapes/check/decide", {"number": 0, "do": "burn"})[0] == 400
+        page.context.close()
+    finally:
+        running.kill()
+    assert (root / "disc" / "twin.png").exists()  # the files stay
+
+
+def left_out(studio: Studio) -> set[str]:
+    """Return the images of the collection `shapes` that take no part in trainings."""
+    edits = json.loads((studio.folder / ".mirante" / "collections" / "shapes.json").read_text(encoding="utf-8"))[
+        "edits"
+    ]
+    return {path for path, label in edits.items() if label is None}

@@ -32,7 +32,7 @@ from mirante.data.dataset import Dataset
 from mirante.data.notes import Note
 from mirante.errors import ImageError, RequestError
 from mirante.experiment.doubts import Doubts, find_doubts
-from mirante.files import write_text
+from mirante.files import write_json, write_text
 from mirante.images import read_image
 from mirante.locale import Language, language
 from mirante.model.backbone import OFFLINE, at_hand
@@ -42,6 +42,7 @@ _PICTURES = 6  # of one finding
 _SIDE = 112  # pixels
 
 REPORT, TABLE, CLEANED, DOUBTFUL = "report.html", "findings.csv", "labels.csv", "doubtful.csv"
+FINDINGS = "findings.json"  # as findings.csv, with the notes in parts that can be said in any language
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,10 @@ def write_check(done: Check, folder: Path | None = None, lang: str | None = None
             writer.writerow([row["kind"], row["harm"], path, label, split, others, row["note"]])
     write_text(folder / TABLE, text.getvalue())
     write_text(folder / REPORT, _page(done, language(lang)))
+    rows = [
+        {**row, "text": [one.note.text, one.note.values]} for row, one in zip(done.rows(), done.findings, strict=True)
+    ]
+    write_json(folder / FINDINGS, rows)  # last: who waits for the check waits for this
     return folder
 
 

@@ -17,7 +17,7 @@ from mirante.errors import ImageError, LayersError, RequestError
 from mirante.images import Pixels
 from mirante.model.notation import has_layers, parse_layers
 from mirante.see.drawing import draw_model, to_svg
-from mirante.studio import answers, collections, trainings
+from mirante.studio import answers, checks, collections, trainings
 from mirante.studio.pages import Visit, wanted_answers, whole
 
 _TIMES = re.compile(r"\d{1,3}(s|m|h)")
@@ -60,6 +60,11 @@ def items(asked: Visit) -> dict[str, Any]:
             for item in shown
         ],
     }  # fmt: skip
+
+
+def check_progress(asked: Visit) -> dict[str, Any]:
+    """Return how the check of a collection stands, and what it found."""
+    return checks.progress(asked.workspace, asked.parts["name"], asked.say)
 
 
 def training_progress(asked: Visit) -> dict[str, Any]:
@@ -137,6 +142,21 @@ def edit(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     if _text(values, "do") == "label" and not label:
         raise RequestError("Which class? Write its name.")
     collections.edit(asked.workspace, asked.parts["name"], paths, label)
+    return {"done": True}
+
+
+def start_check(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Start the data check of a collection, as a process of its own."""
+    checks.start(asked.workspace, asked.parts["name"])
+    return {"done": True}
+
+
+def decide(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Keep, leave out or relabel what a finding of the check names."""
+    number = values.get("number")
+    if not isinstance(number, int):
+        raise RequestError("The studio did not understand this request; load the page again.")
+    checks.decide(asked.workspace, asked.parts["name"], number, _text(values, "do"))
     return {"done": True}
 
 
@@ -272,6 +292,7 @@ def _text(values: dict[str, Any], name: str) -> str:
 QUESTIONS: dict[str, Callable[[Visit], dict[str, Any]]] = {
     "/api/drawing": drawing,
     "/api/data/{name}/items": items,
+    "/api/data/{name}/check": check_progress,
     "/api/train/{name}": training_progress,
     "/api/results/{name}/predictions": predictions,
     "/api/results/{name}/threshold": threshold,
@@ -283,6 +304,8 @@ ACTIONS: dict[str, Callable[[Visit, dict[str, Any]], dict[str, Any]]] = {
     "/api/data/{name}/forget": forget_data,
     "/api/data/{name}/classes": add_class,
     "/api/data/{name}/edit": edit,
+    "/api/data/{name}/check/start": start_check,
+    "/api/data/{name}/check/decide": decide,
     "/api/train/start": start_training,
     "/api/train/{name}/stop": stop_training,
     "/api/train/{name}/resume": resume_training,

@@ -123,6 +123,11 @@ def collection(asked: Visit) -> Response:
     )
 
 
+def check(asked: Visit) -> Response:
+    """What the data check finds in a collection, one finding at a time."""
+    return _render(asked, "check.html.j2", one=collections.read_collection(asked.workspace, asked.parts["name"]))
+
+
 def train(asked: Visit) -> Response:
     """What to train on, with which recipe, for how long; and what is under way."""
     under_way = [(one, trainings.state(asked.workspace, one)) for one in trainings.list_trainings(asked.workspace)]
@@ -253,6 +258,7 @@ PAGES: dict[str, Callable[[Visit], Response]] = {
     "/learn/{chapter}": chapter,
     "/data": data,
     "/data/{name}": collection,
+    "/data/{name}/check": check,
     "/train": train,
     "/train/{name}": training,
     "/results": results,

@@ -10,8 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +21,7 @@ import psutil
 from mirante import runfolder
 from mirante.errors import RequestError, RunError
 from mirante.files import write_json
+from mirante.studio import processes
 from mirante.studio.workspace import Workspace, require_name
 from mirante.training.history import read_history
 from mirante.training.live import read_steps
@@ -30,7 +29,6 @@ from mirante.training.snapshots import read_snapshots
 
 State = Literal["running", "stopped", "finished", "failed"]
 _LOCK = threading.Lock()
-_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 _LINES, _POINTS = 12, 300
 
 
@@ -142,51 +140,19 @@ def running(workspace: Workspace) -> int:
 
 
 def _launch(workspace: Workspace, training: Training) -> Training:
-    # two programs that each take all the cores are slower than one after the other
-    others = running(workspace)
-    environment = dict(os.environ)
-    if others:
-        environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // (others + 1)))
-    with _log_file(workspace, training.name).open("ab") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "mirante", *training.words],
-            cwd=workspace.root,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,  # Ctrl-C in the studio's terminal is not meant for it
-        )
-    _CHILDREN[child.pid] = child
-    try:
-        born = psutil.Process(child.pid).create_time()
-    except psutil.Error:
-        born = 0.0
-    begun = Training(training.name, training.collection, list(training.words), child.pid, born)
+    log = _log_file(workspace, training.name)
+    pid, born = processes.launch(training.words, workspace.root, log, others=running(workspace))
+    begun = Training(training.name, training.collection, list(training.words), pid, born)
     write_json(_file(workspace, training.name), asdict(begun))
     return begun
 
 
 def _process(training: Training) -> psutil.Process | None:
-    """Return the training's process while it runs; its birth tells it from another that got the same number."""
-    child = _CHILDREN.get(training.pid)
-    if child is not None and child.poll() is not None:
-        return None
-    try:
-        process = psutil.Process(training.pid) if training.pid else None
-        if process and abs(process.create_time() - training.born) < 1 and process.status() != psutil.STATUS_ZOMBIE:
-            return process
-    except psutil.Error:
-        pass
-    return None
+    return processes.alive(training.pid, training.born)
 
 
 def _log(workspace: Workspace, name: str) -> list[str]:
-    try:
-        text = _log_file(workspace, name).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    return [line for line in text.splitlines() if line.strip()]
+    return processes.printed(_log_file(workspace, name))
 
 
 def _file(workspace: Workspace, name: str) -> Path:
