@@ -243,13 +243,13 @@ def test_a_threshold_reaches_its_aim_and_goes_no_further(rows: list[tuple[float,
         alarm = scores >= threshold
         return float(alarm[wanted].mean()), float((~alarm[~wanted]).mean())
 
-    threshold = choose_threshold(scores, wanted, Aim("a", sensitivity=share))
+    threshold = choose_threshold(scores, wanted, Aim(sensitivity=share))
     assert reached(threshold)[0] >= share - 1e-9
     assert all(reached(place)[0] < share for place in places if place > threshold)
-    threshold = choose_threshold(scores, wanted, Aim("a", specificity=share))
+    threshold = choose_threshold(scores, wanted, Aim(specificity=share))
     if scores[~wanted].max() < 1:  # a score of 1 is above every threshold
         assert reached(threshold)[1] >= share - 1e-9
-    threshold = choose_threshold(scores, wanted, Aim("a", miss=5, false_alarm=2))
+    threshold = choose_threshold(scores, wanted, Aim(miss=5, false_alarm=2))
 
     def cost(place: float) -> int:
         alarm = scores >= place
@@ -267,7 +267,7 @@ def test_below_the_threshold_the_best_of_the_others_is_answered() -> None:
 def test_an_aim_is_one_of_three() -> None:
     for wrong in ({}, {"sensitivity": 0.9, "specificity": 0.9}, {"miss": 1.0}, {"sensitivity": 1.0}):
         with pytest.raises(RequestError):
-            Aim("a", **wrong)
+            Aim(**wrong)
 
 
 @pytest.mark.parametrize("coverage", [0.8, 0.9, 0.95])

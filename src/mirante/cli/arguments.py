@@ -74,7 +74,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
 
     asked = {name: getattr(arguments, name) for name in ("sensitivity", "specificity")}
     asked.update(arguments.cost or {})
-    aim = Aim(positive="", **asked) if any(value is not None for value in asked.values()) else None
+    aim = Aim(**asked) if any(value is not None for value in asked.values()) else None
     return Plan(arguments.positive, aim, arguments.prevalence, arguments.repeats)
 
 

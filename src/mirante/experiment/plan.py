@@ -38,8 +38,7 @@ class Plan:
             raise RequestError(f"--prevalence {self.prevalence:g}: it is a share between 0 and 1, as 0.02 or 2%.")
         if not 1 <= self.repeats <= 20:
             raise RequestError(f"--repeats {self.repeats}: it can be 1 to 20.")
-        aim = None if self.aim is None or positive is None else replace(self.aim, positive=positive)
-        return replace(self, positive=positive, aim=aim)
+        return replace(self, positive=positive)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a TOML file takes; `from_dict` reads it back."""

@@ -35,12 +35,12 @@ def _once(
     if dataset.folds:
         redrawn = dataset.redrawn(number)
         known, _ = out_of_fold(run, redrawn, pixels, recipe, info, network, place)
-        return answers_across(known, redrawn, info, plan.aim)
+        return answers_across(known, redrawn, info, plan)
     folder = run / FOLDER / f"repetition{number}"
     folder.mkdir(parents=True, exist_ok=True)
     taught = teach(folder, dataset, pixels, recipe, info, network, place)
     held, rows = spread(dataset.rows("val"), CALIBRATED), dataset.rows("test")
-    learned = learn_from(HeldOut(held, *ask(taught, dataset, pixels, held)), dataset, info, plan.aim)
+    learned = learn_from(HeldOut(held, *ask(taught, dataset, pixels, held)), dataset, info, plan)
     shares = calibrated(ask(taught, dataset, pixels, rows)[0], learned)
     shutil.rmtree(folder)
     return Answers(rows, shares, decide(shares, learned.positive_number, learned.threshold or 0.0))

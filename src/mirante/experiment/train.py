@@ -106,7 +106,7 @@ def train(
         return (*(size or input_size(dataset.sizes, largest, least_size)), dataset.channels)
 
     plan = (plan or Plan()).of(dataset.classes)
-    if plan.aim is not None and not chosen.val_share and not dataset.folds:
+    if plan.aim is not None and not dataset.folds and not len(dataset.rows("val")):
         raise RequestError(
             "a threshold is chosen on validation images, and this recipe keeps none; --folds does without."
         )
@@ -204,7 +204,7 @@ def _train_and_judge(
         rows = spread(dataset.rows("val"), CALIBRATED)
         known = HeldOut(rows, *ask(taught, dataset, pixels, rows))
     info, model = taught.info, taught.model
-    info = learn_from(known, dataset, info, plan.aim)
+    info = learn_from(known, dataset, info, plan)
     write_onnx(model, info, run / runfolder.ONNX)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     write_file(run / runfolder.WEIGHTS, lambda part: save_file(weights, part))
@@ -223,7 +223,7 @@ def _train_and_judge(
     answers = (
         answers_of(Classifier(run), dataset, pixels, dataset.rows("test"))
         if known.folds is None
-        else answers_across(known, dataset, info, plan.aim)
+        else answers_across(known, dataset, info, plan)
     )
     again = []
     if plan.repeats > 1:

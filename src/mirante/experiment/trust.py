@@ -15,10 +15,11 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.errors import RunError
 from mirante.evaluation.judge import Answers, set_column
+from mirante.experiment.plan import Plan
 from mirante.images import Pixels
 from mirante.prediction.calibration import fit_calibration, softmax
 from mirante.prediction.classifier import Classifier
-from mirante.prediction.decision import Aim, choose_threshold, decide
+from mirante.prediction.decision import choose_threshold, decide
 from mirante.prediction.sets import learn_limits, plausible
 from mirante.prediction.strangeness import learn_limit
 from mirante.runfolder import ModelInfo
@@ -50,7 +51,7 @@ class HeldOut:
         return HeldOut(self.rows[chosen], self.logits[chosen], self.strangeness[chosen])
 
 
-def learn_from(known: HeldOut, dataset: Dataset, info: ModelInfo, aim: Aim | None) -> ModelInfo:
+def learn_from(known: HeldOut, dataset: Dataset, info: ModelInfo, plan: Plan) -> ModelInfo:
     """Return the model with what these answers teach; unchanged without any."""
     labels = dataset.labels[known.rows]
     if not len(labels):
@@ -64,10 +65,10 @@ def learn_from(known: HeldOut, dataset: Dataset, info: ModelInfo, aim: Aim | Non
     info = replace(info, limits=learn_limits(probabilities, labels, groups))
     if known.strangeness.any():
         info = replace(info, strange_above=learn_limit(known.strangeness))
-    if aim is not None:
-        wanted = labels == info.classes.index(aim.positive)
-        scores = probabilities[:, info.classes.index(aim.positive)]
-        info = replace(info, positive=aim.positive, threshold=choose_threshold(scores, wanted, aim))
+    if plan.aim is not None and plan.positive is not None:
+        number = info.classes.index(plan.positive)
+        threshold = choose_threshold(probabilities[:, number], labels == number, plan.aim)
+        info = replace(info, positive=plan.positive, threshold=threshold)
     return info
 
 
@@ -95,7 +96,7 @@ def sets_of(probabilities: NDArray[np.float32], info: ModelInfo) -> dict[float, 
     return {one: plausible(probabilities, info.limits, one) for one in PROMISED} if info.limits else {}
 
 
-def answers_across(known: HeldOut, dataset: Dataset, info: ModelInfo, aim: Aim | None) -> Answers:
+def answers_across(known: HeldOut, dataset: Dataset, info: ModelInfo, plan: Plan) -> Answers:
     """Return the answers to all folds; what the answers of one fold are made with was learned from the other folds."""
     assert known.folds is not None
     raw = softmax(known.logits)
@@ -103,7 +104,7 @@ def answers_across(known: HeldOut, dataset: Dataset, info: ModelInfo, aim: Aim |
     sets = {one: np.empty(raw.shape, bool) for one in PROMISED}
     for fold in np.unique(known.folds):
         mine = known.folds == fold
-        learned = learn_from(known.only(~mine), dataset, info, aim)
+        learned = learn_from(known.only(~mine), dataset, info, plan)
         probabilities[mine] = calibrated(known.logits[mine], learned)
         decided[mine] = decide(probabilities[mine], learned.positive_number, learned.threshold or 0.0)
         strange[mine] = known.strangeness[mine] > (1.0 if learned.strange_above is None else learned.strange_above)

@@ -12,14 +12,13 @@ from mirante.errors import RequestError
 
 @dataclass(frozen=True)
 class Aim:
-    """What a person wants of the decisions for one class, `positive`, against all others: one of three things.
+    """What a person wants of the decisions for one class, the positive one, against all others: one of three things.
 
     sensitivity  share of the positive images that must be found
     specificity  share of the others that must be left in peace
     miss, false_alarm  what each mistake costs, in any one unit; the mean cost is made least
     """
 
-    positive: str
     sensitivity: float | None = None
     specificity: float | None = None
     miss: float | None = None
