@@ -19,7 +19,7 @@ from record import record
 
 COPIES = ("exact", "recompressed", "resized", "cropped", "mirrored", "brighter")
 PLANTED = 200  # of each kind of copy
-MOST = 5000  # images that are taken from an archive
+MOST = int(os.environ.get("MOST_IMAGES", "5000"))  # that are taken from an archive
 
 
 def main() -> None:
@@ -31,10 +31,14 @@ def main() -> None:
 
 def measure(name: str, folder: Path) -> list[str]:
     from mirante.data.check.copies import find_copies
-    from mirante.data.check.look import look
+    from mirante.data.check.look import Looks, look
     from mirante.data.dataset import Dataset
     from mirante.experiment.doubts import find_doubts, rank_doubtful
     from mirante.model.backbone import OFFLINE
+
+    def copies_in(dataset: Dataset, looks: Looks) -> set[tuple[str, ...]]:
+        pairs = find_copies(looks.small, dataset.sizes.min(axis=1)).pairs
+        return {tuple(sorted(dataset.paths[row] for row in pair)) for pair in pairs.tolist()}
 
     random = np.random.default_rng(0)
     images = unpack(name, folder / "images")
@@ -43,7 +47,7 @@ def measure(name: str, folder: Path) -> list[str]:
     looks = look(dataset.source, dict(zip(dataset.paths, dataset.digests, strict=True)))
     looked = len(dataset) / (time.monotonic() - began)
     began = time.monotonic()
-    before = {tuple(sorted(dataset.paths[row] for row in pair)) for pair in find_copies(looks.small).pairs.tolist()}
+    before = copies_in(dataset, looks)
     compared = len(dataset) / (time.monotonic() - began)
     lines = [f"{len(dataset):,} images: {looked:,.0f} a second looked at, {compared:,.0f} a second compared with all."]
 
@@ -53,8 +57,7 @@ def measure(name: str, folder: Path) -> list[str]:
         planted[kind] = {plant(folder / "images", images[one], kind, number, random) for one in chosen}
     dataset = Dataset.open(folder / "images", lenient=True)
     looks = look(dataset.source, dict(zip(dataset.paths, dataset.digests, strict=True)))
-    pairs = find_copies(looks.small).pairs
-    found = {tuple(sorted(dataset.paths[row] for row in pair)) for pair in pairs.tolist()}
+    found = copies_in(dataset, looks)
     first: dict[str, str] = {}
     same = {(first.setdefault(digest, path), path) for path, digest in zip(dataset.paths, dataset.digests, strict=True)}
     found |= {tuple(sorted(pair)) for pair in same if pair[0] != pair[1]}

@@ -96,7 +96,7 @@ def check(
     looks = look(dataset.source, dict(zip(dataset.paths, dataset.digests, strict=True)))
     shortcuts = find_shortcuts(looks, dataset.paths, dataset.labels, dataset.classes, dataset.groups)
     findings = [
-        *find_copies_of(dataset, find_copies(looks.small)),
+        *find_copies_of(dataset, find_copies(looks.small, dataset.sizes.min(axis=1))),
         *find_among_classes(dataset),
         *find_shortcuts_in(shortcuts),
         *find_in_files(dataset, looks),

@@ -20,15 +20,19 @@ Small = NDArray[np.uint8]
 """(N, side, side), grey."""
 
 _FREQUENCIES = 8  # of each axis that make up the pattern
-_ALIKE = 0.40  # least likeness of the patterns of a candidate
 _CLOSE = 0.80  # least correlation after the first, coarse laying over
 _SAME = 0.985  # least correlation in the end
+_TINY = 64  # pixels of the shorter side, up to which compression and shrinking spoil the fine detail
+_SAME_TINY = 0.90  # least correlation of tiny images, and of their slopes, at half the size of the copies
 _BLOCK = 1024
 
 
-def _neighbours(count: int) -> int:
-    """Return how many candidates each of so many images gets."""
-    return 6 if count <= 20_000 else 3
+def _neighbours(count: int) -> tuple[int, float]:
+    """Return how many candidates each of so many images gets, and the least likeness of their patterns.
+
+    Of few images less is known about what they share, so the patterns of copies can be less alike (benchmarks/check.py).
+    """
+    return (6 if count <= 20_000 else 3), (0.4 if count <= 3000 else 0.5)
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,11 @@ class Copies:
     mirrored: NDArray[np.bool_]
 
 
-def find_copies(small: Small) -> Copies:
-    """Return the pairs among N small grey copies of whole images; featureless images are left aside."""
+def find_copies(small: Small, sides: NDArray[np.floating]) -> Copies:
+    """Return the pairs among N small grey copies of whole images; featureless images are left aside.
+
+    sides  (N,) the shorter sides in pixels that the images themselves have
+    """
     wide = small.astype(np.float32)
     rows = np.flatnonzero(wide.std(axis=(1, 2)) >= 4)
     if len(rows) < 2:
@@ -54,8 +61,9 @@ def find_copies(small: Small) -> Copies:
     found: list[tuple[NDArray[np.int64], NDArray[np.float64], bool]] = []
     for mirrored in (False, True):
         pairs = rows[_candidates(plain, turned if mirrored else plain)]
-        likeness = _compare(wide, half, pairs, mirrored)
-        kept = likeness >= _SAME
+        tiny = sides[pairs].min(axis=1) <= _TINY
+        likeness = _compare(wide, half, pairs, mirrored, tiny)
+        kept = likeness >= np.where(tiny, _SAME_TINY, _SAME)
         found.append((pairs[kept], likeness[kept], mirrored))
     pairs = np.concatenate([one for one, _, _ in found])
     likeness = np.concatenate([one for _, one, _ in found])
@@ -103,36 +111,50 @@ def _patterns(wide: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
 
 def _candidates(plain: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return the pairs (row of `plain`, row of `other`) whose patterns are most alike, the smaller row first."""
-    count = min(_neighbours(len(plain)), len(plain) - 1)
+    most, least = _neighbours(len(plain))
+    count = min(most, len(plain) - 1)
     found = []
     for start in track(range(0, len(plain), _BLOCK), "Comparing images", len(plain) // _BLOCK + 1):
         alike = plain[start : start + _BLOCK] @ other.T
         mine = np.arange(len(alike))
         alike[mine, start + mine] = -1
         best = np.argpartition(alike, -count, axis=1)[:, -count:]
-        good = np.take_along_axis(alike, best, 1) >= _ALIKE
+        good = np.take_along_axis(alike, best, 1) >= least
         found.append(np.stack([(start + mine)[:, None].repeat(count, 1)[good], best[good]], axis=1))
     return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
 
 
 def _compare(
-    wide: NDArray[np.float32], half: NDArray[np.float32], pairs: NDArray[np.int64], mirrored: bool
+    wide: NDArray[np.float32],
+    half: NDArray[np.float32],
+    pairs: NDArray[np.int64],
+    mirrored: bool,
+    tiny: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """Return how alike the images of each pair are, laid over each other: coarsely first, and finely where that is close.
 
     half  the images at half their size
+    tiny  (P,) pairs that stay at half size: the lesser of the correlations of pixels and of slopes is their likeness
     """
     likeness = np.zeros(len(pairs))
+    turn = slice(None, None, -1 if mirrored else 1)
     for start in track(range(0, len(pairs), 4096), "Laying images over each other", len(pairs) // 4096 + 1):
         part = pairs[start : start + 4096]
-        turn = slice(None, None, -1 if mirrored else 1)
-        close = start + np.flatnonzero(overlay(half[part[:, 0]], half[part[:, 1]][:, :, turn], 5) >= _CLOSE)
-        likeness[close] = overlay(wide[pairs[close, 0]], wide[pairs[close, 1]][:, :, turn], 12)
+        coarse, _ = overlay(half[part[:, 0]], half[part[:, 1]][:, :, turn], 5)
+        close = start + np.flatnonzero(coarse >= _CLOSE)
+        small, large = close[tiny[close]], close[~tiny[close]]
+        likeness[small] = np.minimum(*overlay(half[pairs[small, 0]], half[pairs[small, 1]][:, :, turn], 12))
+        likeness[large] = overlay(wide[pairs[large, 0]], wide[pairs[large, 1]][:, :, turn], 12)[0]
     return likeness
 
 
-def overlay(one: NDArray[np.float32], two: NDArray[np.float32], rounds: int) -> NDArray[np.float64]:
-    """Lay each of P images over its partner, (P, side, side) grey, and return the correlation of what overlaps, (P,).
+def overlay(
+    one: NDArray[np.float32], two: NDArray[np.float32], rounds: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lay each of P images over its partner, (P, side, side) grey; return the correlations of pixels and of slopes, each (P,).
+
+    What overlaps counts. Pixels are those of the best round, slopes (differences of neighbours) those of the last one: a bright
+    sky correlates with every bright sky, its slopes do not.
 
     Finds x' = x + a + b·x, y' = y + c + d·y, where `two` at (x', y') is most like `one` at (x, y).
 
@@ -140,7 +162,7 @@ def overlay(one: NDArray[np.float32], two: NDArray[np.float32], rounds: int) -> 
     """
     count, side, _ = one.shape
     if count == 0:
-        return np.empty(0)
+        return np.empty(0), np.empty(0)
     template = one - one.mean(axis=(1, 2), keepdims=True)
     template /= np.maximum(template.std(axis=(1, 2), keepdims=True), 1e-3)
     axis = np.linspace(-1, 1, side, dtype=np.float32)
@@ -178,4 +200,20 @@ def overlay(one: NDArray[np.float32], two: NDArray[np.float32], rounds: int) -> 
         # `one` moved by the change looks like what was sampled: so the sample moves the other way
         change = (weights @ (centred - target).reshape(count, -1, 1))[:, :, 0]
         move = np.clip(move - change, -0.35, 0.35)
-    return best
+    return best, _correlation_of_slopes(template, moved, inside)
+
+
+def _correlation_of_slopes(
+    one: NDArray[np.float32], two: NDArray[np.float32], inside: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Return the correlation (P,) of the slopes of images (P, side, side), where they and all their neighbours are inside."""
+    well = np.zeros_like(inside)
+    well[:, 1:-1, 1:-1] = (
+        inside[:, 1:-1, 1:-1]
+        * inside[:, :-2, 1:-1] * inside[:, 2:, 1:-1]
+        * inside[:, 1:-1, :-2] * inside[:, 1:-1, 2:]
+    )  # fmt: skip
+    ours, theirs = (np.stack(np.gradient(image, axis=(1, 2)), axis=1) * well[:, None] for image in (one, two))
+    scale = np.sqrt((ours**2).sum(axis=(1, 2, 3)) * (theirs**2).sum(axis=(1, 2, 3)))
+    found: NDArray[np.float64] = (ours * theirs).sum(axis=(1, 2, 3)) / np.maximum(scale, 1e-6)
+    return found
