@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mirante import runfolder
-from mirante.data.check.quick import shortcut_notes
+from mirante.data.check.quick import quick_notes
 from mirante.data.dataset import SPLITS, VAL_SHARE, Dataset, input_size
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
@@ -118,7 +118,7 @@ def train(
     network, place = new_network(chosen, info, device)
     dataset, pixels = dataset.load(info.size, info.channels, fit)
     tell_skipped(dataset, strict)
-    dataset = replace(dataset, notes=(*dataset.notes, *shortcut_notes(dataset, pixels)))
+    dataset = replace(dataset, notes=(*dataset.notes, *quick_notes(dataset, pixels)))
     require_space(target or Path("runs"), dataset)
     run = make_run(target, f"{dataset.name}-{chosen.name}", overwrite)
     write_text(run / runfolder.RECIPE, recipe_toml(chosen, info, dataset, plan, device))

@@ -23,8 +23,10 @@ _FREQUENCIES = 8  # of each axis that make up the pattern
 _CLOSE = 0.80  # least correlation after the first, coarse laying over
 _SAME = 0.985  # least correlation in the end
 _TINY = 64  # pixels of the shorter side, up to which compression and shrinking spoil the fine detail
+_BY_NATURE = 0.02  # share of tiny images that nearly are mirrors of others, above which no copies can be told among them
 _SAME_TINY = 0.90  # least correlation of tiny images, and of their slopes, at half the size of the copies
 _BLOCK = 1024
+_PAIRS = 256  # laid over each other at a time: more do not fit into the processor's cache
 
 
 def _neighbours(count: int) -> tuple[int, float]:
@@ -47,10 +49,11 @@ class Copies:
     mirrored: NDArray[np.bool_]
 
 
-def find_copies(small: Small, sides: NDArray[np.floating]) -> Copies:
+def find_copies(small: Small, sides: NDArray[np.int64], splits: NDArray[np.str_] | None = None) -> Copies:
     """Return the pairs among N small grey copies of whole images; featureless images are left aside.
 
-    sides  (N,) the shorter sides in pixels that the images themselves have
+    sides   (N,) the shorter sides in pixels that the images themselves have
+    splits  (N,) when only pairs across splits are wanted
     """
     wide = small.astype(np.float32)
     rows = np.flatnonzero(wide.std(axis=(1, 2)) >= 4)
@@ -58,16 +61,19 @@ def find_copies(small: Small, sides: NDArray[np.floating]) -> Copies:
         return Copies(np.empty((0, 2), np.int64), np.empty(0, bool))
     plain, turned = _patterns(wide[rows])
     half = wide.reshape(len(wide), wide.shape[1] // 2, 2, -1, 2).mean(axis=(2, 4))
-    found: list[tuple[NDArray[np.int64], NDArray[np.float64], bool]] = []
+    joined = []
     for mirrored in (False, True):
         pairs = rows[_candidates(plain, turned if mirrored else plain)]
+        if splits is not None:
+            pairs = pairs[splits[pairs[:, 0]] != splits[pairs[:, 1]]]
         tiny = sides[pairs].min(axis=1) <= _TINY
-        likeness = _compare(wide, half, pairs, mirrored, tiny)
-        kept = likeness >= np.where(tiny, _SAME_TINY, _SAME)
-        found.append((pairs[kept], likeness[kept], mirrored))
-    pairs = np.concatenate([one for one, _, _ in found])
-    likeness = np.concatenate([one for _, one, _ in found])
-    flags = np.concatenate([np.full(len(one), mirrored) for one, _, mirrored in found])
+        joined.append((pairs, _compare(wide, half, pairs, mirrored, tiny), tiny, np.full(len(pairs), mirrored)))
+    pairs, likeness, tiny, flags = (np.concatenate(parts) for parts in zip(*joined, strict=True))
+    # the mirror as control: where many images nearly are the mirror of another one, images are alike by their nature (digits)
+    nearly = tiny & flags & (likeness >= _SAME_TINY) & (likeness < _SAME)
+    told = nearly.sum() <= _BY_NATURE * (sides <= _TINY).sum()
+    kept = likeness >= np.where(tiny, _SAME_TINY if told else np.inf, _SAME)
+    pairs, likeness, flags = pairs[kept], likeness[kept], flags[kept]
     # an image that is its own mirror makes its copies mirrored too: such a pair counts once
     order = np.lexsort((-likeness, pairs[:, 1], pairs[:, 0]))
     pairs, flags = pairs[order], flags[order]
@@ -138,8 +144,8 @@ def _compare(
     """
     likeness = np.zeros(len(pairs))
     turn = slice(None, None, -1 if mirrored else 1)
-    for start in track(range(0, len(pairs), 4096), "Laying images over each other", len(pairs) // 4096 + 1):
-        part = pairs[start : start + 4096]
+    for start in track(range(0, len(pairs), _PAIRS), "Laying images over each other", len(pairs) // _PAIRS + 1):
+        part = pairs[start : start + _PAIRS]
         coarse, _ = overlay(half[part[:, 0]], half[part[:, 1]][:, :, turn], 5)
         close = start + np.flatnonzero(coarse >= _CLOSE)
         small, large = close[tiny[close]], close[~tiny[close]]
@@ -172,24 +178,11 @@ def overlay(
     weights = np.linalg.inv(slopes @ slopes.transpose(0, 2, 1) + 1e-2 * np.eye(4, dtype=np.float32)) @ slopes
     move = np.zeros((count, 4), np.float32)
     best = np.full(count, -1.0)
-    index = np.arange(count)[:, None, None]
     for _ in range(rounds):
         x = (1 + move[:, 1, None]) * axis + move[:, 0, None]
         y = (1 + move[:, 3, None]) * axis + move[:, 2, None]
         inside = ((abs(y) <= 1 + step / 2)[:, :, None] & (abs(x) <= 1 + step / 2)[:, None, :]).astype(np.float32)
-        column = np.clip((x + 1) / step, 0, side - 1.001)
-        line = np.clip((y + 1) / step, 0, side - 1.001)
-        left, top = column.astype(np.int64), line.astype(np.int64)
-        dx, dy = (column - left)[:, None, :], (line - top)[:, :, None]
-        upper = (
-            two[index, top[:, :, None], left[:, None, :]] * (1 - dx)
-            + two[index, top[:, :, None], left[:, None, :] + 1] * dx
-        )
-        lower = (
-            two[index, top[:, :, None] + 1, left[:, None, :]] * (1 - dx)
-            + two[index, top[:, :, None] + 1, left[:, None, :] + 1] * dx
-        )
-        moved = upper * (1 - dy) + lower * dy
+        moved = _hats((y + 1) / step, side) @ two @ _hats((x + 1) / step, side).transpose(0, 2, 1)
         area = np.maximum(inside.sum(axis=(1, 2)), 1)[:, None, None]
         centred = (moved - (moved * inside).sum(axis=(1, 2), keepdims=True) / area) * inside
         centred /= np.maximum(np.sqrt((centred**2).sum(axis=(1, 2), keepdims=True) / area), 1e-3)
@@ -201,6 +194,13 @@ def overlay(
         change = (weights @ (centred - target).reshape(count, -1, 1))[:, :, 0]
         move = np.clip(move - change, -0.35, 0.35)
     return best, _correlation_of_slopes(template, moved, inside)
+
+
+def _hats(places: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Return how much each of `side` pixels of a line weighs in linear interpolation at places (P, side): (P, side, side)."""
+    inside = np.clip(places, 0, side - 1)
+    weights: NDArray[np.float32] = np.maximum(0, 1 - abs(inside[:, :, None] - np.arange(side, dtype=np.float32)))
+    return weights
 
 
 def _correlation_of_slopes(

@@ -160,8 +160,8 @@ def _look(entry: Entry) -> _Look | str:
 
 def measure(pixels: Pixels) -> tuple[NDArray[np.uint8], list[float]]:
     """Return the small grey copy of an image, and its numbers from brightness on."""
-    grey = _grey(pixels)
-    copy = np.asarray(Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.BOX))
+    grey = grey_of(pixels)
+    copy = small_copy(grey)
     spread = float(grey.std())
     saturation = float(np.ptp(pixels[::2, ::2], axis=2).mean()) if pixels.shape[2] == 3 else 0.0
     counts = np.bincount(grey.ravel(), minlength=256) / grey.size
@@ -176,7 +176,13 @@ def measure(pixels: Pixels) -> tuple[NDArray[np.uint8], list[float]]:
     return copy, numbers
 
 
-def _grey(pixels: Pixels) -> NDArray[np.uint8]:
+def small_copy(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a grey image (H, W) squeezed to (SIDE, SIDE)."""
+    return np.asarray(Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def grey_of(pixels: Pixels) -> NDArray[np.uint8]:
+    """Return an image (H, W, 1 or 3) as grey (H, W)."""
     return pixels[:, :, 0] if pixels.shape[2] == 1 else np.asarray(Image.fromarray(pixels).convert("L"))
 
 

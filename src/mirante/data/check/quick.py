@@ -1,13 +1,15 @@
-"""What of the data check is quick enough to be run before every training: shortcuts, on pixels that are decoded already."""
+"""What of the data check is quick enough to be run before every training, on pixels that are decoded already."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+from PIL import Image
 
+from mirante.data.check.copies import find_copies
 from mirante.data.check.findings import shortcut_note
-from mirante.data.check.look import NUMBERS, SIDE, Looks, measure
+from mirante.data.check.look import NUMBERS, SIDE, Looks, grey_of, measure, small_copy
 from mirante.data.check.shortcuts import find_shortcuts
 from mirante.data.dataset import Dataset
 from mirante.data.notes import Note
@@ -15,13 +17,37 @@ from mirante.images import Pixels
 
 _MOST = 2000  # images that are looked at
 _SHUFFLES = 40
+_MOST_COMPARED = 3000  # images up to which all are compared with all: two or three seconds
 
 
-def shortcut_notes(dataset: Dataset, pixels: Pixels) -> tuple[Note, ...]:
-    """Return a grave note for each property that gives a class away and that a network can see.
+def quick_notes(dataset: Dataset, pixels: Pixels) -> tuple[Note, ...]:
+    """Return what a careful person should know of the images before training on them.
 
     pixels  uint8 (N, H, W, C), the rows of the data set, as the network will see them
     """
+    return *near_copy_notes(dataset, pixels), *shortcut_notes(dataset, pixels)
+
+
+def near_copy_notes(dataset: Dataset, pixels: Pixels) -> tuple[Note, ...]:
+    """Return a note on test images of which another file of the same picture trains; of few images only."""
+    if len(dataset) > _MOST_COMPARED:
+        return ()
+    small = np.stack([small_copy(grey_of(image)) for image in pixels])
+    found = find_copies(small, dataset.sizes.min(axis=1), np.where(dataset.splits == "val", "train", dataset.splits))
+    digests = np.array(dataset.digests)
+    near = found.pairs[digests[found.pairs[:, 0]] != digests[found.pairs[:, 1]]]
+    tested = {row for row in near.ravel().tolist() if dataset.splits[row] not in ("train", "val")}
+    if not tested:
+        return ()
+    text = (
+        "Test images whose picture stands in another file (compressed, resized, cropped or mirrored) among the training "
+        "images: {count}. Test figures flatter the model; mirante data check names them."
+    )
+    return (Note(text, {"count": len(tested)}),)
+
+
+def shortcut_notes(dataset: Dataset, pixels: Pixels) -> tuple[Note, ...]:
+    """Return a grave note for each property that gives a class away and that a network can see."""
     rows = np.sort(np.random.default_rng(0).permutation(len(dataset))[:_MOST])
     small = np.zeros((len(rows), SIDE, SIDE), np.uint8)
     numbers = np.full((len(rows), len(NUMBERS)), np.nan, np.float32)
