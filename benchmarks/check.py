@@ -11,11 +11,13 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 from record import record
+from sides import run_side
 
 COPIES = ("exact", "recompressed", "resized", "cropped", "mirrored", "brighter")
 PLANTED = 200  # of each kind of copy
@@ -62,12 +64,7 @@ def measure(name: str, folder: Path) -> list[str]:
     same = {(first.setdefault(digest, path), path) for path, digest in zip(dataset.paths, dataset.digests, strict=True)}
     found |= {tuple(sorted(pair)) for pair in same if pair[0] != pair[1]}
     shares = ", ".join(f"{kind} {len(wanted & found) / len(wanted):.1%}" for kind, wanted in planted.items())
-    # copies of one image are copies of each other; copies of what was a copy before are none of the script's
-    false = []
-    for pair in found:
-        one, other = sorted(path.split("~")[0] for path in pair)
-        if one != other and (one, other) not in before:
-            false.append(pair)
+    false = false_pairs(found, before)
     lines += [f"Copies found: {shares}. Pairs found before anything was planted: {len(before)}."]
     lines += [f"False pairs: {len(false)} of {len(found)} found ({len(false) / max(1, len(found)):.2%})."]
 
@@ -88,7 +85,30 @@ def measure(name: str, folder: Path) -> list[str]:
         f"Named as doubtful: {len(named)}, of which {np.mean(named):.1%} were swapped by script.",
         f"The model gives {doubts.accuracy:.1%} of the images their label; {speed:,.0f} a second.",
     ]
+    if len(asked) <= 10_000:
+        np.savez(folder / "asked.npz", probabilities=doubts.probabilities, labels=asked.labels)
+        lines += ["", *others(folder, planted, before, [path in is_wrong for path in asked.paths])]
     return lines
+
+
+def others(folder: Path, planted: dict[str, set], before: set, wrong: list[bool]) -> Iterator[str]:
+    """Say what imagehash and cleanlab find of the same faults; cleanlab is given our model's answers."""
+    *hashed, ranked = run_side("hashes", str(folder / "images"), str(folder / "asked.npz"))
+    yield "| perceptual hash (imagehash) | " + " | ".join(planted) + " | false pairs |"
+    yield "|---|" + "--:|" * (len(planted) + 1)
+    for row in hashed:
+        found = {tuple(sorted(pair)) for pair in row["pairs"]}
+        shares = " | ".join(f"{len(wanted & found) / len(wanted):.1%}" for wanted in planted.values())
+        yield f"| up to {row['limit']} of 64 bits differ | {shares} | {len(false_pairs(found, before)):,} |"
+    yield ""
+    early = [wrong[row] for row in ranked["order"][: round(0.05 * len(wrong))]]
+    yield f"cleanlab's ranking (normalised margin) of the same answers: {sum(early) / sum(wrong):.1%} in the first 5%."
+
+
+def false_pairs(found: set[tuple[str, ...]], before: set[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the pairs that are no copies: neither of one image, nor of two that were copies before anything was planted."""
+    sources = {pair: tuple(sorted(path.split("~")[0] for path in pair)) for pair in found}
+    return [pair for pair, source in sources.items() if source[0] != source[1] and source not in before]
 
 
 def unpack(name: str, folder: Path) -> list[Path]:

@@ -218,7 +218,10 @@ def test_a_copy_is_found_however_it_was_made(seed: int, edges: tuple[int, ...], 
 
 @settings(max_examples=25, deadline=None)
 @given(
-    seed=st.integers(0, 10**6), edges=st.tuples(*[st.integers(0, 2)] * 4), side=st.integers(16, 32), quality=st.integers(30, 95)
+    seed=st.integers(0, 10**6),
+    edges=st.tuples(*[st.integers(0, 2)] * 4),
+    side=st.integers(16, 32),
+    quality=st.integers(30, 95),
 )
 def test_a_copy_of_a_tiny_image_is_found_where_compression_has_eaten_its_detail(
     seed: int, edges: tuple[int, ...], side: int, quality: int

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from mirante.prediction.calibration import fit_calibration, fit_temperature, sof
 from mirante.prediction.decision import Aim, choose_threshold, decide
 from mirante.prediction.sets import learn_limits, plausible
 from mirante.prediction.strangeness import familiar_space, learn_limit, strangeness
+from mirante.runfolder import ModelInfo
 
 OPTIONS = ("--model", "8C3-MP2-16N", "--epochs", "2")
 
@@ -260,8 +262,45 @@ def test_a_threshold_reaches_its_aim_and_goes_no_further(rows: list[tuple[float,
 
 def test_below_the_threshold_the_best_of_the_others_is_answered() -> None:
     shares = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.2, 0.45, 0.35]])
-    assert decide(shares, None, 0.0).tolist() == [0, 2, 1]
-    assert decide(shares, 2, 0.3).tolist() == [0, 2, 2] and decide(shares, 2, 0.9).tolist() == [0, 0, 1]
+    plain = ModelInfo(("a", "b", "c"), 8, 8, 1, "crop", "8N")
+    assert decide(shares, plain).tolist() == [0, 2, 1]
+    for threshold, answers in ((0.3, [0, 2, 2]), (0.9, [0, 0, 1])):
+        assert decide(shares, replace(plain, positive="c", threshold=threshold)).tolist() == answers
+
+
+def test_rare_classes_are_answered_more_often_and_their_probabilities_left_alone(
+    tmp_path: Path, mirante: Command
+) -> None:
+    data = write_shapes(tmp_path / "data", 80, ("bar", "cross"))
+    write_shapes(data, 12, ("disc",))
+    words = ("train", data, "--model", "4C3-MP4-8N", "--epochs", "2", "--lang", "en")
+    done = mirante(*words, "--out", tmp_path / "even")
+    assert done.returncode == 0, done.stderr
+    model = json.loads((tmp_path / "even/model.json").read_text())
+    weights = np.array(model["weights"])
+    assert np.allclose(weights**2 * [80, 80, 12], (80 + 80 + 12) / 3)
+
+    with (tmp_path / "even/predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    shares = np.array([[float(row[name]) for name in model["classes"]] for row in rows])
+    answers = np.array([model["classes"].index(row["decision"]) for row in rows])
+    labels = np.array([model["classes"].index(row["label"]) for row in rows])
+    assert np.array_equal(answers, (shares * weights).argmax(axis=1))
+    assert (answers == 2).sum() >= (shares.argmax(axis=1) == 2).sum()
+    metrics = json.loads((tmp_path / "even/metrics.json").read_text())
+    assert metrics["evened_out"]["accuracy"]["value"] == pytest.approx((answers == labels).mean())
+    recalls = [(answers[labels == one] == one).mean() for one in range(3)]
+    assert metrics["evened_out"]["balanced_accuracy"]["value"] == pytest.approx(np.mean(recalls))
+    assert "answers with the rare ones more often" in (tmp_path / "even/report.html").read_text()
+
+    classifier = Classifier(tmp_path / "even")
+    found = list(classifier.predict_many(data / row["path"] for row in rows))
+    assert [one.label for one in found] == [row["decision"] for row in rows]
+    assert np.allclose([one.probabilities for one in found], shares, atol=1e-4)
+
+    assert mirante(*words, "--most-probable", "--out", tmp_path / "plain").returncode == 0
+    assert json.loads((tmp_path / "plain/model.json").read_text())["weights"] == []
+    assert "evened_out" not in json.loads((tmp_path / "plain/metrics.json").read_text())
 
 
 def test_an_aim_is_one_of_three() -> None:

@@ -52,6 +52,8 @@ class ModelInfo:
     strange_above   images of more strangeness are none of the classes, probably; None when that is not known
     positive     the class that is answered whenever its probability reaches `threshold`; None answers the most probable class
     threshold    of its probability, chosen on images that the network was not trained on
+    weights      by class, what probabilities are multiplied by before the largest is the answer, where classes are very
+                 unequal; else empty. The probabilities that are told stay as they are
     """
 
     classes: tuple[str, ...]
@@ -69,6 +71,7 @@ class ModelInfo:
     strange_above: float | None = None
     positive: str | None = None
     threshold: float | None = None
+    weights: tuple[float, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -79,6 +82,11 @@ class ModelInfo:
         """What logits are multiplied by, and what is then added, each (classes,)."""
         scales = self.scales or [1 / self.temperature] * len(self.classes)
         return np.array(scales, np.float32), np.array(self.shifts or [0] * len(self.classes), np.float32)
+
+    @property
+    def decides(self) -> bool:
+        """Whether something else than the most probable class can be the answer."""
+        return self.positive is not None or bool(self.weights)
 
     @property
     def positive_number(self) -> int | None:
@@ -94,7 +102,7 @@ class ModelInfo:
         try:
             info = cls(**{key: value[key] for key in cls.__dataclass_fields__ if key in value})
             sound = info.height > 0 and info.width > 0 and info.channels in (1, 3) and info.fit in FITS
-            for values in (info.scales, info.shifts, info.limits):
+            for values in (info.scales, info.shifts, info.limits, info.weights):
                 sound = sound and len(values) in (0, len(info.classes))
             if info.positive is not None:
                 sound = sound and info.positive in info.classes and 0 <= float(info.threshold or 0) <= 1
@@ -107,6 +115,7 @@ class ModelInfo:
             classes=tuple(info.classes),
             scales=tuple(info.scales),
             shifts=tuple(info.shifts),
+            weights=tuple(info.weights),
             limits=tuple(tuple(one) for one in info.limits),
         )
 

@@ -65,6 +65,11 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--prevalence", type=share, metavar="P", help="share of positive images where the model will be used"
     )
+    group.add_argument(
+        "--most-probable",
+        action="store_true",
+        help="answer the most probable class even where classes are very unequal",
+    )
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
@@ -75,7 +80,13 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     asked = {name: getattr(arguments, name) for name in ("sensitivity", "specificity")}
     asked.update(arguments.cost or {})
     aim = Aim(**asked) if any(value is not None for value in asked.values()) else None
-    return Plan(arguments.positive, aim, arguments.prevalence, arguments.repeats)
+    return Plan(
+        arguments.positive,
+        aim,
+        arguments.prevalence,
+        even=not arguments.most_probable,
+        repeats=arguments.repeats,
+    )
 
 
 def share(text: str) -> float:

@@ -126,6 +126,8 @@ def judge(
     }
     measured["positive"] = positive
     measured["one_against_rest"] = {name: found.figures for name, found in told.items()}
+    if info.weights:
+        measured["evened_out"] = figures.answer_figures(answers.decided, labels, classes, groups)
     if info.positive_number is not None:
         came = decisions(answers.decided == info.positive_number, labels == info.positive_number, prevalence)
         measured["decision"] = {"positive": info.positive, "threshold": info.threshold, **came}
@@ -169,11 +171,11 @@ def write_predictions(
 ) -> None:
     """Write path, label, predicted, confidence and one column a class, for every image.
 
-    After them, where there are such: `decision`, what is answered at the threshold; `plausible95` and the like, the classes of the
-    prediction set as a JSON list; `none_of_these`, 0 or 1; `part`; `group`; `fold`, counted from 1.
+    After them, where there are such: `decision`, what is answered at the threshold or with unequal classes evened out;
+    `plausible95` and the like, the classes of the prediction set as a JSON list; `none_of_these`, 0 or 1; `part`; `group`; `fold`, counted from 1.
     """
     further: dict[str, Sequence[object]] = {}
-    if info.positive is not None:
+    if info.decides:
         further["decision"] = [info.classes[number] for number in answers.decided]
     for promised, found in answers.sets.items():
         further[set_column(promised)] = [

@@ -96,13 +96,9 @@ def measure(
     confidences = probabilities.max(axis=1)
     dispersion = entropies(probabilities)
     losses, briers = log_losses(probabilities, labels), brier_scores(probabilities, labels)
-    matrix = confusion_matrix(labels, predicted, len(classes))
 
     def interval(statistic: Callable[[NDArray[np.int64]], float]) -> dict[str, float]:
-        values = np.array([statistic(rows) for rows in _resamples(count, groups)])
-        values = values[~np.isnan(values)]
-        low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (math.nan, math.nan)
-        return Figure(statistic(np.arange(count)), float(low), float(high)).to_dict()
+        return _bootstrap(statistic, count, groups)
 
     def mean_of(values: NDArray[np.floating], where: NDArray[np.bool_]) -> dict[str, float]:
         def statistic(rows: NDArray[np.int64]) -> float:
@@ -112,23 +108,18 @@ def measure(
         return interval(statistic)
 
     everywhere = np.ones(count, dtype=bool)
-    accuracy = wilson(int(right.sum()), count).to_dict() if groups is None else mean_of(right.astype(float), everywhere)
     order = np.argsort(-probabilities, axis=1, kind="stable")
     ranks = (order == labels[:, None]).argmax(axis=1)
     return {
         "images": count,
         "classes": list(classes),
-        "accuracy": accuracy,
-        "balanced_accuracy": interval(lambda rows: _balanced(labels[rows], right[rows])),
+        **answer_figures(predicted, labels, classes, groups),
         "log_loss": mean_of(losses, everywhere),
         "brier": mean_of(briers, everywhere),
         "ece": interval(lambda rows: calibration_error(confidences[rows], right[rows])),
         "top_k": {
             str(k): wilson(int((ranks < k).sum()), count).to_dict() for k in (1, 2, 3, 5) if k == 1 or k < len(classes)
         },
-        "per_class": {name: _class_figures(matrix, number) for number, name in enumerate(classes)},
-        "macro_f1": interval(lambda rows: _macro_f1(labels[rows], predicted[rows], len(classes))),
-        "confusion": matrix.tolist(),
         "dispersion": {
             "right": mean_of(dispersion, right),
             "wrong": mean_of(dispersion, ~right),
@@ -140,6 +131,27 @@ def measure(
         "answering_only": answering_only(confidences, right),
         "intervals": "95%; Wilson for shares, otherwise percentile bootstrap of "
         f"{_RESAMPLES} resamples over {'images' if groups is None else 'groups'}",
+    }
+
+
+def answer_figures(
+    answered: NDArray[np.int64], labels: NDArray[np.int64], classes: Sequence[str], groups: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Return the figures that need no probability but the answers, class numbers (N,), alone."""
+    count, right = len(labels), answered == labels
+    matrix = confusion_matrix(labels, answered, len(classes))
+
+    def interval(statistic: Callable[[NDArray[np.int64]], float]) -> dict[str, float]:
+        return _bootstrap(statistic, count, groups)
+
+    return {
+        "accuracy": wilson(int(right.sum()), count).to_dict()
+        if groups is None
+        else interval(lambda rows: float(right[rows].mean())),
+        "balanced_accuracy": interval(lambda rows: _balanced(labels[rows], right[rows])),
+        "macro_f1": interval(lambda rows: _macro_f1(labels[rows], answered[rows], len(classes))),
+        "per_class": {name: _class_figures(matrix, number) for number, name in enumerate(classes)},
+        "confusion": matrix.tolist(),
     }
 
 
@@ -191,6 +203,16 @@ def set_figures(
         units = np.unique(np.array(groups), return_inverse=True)[1]
         found["by_group"] = float((np.bincount(units, covered) / np.bincount(units)).mean())
     return found
+
+
+def _bootstrap(
+    statistic: Callable[[NDArray[np.int64]], float], count: int, groups: Sequence[str] | None
+) -> dict[str, float]:
+    """Return a statistic of `count` images, given their rows, and its interval over the resamples."""
+    values = np.array([statistic(rows) for rows in _resamples(count, groups)])
+    values = values[~np.isnan(values)]
+    low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (math.nan, math.nan)
+    return Figure(statistic(np.arange(count)), float(low), float(high)).to_dict()
 
 
 def _bins(confidences: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -112,6 +112,7 @@ def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any
         "warnings": list(story.warnings),
         "figures": list(_figures(found, say)),
         "repeats_sentence": _repeats_sentence(found, say),
+        "evened_out": _evened_out(found, say),
         "plots": {plot.name: _embedded(plot) for plot in judgement.plots},
         "data_sentence": _data_sentence(data, story, say),
         "splits": [_split_name(split, say) for split in splits],
@@ -201,6 +202,30 @@ def _figures(found: dict[str, Any], say: Language) -> Iterator[dict[str, str]]:
     yield row(say("Log loss"), found["log_loss"], meaning, three_digits)
     meaning = say("Squared distance of the probabilities from the truth; 0 is ideal, 2 the worst.")
     yield row(say("Brier score"), found["brier"], meaning, three_digits)
+
+
+def _evened_out(found: dict[str, Any], say: Language) -> str:
+    if "evened_out" not in found:
+        return ""
+    evened = found["evened_out"]
+
+    def least(figures: dict[str, Any]) -> str:
+        name, one = min(
+            figures["per_class"].items(), key=lambda item: item[1]["recall"]["value"] if item[1]["images"] else 2
+        )
+        return f"{say.percent(one['recall']['value'])} ({name})"
+
+    return say(
+        "The classes are very unequal, so Mirante answers with the rare ones more often than their probabilities alone would have "
+        "it; the table above and all plots are of the most probable class. Its answers come to an accuracy of {accuracy} and a "
+        "balanced accuracy of {balanced} instead of {before}; of the class that is found least it finds {least} instead of "
+        "{least_before}.",
+        accuracy=_with_interval(evened["accuracy"], say),
+        balanced=_with_interval(evened["balanced_accuracy"], say),
+        before=say.percent(found["balanced_accuracy"]["value"]),
+        least=least(evened),
+        least_before=least(found),
+    )
 
 
 def _repeats_sentence(found: dict[str, Any], say: Language) -> str:

@@ -1,8 +1,8 @@
 """Labels that other images speak against, and images that are like no other: what only a model can find in the data.
 
-A classifier is fitted on features of most images and asked about the rest, until each was asked about once (out of fold). Where
-its answer is surer of another class than it usually is of that class, the label is doubtful: confident learning, Northcutt,
-Jiang, Chuang, Journal of Artificial Intelligence Research 70 (2021).
+A classifier is fitted on features of most images and asked about the rest, until each was asked about once (out of fold); the
+labels of the images that are most alike have as much to say. Where the answer is surer of another class than it usually is of that
+class, the label is doubtful: confident learning, Northcutt, Jiang, Chuang, Journal of Artificial Intelligence Research 70 (2021).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from mirante.runfolder import ModelInfo
 
 _FOLDS = 5
 _NEAR = 10  # neighbours that an image is held against
+_VOTES = 15  # neighbours whose labels are asked
+_SHARPNESS = 8.0  # a vote weighs exp(sharpness · cosine)
 _SIDES = ((64, 160), (300, 224))  # images up to so many pixels are shown to the backbone at so many; larger ones at 320
 
 
@@ -50,8 +52,9 @@ def find_doubts(dataset: Dataset, layers: str) -> tuple[Dataset, Doubts]:
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
     network = build_network(layers, (side, side, info.channels), len(info.classes), False, "")
     _, features = backbone_features(network, dataset, pixels, info, np.arange(len(dataset)))
-    probabilities = out_of_fold(features, dataset.labels, dataset.groups or dataset.digests, len(dataset.classes))
-    strangeness = _strangeness(features)
+    units = dataset.groups or dataset.digests
+    votes, strangeness = _neighbours(features, dataset.labels, units, len(dataset.classes))
+    probabilities = (out_of_fold(features, dataset.labels, units, len(dataset.classes)) + votes) / 2
     outliers = np.flatnonzero(strangeness > 1.6)
     right = float((probabilities.argmax(axis=1) == dataset.labels).mean())
     return dataset, Doubts(
@@ -109,17 +112,27 @@ def rank_doubtful(
     return wrong[np.argsort(score[wrong], kind="stable")], score
 
 
-def _strangeness(features: Features) -> NDArray[np.float64]:
-    """Return each image's mean distance (1 - cosine) to its nearest ones, over the median of all."""
+def _neighbours(
+    features: Features, labels: NDArray[np.int64], units: tuple[str, ...], classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what the labels of each image's nearest ones say, (N, classes), and how far those are, over the usual distance, (N,).
+
+    Distance is 1 - cosine. Images of one unit are not asked about each other.
+    """
     centred = features - features.mean(axis=0)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
-    near = min(_NEAR, len(features) - 1)
+    numbers = np.unique(np.array(units), return_inverse=True)[1]
+    near, asked = (min(count, len(features) - 1) for count in (_NEAR, _VOTES))
     if near < 1:
-        return np.ones(len(features))
-    found = np.empty(len(features))
+        return np.full((len(features), classes), 1 / classes), np.ones(len(features))
+    votes, distance = np.full((len(features), classes), 0.02), np.empty(len(features))
     for start in range(0, len(features), 1024):
         alike = centred[start : start + 1024] @ centred.T
         mine = np.arange(len(alike))
         alike[mine, start + mine] = -2
-        found[start : start + 1024] = 1 - np.partition(alike, -near, axis=1)[:, -near:].mean(axis=1)
-    return found / max(float(np.median(found)), 1e-9)
+        distance[start : start + 1024] = 1 - np.partition(alike, -near, axis=1)[:, -near:].mean(axis=1)
+        alike[numbers[start : start + 1024, None] == numbers] = -2
+        nearest = np.argpartition(alike, -asked, axis=1)[:, -asked:]
+        weights = np.exp(_SHARPNESS * np.take_along_axis(alike, nearest, 1))
+        np.add.at(votes, ((start + mine)[:, None], labels[nearest]), weights)
+    return votes / votes.sum(axis=1, keepdims=True), distance / max(float(np.median(distance)), 1e-9)

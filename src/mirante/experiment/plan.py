@@ -17,12 +17,14 @@ class Plan:
     positive    the class that the others are held against: one of two is the second; of more there is none unless it is named
     aim         what its threshold is to reach, or None for no threshold
     prevalence  share of positive images where the model will be used, if it is known
+    even        answer rare classes more often where classes are very unequal
     repeats     how many trainings, each with a seed (and folds) of its own, tell how much chance matters; the first one stays
     """
 
     positive: str | None = None
     aim: Aim | None = None
     prevalence: float | None = None
+    even: bool = True
     repeats: int = 1
 
     def of(self, classes: Sequence[str]) -> Plan:

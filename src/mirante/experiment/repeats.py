@@ -43,4 +43,4 @@ def _once(
     learned = learn_from(HeldOut(held, *ask(taught, dataset, pixels, held)), dataset, info, plan)
     shares = calibrated(ask(taught, dataset, pixels, rows)[0], learned)
     shutil.rmtree(folder)
-    return Answers(rows, shares, decide(shares, learned.positive_number, learned.threshold or 0.0))
+    return Answers(rows, shares, decide(shares, learned))

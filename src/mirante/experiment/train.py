@@ -229,7 +229,7 @@ def _train_and_judge(
     if plan.repeats > 1:
         from mirante.experiment.repeats import repeat
 
-        again = repeat(run, dataset, pixels, recipe, replace(info, positive=None), plan, str(place))
+        again = repeat(run, dataset, pixels, recipe, replace(info, positive=None, weights=()), plan, str(place))
     metrics = judge_run(run, run, answers, again, info, dataset, pixels, None, warnings, say)
     for unfinished in (runfolder.CHECKPOINT, FOLDER):
         shutil.rmtree(run / unfinished, ignore_errors=True)

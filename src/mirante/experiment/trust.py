@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from mirante import runfolder
 from mirante.data.dataset import Dataset
+from mirante.data.notes import unequal_classes
 from mirante.errors import RunError
 from mirante.evaluation.judge import Answers, set_column
 from mirante.experiment.plan import Plan
 from mirante.images import Pixels
 from mirante.prediction.calibration import fit_calibration, softmax
 from mirante.prediction.classifier import Classifier
-from mirante.prediction.decision import choose_threshold, decide
+from mirante.prediction.decision import choose_threshold, decide, even_out
 from mirante.prediction.sets import learn_limits, plausible
 from mirante.prediction.strangeness import learn_limit
 from mirante.runfolder import ModelInfo
@@ -69,6 +70,8 @@ def learn_from(known: HeldOut, dataset: Dataset, info: ModelInfo, plan: Plan) ->
         number = info.classes.index(plan.positive)
         threshold = choose_threshold(probabilities[:, number], labels == number, plan.aim)
         info = replace(info, positive=plan.positive, threshold=threshold)
+    elif plan.even and unequal_classes(info.classes, dataset.labels):
+        info = replace(info, weights=even_out(np.bincount(dataset.labels, minlength=len(info.classes))))
     return info
 
 
@@ -84,7 +87,7 @@ def answers_of(classifier: Classifier, dataset: Dataset, pixels: Pixels, rows: N
     return Answers(
         rows,
         found.probabilities,
-        classifier.decide(found.probabilities),
+        decide(found.probabilities, info),
         softmax(found.logits),
         found.strangeness > (1.0 if info.strange_above is None else info.strange_above),
         sets=sets_of(found.probabilities, info),
@@ -106,7 +109,7 @@ def answers_across(known: HeldOut, dataset: Dataset, info: ModelInfo, plan: Plan
         mine = known.folds == fold
         learned = learn_from(known.only(~mine), dataset, info, plan)
         probabilities[mine] = calibrated(known.logits[mine], learned)
-        decided[mine] = decide(probabilities[mine], learned.positive_number, learned.threshold or 0.0)
+        decided[mine] = decide(probabilities[mine], learned)
         strange[mine] = known.strangeness[mine] > (1.0 if learned.strange_above is None else learned.strange_above)
         for coverage, found in sets_of(probabilities[mine], learned).items():
             sets[coverage][mine] = found
@@ -128,7 +131,7 @@ def answers_read(run: Path, dataset: Dataset, info: ModelInfo) -> Answers:
     try:
         rows = np.array([numbers[line["path"]] for line in lines])
         probabilities = np.array([[float(line[name]) for name in info.classes] for line in lines], dtype=np.float32)
-        named = "predicted" if info.positive is None else "decision"
+        named = "decision" if info.decides else "predicted"
         decided = np.array([info.classes.index(line[named]) for line in lines])
         folds = np.array([int(line["fold"]) - 1 for line in lines])
         strange = np.array([line["none_of_these"] == "1" for line in lines])

@@ -48,7 +48,7 @@ class Prediction:
     classes        names in the order of the probabilities
     probabilities  (classes,) float, summing to 1
     path           of the image, where it has one
-    answered       number of the class that is the answer, where a threshold decides; None is the most probable one
+    answered       number of the class that is the answer, where a threshold or unequal classes decide; None is the most probable one
     strangeness    how unlike the training images it is, 0 to 1
     none_of_these  whether that is more than 95% of images of the known classes have: probably it shows something else
     plausible      the classes that a promised coverage asks for (mirante.prediction.sets), or None without such a promise
@@ -83,7 +83,7 @@ class Prediction:
 
     @property
     def confidence(self) -> float:
-        """The probability of the answer; below one half where a threshold decided so."""
+        """The probability of the answer; perhaps not the largest, where a threshold or unequal classes decided so."""
         return float(self.probabilities[self.number])
 
     @property
@@ -191,7 +191,7 @@ class Classifier:
         if not batch:
             return
         found = self.run(np.stack([pixels for _, pixels in batch]))
-        decided = self.decide(found.probabilities)
+        decided = decide(found.probabilities, self.info)
         limit = 1.0 if self.info.strange_above is None else self.info.strange_above
         sets = None if coverage is None else plausible(found.probabilities, self.info.limits, coverage)
         for row, (path, _) in enumerate(batch):
@@ -202,10 +202,6 @@ class Classifier:
                     self.classes[number] for number in np.argsort(-shares, kind="stable") if sets[row, number]
                 )
             yield Prediction(self.classes, shares, path, int(decided[row]), strange, strange > limit, names)
-
-    def decide(self, probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
-        """Return the class number that is answered for each row of probabilities (N, classes), by the model's threshold if any."""
-        return decide(probabilities, self.info.positive_number, self.info.threshold or 0.0)
 
     def run(self, images: Pixels) -> Output:
         """Return what the network answers for images uint8 (N, height, width, channels)."""

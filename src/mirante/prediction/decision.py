@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.errors import RequestError
+from mirante.runfolder import ModelInfo
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,26 @@ def choose_threshold(scores: NDArray[np.floating], wanted: NDArray[np.bool_], ai
     return float(places[int(cost.argmin())])
 
 
-def decide(
-    probabilities: NDArray[np.floating], positive: int | None, threshold: float | NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """Return the class number that is answered for each row of probabilities (N, classes).
+def even_out(counts: NDArray[np.int64]) -> tuple[float, ...]:
+    """Return what to multiply probabilities by so that rare classes are answered more often; counts (classes,) of images.
 
-    The most probable one; with a `positive` class that one from the threshold on, and below it the most probable of the others.
-    threshold  one for all, or (N,)
+    The square root of how much rarer than the mean a class is (Menon et al., "Long-tail learning via logit adjustment", ICLR
+    2021, with a strength of one half): benchmarks/unequal.py compares strengths, and a training that is itself evened out.
     """
+    weights: list[float] = np.sqrt(counts.mean() / np.maximum(counts, 1)).tolist()
+    return tuple(weights)
+
+
+def decide(probabilities: NDArray[np.floating], info: ModelInfo) -> NDArray[np.int64]:
+    """Return the class number that a model answers for each row of probabilities (N, classes).
+
+    The most probable one, or the one whose probability times its weight is largest; with a positive class that one from the
+    threshold on, and below it the most probable of the others.
+    """
+    positive = info.positive_number
     if positive is None:
-        best: NDArray[np.int64] = probabilities.argmax(axis=1)
+        best: NDArray[np.int64] = (probabilities * np.array(info.weights or 1.0)).argmax(axis=1)
         return best
     others = probabilities.astype(np.float64)
     others[:, positive] = -1
-    return np.where(probabilities[:, positive] >= threshold, positive, others.argmax(axis=1))
+    return np.where(probabilities[:, positive] >= (info.threshold or 0.0), positive, others.argmax(axis=1))

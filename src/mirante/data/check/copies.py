@@ -23,7 +23,9 @@ _FREQUENCIES = 8  # of each axis that make up the pattern
 _CLOSE = 0.80  # least correlation after the first, coarse laying over
 _SAME = 0.985  # least correlation in the end
 _TINY = 64  # pixels of the shorter side, up to which compression and shrinking spoil the fine detail
-_BY_NATURE = 0.02  # share of tiny images that nearly are mirrors of others, above which no copies can be told among them
+_BY_NATURE = (
+    0.02  # share of tiny images that nearly are mirrors of others, above which no copies can be told among them
+)
 _SAME_TINY = 0.90  # least correlation of tiny images, and of their slopes, at half the size of the copies
 _BLOCK = 1024
 _PAIRS = 256  # laid over each other at a time: more do not fit into the processor's cache
@@ -204,7 +206,7 @@ def _hats(places: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 
 
 def _correlation_of_slopes(
-    one: NDArray[np.float32], two: NDArray[np.float32], inside: NDArray[np.float32]
+    one: NDArray[np.floating], two: NDArray[np.floating], inside: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """Return the correlation (P,) of the slopes of images (P, side, side), where they and all their neighbours are inside."""
     well = np.zeros_like(inside)
@@ -213,7 +215,7 @@ def _correlation_of_slopes(
         * inside[:, :-2, 1:-1] * inside[:, 2:, 1:-1]
         * inside[:, 1:-1, :-2] * inside[:, 1:-1, 2:]
     )  # fmt: skip
-    ours, theirs = (np.stack(np.gradient(image, axis=(1, 2)), axis=1) * well[:, None] for image in (one, two))
+    ours, theirs = (np.stack([*np.gradient(image, axis=(1, 2))], axis=1) * well[:, None] for image in (one, two))
     scale = np.sqrt((ours**2).sum(axis=(1, 2, 3)) * (theirs**2).sum(axis=(1, 2, 3)))
     found: NDArray[np.float64] = (ours * theirs).sum(axis=(1, 2, 3)) / np.maximum(scale, 1e-6)
     return found

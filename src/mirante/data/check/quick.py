@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from PIL import Image
 
 from mirante.data.check.copies import find_copies
 from mirante.data.check.findings import shortcut_note
