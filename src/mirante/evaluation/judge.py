@@ -172,7 +172,8 @@ def write_predictions(
     """Write path, label, predicted, confidence and one column a class, for every image.
 
     After them, where there are such: `decision`, what is answered at the threshold or with unequal classes evened out;
-    `plausible95` and the like, the classes of the prediction set as a JSON list; `none_of_these`, 0 or 1; `part`; `group`; `fold`, counted from 1.
+    `plausible95` and the like, the classes of the prediction set as a JSON list; `none_of_these`, 0 or 1; `part`; `group`;
+    `fold`, counted from 1.
     """
     further: dict[str, Sequence[object]] = {}
     if info.decides:

@@ -1,0 +1,49 @@
+"""What becomes of each photo: what a person said of it, or else what a model answers, if it is sure enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mirante.data.entries import Skipped, printable
+from mirante.photos.organise import Decided
+from mirante.photos.walk import Photo
+from mirante.prediction.classifier import Classifier
+from mirante.prediction.stream import predict_stream
+from mirante.progress import track
+
+AT_LEAST = 0.8
+"""The probability below which a photo goes to review, unless a person says another."""
+
+
+def decide_photos(
+    classifier: Classifier,
+    folder: Path,
+    photos: Iterable[Photo],
+    said: Mapping[str, str | None],
+    at_least: float = AT_LEAST,
+) -> tuple[dict[str, Decided], list[Skipped]]:
+    """Return path → what is decided, and the photos that cannot be read.
+
+    said  path → the class that a person gave; None where a person was not sure
+
+    A photo is unsure where the model says none of these, or its answer has a lower probability than `at_least`.
+    """
+    decided: dict[str, Decided] = {}
+    skipped: list[Skipped] = []
+    asked = []
+    for photo in photos:
+        label = said.get(photo.path)
+        if label is not None:
+            decided[photo.path] = Decided(label, 1.0, False)
+        else:
+            asked.append(photo.path)
+    answers = predict_stream(classifier, ((path, folder / path) for path in asked))
+    for path, answer in zip(asked, track(answers, "Looking at photos", len(asked)), strict=True):
+        if isinstance(answer, Skipped):
+            skipped.append(Skipped(printable(path), answer.reason))
+            continue
+        found = answer.prediction
+        unsure = found.none_of_these or found.confidence < at_least or path in said
+        decided[path] = Decided(found.label, found.confidence, unsure)
+    return decided, skipped

@@ -1,0 +1,272 @@
+"""What Mirante knows of a folder of photos: each file's content, a person's answers, the names of groups. One SQLite file.
+
+FOLDER/.mirante/photos.sqlite, in write-ahead mode: an answer that was taken is on disk, whatever is killed afterwards. Answers are
+never changed or removed; an answer that is taken back is marked so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mirante.data.entries import Skipped, printable
+from mirante.errors import ImageError, RequestError, WorkError
+from mirante.files import system_reason
+from mirante.images import read_bytes, read_header
+from mirante.photos.walk import MEMORY, walk
+from mirante.progress import track
+
+DATABASE = "photos.sqlite"
+Kind = Literal["chosen", "random", "together", "group", "sidecar"]
+"""How an answer came about: a question that was chosen to help, one drawn at random, several at once, a named group, a keyword."""
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE files (
+      path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest TEXT, error TEXT, height INTEGER, width INTEGER
+    );
+    CREATE TABLE answers (
+      id INTEGER PRIMARY KEY, digest TEXT NOT NULL, label TEXT, kind TEXT NOT NULL, asked TEXT, turn TEXT NOT NULL,
+      at REAL NOT NULL, taken_back REAL
+    );
+    CREATE INDEX answers_of ON answers (digest);
+    """,
+    """
+    CREATE TABLE members (digest TEXT PRIMARY KEY, grouped INTEGER NOT NULL);
+    CREATE TABLE names (grouped INTEGER PRIMARY KEY, name TEXT NOT NULL, kept REAL);
+    """,
+)
+
+
+@dataclass(frozen=True)
+class Known:
+    """One photo that can be read: its path in the folder, the digest of its content, its size in pixels."""
+
+    path: str
+    digest: str
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person said of one photo.
+
+    label  its class; None for "not sure" (a skipped question is no answer)
+    turn   answers that were given with one key, and are taken back with one
+    asked  the class that was asked about, if one was
+    """
+
+    digest: str
+    label: str | None
+    kind: Kind
+    asked: str | None
+    turn: str
+    at: float
+
+
+class Library:
+    """The memory of one folder; safe to use from several threads."""
+
+    def __init__(self, folder: Path, memory: Path | None = None) -> None:
+        """Open it, or make it. Raises RequestError when there is no folder, or nothing can be kept beside the photos.
+
+        memory  another place for what is kept, for folders that cannot be written
+        """
+        self.folder = folder.expanduser()
+        if not self.folder.is_dir():
+            raise RequestError(f"{folder}: no such folder of photos.")
+        self.place = (self.folder / MEMORY if memory is None else memory.expanduser()) / DATABASE
+        self._lock = threading.RLock()
+        try:
+            self.place.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(self.place, timeout=30, isolation_level=None, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._migrate()
+        except (OSError, sqlite3.OperationalError) as error:
+            raise RequestError(
+                f"{self.place.parent}: what is known of the photos cannot be kept there ({error}); --memory DIR names another place."
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise RequestError(
+                f"{self.place}: damaged ({error}); restore it, or move it away to begin anew."
+            ) from error
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _migrate(self) -> None:
+        with self._writing():
+            version = int(self._database.execute("PRAGMA user_version").fetchone()[0])
+            if version > len(_MIGRATIONS):
+                raise RequestError(f"{self.place}: written by a newer Mirante; update.")
+            for number, script in enumerate(_MIGRATIONS[version:], version + 1):
+                for statement in script.split(";"):
+                    self._database.execute(statement)
+                self._database.execute(f"PRAGMA user_version = {number}")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """All of it or nothing, on disk when it ends. Raises WorkError when it cannot be written."""
+        with self._lock:
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                except BaseException:
+                    self._database.execute("ROLLBACK")
+                    raise
+                self._database.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                raise WorkError(f"{self.place}: could not be written ({error}); nothing was changed.") from error
+
+    def _rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
+        with self._lock:
+            return self._database.execute(query, values).fetchall()
+
+    def look(self) -> tuple[list[Known], list[Skipped]]:
+        """Return the photos that are in the folder now, and what was passed over; only new and changed files are read."""
+        try:
+            walked = walk(self.folder)
+        except OSError as error:
+            raise RequestError(f"{self.folder}: the folder cannot be opened ({error.strerror}).") from error
+        before = {path: rest for path, *rest in self._rows("SELECT * FROM files")}
+        found: list[Known] = []
+        skipped = list(walked.skipped)
+        fresh = []
+        for photo in walked.photos:
+            try:
+                status = (self.folder / photo.path).stat()
+            except OSError as error:
+                skipped.append(Skipped(printable(photo.path), system_reason(error)))
+                continue
+            stamp = (printable(photo.path), status.st_size, status.st_mtime_ns)
+            known = before.get(stamp[0])
+            if known is None or known[:2] != list(stamp[1:]):
+                fresh.append((photo.path, stamp))
+            elif known[3] is not None:
+                skipped.append(Skipped(stamp[0], known[3]))
+            else:
+                found.append(Known(photo.path, known[2], known[4], known[5]))
+        with ThreadPoolExecutor(4) as pool:
+            read = pool.map(lambda one: _read(self.folder / one[0]), fresh)
+            rows = []
+            for (path, stamp), one in zip(fresh, track(read, "Reading photos", len(fresh)), strict=True):
+                rows.append((*stamp, *one))
+                if one[1] is not None:
+                    skipped.append(Skipped(stamp[0], one[1]))
+                elif one[0] is not None:
+                    found.append(Known(path, one[0], one[2], one[3]))
+        if rows:
+            with self._writing():
+                self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        return sorted(found, key=lambda one: one.path), skipped
+
+    def answer(self, digests: Iterable[str], label: str | None, kind: Kind, asked: str | None, turn: str) -> None:
+        """Keep a person's answer on one or several photos; on disk when this returns. The same turn twice is kept once."""
+        now = time.time()
+        with self._writing():
+            if self._database.execute("SELECT 1 FROM answers WHERE turn = ?", (turn,)).fetchone():
+                return
+            rows = [(digest, label, kind, asked, turn, now) for digest in dict.fromkeys(digests)]
+            self._database.executemany(
+                "INSERT INTO answers (digest, label, kind, asked, turn, at) VALUES (?, ?, ?, ?, ?, ?)", rows
+            )
+
+    def take_back(self) -> list[str]:
+        """Take back the answers of the last turn; return the digests of their photos, none where there is nothing to take back."""
+        with self._writing():
+            last = self._database.execute(
+                "SELECT turn FROM answers WHERE taken_back IS NULL ORDER BY id DESC LIMIT 1"
+            ).fetchone()
+            if last is None:
+                return []
+            self._database.execute(
+                "UPDATE answers SET taken_back = ? WHERE turn = ? AND taken_back IS NULL", (time.time(), last[0])
+            )
+            return [row[0] for row in self._database.execute("SELECT digest FROM answers WHERE turn = ?", last)]
+
+    def answers(self) -> list[Answer]:
+        """Return all answers that stand, the oldest first; of one photo there can be several."""
+        query = "SELECT digest, label, kind, asked, turn, at FROM answers WHERE taken_back IS NULL ORDER BY id"
+        return [Answer(*row) for row in self._rows(query)]
+
+    def keep_groups(self, groups: list[list[str]], names: list[str]) -> None:
+        """Keep groups, as digests, with their names, in the place of those before."""
+        with self._writing():
+            self._database.execute("DELETE FROM members")
+            self._database.execute("DELETE FROM names")
+            self._database.executemany(
+                "INSERT OR REPLACE INTO members VALUES (?, ?)",
+                [(digest, number) for number, digests in enumerate(groups) for digest in digests],
+            )
+            self._database.executemany("INSERT INTO names VALUES (?, ?, NULL)", list(enumerate(names)))
+
+    def groups(self) -> dict[int, tuple[str, list[str]]]:
+        """Return number → (name, digests) of the groups."""
+        found: dict[int, tuple[str, list[str]]] = {
+            number: (name, []) for number, name in self._rows("SELECT grouped, name FROM names")
+        }
+        for digest, number in self._rows("SELECT digest, grouped FROM members"):
+            if number in found:
+                found[number][1].append(digest)
+        return found
+
+    def rename_group(self, number: int, name: str) -> None:
+        """Give a group a name."""
+        with self._writing():
+            self._database.execute("UPDATE names SET name = ? WHERE grouped = ?", (name, number))
+
+    def move_to_group(self, digests: Iterable[str], number: int | None, name: str = "") -> int:
+        """Put photos into a group, or into a new one of this name; return its number. A group that is left empty goes."""
+        with self._writing():
+            if number is None:
+                row = self._database.execute("SELECT COALESCE(MAX(grouped), -1) + 1 FROM names").fetchone()
+                number = int(row[0])
+                self._database.execute("INSERT INTO names VALUES (?, ?, NULL)", (number, name))
+            self._database.executemany(
+                "INSERT OR REPLACE INTO members VALUES (?, ?)", [(digest, number) for digest in digests]
+            )
+            self._database.execute("DELETE FROM names WHERE grouped NOT IN (SELECT grouped FROM members)")
+            return number
+
+
+def labels_of(answers: list[Answer]) -> dict[str, str | None]:
+    """Return digest → the class that stands, the last word counting."""
+    return {one.digest: one.label for one in answers}
+
+
+def contradictions(answers: list[Answer]) -> dict[str, list[str]]:
+    """Return digest → the different classes that a person gave one photo, the last one last."""
+    found: dict[str, list[str]] = {}
+    for one in answers:
+        if one.label is not None:
+            said = found.setdefault(one.digest, [])
+            if one.label in said:
+                said.remove(one.label)
+            said.append(one.label)
+    return {digest: said for digest, said in found.items() if len(said) > 1}
+
+
+def digest_of(content: bytes) -> str:
+    """Return the digest of a file's content, the one that features are kept under."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _read(path: Path) -> tuple[str | None, str | None, int, int]:
+    """Return digest, error, height and width of a file."""
+    try:
+        content = read_bytes(path)
+        header = read_header(content)
+    except ImageError as error:
+        return None, str(error), 0, 0
+    return digest_of(content), None, header.height, header.width

@@ -1,0 +1,45 @@
+"""One program at a time: a lock on a folder that the system lets go of when its owner dies, however it dies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mirante.errors import RequestError
+from mirante.photos.walk import MEMORY
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder; raises RequestError when somebody else holds it, or nothing can be written there."""
+    place = folder / MEMORY / "lock"
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise RequestError(
+            f"{folder}: nothing can be written there ({error.strerror}); choose another folder."
+        ) from error
+    try:
+        try:
+            _take(handle)
+        except OSError as error:
+            raise RequestError(
+                f"{folder}: photos are being moved there just now by another command; wait until it has ended."
+            ) from error
+        yield
+    finally:
+        os.close(handle)  # which lets go
+
+
+def _take(handle: int) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,179 @@
+"""Organise a folder of photos, go on with what was interrupted, and take it back: the verbs, from words to what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+from mirante.data.entries import Skipped
+from mirante.errors import MiranteError, RequestError
+from mirante.files import write_text
+from mirante.locale import Language
+from mirante.photos import organise as arranging
+from mirante.photos.deciding import AT_LEAST, decide_photos
+from mirante.photos.journal import Came, How, carry_out, read_journals, undo
+from mirante.photos.library import DATABASE, Library, labels_of
+from mirante.photos.lock import locked
+from mirante.photos.walk import MEMORY, walk
+from mirante.prediction.classifier import Classifier
+
+_REMEMBERED = 50  # folders that undo without a name looks through
+
+
+@dataclass
+class Organised:
+    """What came of organising, or would: folder → photos, files put in place, what was left with the reason, the tree of it."""
+
+    counts: dict[str, int]
+    count: int = 0
+    left: list[Skipped] = field(default_factory=list)
+    tree: list[str] = field(default_factory=list)
+    into: Path | None = None
+
+
+def organise(
+    run: str | Path,
+    folder: Path,
+    into: Path | None,
+    *,
+    how: How,
+    layout: str,
+    at_least: float | None,
+    write_xmp: bool,
+    memory: Path | None,
+    dry_run: bool,
+    say: Language,
+) -> Organised:
+    """Sort the photos of a folder; see mirante.photos.organise.arrange for the words.
+
+    What an earlier command left unfinished in `into` is finished first. Raises RequestError before anything is touched, WorkError
+    when the work fails on the way.
+    """
+    layout = arranging.require_layout(layout)
+    classifier = Classifier(run)
+    folder = folder.expanduser()
+    into = None if into is None else Path(os.path.abspath(into.expanduser()))  # noqa: PTH100 (links are kept)
+    if not folder.is_dir():
+        raise RequestError(f"{folder}: no such folder of photos.")
+    if into is not None and into.exists() and not into.is_dir():
+        raise RequestError(f"{into}: a file, not a folder; choose another place.")
+    target = folder.absolute() if into is None else into
+    with ExitStack() as held:
+        if not dry_run:
+            held.enter_context(locked(target))
+            if how == "move" and target.resolve() != folder.resolve():
+                held.enter_context(locked(folder))
+            for journal in read_journals(target):
+                if not journal.done:
+                    print(f"{target}: an organising that was interrupted is finished first.", file=sys.stderr)
+                    carry_out(journal)
+        try:
+            walked = walk(folder)
+        except OSError as error:
+            raise RequestError(f"{folder}: the folder cannot be opened ({error.strerror}).") from error
+        photos = list(walked.photos) if into is None else arranging.outside(walked.photos, folder, into)
+        said = _said(folder, memory)
+        decided, unread = decide_photos(classifier, folder, photos, said, AT_LEAST if at_least is None else at_least)
+        found = arranging.arrange(folder.absolute(), photos, decided, into, layout, how, write_xmp, say)
+        done = Organised(
+            found.counts, left=[*walked.skipped, *unread, *found.left], tree=arranging.tree(found, into), into=into
+        )
+        if dry_run or not (found.steps or found.notes):
+            return done
+        journal = arranging.plan(folder, target, how, found)
+        _remember(target)
+        came = carry_out(journal)
+    done.count, done.left = came.count, [*done.left, *came.left]
+    return done
+
+
+def undo_last(into: Path | None) -> tuple[Path, Came]:
+    """Take back the last organising that went into a folder, or the last one at all. Raises RequestError when there is none."""
+    if into is None:
+        journals = [(place, one) for place in _remembered() for one in read_journals(place)]
+        if not journals:
+            raise RequestError(
+                "There is nothing to undo; if it was done on another computer, name the folder it went into."
+            )
+        into = max(journals, key=lambda pair: pair[1].file.name)[0]
+    into = into.expanduser().absolute()
+    if not (into / MEMORY).is_dir() or not read_journals(into):
+        raise RequestError(f"{into}: nothing was organised into it that could be undone.")
+    with locked(into):
+        journal = read_journals(into)[-1]
+        source = Path(journal.source)
+        with ExitStack() as held:
+            if journal.how == "move" and source.is_dir() and source.resolve() != into.resolve():
+                held.enter_context(locked(source))
+            came = undo(journal)
+            if not came.left:
+                _clear(into, str(into) in journal.made)
+                _clear(source, False)
+    return into, came
+
+
+def show(done: Organised, dry_run: bool, say: Language) -> Iterator[str]:
+    """Yield what to tell a person."""
+    if dry_run:
+        yield from done.tree
+    for name, count in sorted(done.counts.items()):
+        if not (dry_run and done.into is not None):
+            yield f"{name}: {say.number(count)}"
+    if dry_run:
+        yield say("Nothing was touched: this is what would happen.")
+    elif done.count:
+        yield say("{count} files in place. mirante photos undo takes it back.", count=say.number(done.count))
+    else:
+        yield say("There was nothing to do.")
+
+
+def _said(folder: Path, memory: Path | None) -> dict[str, str | None]:
+    """Return path → what a person said, where the folder has a memory."""
+    if not ((folder / MEMORY if memory is None else memory.expanduser()) / DATABASE).is_file():
+        return {}
+    library = Library(folder, memory)
+    try:
+        labels = labels_of(library.answers())
+        return {one.path: labels[one.digest] for one in library.look()[0] if one.digest in labels} if labels else {}
+    finally:
+        library.close()
+
+
+def _clear(folder: Path, made: bool) -> None:
+    """Remove what only served the undoing: the lock, an empty memory, and the folder itself where it was made for the photos."""
+    memory = folder / MEMORY
+    try:
+        if {path.name for path in memory.iterdir()} == {"lock"}:
+            (memory / "lock").unlink()
+            memory.rmdir()
+        if made:
+            folder.rmdir()
+    except OSError:
+        return
+
+
+def _state() -> Path:
+    return Path(platformdirs.user_state_dir("mirante", appauthor=False)) / "organised.json"
+
+
+def _remembered() -> list[Path]:
+    try:
+        return [Path(place) for place in json.loads(_state().read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _remember(into: Path) -> None:
+    places = [str(place) for place in _remembered() if place != into][-_REMEMBERED:]
+    try:
+        _state().parent.mkdir(parents=True, exist_ok=True)
+        write_text(_state(), json.dumps([*places, str(into)]))
+    except (OSError, MiranteError, UnicodeEncodeError):
+        pass  # undo will want the folder's name

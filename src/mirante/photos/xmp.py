@@ -1,0 +1,121 @@
+"""XMP sidecars: the class of a photo as keywords that digiKam, darktable, Lightroom, Immich and PhotoPrism read; and read back.
+
+Keywords go to dc:subject, and as a hierarchy to lr:hierarchicalSubject and digiKam:TagsList. What else a sidecar holds stays
+(Adobe, XMP specification part 1, ISO 16684-1).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from mirante.errors import ImageError
+
+_X, _RDF, _DC = "adobe:ns:meta/", "http://www.w3.org/1999/02/22-rdf-syntax-ns#", "http://purl.org/dc/elements/1.1/"
+_LR, _DIGIKAM = "http://ns.adobe.com/lightroom/1.0/", "http://www.digikam.org/ns/1.0/"
+_OURS = "https://mirante.dev/ns/1.0/"
+_ROOT = "Mirante"
+_MOST_BYTES = 16 << 20
+_KNOWN = {"x": _X, "rdf": _RDF, "dc": _DC, "lr": _LR, "digiKam": _DIGIKAM, "mirante": _OURS}
+_BEGIN = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+_END = '\n<?xpacket end="w"?>\n'
+
+
+def sidecar_of(photo: Path) -> Path | None:
+    """Return the sidecar of a photo that is there: IMG.jpg.xmp, or IMG.xmp, in any case; None when there is none."""
+    names = [photo.name + ".xmp", photo.name + ".XMP", photo.stem + ".xmp", photo.stem + ".XMP"]
+    return next((photo.with_name(name) for name in names if photo.with_name(name).is_file()), None)
+
+
+def keywords(content: bytes) -> list[str]:
+    """Return the keywords of a sidecar, those of hierarchies by their last part, without what Mirante itself guessed.
+
+    Raises ImageError when it is no XMP.
+    """
+    description = _description(_parsed(content))
+    guessed = description.get(f"{{{_OURS}}}class")
+    found = []
+    for name in (f"{{{_DC}}}subject", f"{{{_LR}}}hierarchicalSubject", f"{{{_DIGIKAM}}}TagsList"):
+        for item in description.iterfind(f"{name}/*/{{{_RDF}}}li"):
+            parts = [part.strip() for part in re.split(r"[|/]" if "subject" not in name else r"\|", item.text or "")]
+            if parts[-1] and parts[0] != _ROOT:
+                found.append(parts[-1])
+    return [word for word in dict.fromkeys(found) if word != guessed]
+
+
+def with_class(content: bytes | None, label: str, confidence: float) -> bytes:
+    """Return a sidecar's content with the class and its confidence (0 to 1) in it, in the place of those that Mirante wrote before.
+
+    content  what the sidecar holds; None for a new one. Raises ImageError when that is no XMP.
+    """
+    root = _parsed(content) if content else _new()
+    description = _description(root)
+    before = description.get(f"{{{_OURS}}}class")
+    band = min(9, int(confidence * 10)) * 10
+    for name, kind, words in (
+        (f"{{{_DC}}}subject", "Bag", [label]),
+        (f"{{{_LR}}}hierarchicalSubject", "Bag", [f"{_ROOT}|{label}", f"{_ROOT}|{band}-{band + 10}%"]),
+        (f"{{{_DIGIKAM}}}TagsList", "Seq", [f"{_ROOT}/{label}", f"{_ROOT}/{band}-{band + 10}%"]),
+    ):
+        holder = description.find(name)
+        if holder is None:
+            holder = ET.SubElement(description, name)
+        listed = holder.find("*")
+        if listed is None:
+            listed = ET.SubElement(holder, f"{{{_RDF}}}{kind}")
+        for item in list(listed):
+            text = item.text or ""
+            if re.match(rf"{_ROOT}[|/]", text) or (before is not None and text == before):
+                listed.remove(item)
+        present = {item.text for item in listed}
+        for word in words:
+            if word not in present:
+                ET.SubElement(listed, f"{{{_RDF}}}li").text = word
+    description.set(f"{{{_OURS}}}class", label)
+    description.set(f"{{{_OURS}}}confidence", f"{confidence:.4f}")
+    ET.indent(root)
+    return (_BEGIN + ET.tostring(root, encoding="unicode") + _END).encode("utf-8")
+
+
+def _parsed(content: bytes) -> ET.Element:
+    if len(content) > _MOST_BYTES:
+        raise ImageError(f"a sidecar of more than {_MOST_BYTES >> 20} MiB")
+    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+        raise ImageError("a sidecar with a document type, which XMP has none of")
+    for prefix, address in {**_KNOWN, **_prefixes(content)}.items():
+        if not re.fullmatch(r"(ns\d+|xml.*|)", prefix):
+            ET.register_namespace(prefix, address)
+    try:
+        return ET.fromstring(content)
+    except ET.ParseError as error:
+        raise ImageError("a sidecar that is no XMP") from error
+
+
+def _prefixes(content: bytes) -> dict[str, str]:
+    """Return the prefixes that a sidecar gives its namespaces, so that they stay as they are."""
+    found = re.findall(rb"""xmlns:([\w.-]+)\s*=\s*["']([^"']+)["']""", content)
+    return {prefix.decode("ascii", "ignore"): address.decode("utf-8", "replace") for prefix, address in found}
+
+
+def _description(root: ET.Element) -> ET.Element:
+    """Return the first rdf:Description that has keywords, or else the first one; makes one where there is none."""
+    rdf = root if root.tag == f"{{{_RDF}}}RDF" else root.find(f"{{{_RDF}}}RDF")
+    if rdf is None:
+        raise ImageError("a sidecar that is no XMP")
+    all_of_them = rdf.findall(f"{{{_RDF}}}Description")
+    for one in all_of_them:
+        if one.find(f"{{{_DC}}}subject") is not None:
+            return one
+    if all_of_them:
+        return all_of_them[0]
+    return ET.SubElement(rdf, f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": ""})
+
+
+def _new() -> ET.Element:
+    for prefix, address in _KNOWN.items():
+        ET.register_namespace(prefix, address)
+    root = ET.Element(f"{{{_X}}}xmpmeta", {f"{{{_X}}}xmptk": "Mirante"})
+    rdf = ET.SubElement(root, f"{{{_RDF}}}RDF")
+    ET.SubElement(rdf, f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": ""})
+    return root
