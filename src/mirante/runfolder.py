@@ -47,6 +47,7 @@ class ModelInfo:
     temperature  what its logits are divided by before the softmax, fitted on validation images; 1 changes nothing
     mirror       whether it answers with the mean over each image and its mirror image
     licence      of pretrained weights, if it started from any
+    seen_with    the name under which what its backbone says of images is kept in the cache; empty where all of it was trained
     scales, shifts   by class, of the logits before the softmax, where that was better than one temperature; else empty
     limits       the probability from which on a class is plausible, by class and promise (mirante.prediction.sets); or empty
     strange_above   images of more strangeness are none of the classes, probably; None when that is not known
@@ -65,6 +66,7 @@ class ModelInfo:
     temperature: float = 1.0
     mirror: bool = False
     licence: str | None = None
+    seen_with: str = ""
     scales: tuple[float, ...] = ()
     shifts: tuple[float, ...] = ()
     limits: tuple[tuple[float, ...], ...] = ()

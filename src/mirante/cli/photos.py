@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from mirante.cli.arguments import share
 
@@ -31,6 +32,33 @@ def add(parser: argparse.ArgumentParser) -> None:
         )
         return child
 
+    group = kind(
+        "group", "group photos by what they show, without any label; names and groups can be changed in the studio"
+    )
+    group.add_argument("folder", metavar="FOLDER", help="the photos")
+    group.add_argument("--format", choices=("table", "json"), default="table", help="a table, or JSON with every photo")
+    _add_memory(group)
+    review = kind("review", "open the studio on the questions whose answers help a model most")
+    review.add_argument("run_folder", metavar="RUN", help="a run folder")
+    review.add_argument("folder", metavar="FOLDER", help="the photos")
+    review.add_argument("--port", type=int, metavar="N", help="port to listen on (default: 8765, or the next free one)")
+    review.add_argument("--no-browser", action="store_true", help="only print the address")
+    _add_memory(review)
+    learn = kind("learn", "teach a run with your answers; without a run there, train the first one from them")
+    learn.add_argument("run_folder", metavar="RUN", help="a run folder, or the place for the first one")
+    learn.add_argument("folder", metavar="FOLDER", help="the photos")
+    learn.add_argument(
+        "--read-xmp", action="store_true", help="also learn from keywords in XMP sidecars that are names of classes"
+    )
+    _add_memory(learn)
+    watch = kind("watch", "classify new photos as they arrive, until Ctrl-C")
+    watch.add_argument("run_folder", metavar="RUN", help="a run folder, or a model.onnx")
+    watch.add_argument("folder", metavar="FOLDER", help="the folder to watch")
+    watch.add_argument("--into", metavar="DIR", type=Path, help="also sort them into folders there")
+    watch.add_argument("--move", action="store_true", help="move them there (default: copy)")
+    watch.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="how often to look (default: 2)")
+    watch.add_argument("--format", choices=("table", "json"), default="table", help="a line, or one JSON object a line")
+    _add_deciding(watch)
     organise = kind("organise", "one folder a class, the unsure ones in review/")
     organise.add_argument("run_folder", metavar="RUN", help="a run folder, or a model.onnx")
     organise.add_argument("folder", metavar="FOLDER", help="the photos")
@@ -43,6 +71,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     organise.set_defaults(how="copy")
     _add_deciding(organise)
+    _add_memory(organise)
     organise.add_argument("--dry-run", action="store_true", help="show what would happen, as a tree")
     organise.add_argument("--write-xmp", action="store_true", help="write class and confidence into XMP sidecars")
     undo = kind("undo", "take back the last organising, all of it that nobody has changed since")
@@ -59,6 +88,9 @@ def _add_deciding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--at-least", type=share, metavar="P", default=None, help="the probability that counts as sure (default: 80%%)"
     )
+
+
+def _add_memory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--memory",
         metavar="DIR",
@@ -68,7 +100,109 @@ def _add_deciding(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    {"organise": _organise, "undo": _undo}[arguments.what](arguments)
+    verbs = {
+        "group": _group, "organise": _organise, "undo": _undo, "review": _review, "learn": _learn, "watch": _watch
+    }  # fmt: skip
+    verbs[arguments.what](arguments)
+
+
+def _group(arguments: argparse.Namespace) -> None:
+    from mirante.cli.tables import print_rows, print_table
+    from mirante.locale import language
+    from mirante.photos.grouping import group_folder
+    from mirante.photos.library import Library
+
+    say = language(arguments.lang)
+    library = Library(Path(arguments.folder), arguments.memory)
+    found, skipped = group_folder(library)
+    if arguments.format == "json":
+        print_rows([one.to_dict() for one in found], "json")
+    else:
+        lines = [[one.name, say.number(len(one.photos)), say.number(one.stacks), one.photos[0].path] for one in found]
+        print_table([say("Group"), say("Photos"), say("Bursts as one"), say("Most typical")], lines)
+        print(say("To keep, rename, merge and split them: mirante studio, Photos."))
+    name_left(skipped)
+
+
+def _review(arguments: argparse.Namespace) -> None:
+    from mirante.cli.studio import serve
+    from mirante.studio.gallery import open_gallery
+    from mirante.studio.workspace import Workspace
+
+    workspace = Workspace(Path.cwd())
+    gallery = open_gallery(workspace, arguments.folder, arguments.run_folder, arguments.memory)
+    page = f"/photos/{quote(gallery.name)}/review"
+    serve(Path.cwd(), "127.0.0.1", arguments.port, arguments.lang, not arguments.no_browser, page)
+
+
+def _learn(arguments: argparse.Namespace) -> None:
+    from mirante.locale import language
+    from mirante.photos.learn import first_table, learn
+    from mirante.photos.library import Library
+    from mirante.photos.sidecars import read_sidecars
+
+    say = language(arguments.lang)
+    library, run = Library(Path(arguments.folder), arguments.memory), Path(arguments.run_folder).expanduser()
+    if arguments.read_xmp:
+        read, left = read_sidecars(library, run)
+        print(say("{count} photos have a class among their keywords.", count=say.number(read)), file=sys.stderr)
+        name_left(left)
+    if not run.exists():
+        from mirante.experiment.train import train
+
+        train(library.folder, labels=first_table(library), root=library.folder, out=run, lang=arguments.lang)
+        print(say("The first model is in {run}.", run=run))
+        return
+    done = learn(run, library, say)
+    for path, labels in done.said_twice.items():
+        text = say("{path}: answered {labels}; the last word counts.", path=path, labels=", ".join(labels))
+        print(text, file=sys.stderr)
+    for label, count in done.waiting.items():
+        print(
+            say("{label}: {count} of the 5 photos that a new class needs.", label=label, count=count), file=sys.stderr
+        )
+    print(
+        say(
+            "Learned from {taught} confirmed photos. Of {unseen} images that neither model saw, the old one has {before} right "
+            "and the new one {after}.",
+            taught=say.number(done.taught),
+            unseen=say.number(done.unseen),
+            before=say.number(done.before),
+            after=say.number(done.after),
+        )
+    )
+    if done.kept is None:
+        print(say("The new one is worse, so the old one stays."))
+    else:
+        print(say("The new one is now {run}; the old one is kept in {kept}.", run=run, kept=done.kept))
+
+
+def _watch(arguments: argparse.Namespace) -> None:
+    from mirante.files import to_json
+    from mirante.locale import language
+    from mirante.photos.watch import watch
+
+    say = language(arguments.lang)
+    arrivals = watch(
+        arguments.run_folder,
+        Path(arguments.folder),
+        arguments.into,
+        how="move" if arguments.move else "copy",
+        layout=arguments.layout,
+        at_least=arguments.at_least,
+        every=arguments.every,
+        say=say,
+    )
+    for path, one, reason in arrivals:
+        if one is None:
+            told = to_json({"path": path, "error": reason}, None) if arguments.format == "json" else f"{path}: {reason}"
+            print(told, file=sys.stdout if arguments.format == "json" else sys.stderr, flush=True)
+        elif arguments.format == "json":
+            row = {"path": path, "label": one.label, "confidence": round(one.confidence, 6), "unsure": one.unsure}
+            print(to_json(row, None), flush=True)
+        else:
+            unsure = f"  {say('unsure')}" if one.unsure else ""
+            print(f"{one.label:<20} {say.confidence(one.confidence):>8}  {path}{unsure}", flush=True)
 
 
 def _organise(arguments: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ import secrets
 import socket
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 from mirante.errors import RequestError
 
@@ -32,7 +33,12 @@ def run(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.folder).expanduser()
     if not folder.is_dir():
         raise RequestError(f"{folder}: no such folder to work in.")
-    listening = _listen(arguments.host, arguments.port)
+    serve(folder, arguments.host, arguments.port, arguments.lang, not arguments.no_browser)
+
+
+def serve(folder: Path, host: str, port: int | None, lang: str | None, browser: bool, page: str = "/") -> None:
+    """Serve the studio of a folder until Ctrl-C; `page` is the one that the printed address opens."""
+    listening = _listen(host, port)
     port = listening.getsockname()[1]
     import uvicorn
 
@@ -42,18 +48,18 @@ def run(arguments: argparse.Namespace) -> None:
 
     os.chdir(folder)  # runs name their data relative to the folder in which they were made
     token = secrets.token_urlsafe(24)
-    names = {"127.0.0.1", "localhost", arguments.host}
+    names = {"127.0.0.1", "localhost", host}
     hosts = frozenset(f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in names)
-    app = create_app(Workspace(Path.cwd()), hosts, token, arguments.lang)
-    shown = "127.0.0.1" if arguments.host in ("0.0.0.0", "::") else arguments.host
-    address = f"http://{shown}:{port}/open?token={token}"
-    say = language(arguments.lang)
+    app = create_app(Workspace(Path.cwd()), hosts, token, lang)
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    address = f"http://{shown}:{port}/open?token={token}{'' if page == '/' else f'&page={quote(page)}'}"
+    say = language(lang)
     print(say("Studio of {folder}: {address}", folder=Path.cwd(), address=address), flush=True)
-    if arguments.host not in ("127.0.0.1", "localhost", "::1"):
+    if host not in ("127.0.0.1", "localhost", "::1"):
         print(
             "Other machines can reach it. Whoever has this address can read and change what is here.", file=sys.stderr
         )
-    if not arguments.no_browser:
+    if browser:
         import webbrowser
 
         webbrowser.open(address)

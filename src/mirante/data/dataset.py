@@ -182,6 +182,10 @@ class Dataset:
         """The names of the folds, in order; none without folds."""
         return tuple(f"fold{number + 1}" for number in range(self.options.get("folds", 0)))
 
+    def known_as(self, classes: tuple[str, ...]) -> Dataset:
+        """Return the data set for a model that learned more classes after its own; unchanged for any other model."""
+        return replace(self, classes=classes) if classes[: len(self.classes)] == self.classes else self
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Return class → split → number of images."""
         kinds = (*self.folds, *(["test"] if len(self.rows("test")) else [])) if self.folds else SPLITS

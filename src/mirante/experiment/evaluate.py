@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mirante import runfolder
 from mirante.data.dataset import Dataset
@@ -72,7 +73,7 @@ def evaluate(
     if data is None:
         recipe = Recipe.from_dict(read_recipe_toml(path)["recipe"], str(path / runfolder.RECIPE))
         chosen = stored["options"] | ({"by": by} if by else {})
-        dataset = Dataset.open(stored["word"], **chosen, val_share=recipe.val_share)
+        dataset = Dataset.open(stored["word"], **chosen, val_share=recipe.val_share).known_as(classifier.classes)
     else:
         options: dict[str, Any] = {"labels": labels, "group": group, "by": by, "classes": classes, "root": root}
         dataset = Dataset.open(data, **options, as_test_of=classifier.classes)
@@ -83,11 +84,8 @@ def evaluate(
     tell_skipped(dataset, strict=False)
     folded = data is None and bool(dataset.folds)
     tested = np.flatnonzero(dataset.splits != "test") if folded else dataset.rows("test")
-    if data is None and sorted(dataset.digests[row] for row in tested) != _tested(stored, folded):
-        raise RunError(
-            f"{stored['word']}: its test images are not those that {path} was tested on; give the data to test on: mirante "
-            f"evaluate {path} DATA"
-        )
+    if data is None:
+        require_tested(path, stored, dataset, tested)
     answers = (
         answers_read(path, dataset, classifier.info) if folded else answers_of(classifier, dataset, pixels, tested)
     )
@@ -148,6 +146,12 @@ def tell_skipped(dataset: Dataset, strict: bool) -> None:
     print(f"Left out, because they cannot be used: {len(dataset.skipped)}", *lines, sep="\n", file=sys.stderr)
 
 
-def _tested(stored: dict[str, Any], folded: bool) -> list[str]:
-    """Return the digests of the images that a run was tested on: with folds, all that were not kept out of it."""
-    return sorted(digest for _, digest, _, split in stored["files"] if (split == "test") != folded)
+def require_tested(path: Path, stored: dict[str, Any], dataset: Dataset, tested: NDArray[np.int64]) -> None:
+    """Raise RunError unless these rows are the images that a run was tested on: with folds, all that were not kept out of it."""
+    folded = bool(dataset.folds)
+    before = sorted(digest for _, digest, _, split in stored["files"] if (split == "test") != folded)
+    if sorted(dataset.digests[row] for row in tested) != before:
+        raise RunError(
+            f"{stored['word']}: its test images are not those that {path} was tested on; give the data to test on: mirante "
+            f"evaluate {path} DATA"
+        )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mirante import runfolder
 from mirante.data.dataset import Dataset
-from mirante.experiment.transfer import backbone_features, teach_head
+from mirante.experiment.transfer import backbone_features, backbone_graph, teach_head
 from mirante.images import Pixels
 from mirante.model.backbone import Backbone
 from mirante.model.export import add_strangeness, build_onnx, seen_as, write_onnx
@@ -116,6 +116,7 @@ def teach(
             graph = None
     rows = spread(dataset.rows("train"), _FAMILIAR)
     if graph is not None:
+        info = replace(info, seen_with=backbone_graph(network, info)[0])
         space = familiar_space(backbone_features(network, dataset, pixels, info, rows)[1])
         model = build_onnx(network, info, graph)
     else:

@@ -63,15 +63,15 @@ def backbone_features(
     network: Network, dataset: Dataset, pixels: Pixels, info: ModelInfo, rows: NDArray[np.int64]
 ) -> tuple[onnx.ModelProto, Features]:
     """Return the graph of a backbone and what it says of these rows of the data set, (rows, width); kept by content."""
-    body: Backbone = network.body  # type: ignore[assignment]
-    key = f"{info.layers} {body.digest} {info.size} {info.channels} {info.fit}"
-    graph = _graph(network, info, key)
+    key, graph = backbone_graph(network, info)
     digests = [dataset.digests[row] for row in rows]
     return graph, known_or_new(key, digests, lambda new: _look(graph, pixels, rows[new], info.layers))
 
 
-def _graph(network: Network, info: ModelInfo, key: str) -> onnx.ModelProto:
-    """Return the backbone's graph; writing it takes torch some seconds, so it is kept."""
+def backbone_graph(network: Network, info: ModelInfo) -> tuple[str, onnx.ModelProto]:
+    """Return the key that a backbone's features are kept under, and its graph, kept since writing it takes torch some seconds."""
+    body: Backbone = network.body  # type: ignore[assignment]
+    key = f"{info.layers} {body.digest} {info.size} {info.channels} {info.fit}"
     name = hashlib.sha256(f"{key} {torch.__version__} {__version__}".encode()).hexdigest()[:32]
     path = cache_folder() / "backbones" / f"{name}.onnx"
     try:
@@ -81,7 +81,7 @@ def _graph(network: Network, info: ModelInfo, key: str) -> onnx.ModelProto:
         graph = trace_features(network, info)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, graph.SerializeToString())
-    return graph
+    return key, graph
 
 
 def _look(graph: onnx.ModelProto, pixels: Pixels, rows: np.ndarray, name: str) -> Features:

@@ -99,14 +99,24 @@ class Came:
 
 
 def write_plan(
-    how: How, source: Path, into: Path, made: Iterable[str], steps: Iterable[Step], notes: Iterable[Note] = ()
+    how: How,
+    source: Path,
+    into: Path,
+    made: Iterable[str],
+    steps: Iterable[Step],
+    notes: Iterable[Note] = (),
+    times: dict[str, int] | None = None,
 ) -> Journal:
-    """Write a plan to disk and return it. Raises WorkError when that fails; no photo has been touched then."""
+    """Write a plan to disk and return it. Raises WorkError when that fails; no photo has been touched then.
+
+    times  folder → its time of change, where it has changed since only because of the plan itself
+    """
     planned, written_beside = tuple(steps), tuple(notes)
     folders: dict[str, int] = {}
     if how == "move":
         for parent in sorted({os.path.dirname(step.source) for step in planned}):
             folders[parent] = os.stat(parent).st_mtime_ns
+    folders |= times or {}
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     file = into / MEMORY / MOVES / f"{stamp}-{secrets.token_hex(3)}.jsonl"
     journal = Journal(file, how, str(source), str(into), tuple(made), folders, planned, written_beside)
@@ -201,14 +211,16 @@ def undo(journal: Journal) -> Came:
         if folder != journal.into:
             _remove_empty(Path(folder))
     if not came.left:
-        for folder, mtime_ns in journal.folders.items():
-            try:
-                os.utime(folder, ns=(os.stat(folder).st_atime_ns, mtime_ns))
-            except OSError:
-                continue
         journal.file.unlink(missing_ok=True)
         _remove_empty(journal.file.parent)
     return came
+
+
+def restore_times(journal: Journal) -> None:
+    """Give the folders that files had left the times of change that they had."""
+    for folder, mtime_ns in journal.folders.items():
+        with contextlib.suppress(OSError):
+            os.utime(folder, ns=(os.stat(folder).st_atime_ns, mtime_ns))
 
 
 def free_name(path: str) -> str:

@@ -21,6 +21,7 @@ from mirante.data.entries import Skipped, printable
 from mirante.errors import ImageError, RequestError, WorkError
 from mirante.files import system_reason
 from mirante.images import read_bytes, read_header
+from mirante.photos.exif import read_exif
 from mirante.photos.walk import MEMORY, walk
 from mirante.progress import track
 
@@ -31,7 +32,7 @@ Kind = Literal["chosen", "random", "together", "group", "sidecar"]
 _MIGRATIONS = (
     """
     CREATE TABLE files (
-      path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest TEXT, error TEXT, height INTEGER, width INTEGER
+      path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest TEXT, error TEXT, taken REAL
     );
     CREATE TABLE answers (
       id INTEGER PRIMARY KEY, digest TEXT NOT NULL, label TEXT, kind TEXT NOT NULL, asked TEXT, turn TEXT NOT NULL,
@@ -48,12 +49,11 @@ _MIGRATIONS = (
 
 @dataclass(frozen=True)
 class Known:
-    """One photo that can be read: its path in the folder, the digest of its content, its size in pixels."""
+    """One photo that can be read: its path in the folder, the digest of its content, when it was taken (seconds) if it says so."""
 
     path: str
     digest: str
-    height: int
-    width: int
+    taken: float | None
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Library:
             elif known[3] is not None:
                 skipped.append(Skipped(stamp[0], known[3]))
             else:
-                found.append(Known(photo.path, known[2], known[4], known[5]))
+                found.append(Known(photo.path, known[2], known[4]))
         with ThreadPoolExecutor(4) as pool:
             read = pool.map(lambda one: _read(self.folder / one[0]), fresh)
             rows = []
@@ -165,10 +165,10 @@ class Library:
                 if one[1] is not None:
                     skipped.append(Skipped(stamp[0], one[1]))
                 elif one[0] is not None:
-                    found.append(Known(path, one[0], one[2], one[3]))
+                    found.append(Known(path, one[0], one[2]))
         if rows:
             with self._writing():
-                self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
         return sorted(found, key=lambda one: one.path), skipped
 
     def answer(self, digests: Iterable[str], label: str | None, kind: Kind, asked: str | None, turn: str) -> None:
@@ -262,11 +262,12 @@ def digest_of(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _read(path: Path) -> tuple[str | None, str | None, int, int]:
-    """Return digest, error, height and width of a file."""
+def _read(path: Path) -> tuple[str | None, str | None, float | None]:
+    """Return digest, error and time taken of a file."""
     try:
         content = read_bytes(path)
-        header = read_header(content)
+        read_header(content)
     except ImageError as error:
-        return None, str(error), 0, 0
-    return digest_of(content), None, header.height, header.width
+        return None, str(error), None
+    taken = read_exif(content).taken
+    return digest_of(content), None, None if taken is None else taken.timestamp()

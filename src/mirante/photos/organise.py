@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from PIL import Image
-
 from mirante.data.entries import Skipped, printable
 from mirante.errors import ImageError, RequestError
-from mirante.images import FORMATS
+from mirante.images import read_bytes
 from mirante.locale import Language
 from mirante.photos import xmp
+from mirante.photos.exif import read_exif
 from mirante.photos.journal import How, Journal, Note, Step, missing_folders, numbered, same_content, write_plan
-from mirante.photos.walk import MEMORY, Photo
+from mirante.photos.walk import Photo
 
 REVIEW = "review"
 FIELDS = ("class", "year", "month", "day", "camera", "confidence")
@@ -101,16 +99,30 @@ def arrange(
     return found
 
 
-def plan(folder: Path, into: Path, how: How, found: Arrangement) -> Journal:
+@dataclass(frozen=True)
+class Before:
+    """What a plan's own lock and journal change: folders that were not there, and folder → its time of change (nanoseconds)."""
+
+    missing: tuple[str, ...]
+    times: dict[str, int]
+
+    @classmethod
+    def of(cls, folder: Path, into: Path) -> Before:
+        return cls(tuple(missing_folders(into)), {str(folder.absolute()): folder.stat().st_mtime_ns})
+
+
+def plan(folder: Path, into: Path, how: How, found: Arrangement, before: Before) -> Journal:
     """Write the plan of an arrangement to disk, into the folder that it goes to."""
-    needed = dict.fromkeys(name for step in found.steps for name in missing_folders(Path(step.target).parent))
-    return write_plan(how, folder.absolute(), into, needed, found.steps, found.notes)
+    parents = dict.fromkeys(Path(step.target).parent for step in found.steps)
+    needed = dict.fromkeys([*before.missing, *(name for parent in parents for name in missing_folders(parent))])
+    return write_plan(how, folder.absolute(), into, needed, found.steps, found.notes, before.times)
 
 
 def _below(layout: str, path: Path, one: Decided, say: Language) -> str:
     values = {"class": one.label, "confidence": f"{min(9, int(one.confidence * 10)) * 10}%+"}
     if set(re.findall(r"\{(.*?)\}", layout)) & {"year", "month", "day", "camera"}:
-        taken, camera = read_exif(path)
+        exif = read_exif(read_bytes(path))
+        taken, camera = exif.taken, exif.camera
         values["year"], values["month"], values["day"] = (
             (f"{taken:%Y}", f"{taken:%m}", f"{taken:%d}") if taken else (say("undated"),) * 3
         )
@@ -131,21 +143,6 @@ def safe_name(name: str) -> str:
     while len(os.fsencode(clean)) > 200:
         clean = clean[:-1]
     return clean
-
-
-def read_exif(path: Path) -> tuple[datetime.datetime | None, str | None]:
-    """Return when a photo was taken and by which camera, as far as its EXIF says."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            exif = image.getexif()
-            text = exif.get_ifd(0x8769).get(0x9003) or exif.get(0x0132) or ""
-            camera = str(exif.get(0x0110) or "").strip("\0 ") or None
-    except Exception:  # a damaged EXIF block has many ways to fail, and says nothing
-        return None, None
-    try:
-        return datetime.datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S"), camera
-    except ValueError:
-        return None, camera
 
 
 def _targets(places: list[str], folder: Path, taken: set[str]) -> list[str] | None:
@@ -202,17 +199,3 @@ def tree(found: Arrangement, into: Path | None) -> list[str]:
         lines += [f"    {printable(name)}" for name in names[:5]]
         lines += [f"    … {len(names) - 5:,} more"] if len(names) > 5 else []
     return lines
-
-
-__all__ = [
-    "FIELDS",
-    "MEMORY",
-    "REVIEW",
-    "Arrangement",
-    "Decided",
-    "arrange",
-    "outside",
-    "plan",
-    "require_layout",
-    "tree",
-]

@@ -18,7 +18,7 @@ from mirante.files import write_text
 from mirante.locale import Language
 from mirante.photos import organise as arranging
 from mirante.photos.deciding import AT_LEAST, decide_photos
-from mirante.photos.journal import Came, How, carry_out, read_journals, undo
+from mirante.photos.journal import Came, How, carry_out, read_journals, restore_times, undo
 from mirante.photos.library import DATABASE, Library, labels_of
 from mirante.photos.lock import locked
 from mirante.photos.walk import MEMORY, walk
@@ -65,6 +65,7 @@ def organise(
     if into is not None and into.exists() and not into.is_dir():
         raise RequestError(f"{into}: a file, not a folder; choose another place.")
     target = folder.absolute() if into is None else into
+    before = arranging.Before.of(folder, target)
     with ExitStack() as held:
         if not dry_run:
             held.enter_context(locked(target))
@@ -87,7 +88,7 @@ def organise(
         )
         if dry_run or not (found.steps or found.notes):
             return done
-        journal = arranging.plan(folder, target, how, found)
+        journal = arranging.plan(folder, target, how, found, before)
         _remember(target)
         came = carry_out(journal)
     done.count, done.left = came.count, [*done.left, *came.left]
@@ -116,6 +117,7 @@ def undo_last(into: Path | None) -> tuple[Path, Came]:
             if not came.left:
                 _clear(into, str(into) in journal.made)
                 _clear(source, False)
+                restore_times(journal)
     return into, came
 
 

@@ -14,7 +14,7 @@ from mirante.errors import ImageError
 
 _X, _RDF, _DC = "adobe:ns:meta/", "http://www.w3.org/1999/02/22-rdf-syntax-ns#", "http://purl.org/dc/elements/1.1/"
 _LR, _DIGIKAM = "http://ns.adobe.com/lightroom/1.0/", "http://www.digikam.org/ns/1.0/"
-_OURS = "https://mirante.dev/ns/1.0/"
+_OURS = "urn:mirante:photos/1.0/"
 _ROOT = "Mirante"
 _MOST_BYTES = 16 << 20
 _KNOWN = {"x": _X, "rdf": _RDF, "dc": _DC, "lr": _LR, "digiKam": _DIGIKAM, "mirante": _OURS}

@@ -7,11 +7,12 @@ into a page: a Content-Security-Policy without inline script.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -57,10 +58,12 @@ class Guard:
         if headers.get("host", "") not in self._hosts:
             await _refuse(send, 421, "This studio is not reached under that name.")
         elif scope["path"] == "/open":
-            given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+            asked = parse_qs(scope["query_string"].decode("latin-1"))
+            given, page = asked.get("token", [""])[0], asked.get("page", ["/"])[0]
+            page = quote(page) if re.fullmatch(r"/[^/\\\r\n][^\\\r\n]*", page) else "/"  # a page of ours, no other site
             if secrets.compare_digest(given.encode(), self._token.encode()):
                 cookie = f"{self._cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000"
-                await _answer(send, 303, b"", {"location": "/", "set-cookie": cookie})
+                await _answer(send, 303, b"", {"location": page, "set-cookie": cookie})
             else:
                 await _refuse(send, 403, "Open the studio with the address that it printed when it started.")
         elif not secrets.compare_digest(self._given(headers).encode(), self._token.encode()):

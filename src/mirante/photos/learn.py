@@ -1,0 +1,304 @@
+"""Teach a run with a person's answers: its last layer again, on its own training images and the confirmed photos.
+
+Old and new are compared on images that neither saw: the run's test images, and the photos of questions that were drawn at random.
+The new model takes the old one's place only if it is not worse, and the old one is kept in RUN/earlier.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante import runfolder
+from mirante.data.dataset import Dataset
+from mirante.data.features import Features, known_or_new
+from mirante.data.notes import Note
+from mirante.errors import DataError, RequestError, RunError, WorkError
+from mirante.evaluation.judge import Answers, require_classes
+from mirante.experiment.evaluate import judge_run, require_tested
+from mirante.experiment.folder import read_recipe_toml
+from mirante.experiment.plan import Plan
+from mirante.experiment.trust import CALIBRATED, HeldOut, calibrated, learn_from, sets_of
+from mirante.files import write_file, write_json, write_text
+from mirante.images import Pixels
+from mirante.locale import Language
+from mirante.model.export import TOLERANCE, replace_head, write_onnx
+from mirante.photos.eye import Eye, eye_of_run
+from mirante.photos.library import Known, Library, contradictions, labels_of
+from mirante.prediction.calibration import softmax
+from mirante.prediction.classifier import Classifier
+from mirante.prediction.decision import decide
+from mirante.prediction.strangeness import familiar_space, strangeness
+from mirante.runfolder import ModelInfo
+from mirante.training.recipe import Recipe
+
+EARLIER = "earlier"
+NEEDED = 5
+"""Answers that a new class needs before a model learns it."""
+
+_FAMILIAR = 5000
+_WEIGHTS = (
+    1,
+    3,
+    10,
+)  # how many training images a confirmed photo counts as; what the held answers and the validation images prefer
+_UNCHOSEN_WEIGHT, _CHOOSABLE = 3, 30
+_KEPT = (
+    runfolder.ONNX, runfolder.MODEL, runfolder.WEIGHTS, runfolder.METRICS, runfolder.PREDICTIONS, runfolder.REPORT, runfolder.CARD,
+    runfolder.DATA, runfolder.PLOTS,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came of it.
+
+    taught   confirmed photos that were learned from
+    unseen   images that neither model saw; before and after: how many of them each has right
+    added    classes that are new; waiting: class → answers, of those with too few
+    said_twice  path → the classes that a person gave one photo, the last one last
+    adopted  whether the new model took the old one's place; then `kept` is where the old one is
+    """
+
+    taught: int
+    unseen: int
+    before: int
+    after: int
+    added: tuple[str, ...]
+    waiting: dict[str, int]
+    said_twice: dict[str, list[str]]
+    adopted: bool
+    kept: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Confirmed photos: digests, classes by name, and features (N, width)."""
+
+    digests: tuple[str, ...]
+    labels: tuple[str, ...]
+    features: Features
+
+    def only(self, wanted: Sequence[bool]) -> _Known:
+        chosen = np.flatnonzero(np.array(wanted, dtype=bool))
+        return _Known(
+            tuple(self.digests[row] for row in chosen), tuple(self.labels[row] for row in chosen), self.features[chosen]
+        )
+
+    def numbers(self, classes: tuple[str, ...]) -> NDArray[np.int64]:
+        return np.array([classes.index(label) for label in self.labels], dtype=np.int64)
+
+
+def learn(run: Path, library: Library, say: Language) -> Learned:
+    """Teach a run with the answers that a library holds. Raises RequestError when there is nothing to learn, RunError."""
+    classifier = Classifier(run)
+    info = classifier.info
+    eye = eye_of_run(run / runfolder.ONNX, info)
+    stored = runfolder.read_json(run, runfolder.DATA)
+    recipe = Recipe.from_dict(read_recipe_toml(run)["recipe"], str(run / runfolder.RECIPE))
+    dataset = Dataset.open(stored["word"], **stored["options"], val_share=recipe.val_share).known_as(info.classes)
+    require_classes(dataset, info)
+    if dataset.folds:
+        raise RunError(
+            f"{run}: trained with folds, it keeps no images apart to compare on; train it without --folds first."
+        )
+    require_tested(run, stored, dataset, dataset.rows("test"))
+    dataset, pixels = dataset.load(info.size, info.channels, info.fit)
+    seen = known_or_new(eye.key, dataset.digests, lambda rows: eye.features(pixels[rows]))
+
+    answers = library.answers()
+    photos = {one.digest: one for one in library.look()[0]}
+    labels = {digest: label for digest, label in labels_of(answers).items() if label is not None and digest in photos}
+    if not labels:
+        raise RequestError(f"{library.folder}: no photo has been answered yet; mirante photos review asks about them.")
+    known = _Known(
+        tuple(labels), tuple(labels.values()), eye.look(library.folder, [photos[digest] for digest in labels])[0]
+    )
+    counts = Counter(label for label in known.labels if label not in info.classes)
+    added = tuple(label for label, count in counts.items() if count >= NEEDED)
+    classes = (*info.classes, *added)
+    dataset = dataset.known_as(classes)
+    drawn = {one.digest for one in answers if one.kind == "random"}
+    tested = {dataset.digests[row] for split in ("val", "test") for row in dataset.rows(split)}
+    usable = [
+        label in classes and digest not in tested for digest, label in zip(known.digests, known.labels, strict=True)
+    ]
+    jury = known.only([use and digest in drawn for use, digest in zip(usable, known.digests, strict=True)])
+    taught = known.only([use and digest not in drawn for use, digest in zip(usable, known.digests, strict=True)])
+    said_twice = {photos[one].path: said for one, said in contradictions(answers).items() if one in photos}
+    waiting = {label: count for label, count in counts.items() if count < NEEDED}
+    if not taught.digests:
+        raise RequestError(
+            f"{library.folder}: too few answers to learn from ({len(known.digests)}, of which {len(jury.digests)} are kept apart to "
+            "compare on); answer some more."
+        )
+    new_eye, new_info, space = _teach(
+        eye, dataset, seen, taught, recipe, Plan.from_dict(read_recipe_toml(run).get("plan", {}))
+    )
+    rows = dataset.rows("test")
+    wanted = np.concatenate([dataset.labels[rows], jury.numbers(classes)])
+    judged = np.concatenate([seen[rows], jury.features])
+    before, after = (
+        int((decide(calibrated(one.logits(judged), known_info), known_info) == wanted).sum())
+        for one, known_info in ((eye, info), (new_eye, new_info))
+    )
+    done = Learned(len(taught.digests), len(wanted), before, after, added, waiting, said_twice, after >= before)
+    if not done.adopted:
+        return done
+    kept = _adopt(run, new_eye, new_info, space, eye, dataset, pixels, seen, len(taught.digests), stored, say)
+    return replace(done, kept=kept)
+
+
+def _teach(
+    eye: Eye, dataset: Dataset, seen: Features, taught: _Known, recipe: Recipe, plan: Plan
+) -> tuple[Eye, ModelInfo, Features | None]:
+    """Return the eye with the new last layer, all that held-out images teach of it, and the familiar directions (width, d)."""
+    from mirante.training.head import fit_head
+
+    classes = dataset.classes
+    confirmed = set(taught.digests)
+    own = np.array([row for row in dataset.rows("train") if dataset.digests[row] not in confirmed], dtype=np.int64)
+    val = dataset.rows("val")
+    numbers = taught.numbers(classes)
+
+    def fitted(
+        which: NDArray[np.int64], weight: int, strength: float | None
+    ) -> tuple[Features, NDArray[np.float32], float]:
+        often = np.repeat(which, weight)
+        head = fit_head(
+            np.concatenate([seen[own], taught.features[often]]),
+            np.concatenate([dataset.labels[own], numbers[often]]),
+            seen[val],
+            dataset.labels[val],
+            len(classes),
+            strength,
+        )
+        return head.weight.numpy(), head.bias.numpy(), head.strength
+
+    everything = np.arange(len(numbers))
+    weight, strength = _UNCHOSEN_WEIGHT, None
+    if len(numbers) >= _CHOOSABLE:
+        held = everything % 3 == 0
+        losses = []
+        for tried in _WEIGHTS:
+            matrix, bias, strength = fitted(everything[~held], tried, strength)
+            shares = softmax(np.concatenate([taught.features[held], seen[val]]) @ matrix.T + bias)
+            right = shares[np.arange(len(shares)), np.concatenate([numbers[held], dataset.labels[val]])]
+            parts = np.split(-np.log(np.maximum(right, 1e-9)), [int(held.sum())])
+            losses.append(sum(float(part.mean()) for part in parts if len(part)))
+        weight = _WEIGHTS[int(np.argmin(losses))]
+    matrix, bias, _ = fitted(everything, weight, strength)
+    tells = any(output.name == "strangeness" for output in eye.model.graph.output)
+    space = familiar_space(np.concatenate([taught.features, seen[own]])[:_FAMILIAR]) if tells else None
+    plain = replace(
+        eye.info,
+        classes=classes,
+        temperature=1.0,
+        scales=(),
+        shifts=(),
+        limits=(),
+        weights=(),
+        positive=None,
+        threshold=None,
+    )
+    rows = val[np.linspace(0, len(val) - 1, min(len(val), CALIBRATED)).astype(int)] if len(val) else val
+    strange = np.zeros(len(rows), np.float32) if space is None else strangeness(seen[rows], space)
+    changed = replace(eye, weight=matrix, bias=bias, names=classes, model=replace_head(eye.model, matrix, bias, space))
+    info = learn_from(HeldOut(rows, changed.logits(seen[rows]), strange), dataset, plain, plan.of(classes))
+    return replace(changed, info=info), info, space
+
+
+def _adopt(
+    run: Path,
+    new: Eye,
+    info: ModelInfo,
+    space: Features | None,
+    old: Eye,
+    dataset: Dataset,
+    pixels: Pixels,
+    seen: Features,
+    taught: int,
+    stored: dict[str, object],
+    say: Language,
+) -> Path:
+    """Keep the old model and its report, put the new one in its place, and judge it on the test images."""
+    kept = _keep(run)
+    write_file(run / runfolder.WEIGHTS, lambda part: _save_weights(kept / runfolder.WEIGHTS, part, old, new))
+    write_text(run / runfolder.MODEL, info.to_json() + "\n")
+    write_onnx(new.model, info, run / runfolder.ONNX)
+    text = "Taught further with {count} photos that a person confirmed; the model before it is kept in {folder}."
+    note = Note(text, {"count": taught, "folder": f"{EARLIER}/{kept.name}"})
+    notes = [one for one in stored["notes"] if one[0] != text]  # type: ignore[attr-defined]
+    write_json(run / runfolder.DATA, {**stored, "notes": [*notes, [note.text, note.values, note.grave]]})
+
+    rows = dataset.rows("test")
+    logits = new.logits(seen[rows])
+    shares = calibrated(logits, info)
+    some = rows[:16]
+    answered = Classifier(run).run(pixels[some])
+    difference = float(np.abs(answered.probabilities - shares[: len(some)]).max(initial=0))
+    if difference > TOLERANCE:
+        raise WorkError(
+            f"{run}: the new model.onnx does not answer as it was taught ({difference:.1e}); the old one is in {kept}."
+        )
+    strange = None
+    if space is not None and info.strange_above is not None:
+        strange = strangeness(seen[rows], space) > info.strange_above
+    answers = Answers(rows, shares, decide(shares, info), softmax(logits), strange, sets=sets_of(shares, info))
+    judge_run(run, run, answers, [], info, dataset, pixels, None, [], say)
+    return kept
+
+
+def _keep(run: Path) -> Path:
+    number = 1
+    while (kept := run / EARLIER / str(number)).exists():
+        number += 1
+    part = kept.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name in _KEPT:
+        if (run / name).is_dir():
+            shutil.copytree(run / name, part / name)
+        elif (run / name).exists():
+            shutil.copy2(run / name, part / name)
+    part.rename(kept)
+    return kept
+
+
+def _save_weights(before: Path, part: Path, old: Eye, new: Eye) -> None:
+    """Write the weights with the last layer replaced, which is known by its numbers."""
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file(before)
+    for name, tensor in tensors.items():
+        for was, becomes in ((old.weight, new.weight), (old.bias, new.bias)):
+            if tensor.shape == was.shape and np.allclose(tensor, was, atol=1e-6):
+                tensors[name] = np.ascontiguousarray(becomes)
+    save_file(tensors, part)
+
+
+def first_table(library: Library) -> Path:
+    """Write the answers as a table that a first training takes; return its path. Raises DataError when there are too few."""
+    import csv
+    import io
+
+    photos: dict[str, Known] = {one.digest: one for one in library.look()[0]}
+    labels = {digest: label for digest, label in labels_of(library.answers()).items() if label and digest in photos}
+    counts = Counter(labels.values())
+    if len([count for count in counts.values() if count >= NEEDED]) < 2:
+        raise DataError(f"{library.folder}: a first model needs two classes with {NEEDED} answered photos each.")
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "label"])
+    for digest, label in labels.items():
+        if counts[label] >= NEEDED:
+            writer.writerow([photos[digest].path, label])
+    path = library.place.with_name("answers.csv")
+    write_text(path, text.getvalue())
+    return path

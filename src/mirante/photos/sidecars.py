@@ -1,0 +1,39 @@
+"""Labels from XMP sidecars: a keyword that is the name of a class counts as a person's answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mirante import runfolder
+from mirante.data.entries import Skipped, printable
+from mirante.errors import ImageError
+from mirante.photos.library import Library
+from mirante.photos.xmp import keywords, sidecar_of
+
+
+def read_sidecars(library: Library, run: Path) -> tuple[int, list[Skipped]]:
+    """Keep the class of each photo whose sidecar names exactly one; return how many, and what could not be read.
+
+    The classes are those of the run; where there is no run yet, every photo with exactly one keyword counts. What Mirante
+    itself wrote into a sidecar is its guess and counts for nothing.
+    """
+    classes = {name.casefold(): name for name in runfolder.read_model(run).classes} if runfolder.is_run(run) else None
+    read, left = 0, []
+    for photo in library.look()[0]:
+        sidecar = sidecar_of(library.folder / photo.path)
+        if sidecar is None:
+            continue
+        try:
+            words = keywords(sidecar.read_bytes())
+        except (ImageError, OSError) as error:
+            reason = str(error) if isinstance(error, ImageError) else str(error.strerror)
+            left.append(Skipped(printable(str(sidecar.relative_to(library.folder))), reason))
+            continue
+        known = words if classes is None else [classes[one.casefold()] for one in words if one.casefold() in classes]
+        labels = sorted(set(known))
+        if len(labels) == 1:
+            library.answer([photo.digest], labels[0], "sidecar", None, f"sidecar {photo.digest} {labels[0]}")
+            read += 1
+        elif labels:
+            left.append(Skipped(printable(photo.path), f"has the keywords of several classes: {', '.join(labels)}"))
+    return read, left

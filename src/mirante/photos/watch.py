@@ -1,0 +1,82 @@
+"""New photos of a folder, classified as they arrive, and sorted into folders if that is wanted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mirante.data.entries import printable
+from mirante.errors import RequestError
+from mirante.locale import Language
+from mirante.photos import organise as arranging
+from mirante.photos.deciding import AT_LEAST, decide_photos
+from mirante.photos.journal import How, carry_out
+from mirante.photos.lock import locked
+from mirante.photos.organise import Decided
+from mirante.photos.walk import Photo, walk
+from mirante.prediction.classifier import Classifier
+
+_LEAST_PAUSE = 0.1
+
+
+def watch(
+    run: str | Path,
+    folder: Path,
+    into: Path | None,
+    *,
+    how: How,
+    layout: str,
+    at_least: float | None,
+    every: float,
+    say: Language,
+) -> Iterator[tuple[str, Decided | None, str]]:
+    """Yield (path, what is decided, "") of each photo that arrives after the start, or (path, None, why not); never ends.
+
+    A photo has arrived when its size and time have not changed from one look to the next: before that it is being copied. Photos
+    that are there at the start are passed over. Raises RequestError when the folder goes away.
+    """
+    layout = arranging.require_layout(layout)
+    classifier = Classifier(run)
+    if not folder.is_dir():
+        raise RequestError(f"{folder}: no such folder to watch.")
+    known = _stamps(folder)
+    waiting: dict[Photo, tuple[int, int]] = {}
+    while True:
+        time.sleep(max(_LEAST_PAUSE, every))
+        now = _stamps(folder)
+        fresh = {photo: stamp for photo, stamp in now.items() if known.get(photo) != stamp}
+        arrived = [photo for photo, stamp in fresh.items() if waiting.get(photo) == stamp]
+        waiting = fresh
+        outside = arrived if into is None else arranging.outside(arrived, folder, into)
+        known |= {photo: now[photo] for photo in arrived}
+        if not outside:
+            continue
+        decided, unread = decide_photos(classifier, folder, outside, {}, AT_LEAST if at_least is None else at_least)
+        reasons = {one.path: one.reason for one in unread}
+        if into is not None:
+            target = into.expanduser().absolute()
+            before = arranging.Before.of(folder, target)
+            with locked(target):
+                found = arranging.arrange(folder.absolute(), outside, decided, target, layout, how, False, say)
+                if found.steps:
+                    came = carry_out(arranging.plan(folder, target, how, found, before))
+                    reasons |= {one.path: one.reason for one in came.left}
+        for photo in outside:
+            path = printable(photo.path)
+            yield path, decided.get(photo.path), reasons.get(path, "")
+
+
+def _stamps(folder: Path) -> dict[Photo, tuple[int, int]]:
+    found = {}
+    try:
+        photos = walk(folder).photos
+    except OSError as error:
+        raise RequestError(f"{folder}: the folder cannot be opened any more ({error.strerror}).") from error
+    for photo in photos:
+        try:
+            status = (folder / photo.path).stat()
+        except OSError:
+            continue
+        found[photo] = (status.st_size, status.st_mtime_ns)
+    return found

@@ -1,0 +1,253 @@
+"""Photo folders that were opened with a run to be asked about: the gallery's memory, and what it asks next.
+
+A gallery is a name, a folder and a run, kept in the workspace. Answers live in the folder's own library (mirante.photos.library).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import secrets
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mirante import runfolder
+from mirante.data.entries import printable
+from mirante.data.features import Features
+from mirante.errors import DataError, RequestError
+from mirante.evaluation.metrics import wilson
+from mirante.files import write_json
+from mirante.images import read_image
+from mirante.locale import Language
+from mirante.photos.eye import Eye, eye_of_run
+from mirante.photos.library import Answer, Kind, Known, Library, labels_of
+from mirante.photos.questions import Question, choose
+from mirante.prediction.calibration import softmax
+from mirante.studio.workspace import Workspace, require_name
+
+_AT_ONCE = 20  # questions that are chosen at a time
+_LOCK = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A folder of photos with the run that is asked about them, if there is one yet; memory: where its answers are, if elsewhere."""
+
+    name: str
+    folder: str
+    run: str
+    memory: str | None = None
+
+
+class Session:
+    """A gallery that is open: its library, what its run sees in each photo, and which questions wait."""
+
+    def __init__(self, gallery: Gallery) -> None:
+        self.gallery = gallery
+        self.library = Library(Path(gallery.folder), None if gallery.memory is None else Path(gallery.memory))
+        self.photos: list[Known] = []
+        self.rows: dict[str, int] = {}
+        self.classes: tuple[str, ...] = ()
+        self._features: Features = np.empty((0, 0), np.float32)
+        self._probabilities: NDArray[np.float32] = np.empty((0, 0), np.float32)
+        self._seen_model = (0, 0)
+        self._waiting: list[tuple[str, Question]] = []
+        self._aside: set[int] = set()
+        self._asked = 0
+        self._lock = threading.RLock()
+
+    def refresh(self) -> None:
+        """Look at the folder and the model again, where something has changed."""
+        with self._lock:
+            path = Path(self.gallery.run) / runfolder.ONNX
+            if not path.is_file():
+                raise DataError(
+                    f"{self.gallery.run}: no model there; train one, or teach the first one with mirante photos learn."
+                )
+            status = path.stat()
+            photos, _ = self.library.look()
+            one_each = list({one.digest: one for one in photos}.values())
+            model = (status.st_mtime_ns, status.st_size)
+            if model == self._seen_model and [one.digest for one in one_each] == [one.digest for one in self.photos]:
+                return
+            info = runfolder.read_model(Path(self.gallery.run))
+            eye: Eye = eye_of_run(path, info)
+            features, damaged = eye.look(self.library.folder, one_each)
+            sound = np.setdiff1d(np.arange(len(one_each)), damaged)
+            scales, shifts = info.calibration
+            self.photos = [one_each[row] for row in sound]
+            self.rows = {one.digest: row for row, one in enumerate(self.photos)}
+            self._features = features[sound]
+            self._probabilities = softmax(eye.logits(self._features) * scales + shifts)
+            self.classes = info.classes
+            self._waiting, self._aside, self._seen_model = [], set(), model
+
+    def questions(self, count: int, say: Language) -> list[dict[str, Any]]:
+        """Return the questions that wait, as the page shows them; chooses more when few are left."""
+        with self._lock:
+            self.refresh()
+            answered = self._answered()
+            self._waiting = [one for one in self._waiting if not (set(one[1].rows) & answered.keys()) or one[1].again]
+            if len(self._waiting) < count:
+                waiting = {row for _, one in self._waiting for row in one.rows}
+                found = choose(
+                    self._features,
+                    self._probabilities,
+                    answered,
+                    _AT_ONCE,
+                    np.random.default_rng(),
+                    frozenset(self._aside | waiting),
+                    self._asked,
+                )
+                self._asked += len(found)
+                self._waiting += [(secrets.token_hex(8), one) for one in found]
+            return [self._shown(turn, one, say) for turn, one in self._waiting[:count]]
+
+    def answer(self, turn: str, digests: Sequence[str], label: str | None) -> None:
+        """Keep an answer to a question that waits; "" as the label puts it aside for now. The same turn twice is kept once."""
+        with self._lock:
+            found = next((one for waiting, one in self._waiting if waiting == turn), None)
+            rows = [self.rows[digest] for digest in digests if digest in self.rows]
+            if not rows:
+                raise RequestError("These photos are no longer in the folder; load the page again.")
+            if label == "":
+                self._aside.update(rows)
+            else:
+                kind: Kind = "chosen" if found is None else found.kind
+                asked = None if found is None else self.classes[found.label]
+                self.library.answer(digests, label, kind, asked, turn)
+            if found is not None:  # photos of a question about several that were taken out of it are asked about later
+                self._waiting = [one for one in self._waiting if one[0] != turn]
+
+    def take_back(self) -> int:
+        """Take back the last answer; return how many photos it was about."""
+        with self._lock:
+            digests = self.library.take_back()
+            self._aside.difference_update(self.rows[digest] for digest in digests if digest in self.rows)
+            if digests:  # asked again at once
+                rows = tuple(self.rows[digest] for digest in digests if digest in self.rows)
+                if rows:
+                    label = int(self._probabilities[rows[0]].argmax())
+                    again = Question(rows, label, "chosen" if len(rows) == 1 else "together")
+                    self._waiting.insert(0, (secrets.token_hex(8), again))
+            return len(digests)
+
+    def _answered(self) -> dict[int, int | None]:
+        numbers = {name: number for number, name in enumerate(self.classes)}
+        found: dict[int, int | None] = {}
+        for digest, label in labels_of(self.library.answers()).items():
+            if digest in self.rows:
+                found[self.rows[digest]] = None if label is None else numbers.get(label, len(self.classes))
+        return found
+
+    def _shown(self, turn: str, one: Question, say: Language) -> dict[str, Any]:
+        photos = [self.photos[row] for row in one.rows]
+        shares = self._probabilities[list(one.rows)]
+        return {
+            "turn": turn,
+            "label": self.classes[one.label],
+            "again": one.again,
+            "photos": [
+                {"digest": photo.digest, "path": printable(photo.path), "share": say.confidence(float(share), 0)}
+                for photo, share in zip(photos, shares[:, one.label], strict=True)
+            ],
+            "likely": [self.classes[number] for number in np.argsort(-shares.mean(axis=0), kind="stable")[:9]],
+        }
+
+
+def progress(answers: list[Answer], say: Language) -> dict[str, Any]:
+    """Return how many photos were answered, and the accuracy that the questions drawn at random tell, with its interval."""
+    labels = labels_of(answers)
+    first: dict[str, Answer] = {}
+    for one in answers:
+        if one.kind == "random":
+            first[one.digest] = one
+    judged = [one for one in first.values() if one.label is not None]
+    right = sum(one.label == one.asked for one in judged)
+    if not judged:
+        estimate = say(
+            "How good the model is on these photos is told by questions that are drawn at random; none is answered yet."
+        )
+    else:
+        share = wilson(right, len(judged))
+        estimate = say(
+            "Of {count} photos drawn at random, the model had {right} right: {share} ({low} – {high}).",
+            count=say.number(len(judged)),
+            right=say.number(right),
+            share=say.percent(share.value, 0),
+            low=say.percent(share.low, 0),
+            high=say.percent(share.high, 0),
+        )
+    return {"answered": len(labels), "unsure": sum(label is None for label in labels.values()), "estimate": estimate}
+
+
+def open_gallery(workspace: Workspace, folder: str, run: str, memory: str | Path | None = None) -> Gallery:
+    """Remember a folder of photos with a run, and return it. Raises RequestError when one of them is not there."""
+    place, model = Path(folder.strip()).expanduser(), Path(run.strip()).expanduser()
+    if not folder.strip() or not place.is_dir():
+        raise RequestError(f"{folder}: no such folder of photos.")
+    runfolder.require_run(model)
+    wanted = require_name(re.sub(r'[/\\:*?"<>|\x00-\x1f]', "-", place.resolve().name)[:60].strip(". ") or "photos")
+    kept = None if memory is None else str(Path(memory).expanduser().resolve())
+    with _LOCK:
+        number, name = 1, wanted
+        while (taken := _read(workspace, name)) is not None and taken.folder != str(place.resolve()):
+            number += 1
+            name = f"{wanted} {number}"
+        gallery = Gallery(name, str(place.resolve()), str(model.resolve()), kept)
+        write_json(_file(workspace, name), {"folder": gallery.folder, "run": gallery.run, "memory": gallery.memory})
+    return gallery
+
+
+def list_galleries(workspace: Workspace) -> list[Gallery]:
+    """Return all galleries by name."""
+    found = [_read(workspace, path.stem) for path in sorted(workspace.memory("photos").glob("*.json"))]
+    return [one for one in found if one is not None]
+
+
+def session(workspace: Workspace, name: str) -> Session:
+    """Return an open gallery. Raises DataError when there is none of that name."""
+    gallery = _read(workspace, name)
+    if gallery is None:
+        raise DataError(f"{name}: no such photos; open a folder with a run.")
+    with _LOCK:
+        return _session(gallery)
+
+
+@lru_cache(maxsize=4)
+def _session(gallery: Gallery) -> Session:
+    return Session(gallery)
+
+
+def photo(opened: Session, digest: str, side: int) -> bytes:
+    """Return a JPEG of a photo, whole, at most `side` pixels wide and high. Raises DataError when it is not in the folder."""
+    one = next((known for known in opened.photos if known.digest == digest), None)
+    one = one or next((known for known in opened.library.look()[0] if known.digest == digest), None)
+    if one is None:
+        raise DataError("This photo is no longer in the folder.")
+    image = Image.fromarray(read_image(opened.library.folder / one.path))
+    image.thumbnail((side, side))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def _file(workspace: Workspace, name: str) -> Path:
+    return workspace.memory("photos") / f"{require_name(name)}.json"
+
+
+def _read(workspace: Workspace, name: str) -> Gallery | None:
+    try:
+        value = json.loads(_file(workspace, name).read_text(encoding="utf-8"))
+        return Gallery(name, value["folder"], value["run"], value["memory"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
