@@ -114,7 +114,7 @@ def _group(arguments: argparse.Namespace) -> None:
 
     say = language(arguments.lang)
     library = Library(Path(arguments.folder), arguments.memory)
-    found, skipped = group_folder(library)
+    found, skipped = group_folder(library, say)
     if arguments.format == "json":
         print_rows([one.to_dict() for one in found], "json")
     else:
@@ -137,7 +137,7 @@ def _review(arguments: argparse.Namespace) -> None:
 
 def _learn(arguments: argparse.Namespace) -> None:
     from mirante.locale import language
-    from mirante.photos.learn import first_table, learn
+    from mirante.photos.learn import first_table, learn, learned_sentence
     from mirante.photos.library import Library
     from mirante.photos.sidecars import read_sidecars
 
@@ -161,20 +161,7 @@ def _learn(arguments: argparse.Namespace) -> None:
         print(
             say("{label}: {count} of the 5 photos that a new class needs.", label=label, count=count), file=sys.stderr
         )
-    print(
-        say(
-            "Learned from {taught} confirmed photos. Of {unseen} images that neither model saw, the old one has {before} right "
-            "and the new one {after}.",
-            taught=say.number(done.taught),
-            unseen=say.number(done.unseen),
-            before=say.number(done.before),
-            after=say.number(done.after),
-        )
-    )
-    if done.kept is None:
-        print(say("The new one is worse, so the old one stays."))
-    else:
-        print(say("The new one is now {run}; the old one is kept in {kept}.", run=run, kept=done.kept))
+    print(learned_sentence(done, say))
 
 
 def _watch(arguments: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mirante.data.entries import Skipped, printable
 from mirante.errors import RequestError
+from mirante.locale import Language
 from mirante.photos.eye import packaged_eye
 from mirante.photos.group import group
 from mirante.photos.library import Known, Library
@@ -26,7 +27,7 @@ class Group:
         return {"name": self.name, "photos": [printable(one.path) for one in self.photos], "bursts_as_one": self.stacks}
 
 
-def group_folder(library: Library) -> tuple[list[Group], list[Skipped]]:
+def group_folder(library: Library, say: Language) -> tuple[list[Group], list[Skipped]]:
     """Group the photos of a library and keep the groups in it; return them, and what could not be used.
 
     Groups are made anew; the answers that came of naming earlier ones stay. Raises RequestError when there is no photo.
@@ -43,7 +44,11 @@ def group_folder(library: Library) -> tuple[list[Group], list[Skipped]]:
         raise RequestError(f"{library.folder}: no photo in it that can be read.")
     found = group(features[sound], eye, [one.taken for one in photos])
     groups = [
-        Group(name or f"{number}", tuple(photos[row] for row in rows), len(np.unique(found.stacks[list(rows)])))
+        Group(
+            name or say("group {number}", number=number),
+            tuple(photos[row] for row in rows),
+            len(np.unique(found.stacks[list(rows)])),
+        )
         for number, (name, rows) in enumerate(zip(found.names, found.groups, strict=True), 1)
     ]
     library.keep_groups([[one.digest for one in each.photos] for each in groups], [each.name for each in groups])

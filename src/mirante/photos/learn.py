@@ -95,6 +95,23 @@ class _Known:
         return np.array([classes.index(label) for label in self.labels], dtype=np.int64)
 
 
+def learned_sentence(done: Learned, say: Language) -> str:
+    """Say in a person's words what came of learning."""
+    compared = say(
+        "Learned from {taught} confirmed photos. Of {unseen} images that neither model saw, the old one has {before} right and the "
+        "new one {after}.",
+        taught=say.number(done.taught),
+        unseen=say.number(done.unseen),
+        before=say.number(done.before),
+        after=say.number(done.after),
+    )
+    if done.kept is None:
+        return f"{compared} {say('The new one is worse, so the old one stays.')}"
+    taken = say("The new one is taken; the old one is kept in {kept}.", kept=done.kept)
+    new = say("New classes: {names}.", names=", ".join(done.added)) if done.added else ""
+    return " ".join(part for part in (compared, taken, new) if part)
+
+
 def learn(run: Path, library: Library, say: Language) -> Learned:
     """Teach a run with the answers that a library holds. Raises RequestError when there is nothing to learn, RunError."""
     classifier = Classifier(run)

@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from mirante.errors import MiranteError, RequestError
 from mirante.files import to_json
-from mirante.studio import actions, pages, pictures
+from mirante.studio import actions, gallery_actions, pages, pictures
 from mirante.studio.security import MAX_BODY, App, Guard
 from mirante.studio.workspace import Workspace
 
@@ -31,9 +31,18 @@ def create_app(workspace: Workspace, hosts: frozenset[str], token: str, lang: st
     app = Starlette(
         routes=[
             *(Route(path, _page(show), methods=["GET"]) for path, show in pages.PAGES.items()),
-            *(Route(path, _picture(draw), methods=["GET"]) for path, draw in pictures.PICTURES.items()),
-            *(Route(path, _question(ask), methods=["GET"]) for path, ask in actions.QUESTIONS.items()),
-            *(Route(path, _action(act), methods=["POST"]) for path, act in actions.ACTIONS.items()),
+            *(
+                Route(path, _picture(draw), methods=["GET"])
+                for path, draw in {**pictures.PICTURES, **gallery_actions.PICTURES}.items()
+            ),
+            *(
+                Route(path, _question(ask), methods=["GET"])
+                for path, ask in {**actions.QUESTIONS, **gallery_actions.QUESTIONS}.items()
+            ),
+            *(
+                Route(path, _action(act), methods=["POST"])
+                for path, act in {**actions.ACTIONS, **gallery_actions.ACTIONS}.items()
+            ),
             *(Route(path, _upload(take), methods=["POST"]) for path, take in actions.UPLOADS.items()),
             Route("/api/uploads", _upload_archive, methods=["POST"]),
             Mount("/static", _Static(directory=str(resources.files("mirante.studio") / "static"))),

@@ -29,7 +29,8 @@ from mirante.files import write_json
 from mirante.images import read_image
 from mirante.locale import Language
 from mirante.photos.eye import Eye, eye_of_run
-from mirante.photos.library import Answer, Kind, Known, Library, labels_of
+from mirante.photos.learn import learn, learned_sentence
+from mirante.photos.library import Kind, Known, Library, labels_of
 from mirante.photos.questions import Question, choose
 from mirante.prediction.calibration import softmax
 from mirante.studio.workspace import Workspace, require_name
@@ -69,7 +70,7 @@ class Session:
         """Look at the folder and the model again, where something has changed."""
         with self._lock:
             path = Path(self.gallery.run) / runfolder.ONNX
-            if not path.is_file():
+            if not self.gallery.run or not path.is_file():
                 raise DataError(
                     f"{self.gallery.run}: no model there; train one, or teach the first one with mirante photos learn."
                 )
@@ -109,7 +110,7 @@ class Session:
                     self._asked,
                 )
                 self._asked += len(found)
-                self._waiting += [(secrets.token_hex(8), one) for one in found]
+                self._waiting += [(new_turn(), one) for one in found]
             return [self._shown(turn, one, say) for turn, one in self._waiting[:count]]
 
     def answer(self, turn: str, digests: Sequence[str], label: str | None) -> None:
@@ -138,8 +139,42 @@ class Session:
                 if rows:
                     label = int(self._probabilities[rows[0]].argmax())
                     again = Question(rows, label, "chosen" if len(rows) == 1 else "together")
-                    self._waiting.insert(0, (secrets.token_hex(8), again))
+                    self._waiting.insert(0, (new_turn(), again))
             return len(digests)
+
+    def progress(self, say: Language) -> dict[str, Any]:
+        """Return how many photos were answered, and how good the model is by the questions drawn at random, with its interval.
+
+        No model ever learns from those, so what the model of today says of them is an unbiased estimate.
+        """
+        answers = self.library.answers()
+        labels = labels_of(answers)
+        drawn = {one.digest for one in answers if one.kind == "random"}
+        with self._lock:
+            judged = [digest for digest in drawn if labels.get(digest) is not None and digest in self.rows]
+            right = sum(
+                labels[digest] == self.classes[int(self._probabilities[self.rows[digest]].argmax())]
+                for digest in judged
+            )
+        if not judged:
+            estimate = say(
+                "How good the model is on these photos is told by questions that are drawn at random; none is answered yet."
+            )
+        else:
+            share = wilson(right, len(judged))
+            estimate = say(
+                "Photos drawn at random that the model has right: {right} of {count}, {share} ({low} – {high}).",
+                count=say.number(len(judged)),
+                right=say.number(right),
+                share=say.percent(share.value, 0),
+                low=say.percent(share.low, 0),
+                high=say.percent(share.high, 0),
+            )
+        return {
+            "answered": len(labels),
+            "unsure": sum(label is None for label in labels.values()),
+            "estimate": estimate,
+        }
 
     def _answered(self) -> dict[int, int | None]:
         numbers = {name: number for number, name in enumerate(self.classes)}
@@ -164,38 +199,13 @@ class Session:
         }
 
 
-def progress(answers: list[Answer], say: Language) -> dict[str, Any]:
-    """Return how many photos were answered, and the accuracy that the questions drawn at random tell, with its interval."""
-    labels = labels_of(answers)
-    first: dict[str, Answer] = {}
-    for one in answers:
-        if one.kind == "random":
-            first[one.digest] = one
-    judged = [one for one in first.values() if one.label is not None]
-    right = sum(one.label == one.asked for one in judged)
-    if not judged:
-        estimate = say(
-            "How good the model is on these photos is told by questions that are drawn at random; none is answered yet."
-        )
-    else:
-        share = wilson(right, len(judged))
-        estimate = say(
-            "Of {count} photos drawn at random, the model had {right} right: {share} ({low} – {high}).",
-            count=say.number(len(judged)),
-            right=say.number(right),
-            share=say.percent(share.value, 0),
-            low=say.percent(share.low, 0),
-            high=say.percent(share.high, 0),
-        )
-    return {"answered": len(labels), "unsure": sum(label is None for label in labels.values()), "estimate": estimate}
-
-
 def open_gallery(workspace: Workspace, folder: str, run: str, memory: str | Path | None = None) -> Gallery:
-    """Remember a folder of photos with a run, and return it. Raises RequestError when one of them is not there."""
+    """Remember a folder of photos with a run, "" for none yet, and return it. Raises RequestError when one of them is not there."""
     place, model = Path(folder.strip()).expanduser(), Path(run.strip()).expanduser()
     if not folder.strip() or not place.is_dir():
         raise RequestError(f"{folder}: no such folder of photos.")
-    runfolder.require_run(model)
+    if run.strip():
+        runfolder.require_run(model)
     wanted = require_name(re.sub(r'[/\\:*?"<>|\x00-\x1f]', "-", place.resolve().name)[:60].strip(". ") or "photos")
     kept = None if memory is None else str(Path(memory).expanduser().resolve())
     with _LOCK:
@@ -203,7 +213,8 @@ def open_gallery(workspace: Workspace, folder: str, run: str, memory: str | Path
         while (taken := _read(workspace, name)) is not None and taken.folder != str(place.resolve()):
             number += 1
             name = f"{wanted} {number}"
-        gallery = Gallery(name, str(place.resolve()), str(model.resolve()), kept)
+        before = taken.run if taken is not None else ""
+        gallery = Gallery(name, str(place.resolve()), str(model.resolve()) if run.strip() else before, kept)
         write_json(_file(workspace, name), {"folder": gallery.folder, "run": gallery.run, "memory": gallery.memory})
     return gallery
 
@@ -214,13 +225,34 @@ def list_galleries(workspace: Workspace) -> list[Gallery]:
     return [one for one in found if one is not None]
 
 
-def session(workspace: Workspace, name: str) -> Session:
-    """Return an open gallery. Raises DataError when there is none of that name."""
+def read(workspace: Workspace, name: str) -> Gallery:
+    """Return a gallery. Raises DataError when there is none of that name."""
     gallery = _read(workspace, name)
     if gallery is None:
-        raise DataError(f"{name}: no such photos; open a folder with a run.")
+        raise DataError(f"{name}: no such photos; open a folder.")
+    return gallery
+
+
+def classes_of(gallery: Gallery) -> tuple[str, ...]:
+    """Return the classes of a gallery's run, none where it has no run yet."""
+    run = Path(gallery.run)
+    return runfolder.read_model(run).classes if gallery.run and (run / runfolder.MODEL).is_file() else ()
+
+
+def session(workspace: Workspace, name: str) -> Session:
+    """Return an open gallery. Raises DataError when there is none of that name."""
     with _LOCK:
-        return _session(gallery)
+        return _session(read(workspace, name))
+
+
+def learn_from_answers(opened: Session, say: Language) -> str:
+    """Teach the gallery's run, and return what came of it in words. Raises RequestError, RunError."""
+    return learned_sentence(learn(Path(opened.gallery.run), opened.library, say), say)
+
+
+def new_turn() -> str:
+    """Return a name for one act of answering."""
+    return secrets.token_hex(8)
 
 
 @lru_cache(maxsize=4)

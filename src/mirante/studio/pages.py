@@ -17,7 +17,7 @@ from mirante import runfolder
 from mirante.errors import MiranteError
 from mirante.locale import LANGUAGES, Language, language
 from mirante.see.arithmetic import KERNELS
-from mirante.studio import answers, collections, trainings
+from mirante.studio import answers, collections, gallery, trainings
 from mirante.studio.workspace import Workspace
 from mirante.training.recipe import names as recipe_names
 
@@ -196,6 +196,23 @@ def predict(asked: Visit) -> Response:
     )
 
 
+def photos(asked: Visit) -> Response:
+    """Folders of photos that were opened, and how to open one."""
+    galleries, runs = gallery.list_galleries(asked.workspace), asked.workspace.finished_names()
+    return _render(asked, "photos.html.j2", galleries=galleries, runs=runs)
+
+
+def review(asked: Visit) -> Response:
+    """Questions about photos, one key each."""
+    one = gallery.read(asked.workspace, asked.parts["name"])
+    return _render(asked, "review.html.j2", one=one, classes=gallery.classes_of(one))
+
+
+def groups(asked: Visit) -> Response:
+    """Photos grouped by what they show."""
+    return _render(asked, "groups.html.j2", one=gallery.read(asked.workspace, asked.parts["name"]))
+
+
 def compare(asked: Visit) -> Response:
     """The ranking of the runs that were tested on the same images."""
     from mirante.evaluation.compare import compare as rank
@@ -266,6 +283,9 @@ PAGES: dict[str, Callable[[Visit], Response]] = {
     "/results/{name}/images/{row:int}": image,
     "/results/{name}/report": report,
     "/predict": predict,
+    "/photos": photos,
+    "/photos/{name}/review": review,
+    "/photos/{name}/groups": groups,
     "/compare": compare,
 }
 

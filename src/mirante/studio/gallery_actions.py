@@ -1,0 +1,136 @@
+"""What the pages of photos ask for and do: each a function from a visit (and values) to JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from mirante.errors import RequestError
+from mirante.photos.grouping import group_folder
+from mirante.photos.library import labels_of
+from mirante.studio import gallery
+from mirante.studio.pages import Visit, whole
+from mirante.studio.workspace import require_name
+
+_UNCLEAR = "The studio did not understand this request; load the page again."
+
+
+def questions(asked: Visit) -> dict[str, Any]:
+    """Return the next questions about a folder of photos."""
+    opened = _opened(asked)
+    found = opened.questions(10, asked.say)
+    return {"questions": found, **opened.progress(asked.say)}
+
+
+def groups(asked: Visit) -> dict[str, Any]:
+    """Return the groups of a folder of photos, the largest first."""
+    library = _opened(asked).library
+    answered = labels_of(library.answers())
+    found = [
+        {
+            "number": number,
+            "name": name,
+            "digests": digests,
+            "kept": sum(answered.get(digest) == name for digest in digests),
+        }
+        for number, (name, digests) in library.groups().items()
+    ]
+    return {"groups": sorted(found, key=lambda one: -len(one["digests"]))}
+
+
+def open_photos(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Open a folder of photos, with a run to be asked about them or without."""
+    name = _text(values, "run")
+    run = str(asked.workspace.run(name)) if name else ""
+    one = gallery.open_gallery(asked.workspace, _text(values, "folder"), run)
+    return {"go": f"/photos/{quote(one.name, safe='')}/{'review' if run else 'groups'}"}
+
+
+def answer(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Keep a person's answer; on disk when this returns."""
+    label, turn = values.get("label"), _text(values, "turn")
+    if not (isinstance(label, str | None) and turn):
+        raise RequestError(_UNCLEAR)
+    opened = _opened(asked)
+    opened.answer(turn[:64], _digests(values), label if not label else require_name(label))
+    return opened.progress(asked.say)
+
+
+def take_back(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Take back the last answer."""
+    opened = _opened(asked)
+    opened.take_back()
+    return opened.progress(asked.say)
+
+
+def learn(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Teach the run with the answers."""
+    return {"said": gallery.learn_from_answers(_opened(asked), asked.say)}
+
+
+def regroup(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Group a folder of photos anew."""
+    group_folder(_opened(asked).library, asked.say)
+    return {"done": True}
+
+
+def change_group(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Rename a group, keep its name as the answer for its photos, or put photos into another group."""
+    library, what, number = _opened(asked).library, _text(values, "do"), values.get("number")
+    found = library.groups()
+    if number not in found and not (what == "move" and number is None):
+        raise RequestError("There is no such group any more; load the page again.")
+    if what == "move":
+        library.move_to_group(_digests(values), number, asked.say("a new group"))
+        return {"done": True}
+    name = require_name(_text(values, "name"))
+    if what == "keep":
+        library.answer(found[number][1], name, "group", None, gallery.new_turn())
+    library.rename_group(number, name)
+    same = next((other for other, (taken, _) in found.items() if taken == name and other != number), None)
+    if same is not None:  # the same name twice is one group
+        library.move_to_group(found[number][1], same)
+    return {"done": True}
+
+
+def photo(asked: Visit) -> Response:
+    """A photo of an opened folder, decoded and encoded anew."""
+    side = min(2000, max(32, whole(asked.query.get("side", "640"))))
+    content = gallery.photo(_opened(asked), asked.query.get("digest", ""), side)
+    return Response(content, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})
+
+
+def _opened(asked: Visit) -> gallery.Session:
+    return gallery.session(asked.workspace, asked.parts["name"])
+
+
+def _text(values: dict[str, Any], name: str) -> str:
+    value = values.get(name, "")
+    if not isinstance(value, str):
+        raise RequestError(_UNCLEAR)
+    return value.strip()
+
+
+def _digests(values: dict[str, Any]) -> list[str]:
+    digests = values.get("digests")
+    if not isinstance(digests, list) or not digests or not all(isinstance(one, str) for one in digests):
+        raise RequestError(_UNCLEAR)
+    return digests
+
+
+QUESTIONS: dict[str, Callable[[Visit], dict[str, Any]]] = {
+    "/api/photos/{name}/questions": questions,
+    "/api/photos/{name}/groups": groups,
+}
+ACTIONS: dict[str, Callable[[Visit, dict[str, Any]], dict[str, Any]]] = {
+    "/api/photos/open": open_photos,
+    "/api/photos/{name}/answer": answer,
+    "/api/photos/{name}/back": take_back,
+    "/api/photos/{name}/learn": learn,
+    "/api/photos/{name}/regroup": regroup,
+    "/api/photos/{name}/group": change_group,
+}
+PICTURES: dict[str, Callable[[Visit], Response]] = {"/pictures/photos/{name}/photo": photo}
