@@ -287,58 +287,31 @@ def _read(file: Path) -> Journal | None:
 
 def _place(journal: Journal, number: int, step: Step) -> str | None:
     """Bring one file to its place; return why it was left, or None. Raises OSError of what concerns all files."""
-    part = _part(journal, number, step)
-    _drop(part)
+    _clean_up(journal, number, step)
     try:
         status = os.lstat(step.source)
     except FileNotFoundError:
         return None if _is_ours(step) else "gone since it was planned"
+    if journal.how == "link" and os.path.lexists(step.target) and os.path.samefile(step.source, step.target):
+        return None
+    if (status.st_size, status.st_mtime_ns) != (step.size, step.mtime_ns):
+        return "changed since it was planned"
     if os.path.lexists(step.target):
-        if _is_reserved(step):
-            os.unlink(step.target)  # the empty file of a step that was killed
-        elif journal.how == "link" and os.path.samefile(step.source, step.target):
-            return None
-        elif _is_ours(step) and same_content(step.source, step.target):
+        if _is_ours(step) and same_content(step.source, step.target):
             if journal.how == "move":  # killed between copying to another disk and removing
                 os.unlink(step.source)
             return None
-        else:
-            step = _renumber(journal, number, step)
-            part = _part(journal, number, step)
-    if (status.st_size, status.st_mtime_ns) != (step.size, step.mtime_ns):
-        return "changed since it was planned"
+        step = _renumber(journal, number, step)
     if journal.how == "link":
         os.link(step.source, step.target)
         return None
-    _reserve(step.target)
-    try:
-        if journal.how == "move":
-            try:
-                os.rename(step.source, step.target)
-                return None
-            except FileNotFoundError:
-                _drop(step.target)
-                return "gone since it was planned"
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-        _copy(step.source, part)
-        os.replace(part, step.target)
-        if journal.how == "move":
-            os.unlink(step.source)
-    except OSError as error:
-        _drop(part)
-        if _is_reserved(step):
-            _drop(step.target)
-        if error.errno in (errno.EACCES, errno.EPERM, errno.ENOENT) and error.filename == step.source:
-            return system_reason(error)
-        raise
+    _bring(step.source, step.target, _part(journal, number, step.target), journal.how == "move")
     return None
 
 
 def _take_back(journal: Journal, number: int, step: Step) -> int | str:
     """Undo one step; return whether there was something to undo, or why it was left."""
-    _drop(_part(journal, number, step))
+    _clean_up(journal, number, step)
     there, back = os.path.lexists(step.target), os.path.lexists(step.source)
     if not there:
         return 0 if back else "gone: neither where it was put nor where it came from"
@@ -348,31 +321,46 @@ def _take_back(journal: Journal, number: int, step: Step) -> int | str:
         if not _is_ours(step):
             return "changed since; left here"
         os.makedirs(os.path.dirname(step.source), exist_ok=True)
-        _reserve(step.source)
-        try:
-            os.rename(step.target, step.source)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                _drop(step.source)
-                raise
-            part = f"{step.source}.{journal.file.stem[-6:]}.part"
-            try:
-                _copy(step.target, part)
-                os.replace(part, step.source)
-            except OSError:
-                _drop(part)
-                _drop(step.source)
-                raise
-            os.unlink(step.target)
+        _bring(step.target, step.source, _part(journal, number, step.source), True)
         return 1
-    if os.path.getsize(step.source) == 0 and step.size and journal.how == "move" and _is_ours(step):
-        os.unlink(step.source)  # the empty file of an undoing that was killed
-        return _take_back(journal, number, step)
-    ours = os.path.samefile(step.source, step.target) if journal.how == "link" else _is_reserved(step)
-    if ours or (journal.how != "link" and same_content(step.source, step.target)):
+    same = os.path.samefile if journal.how == "link" else same_content
+    if same(step.source, step.target):
         os.unlink(step.target)
         return 1
     return "changed since, or another file; left here"
+
+
+def _bring(source: str, target: str, part: str, move: bool) -> None:
+    """Move or copy a file to a name that nothing has; killed at any moment, the file is whole in one of the two places.
+
+    The name is taken by an empty file first, which the file then replaces in one step.
+    """
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        if move:
+            try:
+                os.rename(source, target)
+                return
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+        _copy(source, part)
+        os.replace(part, target)
+    except OSError:
+        _drop(part)
+        _drop(target)
+        raise
+    if move:
+        os.unlink(source)
+
+
+def _clean_up(journal: Journal, number: int, step: Step) -> None:
+    """Remove what a kill has left of this step: half of a copy, and the empty file that only took a name."""
+    for here, other in ((step.target, step.source), (step.source, step.target)):
+        _drop(_part(journal, number, here))
+        if step.size and os.path.isfile(here) and os.path.getsize(here) == 0 and os.path.isfile(other):
+            if here == step.target or _is_ours(step):
+                _drop(here)
 
 
 def _write(path: Path, before: bytes | None, after: bytes | None, came: Came) -> None:
@@ -407,11 +395,6 @@ def _is_ours(step: Step) -> bool:
     return status.st_size == step.size and abs(status.st_mtime_ns - step.mtime_ns) <= _SLACK
 
 
-def _is_reserved(step: Step) -> bool:
-    """Tell whether the target is the empty file that only takes the name."""
-    return step.size > 0 and os.path.isfile(step.target) and os.path.getsize(step.target) == 0
-
-
 def _renumber(journal: Journal, number: int, step: Step) -> Step:
     """Somebody has taken the name since: note another one, and return the step with it."""
     target = free_name(step.target)
@@ -420,10 +403,6 @@ def _renumber(journal: Journal, number: int, step: Step) -> Step:
         written.flush()
         os.fsync(written.fileno())
     return Step(step.source, target, step.size, step.mtime_ns)
-
-
-def _reserve(path: str) -> None:
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _copy(source: str, part: str) -> None:
@@ -435,8 +414,8 @@ def _copy(source: str, part: str) -> None:
     shutil.copystat(source, part)
 
 
-def _part(journal: Journal, number: int, step: Step) -> str:
-    return os.path.join(os.path.dirname(step.target), f".{journal.file.stem[-6:]}-{number}.part")
+def _part(journal: Journal, number: int, path: str) -> str:
+    return os.path.join(os.path.dirname(path), f".{journal.file.stem[-6:]}-{number}.part")
 
 
 def _drop(path: str) -> None:

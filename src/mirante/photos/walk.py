@@ -63,7 +63,7 @@ def walk(folder: Path) -> Walked:
             if name.startswith("."):
                 continue
             if (Path(here) / name).is_symlink():
-                if PurePath(name).suffix.lower() in PHOTOS:
+                if _is_photo(name):
                     skipped.append(Skipped(_inside(folder, Path(here) / name), "a link; left where it is"))
             else:
                 files.append(name)
@@ -71,9 +71,13 @@ def walk(folder: Path) -> Walked:
     return Walked(tuple(sorted(photos, key=lambda one: one.path)), tuple(skipped))
 
 
+def _is_photo(name: str) -> bool:
+    return PurePath(name.rstrip(". ")).suffix.lower() in PHOTOS
+
+
 def _photos(inside: PurePath, names: list[str]) -> Iterator[Photo]:
     owners: dict[str, str] = {}
-    chosen = [name for name in names if PurePath(name).suffix.lower() in PHOTOS]
+    chosen = [name for name in names if _is_photo(name)]
     for name in chosen:
         owners.setdefault(name.casefold(), name)
     for name in chosen:
