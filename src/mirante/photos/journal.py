@@ -358,9 +358,9 @@ def _clean_up(journal: Journal, number: int, step: Step) -> None:
     """Remove what a kill has left of this step: half of a copy, and the empty file that only took a name."""
     for here, other in ((step.target, step.source), (step.source, step.target)):
         _drop(_part(journal, number, here))
-        if step.size and os.path.isfile(here) and os.path.getsize(here) == 0 and os.path.isfile(other):
-            if here == step.target or _is_ours(step):
-                _drop(here)
+        empty = step.size and os.path.isfile(here) and os.path.getsize(here) == 0
+        if empty and os.path.isfile(other) and (here == step.target or _is_ours(step)):
+            _drop(here)
 
 
 def _write(path: Path, before: bytes | None, after: bytes | None, came: Came) -> None:

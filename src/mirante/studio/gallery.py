@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ from mirante.photos.questions import Question, choose
 from mirante.prediction.calibration import softmax
 from mirante.studio.workspace import Workspace, require_name
 
+_DIGEST = re.compile(r"[0-9a-f]{32}")
 _AT_ONCE = 20  # questions that are chosen at a time
 _LOCK = threading.RLock()
 
@@ -92,13 +93,13 @@ class Session:
             self.classes = info.classes
             self._waiting, self._aside, self._seen_model = [], set(), model
 
-    def questions(self, count: int, say: Language) -> list[dict[str, Any]]:
+    def questions(self, say: Language) -> list[dict[str, Any]]:
         """Return the questions that wait, as the page shows them; chooses more when few are left."""
         with self._lock:
             self.refresh()
             answered = self._answered()
             self._waiting = [one for one in self._waiting if not (set(one[1].rows) & answered.keys()) or one[1].again]
-            if len(self._waiting) < count:
+            if len(self._waiting) < _AT_ONCE // 2:
                 waiting = {row for _, one in self._waiting for row in one.rows}
                 found = choose(
                     self._features,
@@ -111,23 +112,22 @@ class Session:
                 )
                 self._asked += len(found)
                 self._waiting += [(new_turn(), one) for one in found]
-            return [self._shown(turn, one, say) for turn, one in self._waiting[:count]]
+            return [self._shown(turn, one, say) for turn, one in self._waiting]
 
-    def answer(self, turn: str, digests: Sequence[str], label: str | None) -> None:
-        """Keep an answer to a question that waits; "" as the label puts it aside for now. The same turn twice is kept once."""
+    def answer(self, turn: str, digests: Sequence[str], label: str | None, kind: str, asked: str) -> None:
+        """Keep an answer; "" as the label puts the photos aside for now. The same turn twice is kept once.
+
+        It is kept although the studio does not know the question (it was started anew since) or the photo (it was moved away).
+        """
         with self._lock:
-            found = next((one for waiting, one in self._waiting if waiting == turn), None)
-            rows = [self.rows[digest] for digest in digests if digest in self.rows]
-            if not rows:
-                raise RequestError("These photos are no longer in the folder; load the page again.")
+            if kind not in get_args(Kind) or not all(_DIGEST.fullmatch(digest) for digest in digests):
+                raise RequestError("The studio did not understand this request; load the page again.")
             if label == "":
-                self._aside.update(rows)
+                self._aside.update(self.rows[digest] for digest in digests if digest in self.rows)
             else:
-                kind: Kind = "chosen" if found is None else found.kind
-                asked = None if found is None else self.classes[found.label]
-                self.library.answer(digests, label, kind, asked, turn)
-            if found is not None:  # photos of a question about several that were taken out of it are asked about later
-                self._waiting = [one for one in self._waiting if one[0] != turn]
+                self.library.answer(digests, label, kind, asked, turn)  # type: ignore[arg-type]
+            # photos of a question about several that were taken out of it are asked about later
+            self._waiting = [one for one in self._waiting if one[0] != turn]
 
     def take_back(self) -> int:
         """Take back the last answer; return how many photos it was about."""
@@ -190,6 +190,7 @@ class Session:
         return {
             "turn": turn,
             "label": self.classes[one.label],
+            "kind": one.kind,
             "again": one.again,
             "photos": [
                 {"digest": photo.digest, "path": printable(photo.path), "share": say.confidence(float(share), 0)}

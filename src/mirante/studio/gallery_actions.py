@@ -21,7 +21,7 @@ _UNCLEAR = "The studio did not understand this request; load the page again."
 def questions(asked: Visit) -> dict[str, Any]:
     """Return the next questions about a folder of photos."""
     opened = _opened(asked)
-    found = opened.questions(10, asked.say)
+    found = opened.questions(asked.say)
     return {"questions": found, **opened.progress(asked.say)}
 
 
@@ -55,7 +55,8 @@ def answer(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     if not (isinstance(label, str | None) and turn):
         raise RequestError(_UNCLEAR)
     opened = _opened(asked)
-    opened.answer(turn[:64], _digests(values), label if not label else require_name(label))
+    label = label if not label else require_name(label)
+    opened.answer(turn[:64], _digests(values), label, _text(values, "kind"), _text(values, "asked"))
     return opened.progress(asked.say)
 
 

@@ -20,7 +20,7 @@ export function number(value, digits = 0) {
   return value.toLocaleString(lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/** GET or POST JSON; throws an Error with the server's sentence. */
+/** GET or POST JSON; throws an Error with the server's sentence and the status of its answer, if there was one. */
 export async function ask(address, body) {
   const options = { headers: { accept: "application/json" } };
   if (body !== undefined) {
@@ -37,9 +37,9 @@ export async function ask(address, body) {
   try {
     value = await answer.json();
   } catch {
-    throw new Error(`${answer.status} ${answer.statusText}`);
+    throw Object.assign(new Error(`${answer.status} ${answer.statusText}`), { status: answer.status });
   }
-  if (!answer.ok) throw new Error(value.error ?? `${answer.status}`);
+  if (!answer.ok) throw Object.assign(new Error(value.error ?? `${answer.status}`), { status: answer.status });
   return value;
 }
 

