@@ -207,7 +207,8 @@ def said(label: int, classes: int, wrong: float, random: np.random.Generator) ->
 STEP = """
 import sys
 from pathlib import Path
-from mirante.photos.journal import carry_out, read_journals, undo
+from mirante.photos.journal import read_journals
+from mirante.photos.moving import carry_out, undo
 print("ready", flush=True)
 (undo if sys.argv[2] == "undo" else carry_out)(read_journals(Path(sys.argv[1]))[0])
 """
@@ -215,7 +216,8 @@ print("ready", flush=True)
 
 def kills(folder: Path) -> Iterator[str]:
     """Ten thousand photos moved and moved back, killed two hundred times on the way."""
-    from mirante.photos.journal import Step, read_journals, restore_times, undo, write_plan
+    from mirante.photos.journal import Step, read_journals, write_plan
+    from mirante.photos.moving import restore_times, undo
 
     random, photos, into = np.random.default_rng(0), folder / "photos", folder / "sorted"
     steps = []

@@ -91,6 +91,53 @@ def accuracy_for_time() -> None:
         figure.savefig(ROOT / "docs" / "images" / f"accuracy-for-time-{code}.png", dpi=110)
 
 
+def questions() -> None:
+    """Draw docs/images/questions-*.png, in both languages, from what benchmarks/photos.py measured."""
+    from mirante.evaluation.plots.style import BLUE, GREY, RED, new_figure, tidy
+    from mirante.locale import language
+
+    curves: dict[tuple[str, str], list[tuple[int, float, float, float]]] = {}
+    with (ROOT / "benchmarks" / "questions.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            values = (int(row["answers"]), *(float(row[name]) for name in ("accuracy", "least", "most")))
+            curves.setdefault((row["way"], row["wrong_answers"]), []).append(values)
+    words = {
+        "en": (
+            {"random": "random", "chosen": "chosen", "chosen, every click counted": "chosen, every click counted"},
+            ("every answer right", "5% of the answers wrong"),
+            "answers",
+            "accuracy on photos kept out",
+        ),
+        "pt": (
+            {
+                "random": "sorteadas",
+                "chosen": "escolhidas",
+                "chosen, every click counted": "escolhidas, cada clique conta",
+            },
+            ("todas as respostas certas", "5% das respostas erradas"),
+            "respostas",
+            "acurácia em fotos deixadas de fora",
+        ),
+    }
+    colours = {"random": GREY, "chosen": BLUE, "chosen, every click counted": RED}
+    for code, (names, titles, below, beside) in words.items():
+        say = language(code)
+        figure = new_figure(9, 3.8)
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, title, wrong in zip(panels, titles, ("0.0", "0.05"), strict=True):
+            for way, name in names.items():
+                answers, mean, least, most = zip(*curves[way, wrong], strict=True)
+                axes.plot(answers, mean, color=colours[way], label=name)
+                axes.fill_between(answers, least, most, color=colours[way], alpha=0.12, linewidth=0)
+            axes.set_title(title)
+            axes.set_xlabel(below)
+            axes.yaxis.set_major_formatter(lambda value, _, say=say: say.percent(value, 0))
+            tidy(axes)
+        panels[0].set_ylabel(beside)
+        panels[0].legend(frameon=False, fontsize=8)
+        figure.savefig(ROOT / "docs" / "images" / f"questions-{code}.png", dpi=110)
+
+
 def pictures() -> None:
     """Take docs/images/report-*.png of the report that `mirante demo` writes, in both languages."""
     from PIL import Image
@@ -127,4 +174,5 @@ if __name__ == "__main__":
     else:
         REFERENCE.write_text(command_line(), encoding="utf-8")
         accuracy_for_time()
+        questions()
         pictures()

@@ -44,6 +44,12 @@ def main() -> None:
         }.items():
             studio.json("POST", "/api/train/start", {"collection": "digits", "name": name, **values})
             studio.wait(name, "finished")
+        (place / "photos").mkdir()
+        for number, image in enumerate(load_digits().images[:120]):
+            large = Image.fromarray((image * 15.9).astype(np.uint8)).resize((160, 160))
+            large.save(place / "photos" / f"{number:03d}.png")
+        studio.json("POST", "/api/photos/open", {"folder": str(place / "photos"), "run": "digits-fast"})
+        studio.json("POST", "/api/photos/photos/regroup", {})
         studio.json(
             "POST", "/api/train/start", {"collection": "digits", "name": "digits-long", "recipe": "fast", "time": "5m"}
         )
@@ -84,7 +90,8 @@ PAGES = {
     "learn-training": "/learn/training", "learn-probabilities": "/learn/probabilities", "learn-mistakes": "/learn/mistakes",
     "data": "/data", "data-digits": "/data/digits", "train": "/train?collection=digits", "training": "/train/digits-long",
     "results": "/results", "result": "/results/digits-fast", "image": "/results/digits-fast/images/3", "predict": "/predict",
-    "compare": "/compare?runs=digits-fast|digits-small",
+    "compare": "/compare?runs=digits-fast|digits-small", "photos": "/photos", "review": "/photos/photos/review",
+    "groups": "/photos/photos/groups",
 }  # fmt: skip
 
 

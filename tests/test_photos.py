@@ -26,9 +26,11 @@ from PIL import Image
 from mirante.errors import ImageError, RequestError
 from mirante.locale import language
 from mirante.photos import xmp
-from mirante.photos.journal import Step, carry_out, numbered, read_journals, restore_times, undo, write_plan
+from mirante.photos.journal import Step, read_journals, write_plan
 from mirante.photos.library import Library, contradictions, labels_of
-from mirante.photos.organise import Decided, arrange, require_layout, safe_name
+from mirante.photos.moving import carry_out, restore_times, undo
+from mirante.photos.names import numbered, safe_name
+from mirante.photos.organise import Decided, arrange, require_layout
 from mirante.photos.questions import choose
 from mirante.photos.walk import Photo, walk
 
@@ -145,7 +147,8 @@ def test_a_name_that_is_taken_gets_a_number_and_the_same_photo_is_known(
 KILLED = """
 import sys
 from pathlib import Path
-from mirante.photos.journal import carry_out, read_journals, undo
+from mirante.photos.journal import read_journals
+from mirante.photos.moving import carry_out, undo
 into = Path(sys.argv[1])
 print("ready", flush=True)
 [journal] = read_journals(into)
@@ -257,7 +260,7 @@ def test_a_full_disk_stops_with_a_sentence_and_nothing_is_half(tmp_path: Path) -
     status = big.stat()
     limited = (
         "import resource, sys; from pathlib import Path; from mirante.errors import WorkError\n"
-        "from mirante.photos.journal import carry_out, read_journals\n"
+        "from mirante.photos.journal import read_journals; from mirante.photos.moving import carry_out\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (230, 230))\n"
         "try: carry_out(read_journals(Path(sys.argv[1]))[0])\n"
         "except WorkError as error: print(error)\n"

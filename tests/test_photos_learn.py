@@ -21,7 +21,8 @@ from mirante.errors import RequestError
 from mirante.locale import language
 from mirante.model.backbone import at_hand
 from mirante.photos import xmp
-from mirante.photos.learn import EARLIER, learn
+from mirante.photos.earlier import EARLIER
+from mirante.photos.learn import learn
 from mirante.photos.library import Library, digest_of, labels_of
 from mirante.photos.questions import RANDOM_EVERY
 

@@ -137,9 +137,10 @@ def _review(arguments: argparse.Namespace) -> None:
 
 def _learn(arguments: argparse.Namespace) -> None:
     from mirante.locale import language
-    from mirante.photos.learn import first_table, learn, learned_sentence
+    from mirante.photos.learn import learn, learned_sentence
     from mirante.photos.library import Library
     from mirante.photos.sidecars import read_sidecars
+    from mirante.photos.table import first_table
 
     say = language(arguments.lang)
     library, run = Library(Path(arguments.folder), arguments.memory), Path(arguments.run_folder).expanduser()

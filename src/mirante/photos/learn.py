@@ -6,7 +6,6 @@ The new model takes the old one's place only if it is not worse, and the old one
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.data.features import Features, known_or_new
 from mirante.data.notes import Note
-from mirante.errors import DataError, RequestError, RunError, WorkError
+from mirante.errors import RequestError, RunError, WorkError
 from mirante.evaluation.judge import Answers, require_classes
 from mirante.experiment.evaluate import judge_run, require_tested
 from mirante.experiment.folder import read_recipe_toml
@@ -29,8 +28,9 @@ from mirante.files import write_file, write_json, write_text
 from mirante.images import Pixels
 from mirante.locale import Language
 from mirante.model.export import TOLERANCE, replace_head, write_onnx
+from mirante.photos.earlier import EARLIER, keep
 from mirante.photos.eye import Eye, eye_of_run
-from mirante.photos.library import Known, Library, contradictions, labels_of
+from mirante.photos.library import Library, contradictions, labels_of
 from mirante.prediction.calibration import softmax
 from mirante.prediction.classifier import Classifier
 from mirante.prediction.decision import decide
@@ -38,7 +38,6 @@ from mirante.prediction.strangeness import familiar_space, strangeness
 from mirante.runfolder import ModelInfo
 from mirante.training.recipe import Recipe
 
-EARLIER = "earlier"
 NEEDED = 5
 """Answers that a new class needs before a model learns it."""
 
@@ -49,10 +48,6 @@ _WEIGHTS = (
     10,
 )  # how many training images a confirmed photo counts as; what the held answers and the validation images prefer
 _UNCHOSEN_WEIGHT, _CHOOSABLE = 3, 30
-_KEPT = (
-    runfolder.ONNX, runfolder.MODEL, runfolder.WEIGHTS, runfolder.METRICS, runfolder.PREDICTIONS, runfolder.REPORT, runfolder.CARD,
-    runfolder.DATA, runfolder.PLOTS,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -245,7 +240,7 @@ def _adopt(
     say: Language,
 ) -> Path:
     """Keep the old model and its report, put the new one in its place, and judge it on the test images."""
-    kept = _keep(run)
+    kept = keep(run)
     write_file(run / runfolder.WEIGHTS, lambda part: _save_weights(kept / runfolder.WEIGHTS, part, old, new))
     write_text(run / runfolder.MODEL, info.to_json() + "\n")
     write_onnx(new.model, info, run / runfolder.ONNX)
@@ -272,22 +267,6 @@ def _adopt(
     return kept
 
 
-def _keep(run: Path) -> Path:
-    number = 1
-    while (kept := run / EARLIER / str(number)).exists():
-        number += 1
-    part = kept.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    for name in _KEPT:
-        if (run / name).is_dir():
-            shutil.copytree(run / name, part / name)
-        elif (run / name).exists():
-            shutil.copy2(run / name, part / name)
-    part.rename(kept)
-    return kept
-
-
 def _save_weights(before: Path, part: Path, old: Eye, new: Eye) -> None:
     """Write the weights with the last layer replaced, which is known by its numbers."""
     from safetensors.numpy import load_file, save_file
@@ -298,24 +277,3 @@ def _save_weights(before: Path, part: Path, old: Eye, new: Eye) -> None:
             if tensor.shape == was.shape and np.allclose(tensor, was, atol=1e-6):
                 tensors[name] = np.ascontiguousarray(becomes)
     save_file(tensors, part)
-
-
-def first_table(library: Library) -> Path:
-    """Write the answers as a table that a first training takes; return its path. Raises DataError when there are too few."""
-    import csv
-    import io
-
-    photos: dict[str, Known] = {one.digest: one for one in library.look()[0]}
-    labels = {digest: label for digest, label in labels_of(library.answers()).items() if label and digest in photos}
-    counts = Counter(labels.values())
-    if len([count for count in counts.values() if count >= NEEDED]) < 2:
-        raise DataError(f"{library.folder}: a first model needs two classes with {NEEDED} answered photos each.")
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label"])
-    for digest, label in labels.items():
-        if counts[label] >= NEEDED:
-            writer.writerow([photos[digest].path, label])
-    path = library.place.with_name("answers.csv")
-    write_text(path, text.getvalue())
-    return path

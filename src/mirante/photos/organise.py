@@ -14,12 +14,13 @@ from mirante.images import read_bytes
 from mirante.locale import Language
 from mirante.photos import xmp
 from mirante.photos.exif import read_exif
-from mirante.photos.journal import How, Journal, Note, Step, missing_folders, numbered, same_content, write_plan
+from mirante.photos.journal import How, Journal, Note, Step, write_plan
+from mirante.photos.moving import same_content
+from mirante.photos.names import missing_folders, numbered, safe_name
 from mirante.photos.walk import Photo
 
 REVIEW = "review"
 FIELDS = ("class", "year", "month", "day", "camera", "confidence")
-_RESERVED = re.compile(r'[\x00-\x1f/\\:*?"<>|]')
 
 
 @dataclass(frozen=True)
@@ -129,20 +130,6 @@ def _below(layout: str, path: Path, one: Decided, say: Language) -> str:
         values["camera"] = camera or say("unknown camera")
     parts = [re.sub(r"\{(.*?)\}", lambda match: values[match[1]], part) for part in layout.split("/")]
     return "/".join(safe_name(part) for part in parts)
-
-
-def safe_name(name: str) -> str:
-    """Return a name that every file system takes for a folder.
-
-    >>> [safe_name(name) for name in ("tulip", "a/b: c?", "..", " x. ", "CON")]
-    ['tulip', 'a-b- c-', '-', 'x', 'CON-']
-    """
-    clean = _RESERVED.sub("-", name).strip().rstrip(". ").lstrip(".") or "-"
-    if re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", clean):
-        clean += "-"
-    while len(os.fsencode(clean)) > 200:
-        clean = clean[:-1]
-    return clean
 
 
 def _targets(places: list[str], folder: Path, taken: set[str]) -> list[str] | None:

@@ -18,7 +18,7 @@ from mirante.data.features import Features
 from mirante.photos.library import Kind
 
 RANDOM_EVERY = 5
-TOGETHER_EVERY = 4
+TOGETHER_EVERY = 3
 _TOGETHER = 24  # photos of one question, at most
 _LEAST_TOGETHER = 4
 _SURE = 0.6  # least probability of a photo that is asked about together with others

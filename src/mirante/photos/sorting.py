@@ -18,9 +18,10 @@ from mirante.files import write_text
 from mirante.locale import Language
 from mirante.photos import organise as arranging
 from mirante.photos.deciding import AT_LEAST, decide_photos
-from mirante.photos.journal import Came, How, carry_out, read_journals, restore_times, undo
+from mirante.photos.journal import How, read_journals
 from mirante.photos.library import DATABASE, Library, labels_of
 from mirante.photos.lock import locked
+from mirante.photos.moving import Came, carry_out, restore_times, undo
 from mirante.photos.walk import MEMORY, walk
 from mirante.prediction.classifier import Classifier
 

@@ -11,8 +11,9 @@ from mirante.errors import RequestError
 from mirante.locale import Language
 from mirante.photos import organise as arranging
 from mirante.photos.deciding import AT_LEAST, decide_photos
-from mirante.photos.journal import How, carry_out
+from mirante.photos.journal import How
 from mirante.photos.lock import locked
+from mirante.photos.moving import carry_out
 from mirante.photos.organise import Decided
 from mirante.photos.walk import Photo, walk
 from mirante.prediction.classifier import Classifier

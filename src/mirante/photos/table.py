@@ -1,0 +1,31 @@
+"""A person's answers as a table that a first training takes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from pathlib import Path
+
+from mirante.errors import DataError
+from mirante.files import write_text
+from mirante.photos.learn import NEEDED
+from mirante.photos.library import Known, Library, labels_of
+
+
+def first_table(library: Library) -> Path:
+    """Write the answers as a table that a first training takes; return its path. Raises DataError when there are too few."""
+    photos: dict[str, Known] = {one.digest: one for one in library.look()[0]}
+    labels = {digest: label for digest, label in labels_of(library.answers()).items() if label and digest in photos}
+    counts = Counter(labels.values())
+    if len([count for count in counts.values() if count >= NEEDED]) < 2:
+        raise DataError(f"{library.folder}: a first model needs two classes with {NEEDED} answered photos each.")
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "label"])
+    for digest, label in labels.items():
+        if counts[label] >= NEEDED:
+            writer.writerow([photos[digest].path, label])
+    path = library.place.with_name("answers.csv")
+    write_text(path, text.getvalue())
+    return path
