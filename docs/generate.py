@@ -93,6 +93,8 @@ def accuracy_for_time() -> None:
 
 def questions() -> None:
     """Draw docs/images/questions-*.png, in both languages, from what benchmarks/photos.py measured."""
+    from matplotlib.ticker import MultipleLocator
+
     from mirante.evaluation.plots.style import BLUE, GREY, RED, new_figure, tidy
     from mirante.locale import language
 
@@ -131,6 +133,7 @@ def questions() -> None:
                 axes.fill_between(answers, least, most, color=colours[way], alpha=0.12, linewidth=0)
             axes.set_title(title)
             axes.set_xlabel(below)
+            axes.yaxis.set_major_locator(MultipleLocator(0.05))
             axes.yaxis.set_major_formatter(lambda value, _, say=say: say.percent(value, 0))
             tidy(axes)
         panels[0].set_ylabel(beside)

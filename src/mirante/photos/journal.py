@@ -98,7 +98,7 @@ def write_plan(
         for parent in sorted({os.path.dirname(step.source) for step in planned}):
             folders[parent] = os.stat(parent).st_mtime_ns
     folders |= times or {}
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     file = into / MEMORY / MOVES / f"{stamp}-{secrets.token_hex(3)}.jsonl"
     journal = Journal(file, how, str(source), str(into), tuple(made), folders, planned, written_beside)
     header = {"format": _FORMAT, "how": how, "source": str(source), "into": str(into), "made": journal.made}

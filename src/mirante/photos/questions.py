@@ -1,9 +1,9 @@
 """Which photos to ask a person about: those whose answers help most, and some drawn at random, which tell how good the model is.
 
-One question in five is drawn at random from all photos that were not asked yet: the share of them that the model had right is an
-unbiased estimate, and `learn` keeps them apart. The others are alternately single photos, uncertain and unlike each other (BADGE:
-Ash, Zhang, Krishnamurthy, Langford, Agarwal, ICLR 2020), and several photos at once that look like one class. Answers that the
-model doubts are asked again. benchmarks/photos.py compares the ways of choosing.
+One question in five is drawn at random from all photos that were not asked yet: the share of them that the model has right is an
+unbiased estimate, and `learn` keeps them apart. The others are single photos, uncertain and unlike each other (BADGE: Ash, Zhang,
+Krishnamurthy, Langford, Agarwal, ICLR 2020); now and then several at once that surely look like one class, and answers that the
+model doubts, asked again. benchmarks/photos.py compares ways of choosing, also when every click counts.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from mirante.data.features import Features
 from mirante.photos.library import Kind
 
 RANDOM_EVERY = 5
-TOGETHER_EVERY = 3
+TOGETHER_EVERY = 8
 _TOGETHER = 24  # photos of one question, at most
 _LEAST_TOGETHER = 4
-_SURE = 0.6  # least probability of a photo that is asked about together with others
+_SURE = 0.9  # least probability of a photo that is asked about together with others
 _DOUBTED = 0.02  # probability of the class that a person gave, below which it is asked again
 _CANDIDATES = 2000  # the most uncertain photos, among which single questions are chosen
 

@@ -55,7 +55,8 @@ def choose_threshold(scores: NDArray[np.floating], wanted: NDArray[np.bool_], ai
     if aim.sensitivity is not None:
         return float(places[found >= aim.sensitivity * positive - 1e-9].max())
     if aim.specificity is not None:
-        return float(places[alarms <= (1 - aim.specificity) * negative + 1e-9].min())
+        quiet = places[alarms <= (1 - aim.specificity) * negative + 1e-9]
+        return float(quiet.min(initial=1.0))  # others with a probability of 1 raise an alarm at every threshold
     assert aim.miss is not None and aim.false_alarm is not None
     cost = aim.miss * (positive - found) + aim.false_alarm * alarms
     return float(places[int(cost.argmin())])

@@ -196,7 +196,7 @@ class Session:
                 {"digest": photo.digest, "path": printable(photo.path), "share": say.confidence(float(share), 0)}
                 for photo, share in zip(photos, shares[:, one.label], strict=True)
             ],
-            "likely": [self.classes[number] for number in np.argsort(-shares.mean(axis=0), kind="stable")[:9]],
+            "likely": [self.classes[number] for number in np.argsort(-shares.mean(axis=0), kind="stable")[:10]],
         }
 
 

@@ -89,7 +89,11 @@ function show(one) {
     } }, image);
     return element("li", {}, button);
   }));
-  likely.replaceChildren(...one.likely.map((label, place) => element("button", { type: "button", class: "quiet", onclick: () => act(label) }, `${label} `, element("kbd", {}, String(place + 1)))));
+  likely.replaceChildren(...one.likely.map((label, place) => element("button", { type: "button", class: "quiet", onclick: () => act(label) }, `${label} `, element("kbd", {}, keyOf(label, place)))));
+}
+/** The key of a class: its place among the likely ones, but a class that is called by a digit has that digit. */
+function keyOf(label, place) {
+  return waiting[0].likely.some((other) => /^\d$/.test(other)) ? (/^\d$/.test(label) ? label : "") : String(place + 1);
 }
 /** Answer the question that is shown: a class, null for not sure, "" to skip it. */
 function act(label) {
@@ -129,8 +133,9 @@ addEventListener("keydown", (event) => {
     if (event.key === "Escape") event.target.blur();
     return;
   }
-  const key = event.key.toLowerCase(), place = Number(key) - 1;
-  if (waiting[0]?.likely[place] !== undefined) act(waiting[0].likely[place]);
+  const key = event.key.toLowerCase();
+  const label = waiting[0]?.likely.find((one, place) => keyOf(one, place) === key);
+  if (label !== undefined) act(label);
   else if (keys[key]) { event.preventDefault(); does[keys[key]](); }
 });
 document.getElementById("learn").addEventListener("submit", (event) => {
