@@ -417,6 +417,7 @@ def test_sidecars_are_written_with_the_photos_and_taken_back(
 ) -> None:
     folder = write_shapes(tmp_path / "photos", 2)
     (folder / "bar" / "000.png.xmp").write_bytes(FOREIGN)
+    os.utime(folder / "bar" / "000.png.xmp", ns=(10**18, 10**18))
     (folder / "bar" / "001.xmp").write_bytes(b"<x/>")
     before = tree(folder)
     for words in (("--into", tmp_path / "out", "--move"), ()):
@@ -430,7 +431,9 @@ def test_sidecars_are_written_with_the_photos_and_taken_back(
         assert b"mirante:class" in kept and b"darktable" in kept
         assert mirante("photos", "undo", XDG_STATE_HOME=str(tmp_path / "s")).returncode == 0
         after = tree(folder)
-        assert {path: one[0] for path, one in after.items()} == {path: one[0] for path, one in before.items()}
+        assert {path: one for path, one in after.items() if one[3] == "file"} == {
+            path: one for path, one in before.items() if one[3] == "file"
+        }
 
 
 ANSWERING = """

@@ -1,7 +1,7 @@
 """A plan of files to move, copy or link, on disk before the first of them is touched. Knows nothing of how that is done.
 
 DIR/.mirante/moves/DATE-ID.jsonl   a header, one line a file {from, to, size, mtime_ns}, one line a sidecar that is written
-                                   {beside, suffix, before, after}, {"planned": N}, {"done": true}
+                                   {beside, suffix, before, after, mtime_ns}, {"planned": N}, {"done": true}
 """
 
 from __future__ import annotations
@@ -43,12 +43,14 @@ class Note:
     beside   the number of the step whose target it lies beside, or the path of a file that stays where it is
     suffix   what comes after that file's name; nothing where it is that file which is changed
     before, after   its content; None where there was none
+    mtime_ns  its time of change (nanoseconds) before; None where there was none
     """
 
     beside: int | str
     suffix: str
     before: bytes | None
     after: bytes
+    mtime_ns: int | None
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,7 @@ def write_plan(
     lines += [
         {"from": one.source, "to": one.target, "size": one.size, "mtime_ns": one.mtime_ns} for one in planned
     ]  # fmt: skip
-    lines += [
-        {"beside": one.beside, "suffix": one.suffix, "before": _packed(one.before), "after": _packed(one.after)}
-        for one in written_beside
-    ]
+    lines += [{**vars(one), "before": _packed(one.before), "after": _packed(one.after)} for one in written_beside]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="ascii") as written:
@@ -153,7 +152,7 @@ def _read(file: Path) -> Journal | None:
     if {"planned": len(steps)} not in lines:
         return None
     notes = tuple(
-        Note(line["beside"], line["suffix"], _unpacked(line["before"]), _unpacked(line["after"]) or b"")
+        Note(**{**line, "before": _unpacked(line["before"]), "after": _unpacked(line["after"]) or b""})
         for line in lines
         if "beside" in line
     )

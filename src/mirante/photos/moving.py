@@ -73,7 +73,9 @@ def undo(journal: Journal) -> Came:
     came = Came()
     for note in journal.notes:
         try:
-            _write(journal.place_of(note), note.after, note.before, came)
+            restored = _write(journal.place_of(note), note.after, note.before, came)
+            if restored and note.mtime_ns is not None:
+                os.utime(journal.place_of(note), ns=(note.mtime_ns, note.mtime_ns))
         except OSError as error:
             came.left.append(Skipped(printable(str(journal.place_of(note))), system_reason(error)))
     for number, step in track(enumerate(journal.steps), "Taking it back", len(journal.steps)):
@@ -184,19 +186,23 @@ def _clean_up(journal: Journal, number: int, step: Step) -> None:
             _drop(here)
 
 
-def _write(path: Path, before: bytes | None, after: bytes | None, came: Came) -> None:
-    """Change a sidecar from one content to another, None for no file; what holds something else is left and said."""
+def _write(path: Path, before: bytes | None, after: bytes | None, came: Came) -> bool:
+    """Change a sidecar from one content to another, None for no file; what holds something else is left and said.
+
+    Returns whether there is a file that holds what was wanted.
+    """
     now = path.read_bytes() if path.exists() else None
     if now == after:
-        return
+        return after is not None
     if now != before:
         came.left.append(Skipped(printable(str(path)), "changed since; left as it is"))
-    elif after is None:
+        return False
+    if after is None:
         path.unlink()
-        came.count += 1
     elif path.parent.is_dir():
         write_bytes(path, after)
-        came.count += 1
+    came.count += 1
+    return path.exists()
 
 
 def _is_ours(step: Step) -> bool:

@@ -158,10 +158,13 @@ def _note(places: list[str], first: int | None, one: Decided) -> Note:
     own = xmp.sidecar_of(Path(places[0]))
     number = next((place for place, path in enumerate(places) if own is not None and path == str(own)), None)
     before = None if own is None or number is None else own.read_bytes()
+    mtime_ns = None if own is None or number is None else own.stat().st_mtime_ns
     after = xmp.with_class(before, one.label, one.confidence)
     if first is None:
-        return Note(places[0] if number is None else places[number], ".xmp" if number is None else "", before, after)
-    return Note(first + (number or 0), ".xmp" if number is None else "", before, after)
+        return Note(
+            places[0] if number is None else places[number], ".xmp" if number is None else "", before, after, mtime_ns
+        )
+    return Note(first + (number or 0), ".xmp" if number is None else "", before, after, mtime_ns)
 
 
 def outside(photos: Iterable[Photo], folder: Path, into: Path) -> list[Photo]:
