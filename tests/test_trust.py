@@ -25,6 +25,7 @@ from mirante.errors import RequestError
 from mirante.evaluation.discrimination import decisions, discriminate, net_benefit
 from mirante.evaluation.metrics import calibration_error, log_losses
 from mirante.evaluation.parts import figures_by_part
+from mirante.evaluation.people import beside_people
 from mirante.model.backbone import at_hand
 from mirante.prediction.calibration import fit_calibration, fit_temperature, softmax
 from mirante.prediction.decision import Aim, choose_threshold, decide
@@ -301,6 +302,51 @@ def test_rare_classes_are_answered_more_often_and_their_probabilities_left_alone
     assert mirante(*words, "--most-probable", "--out", tmp_path / "plain").returncode == 0
     assert json.loads((tmp_path / "plain/model.json").read_text())["weights"] == []
     assert "evened_out" not in json.loads((tmp_path / "plain/metrics.json").read_text())
+
+
+def test_peoples_votes_stand_beside_the_models_doubt(
+    shapes_run: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    shutil.copytree(shapes_run[0], tmp_path / "run")
+    with (tmp_path / "run/predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = ["bar", "cross", "disc"]
+    voted = rows[:-1]  # nobody voted on the last one
+    other = {row["path"] for row in voted[:4]}
+    with (tmp_path / "votes.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", *(f"people_{name}" for name in names)])
+        for row in voted:
+            label = names.index(row["label"])
+            said = (label + 1) % 3 if row["path"] in other else label
+            shares = np.array([float(row[name]) for name in names])
+            writer.writerow([row["path"], *(np.eye(3)[said] * 60 + 40 * shares)])
+    done = mirante("evaluate", tmp_path / "run", "--votes", tmp_path / "votes.csv", "--lang", "en")
+    assert done.returncode == 0, done.stderr
+    people = json.loads((tmp_path / "run/metrics.json").read_text())["people"]
+    shares = np.array([[float(row[name]) for name in names] for row in voted])
+    assert people["images"] == len(voted) and people["others_named"] == 4
+    agrees = sum(int(shares[row].argmax()) == (names.index(voted[row]["label"]) + 1) % 3 for row in range(4))
+    assert people["model_agrees"] == agrees
+    believed = shares[np.arange(len(voted)), [names.index(row["label"]) for row in voted]]
+    first = {voted[row]["path"] for row in np.argsort(believed, kind="stable")[: max(1, round(0.1 * len(voted)))]}
+    assert people["in_first"]["0.1"] == pytest.approx(len(first & other) / 4)
+    random = np.random.default_rng(0)
+    said = random.dirichlet(np.ones(3), 400)
+    alike = beside_people(said, said.argmax(axis=1), 0.8 * said + 0.2 * random.dirichlet(np.ones(3), 400))
+    unlike = beside_people(said, said.argmax(axis=1), random.dirichlet(np.ones(3), 400))
+    assert alike["rank_correlation"] > 0.7 and abs(unlike["rank_correlation"]) < 0.2
+    assert alike["dispersion_where_unsure"] > alike["dispersion_where_sure"]
+    assert "For 4 images most people name another class" in (tmp_path / "run/report.html").read_text()
+
+    for text in (
+        "path,bar,cross\na,1,2\n",
+        "path,bar,cross,disc\nnowhere,1,2,3\n",
+        f"path,bar,cross,disc\n{rows[0]['path']},x,2,3\n",
+    ):
+        (tmp_path / "wrong.csv").write_text(text)
+        done = mirante("evaluate", tmp_path / "run", "--votes", tmp_path / "wrong.csv")
+        assert (done.returncode, done.stderr.strip().count("\n")) == (2, 0), done.stderr
 
 
 def test_an_aim_is_one_of_three() -> None:

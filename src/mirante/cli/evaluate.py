@@ -20,6 +20,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_format(parser)
     add_data(parser)
     add_by(parser)
+    parser.add_argument(
+        "--votes",
+        metavar="FILE.csv",
+        help="what people said of the images: path, and a column a class; the report compares",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -30,6 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.data,
         **data_options(arguments),
         by=arguments.by,
+        votes=arguments.votes,
         lang=arguments.lang,
     )
     if arguments.format == "table":

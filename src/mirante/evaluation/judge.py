@@ -19,6 +19,7 @@ from mirante.errors import RunError
 from mirante.evaluation import metrics as figures
 from mirante.evaluation.discrimination import Discrimination, decisions, discriminate
 from mirante.evaluation.parts import figures_by_part
+from mirante.evaluation.people import beside_people, read_votes
 from mirante.evaluation.plots.confusion import confusion
 from mirante.evaluation.plots.curves import Point, curves
 from mirante.evaluation.plots.grids import answer_grid, sample_grid
@@ -82,6 +83,7 @@ def judge(
     watched: str,
     positive: str | None,
     prevalence: float | None,
+    votes: Path | None,
     say: Language,
 ) -> Judgement:
     """Measure the answers, draw, and write all but the report.
@@ -92,12 +94,14 @@ def judge(
     watched     whose loss and accuracy stand in the history, `val` or `test`
     positive    the class that is held against the others
     prevalence  its share where the model will be used
+    votes       what people said of the images (mirante.evaluation.people)
     """
     rows, labels, classes = answers.rows, dataset.labels[answers.rows], dataset.classes
     images, probabilities = pixels[rows], answers.probabilities
     groups = None if dataset.groups is None else [dataset.groups[row] for row in rows]
     parts = None if dataset.parts is None else [dataset.parts[row] for row in rows]
     paths = [dataset.paths[row] for row in rows]
+    voted = None if votes is None else read_votes(votes, paths, classes)
     write_predictions(folder / runfolder.PREDICTIONS, paths, labels, answers, info, groups, parts)
     measured = {"format": runfolder.FORMAT, **figures.measure(probabilities, labels, classes, groups)}
     if answers.raw is not None:
@@ -131,6 +135,8 @@ def judge(
     if info.positive_number is not None:
         came = decisions(answers.decided == info.positive_number, labels == info.positive_number, prevalence)
         measured["decision"] = {"positive": info.positive, "threshold": info.threshold, **came}
+    if voted is not None:
+        measured["people"] = beside_people(probabilities, labels, voted)
     if parts is not None:
         number = None if positive is None else classes.index(positive)
         measured["parts"] = figures_by_part(parts, probabilities, labels, answers.decided, number, groups)

@@ -15,6 +15,7 @@ import mirante
 from mirante.evaluation.card import Question, questions
 from mirante.evaluation.deciding import deciding, parts_of, unsure
 from mirante.evaluation.judge import Judgement, Plot
+from mirante.evaluation.people import people_sentences
 from mirante.files import write_text
 from mirante.locale import Language
 from mirante.model.notation import has_layers, is_pretrained, parse_layers
@@ -113,6 +114,7 @@ def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any
         "figures": list(_figures(found, say)),
         "repeats_sentence": _repeats_sentence(found, say),
         "evened_out": _evened_out(found, say),
+        "people": people_sentences(found, say),
         "plots": {plot.name: _embedded(plot) for plot in judgement.plots},
         "data_sentence": _data_sentence(data, story, say),
         "splits": [_split_name(split, say) for split in splits],

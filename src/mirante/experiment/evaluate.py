@@ -57,9 +57,12 @@ def evaluate(
     by: str | None = None,
     classes: Sequence[str] | None = None,
     root: str | Path | None = None,
+    votes: str | Path | None = None,
     lang: str | None = None,
 ) -> Run:
     """Judge a run again: on its own test images, or on other labelled images with the same classes.
+
+    votes  a CSV of what people said of the images (mirante.evaluation.people); the report then holds the model's doubt beside theirs
 
     Of its own, the figures, plots and report in the run are made anew; of other data they go to evaluations/NAME in the
     run. Raises RunError when it is no run, or its test images are not what they were.
@@ -89,7 +92,8 @@ def evaluate(
     answers = (
         answers_read(path, dataset, classifier.info) if folded else answers_of(classifier, dataset, pixels, tested)
     )
-    metrics = judge_run(path, folder, answers, [], classifier.info, dataset, pixels, evaluated, [], say)
+    people = None if votes is None else Path(votes).expanduser()
+    metrics = judge_run(path, folder, answers, [], classifier.info, dataset, pixels, evaluated, [], say, people)
     return Run(folder, metrics)
 
 
@@ -104,6 +108,7 @@ def judge_run(
     evaluated: str | None,
     warnings: list[Note],
     say: Language,
+    votes: Path | None = None,
 ) -> dict[str, Any]:
     """Measure, draw and report into `folder` what the run answers."""
     values = read_recipe_toml(run)
@@ -112,7 +117,7 @@ def judge_run(
     watched = values["recipe"].get("watch", "val")
     plan = Plan.from_dict(values.get("plan", {})).of(info.classes)
     judgement = judge(
-        answers, again, info, dataset, pixels, folder, history, watched, plan.positive, plan.prevalence, say
+        answers, again, info, dataset, pixels, folder, history, watched, plan.positive, plan.prevalence, votes, say
     )
     notes = [*warnings, *(Note(*stored) for stored in data["notes"])]
     story = Story(
