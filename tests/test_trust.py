@@ -332,7 +332,7 @@ def test_peoples_votes_stand_beside_the_models_doubt(
     first = {voted[row]["path"] for row in np.argsort(believed, kind="stable")[: max(1, round(0.1 * len(voted)))]}
     assert people["in_first"]["0.1"] == pytest.approx(len(first & other) / 4)
     random = np.random.default_rng(0)
-    said = random.dirichlet(np.ones(3), 400)
+    said = random.dirichlet(np.full(3, 0.3), 400)
     alike = beside_people(said, said.argmax(axis=1), 0.8 * said + 0.2 * random.dirichlet(np.ones(3), 400))
     unlike = beside_people(said, said.argmax(axis=1), random.dirichlet(np.ones(3), 400))
     assert alike["rank_correlation"] > 0.7 and abs(unlike["rank_correlation"]) < 0.2
