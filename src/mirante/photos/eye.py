@@ -48,17 +48,15 @@ class Eye:
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
 
-    def features(self, images: Pixels) -> Features:
-        """Return the features (N, width) of images uint8 (N, height, width, channels)."""
+    def features(self, images: Pixels, rows: Sequence[int]) -> Features:
+        """Return the features (len(rows), width) of some of the images, uint8 (N, height, width, channels), a batch at a time."""
         session = _session(self.model, self.value)
+        parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
         found = [
-            _one_look(
-                session.run(None, {"images": np.ascontiguousarray(images[start : start + BATCH])})[-1],
-                len(images[start : start + BATCH]),
-            )
-            for start in range(0, len(images), BATCH)
+            _one_look(session.run(None, {"images": np.ascontiguousarray(images[part])})[-1], len(part))
+            for part in track(parts, "Looking at images", len(parts))
         ]
-        return np.concatenate(found)
+        return np.concatenate(found).astype(np.float32)
 
     def look(self, folder: Path, photos: Sequence[Known]) -> tuple[Features, list[int]]:
         """Return the features of photos (N, width) and the numbers of those that turn out damaged, whose features are 0.

@@ -122,7 +122,7 @@ def learn(run: Path, library: Library, say: Language) -> Learned:
         )
     require_tested(run, stored, dataset, dataset.rows("test"))
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
-    seen = known_or_new(eye.key, dataset.digests, lambda rows: eye.features(pixels[rows]))
+    seen = known_or_new(eye.key, dataset.digests, lambda rows: eye.features(pixels, rows))
 
     answers = library.answers()
     photos = {one.digest: one for one in library.look()[0]}

@@ -171,6 +171,15 @@ class Library:
                 self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
         return sorted(found, key=lambda one: one.path), skipped
 
+    def path_of(self, digest: str) -> Path | None:
+        """Return a photo with this content that was there at the last look and still is, or None."""
+        for (path,) in self._rows("SELECT path FROM files WHERE digest = ?", digest):
+            place = self.folder / str(path)
+            if place.is_file():
+                return place
+        # a name that is no text is only known from the folder itself
+        return next((self.folder / one.path for one in self.look()[0] if one.digest == digest), None)
+
     def answer(self, digests: Iterable[str], label: str | None, kind: Kind, asked: str | None, turn: str) -> None:
         """Keep a person's answer on one or several photos; on disk when this returns. The same turn twice is kept once."""
         now = time.time()

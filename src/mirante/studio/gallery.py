@@ -10,6 +10,7 @@ import json
 import re
 import secrets
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,6 +37,7 @@ from mirante.prediction.calibration import softmax
 from mirante.studio.workspace import Workspace, require_name
 
 _DIGEST = re.compile(r"[0-9a-f]{32}")
+_LOOK_AGAIN = 10.0  # seconds, after which the folder is searched for new photos
 _AT_ONCE = 20  # questions that are chosen at a time
 _LOCK = threading.RLock()
 
@@ -62,6 +64,7 @@ class Session:
         self._features: Features = np.empty((0, 0), np.float32)
         self._probabilities: NDArray[np.float32] = np.empty((0, 0), np.float32)
         self._seen_model = (0, 0)
+        self._looked = 0.0
         self._waiting: list[tuple[str, Question]] = []
         self._aside: set[int] = set()
         self._asked = 0
@@ -76,7 +79,13 @@ class Session:
                     f"{self.gallery.run}: no model there; train one, or teach the first one with mirante photos learn."
                 )
             status = path.stat()
+            if (
+                status.st_mtime_ns,
+                status.st_size,
+            ) == self._seen_model and time.monotonic() - self._looked < _LOOK_AGAIN:
+                return
             photos, _ = self.library.look()
+            self._looked = time.monotonic()
             one_each = list({one.digest: one for one in photos}.values())
             model = (status.st_mtime_ns, status.st_size)
             if model == self._seen_model and [one.digest for one in one_each] == [one.digest for one in self.photos]:
@@ -263,11 +272,10 @@ def _session(gallery: Gallery) -> Session:
 
 def photo(opened: Session, digest: str, side: int) -> bytes:
     """Return a JPEG of a photo, whole, at most `side` pixels wide and high. Raises DataError when it is not in the folder."""
-    one = next((known for known in opened.photos if known.digest == digest), None)
-    one = one or next((known for known in opened.library.look()[0] if known.digest == digest), None)
-    if one is None:
+    path = opened.library.path_of(digest) if _DIGEST.fullmatch(digest) else None
+    if path is None:
         raise DataError("This photo is no longer in the folder.")
-    image = Image.fromarray(read_image(opened.library.folder / one.path))
+    image = Image.fromarray(read_image(path))
     image.thumbnail((side, side))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=88)
