@@ -92,53 +92,35 @@ def accuracy_for_time() -> None:
 
 
 def questions() -> None:
-    """Draw docs/images/questions-*.png, in both languages, from what benchmarks/photos.py measured."""
+    """Draw docs/images/questions-en.png from what benchmarks/photos.py measured."""
     from matplotlib.ticker import MultipleLocator
 
     from mirante.evaluation.plots.style import BLUE, GREY, RED, new_figure, tidy
     from mirante.locale import language
 
-    curves: dict[tuple[str, str], list[tuple[int, float, float, float]]] = {}
+    say = language("en")
+    curves: dict[tuple[str, str], list[tuple[float, ...]]] = {}
     with (ROOT / "benchmarks" / "questions.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            values = (int(row["answers"]), *(float(row[name]) for name in ("accuracy", "least", "most")))
+            values = tuple(float(row[name]) for name in ("answers", "accuracy", "least", "most"))
             curves.setdefault((row["way"], row["wrong_answers"]), []).append(values)
-    words = {
-        "en": (
-            {"random": "random", "chosen": "chosen", "chosen, every click counted": "chosen, every click counted"},
-            ("every answer right", "5% of the answers wrong"),
-            "answers",
-            "accuracy on photos kept out",
-        ),
-        "pt": (
-            {
-                "random": "sorteadas",
-                "chosen": "escolhidas",
-                "chosen, every click counted": "escolhidas, cada clique conta",
-            },
-            ("todas as respostas certas", "5% das respostas erradas"),
-            "respostas",
-            "acurácia em fotos deixadas de fora",
-        ),
-    }
     colours = {"random": GREY, "chosen": BLUE, "chosen, every click counted": RED}
-    for code, (names, titles, below, beside) in words.items():
-        say = language(code)
-        figure = new_figure(9, 3.8)
-        panels = figure.subplots(1, 2, sharey=True)
-        for axes, title, wrong in zip(panels, titles, ("0.0", "0.05"), strict=True):
-            for way, name in names.items():
-                answers, mean, least, most = zip(*curves[way, wrong], strict=True)
-                axes.plot(answers, mean, color=colours[way], label=name)
-                axes.fill_between(answers, least, most, color=colours[way], alpha=0.12, linewidth=0)
-            axes.set_title(title)
-            axes.set_xlabel(below)
-            axes.yaxis.set_major_locator(MultipleLocator(0.05))
-            axes.yaxis.set_major_formatter(lambda value, _, say=say: say.percent(value, 0))
-            tidy(axes)
-        panels[0].set_ylabel(beside)
-        panels[0].legend(frameon=False, fontsize=8)
-        figure.savefig(ROOT / "docs" / "images" / f"questions-{code}.png", dpi=110)
+    figure = new_figure(9, 3.8)
+    panels = figure.subplots(1, 2, sharey=True)
+    titles = {"0.0": "every answer right", "0.05": "5% of the answers wrong"}
+    for axes, (wrong, title) in zip(panels, titles.items(), strict=True):
+        for way, colour in colours.items():
+            answers, mean, least, most = zip(*curves[way, wrong], strict=True)
+            axes.plot(answers, mean, color=colour, label=way)
+            axes.fill_between(answers, least, most, color=colour, alpha=0.12, linewidth=0)
+        axes.set_title(title)
+        axes.set_xlabel("answers")
+        axes.yaxis.set_major_locator(MultipleLocator(0.05))
+        axes.yaxis.set_major_formatter(lambda value, _: say.percent(value, 0))
+        tidy(axes)
+    panels[0].set_ylabel("accuracy on photos kept out")
+    panels[0].legend(frameon=False, fontsize=8)
+    figure.savefig(ROOT / "docs" / "images" / "questions-en.png", dpi=110)
 
 
 def pictures() -> None:
