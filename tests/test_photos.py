@@ -546,10 +546,10 @@ def test_new_photos_are_classified_as_they_arrive(tmp_path: Path, shapes_run: tu
     folder = write_shapes(tmp_path / "photos", 1)
     command = [sys.executable, "-m", "mirante", "photos", "watch", str(shapes_run[0]), str(folder), "--every", "0.3",
                "--format", "json", "--into", str(tmp_path / "sorted"), "--at-least", "34%"]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
     try:
-        time.sleep(3)
+        assert "Watching" in process.stderr.readline()
         draw_shape("disc", 500).save(folder / "late.png")
         (folder / "torn.png").write_bytes(b"x")
         found = {row["path"]: row for row in (json.loads(process.stdout.readline()) for _ in range(2))}

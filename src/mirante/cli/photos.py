@@ -181,6 +181,7 @@ def _watch(arguments: argparse.Namespace) -> None:
         every=arguments.every,
         say=say,
     )
+    print(say("Watching {folder}; Ctrl-C ends it.", folder=arguments.folder), file=sys.stderr, flush=True)
     for path, one, reason in arrivals:
         if one is None:
             told = to_json({"path": path, "error": reason}, None) if arguments.format == "json" else f"{path}: {reason}"

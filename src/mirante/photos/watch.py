@@ -32,7 +32,7 @@ def watch(
     every: float,
     say: Language,
 ) -> Iterator[tuple[str, Decided | None, str]]:
-    """Yield (path, what is decided, "") of each photo that arrives after the start, or (path, None, why not); never ends.
+    """Return an endless stream of (path, what is decided, "") of each photo that arrives from now on, or (path, None, why not).
 
     A photo has arrived when its size and time have not changed from one look to the next: before that it is being copied. Photos
     that are there at the start are passed over. Raises RequestError when the folder goes away.
@@ -41,7 +41,21 @@ def watch(
     classifier = Classifier(run)
     if not folder.is_dir():
         raise RequestError(f"{folder}: no such folder to watch.")
-    known = _stamps(folder)
+    least = AT_LEAST if at_least is None else at_least
+    return _arrivals(classifier, folder, into, how, layout, least, every, say, _stamps(folder))
+
+
+def _arrivals(
+    classifier: Classifier,
+    folder: Path,
+    into: Path | None,
+    how: How,
+    layout: str,
+    at_least: float,
+    every: float,
+    say: Language,
+    known: dict[Photo, tuple[int, int]],
+) -> Iterator[tuple[str, Decided | None, str]]:
     waiting: dict[Photo, tuple[int, int]] = {}
     while True:
         time.sleep(max(_LEAST_PAUSE, every))
@@ -53,7 +67,7 @@ def watch(
         known |= {photo: now[photo] for photo in arrived}
         if not outside:
             continue
-        decided, unread = decide_photos(classifier, folder, outside, {}, AT_LEAST if at_least is None else at_least)
+        decided, unread = decide_photos(classifier, folder, outside, {}, at_least)
         reasons = {one.path: one.reason for one in unread}
         if into is not None:
             target = into.expanduser().absolute()
