@@ -348,6 +348,7 @@ def test_numbered_names_fit_and_keep_what_comes_after_the_stem(stem: str, number
     assert number == 1 or len(os.fsencode(name)) <= 255
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_class_makes_a_name_for_a_folder(label: str) -> None:
     name = safe_name(label.encode("utf-8", "ignore").decode())
@@ -379,7 +380,7 @@ FOREIGN = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
 </rdf:Description></rdf:RDF></x:xmpmeta>"""
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     labels=st.lists(
         st.text(st.characters(whitelist_categories=("L", "N", "P", "Zs")), min_size=1, max_size=20),
