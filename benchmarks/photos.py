@@ -56,7 +56,6 @@ def group(folder: Path) -> Iterator[str]:
     from mirante.photos.grouping import group_folder
     from mirante.photos.library import Library
 
-    os.environ["MIRANTE_CACHE"] = str(folder / "cache")
     sets = {
         "flowers": [("flowers-128", 4317)],
         "mix": [("flowers-128", 2000), ("chest-xray-320", 1124), ("cifar10-images", 2000)],
@@ -65,6 +64,7 @@ def group(folder: Path) -> Iterator[str]:
     yield "| photos | way | groups | adjusted Rand index | purity | left out |\n|---|---|--:|--:|--:|--:|"
     notes = []
     for name, parts in sets.items():
+        os.environ["MIRANTE_CACHE"] = str(folder / f"cache of {name}")  # of its own: nothing was seen before
         place = folder / name
         place.mkdir()
         labels = [label for archive, most in parts for label in photos_of(archive, most, place)]
