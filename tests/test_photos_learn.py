@@ -6,6 +6,8 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,13 +19,14 @@ from studio_process import Studio, start_studio
 from test_studio_browser import browser, until, visitor  # noqa: F401 (a fixture)
 
 from mirante import Classifier
+from mirante.data.entries import digest_of
 from mirante.errors import RequestError
 from mirante.locale import language
 from mirante.model.backbone import at_hand
 from mirante.photos import xmp
 from mirante.photos.earlier import EARLIER
 from mirante.photos.learn import learn
-from mirante.photos.library import Library, digest_of, labels_of
+from mirante.photos.library import Library, labels_of
 from mirante.photos.questions import RANDOM_EVERY
 
 
@@ -361,6 +364,12 @@ def test_groups_are_renamed_merged_split_and_kept_in_the_browser(browser, asked)
     assert running.ask("GET", "/pictures/photos/photos/photo?digest=../../etc/passwd")[0] == 404
     assert page.troubles == []
     page.context.close()
+
+
+def test_the_studio_and_the_sorting_of_photos_start_without_torch() -> None:
+    for module in ("mirante.studio.app", "mirante.photos.sorting", "mirante.photos.watch"):
+        code = f"import sys, {module}; assert not {{'torch', 'sklearn', 'matplotlib'}} & set(sys.modules)"
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0, module
 
 
 def test_what_is_shown_of_a_photo_is_drawn_anew(asked) -> None:  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -79,6 +80,11 @@ def is_companion(path: str) -> bool:
         parts[-1].lower() in ("thumbs.db", "desktop.ini", "dicomdir")
         or PurePosixPath(path).suffix.lower() in _COMPANIONS
     )
+
+
+def digest_of(content: bytes) -> str:
+    """Return the digest of an image's content, under which it is known everywhere: to splits, caches, features and answers."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def printable(path: str) -> str:

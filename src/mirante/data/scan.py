@@ -13,7 +13,7 @@ import numpy as np
 
 from mirante import dicom
 from mirante.data.cache import cache_folder
-from mirante.data.entries import Entry, Source
+from mirante.data.entries import Entry, Source, digest_of
 from mirante.data.processes import on_every_core
 from mirante.errors import ImageError, MiranteError
 from mirante.files import write_text
@@ -80,6 +80,6 @@ def _look(entry: Entry) -> Scanned:
             height, width, channels = header.height, header.width, header.channels
     except ImageError as error:
         return unreadable(str(error))
-    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+    digest = digest_of(content)
     person = dicom.person(content) if dicom.is_dicom(content) else None
     return Scanned(entry.path, digest, height, width, channels, entry.label, entry.split, None, person)

@@ -19,6 +19,7 @@ from mirante.images import Pixels
 from mirante.model.backbone import Backbone
 from mirante.model.export import add_strangeness, build_onnx, seen_as, write_onnx
 from mirante.model.network import Network, build_network
+from mirante.model.running import open_graph
 from mirante.prediction.classifier import BATCH, Classifier
 from mirante.prediction.strangeness import familiar_space, strangeness
 from mirante.runfolder import ModelInfo
@@ -137,14 +138,7 @@ def spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 def _watch(model: onnx.ModelProto, name: str, info: ModelInfo, images: Pixels) -> NDArray[np.float32]:
     """Return the values (N, width) that a graph has under this name for the images; those of mirror images are left out."""
-    import onnxruntime
-
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    watched.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_graph(model, name)
     parts = [np.ascontiguousarray(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
     return np.concatenate([session.run([name], {"images": part})[0][: len(part)] for part in parts])
 

@@ -19,6 +19,7 @@ from mirante.data.features import Features, known_or_new
 from mirante.files import write_bytes
 from mirante.images import Pixels
 from mirante.model.export import trace_features
+from mirante.model.running import open_graph
 from mirante.prediction.classifier import BATCH
 from mirante.progress import track
 from mirante.runfolder import ModelInfo
@@ -86,11 +87,7 @@ def backbone_graph(network: Network, info: ModelInfo) -> tuple[str, onnx.ModelPr
 
 def _look(graph: onnx.ModelProto, pixels: Pixels, rows: np.ndarray, name: str) -> Features:
     """Return the features of these rows of the pixels."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_graph(graph)
     batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
     found = [
         session.run(["features"], {"images": pixels[batch]})[0]

@@ -19,7 +19,7 @@ from mirante.evaluation.judge import Answers, set_column
 from mirante.experiment.plan import Plan
 from mirante.images import Pixels
 from mirante.prediction.calibration import fit_calibration, softmax
-from mirante.prediction.classifier import Classifier
+from mirante.prediction.classifier import Classifier, Output
 from mirante.prediction.decision import choose_threshold, decide, even_out
 from mirante.prediction.sets import learn_limits, plausible
 from mirante.prediction.strangeness import learn_limit
@@ -83,7 +83,11 @@ def calibrated(logits: NDArray[np.float32], info: ModelInfo) -> NDArray[np.float
 
 def answers_of(classifier: Classifier, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64]) -> Answers:
     """Return what a finished model answers for these rows of the data set."""
-    found, info = classifier.run(pixels[rows]), classifier.info
+    return answers_from(classifier.run(pixels[rows]), rows, classifier.info)
+
+
+def answers_from(found: Output, rows: NDArray[np.int64], info: ModelInfo) -> Answers:
+    """Return what a model's output for these rows of the data set comes to."""
     return Answers(
         rows,
         found.probabilities,

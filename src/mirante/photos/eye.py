@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +20,7 @@ from mirante.errors import ImageError, RequestError, RunError
 from mirante.images import Pixels, read_image
 from mirante.model.backbone import OFFLINE, at_hand
 from mirante.model.export import read_head, seen_as
+from mirante.model.running import open_graph
 from mirante.photos.library import Known
 from mirante.prediction.classifier import BATCH
 from mirante.progress import track
@@ -50,10 +50,10 @@ class Eye:
 
     def features(self, images: Pixels, rows: Sequence[int]) -> Features:
         """Return the features (len(rows), width) of some of the images, uint8 (N, height, width, channels), a batch at a time."""
-        session = _session(self.model, self.value)
+        session = open_graph(self.model, self.value)
         parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
         found = [
-            _one_look(session.run(None, {"images": np.ascontiguousarray(images[part])})[-1], len(part))
+            _one_look(session.run([self.value], {"images": np.ascontiguousarray(images[part])})[0], len(part))
             for part in track(parts, "Looking at images", len(parts))
         ]
         return np.concatenate(found).astype(np.float32)
@@ -66,7 +66,7 @@ class Eye:
         failed: list[int] = []
 
         def compute(rows: list[int]) -> Features:
-            session = _session(self.model, self.value)
+            session = open_graph(self.model, self.value)
             parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
 
             def read(row: int) -> Pixels:
@@ -82,7 +82,7 @@ class Eye:
                 for number, part in enumerate(track(parts, "Looking at photos", len(parts))):
                     images = np.stack(list(following))
                     following = pool.map(read, parts[number + 1]) if number + 1 < len(parts) else iter(())
-                    found.append(_one_look(session.run(None, {"images": images})[-1], len(part)))
+                    found.append(_one_look(session.run([self.value], {"images": images})[0], len(part)))
             return np.concatenate(found).astype(np.float32)
 
         features = known_or_new(self.key, [one.digest for one in photos], compute)
@@ -132,18 +132,6 @@ def packaged_eye() -> Eye:
     about = ImageNetInfo()
     names = tuple(about.index_to_description(number).partition(",")[0] for number in range(len(bias)))
     return Eye(key, info, model, "features", names, weight.numpy(), bias.numpy())
-
-
-def _session(model: onnx.ModelProto, value: str) -> Any:
-    import onnxruntime
-
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    if value not in {one.name for one in watched.graph.output}:
-        watched.graph.output.append(onnx.helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, None))
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def _one_look(features: Features, count: int) -> Features:

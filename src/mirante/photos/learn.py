@@ -19,11 +19,11 @@ from mirante.data.dataset import Dataset
 from mirante.data.features import Features, known_or_new
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
-from mirante.evaluation.judge import Answers, require_classes
+from mirante.evaluation.judge import require_classes
 from mirante.experiment.evaluate import judge_run, require_tested
 from mirante.experiment.folder import read_recipe_toml
 from mirante.experiment.plan import Plan
-from mirante.experiment.trust import CALIBRATED, HeldOut, calibrated, learn_from, sets_of
+from mirante.experiment.trust import CALIBRATED, HeldOut, answers_from, calibrated, learn_from
 from mirante.files import write_file, write_json, write_text
 from mirante.images import Pixels
 from mirante.locale import Language
@@ -32,7 +32,7 @@ from mirante.photos.earlier import EARLIER, keep
 from mirante.photos.eye import Eye, eye_of_run
 from mirante.photos.library import Library, contradictions, labels_of
 from mirante.prediction.calibration import softmax
-from mirante.prediction.classifier import Classifier
+from mirante.prediction.classifier import Classifier, Output
 from mirante.prediction.decision import decide
 from mirante.prediction.strangeness import familiar_space, strangeness
 from mirante.runfolder import ModelInfo
@@ -46,7 +46,7 @@ _WEIGHTS = (
     1,
     3,
     10,
-)  # how many training images a confirmed photo counts as; what the held answers and the validation images prefer
+)  # how many training images a confirmed photo may count as: held answers and validation images choose
 _UNCHOSEN_WEIGHT, _CHOOSABLE = 3, 30
 
 
@@ -113,7 +113,8 @@ def learn(run: Path, library: Library, say: Language) -> Learned:
     info = classifier.info
     eye = eye_of_run(run / runfolder.ONNX, info)
     stored = runfolder.read_json(run, runfolder.DATA)
-    recipe = Recipe.from_dict(read_recipe_toml(run)["recipe"], str(run / runfolder.RECIPE))
+    values = read_recipe_toml(run)
+    recipe = Recipe.from_dict(values["recipe"], str(run / runfolder.RECIPE))
     dataset = Dataset.open(stored["word"], **stored["options"], val_share=recipe.val_share).known_as(info.classes)
     require_classes(dataset, info)
     if dataset.folds:
@@ -150,9 +151,7 @@ def learn(run: Path, library: Library, say: Language) -> Learned:
             f"{library.folder}: too few answers to learn from ({len(known.digests)}, of which {len(jury.digests)} are kept apart to "
             "compare on); answer some more."
         )
-    new_eye, new_info, space = _teach(
-        eye, dataset, seen, taught, recipe, Plan.from_dict(read_recipe_toml(run).get("plan", {}))
-    )
+    new_eye, new_info, space = _teach(eye, dataset, seen, taught, Plan.from_dict(values.get("plan", {})))
     rows = dataset.rows("test")
     wanted = np.concatenate([dataset.labels[rows], jury.numbers(classes)])
     judged = np.concatenate([seen[rows], jury.features])
@@ -168,9 +167,10 @@ def learn(run: Path, library: Library, say: Language) -> Learned:
 
 
 def _teach(
-    eye: Eye, dataset: Dataset, seen: Features, taught: _Known, recipe: Recipe, plan: Plan
+    eye: Eye, dataset: Dataset, seen: Features, taught: _Known, plan: Plan
 ) -> tuple[Eye, ModelInfo, Features | None]:
     """Return the eye with the new last layer, all that held-out images teach of it, and the familiar directions (width, d)."""
+    from mirante.experiment.teach import spread
     from mirante.training.head import fit_head
 
     classes = dataset.classes
@@ -219,7 +219,7 @@ def _teach(
         positive=None,
         threshold=None,
     )
-    rows = val[np.linspace(0, len(val) - 1, min(len(val), CALIBRATED)).astype(int)] if len(val) else val
+    rows = spread(val, CALIBRATED)
     strange = np.zeros(len(rows), np.float32) if space is None else strangeness(seen[rows], space)
     changed = replace(eye, weight=matrix, bias=bias, names=classes, model=replace_head(eye.model, matrix, bias, space))
     info = learn_from(HeldOut(rows, changed.logits(seen[rows]), strange), dataset, plain, plan.of(classes))
@@ -259,10 +259,8 @@ def _adopt(
         raise WorkError(
             f"{run}: the new model.onnx does not answer as it was taught ({difference:.1e}); the old one is in {kept}."
         )
-    strange = None
-    if space is not None and info.strange_above is not None:
-        strange = strangeness(seen[rows], space) > info.strange_above
-    answers = Answers(rows, shares, decide(shares, info), softmax(logits), strange, sets=sets_of(shares, info))
+    strange = np.zeros(len(rows), np.float32) if space is None else strangeness(seen[rows], space)
+    answers = answers_from(Output(shares, logits, strange), rows, info)
     judge_run(run, run, answers, [], info, dataset, pixels, None, [], say)
     return kept
 

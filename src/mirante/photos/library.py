@@ -6,7 +6,6 @@ never changed or removed; an answer that is taken back is marked so.
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import threading
 import time
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mirante.data.entries import Skipped, printable
+from mirante.data.entries import Skipped, digest_of, printable
 from mirante.errors import ImageError, RequestError, WorkError
 from mirante.files import system_reason
 from mirante.images import read_bytes, read_header
@@ -42,7 +41,7 @@ _MIGRATIONS = (
     """,
     """
     CREATE TABLE members (digest TEXT PRIMARY KEY, grouped INTEGER NOT NULL);
-    CREATE TABLE names (grouped INTEGER PRIMARY KEY, name TEXT NOT NULL, kept REAL);
+    CREATE TABLE names (grouped INTEGER PRIMARY KEY, name TEXT NOT NULL);
     """,
 )
 
@@ -218,7 +217,7 @@ class Library:
                 "INSERT OR REPLACE INTO members VALUES (?, ?)",
                 [(digest, number) for number, digests in enumerate(groups) for digest in digests],
             )
-            self._database.executemany("INSERT INTO names VALUES (?, ?, NULL)", list(enumerate(names)))
+            self._database.executemany("INSERT INTO names VALUES (?, ?)", list(enumerate(names)))
 
     def groups(self) -> dict[int, tuple[str, list[str]]]:
         """Return number → (name, digests) of the groups."""
@@ -241,7 +240,7 @@ class Library:
             if number is None:
                 row = self._database.execute("SELECT COALESCE(MAX(grouped), -1) + 1 FROM names").fetchone()
                 number = int(row[0])
-                self._database.execute("INSERT INTO names VALUES (?, ?, NULL)", (number, name))
+                self._database.execute("INSERT INTO names VALUES (?, ?)", (number, name))
             self._database.executemany(
                 "INSERT OR REPLACE INTO members VALUES (?, ?)", [(digest, number) for digest in digests]
             )
@@ -264,11 +263,6 @@ def contradictions(answers: list[Answer]) -> dict[str, list[str]]:
                 said.remove(one.label)
             said.append(one.label)
     return {digest: said for digest, said in found.items() if len(said) > 1}
-
-
-def digest_of(content: bytes) -> str:
-    """Return the digest of a file's content, the one that features are kept under."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _read(path: Path) -> tuple[str | None, str | None, float | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mirante.errors import RequestError
@@ -32,6 +32,16 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)  # which lets go
+
+
+@contextmanager
+def both_locked(into: Path, source: Path, moving: bool) -> Iterator[None]:
+    """Hold the folder that photos go to, and while they are moved also the one that they leave."""
+    with ExitStack() as held:
+        held.enter_context(locked(into))
+        if moving and source.is_dir() and source.resolve() != into.resolve():
+            held.enter_context(locked(source))
+        yield
 
 
 def _take(handle: int) -> None:

@@ -20,7 +20,7 @@ from mirante.photos import organise as arranging
 from mirante.photos.deciding import AT_LEAST, decide_photos
 from mirante.photos.journal import How, read_journals
 from mirante.photos.library import DATABASE, Library, labels_of
-from mirante.photos.lock import locked
+from mirante.photos.lock import both_locked
 from mirante.photos.moving import Came, carry_out, restore_times, undo
 from mirante.photos.walk import MEMORY, walk
 from mirante.prediction.classifier import Classifier
@@ -69,9 +69,7 @@ def organise(
     before = arranging.Before.of(folder, target)
     with ExitStack() as held:
         if not dry_run:
-            held.enter_context(locked(target))
-            if how == "move" and target.resolve() != folder.resolve():
-                held.enter_context(locked(folder))
+            held.enter_context(both_locked(target, folder, how == "move"))
             for journal in read_journals(target):
                 if not journal.done:
                     print(f"{target}: an organising that was interrupted is finished first.", file=sys.stderr)
@@ -89,11 +87,16 @@ def organise(
         )
         if dry_run or not (found.steps or found.notes):
             return done
-        journal = arranging.plan(folder, target, how, found, before)
-        _remember(target)
-        came = carry_out(journal)
+        came = put_in_place(folder, target, how, found, before)
     done.count, done.left = came.count, [*done.left, *came.left]
     return done
+
+
+def put_in_place(folder: Path, target: Path, how: How, found: arranging.Arrangement, before: arranging.Before) -> Came:
+    """Plan an arrangement, remember where it goes so that it can be undone, and carry it out."""
+    journal = arranging.plan(folder, target, how, found, before)
+    _remember(target)
+    return carry_out(journal)
 
 
 def undo_last(into: Path | None) -> tuple[Path, Came]:
@@ -108,17 +111,14 @@ def undo_last(into: Path | None) -> tuple[Path, Came]:
     into = into.expanduser().absolute()
     if not (into / MEMORY).is_dir() or not read_journals(into):
         raise RequestError(f"{into}: nothing was organised into it that could be undone.")
-    with locked(into):
-        journal = read_journals(into)[-1]
-        source = Path(journal.source)
-        with ExitStack() as held:
-            if journal.how == "move" and source.is_dir() and source.resolve() != into.resolve():
-                held.enter_context(locked(source))
-            came = undo(journal)
-            if not came.left:
-                _clear(into, str(into) in journal.made)
-                _clear(source, False)
-                restore_times(journal)
+    journal = read_journals(into)[-1]
+    source = Path(journal.source)
+    with both_locked(into, source, journal.how == "move"):
+        came = undo(journal)
+        if not came.left:
+            _clear(into, str(into) in journal.made)
+            _clear(source, False)
+            restore_times(journal)
     return into, came
 
 

@@ -12,9 +12,9 @@ from mirante.locale import Language
 from mirante.photos import organise as arranging
 from mirante.photos.deciding import AT_LEAST, decide_photos
 from mirante.photos.journal import How
-from mirante.photos.lock import locked
-from mirante.photos.moving import carry_out
+from mirante.photos.lock import both_locked
 from mirante.photos.organise import Decided
+from mirante.photos.sorting import put_in_place
 from mirante.photos.walk import Photo, walk
 from mirante.prediction.classifier import Classifier
 
@@ -72,10 +72,10 @@ def _arrivals(
         if into is not None:
             target = into.expanduser().absolute()
             before = arranging.Before.of(folder, target)
-            with locked(target):
+            with both_locked(target, folder, how == "move"):
                 found = arranging.arrange(folder.absolute(), outside, decided, target, layout, how, False, say)
                 if found.steps:
-                    came = carry_out(arranging.plan(folder, target, how, found, before))
+                    came = put_in_place(folder, target, how, found, before)
                     reasons |= {one.path: one.reason for one in came.left}
         for photo in outside:
             path = printable(photo.path)

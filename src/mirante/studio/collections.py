@@ -33,7 +33,7 @@ from mirante.data.sources import open_source
 from mirante.errors import DataError, ImageError, RequestError
 from mirante.files import write_bytes, write_json, write_text
 from mirante.images import FORMATS, read_bytes, read_header, read_image
-from mirante.studio.workspace import Workspace, require_name
+from mirante.studio.workspace import Workspace, name_from, require_name
 
 THUMBNAIL = 96  # pixels a side
 MAX_IMAGE = 64 << 20  # bytes of one added image
@@ -120,7 +120,7 @@ def open_collection(workspace: Workspace, word: str) -> Collection:
         raise DataError("Which folder? Write its path, or the name of a set of images, as digits.")
     path = Path(word).expanduser()
     source, _ = open_source(str(path) if path.exists() else word, None, None)
-    name = require_name(re.sub(r'[/\\:*?"<>|\x00-\x1f]', "-", source.name)[:60].strip(". ") or "images")
+    name = name_from(source.name, "images")
     with _LOCK:
         taken = {one.name: one for one in list_collections(workspace)}
         number, wanted = 1, name

@@ -29,12 +29,10 @@ from mirante.evaluation.metrics import wilson
 from mirante.files import write_json
 from mirante.images import read_image
 from mirante.locale import Language
-from mirante.photos.eye import Eye, eye_of_run
-from mirante.photos.learn import learn, learned_sentence
 from mirante.photos.library import Kind, Known, Library, labels_of
 from mirante.photos.questions import Question, choose
 from mirante.prediction.calibration import softmax
-from mirante.studio.workspace import Workspace, require_name
+from mirante.studio.workspace import Workspace, name_from, require_name
 
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _LOOK_AGAIN = 10.0  # seconds, after which the folder is searched for new photos
@@ -79,19 +77,18 @@ class Session:
                     f"{self.gallery.run}: no model there; train one, or teach the first one with mirante photos learn."
                 )
             status = path.stat()
-            if (
-                status.st_mtime_ns,
-                status.st_size,
-            ) == self._seen_model and time.monotonic() - self._looked < _LOOK_AGAIN:
+            model = (status.st_mtime_ns, status.st_size)
+            if model == self._seen_model and time.monotonic() - self._looked < _LOOK_AGAIN:
                 return
             photos, _ = self.library.look()
             self._looked = time.monotonic()
             one_each = list({one.digest: one for one in photos}.values())
-            model = (status.st_mtime_ns, status.st_size)
             if model == self._seen_model and [one.digest for one in one_each] == [one.digest for one in self.photos]:
                 return
+            from mirante.photos.eye import eye_of_run  # torch comes with it: not before it is needed
+
             info = runfolder.read_model(Path(self.gallery.run))
-            eye: Eye = eye_of_run(path, info)
+            eye = eye_of_run(path, info)
             features, damaged = eye.look(self.library.folder, one_each)
             sound = np.setdiff1d(np.arange(len(one_each)), damaged)
             scales, shifts = info.calibration
@@ -141,13 +138,14 @@ class Session:
     def take_back(self) -> int:
         """Take back the last answer; return how many photos it was about."""
         with self._lock:
+            given = self.library.answers()
             digests = self.library.take_back()
             self._aside.difference_update(self.rows[digest] for digest in digests if digest in self.rows)
             if digests:  # asked again at once
                 rows = tuple(self.rows[digest] for digest in digests if digest in self.rows)
                 if rows:
                     label = int(self._probabilities[rows[0]].argmax())
-                    again = Question(rows, label, "chosen" if len(rows) == 1 else "together")
+                    again = Question(rows, label, given[-1].kind)
                     self._waiting.insert(0, (new_turn(), again))
             return len(digests)
 
@@ -216,7 +214,7 @@ def open_gallery(workspace: Workspace, folder: str, run: str, memory: str | Path
         raise RequestError(f"{folder}: no such folder of photos.")
     if run.strip():
         runfolder.require_run(model)
-    wanted = require_name(re.sub(r'[/\\:*?"<>|\x00-\x1f]', "-", place.resolve().name)[:60].strip(". ") or "photos")
+    wanted = name_from(place.resolve().name, "photos")
     kept = None if memory is None else str(Path(memory).expanduser().resolve())
     with _LOCK:
         number, name = 1, wanted
@@ -257,6 +255,8 @@ def session(workspace: Workspace, name: str) -> Session:
 
 def learn_from_answers(opened: Session, say: Language) -> str:
     """Teach the gallery's run, and return what came of it in words. Raises RequestError, RunError."""
+    from mirante.photos.learn import learn, learned_sentence
+
     return learned_sentence(learn(Path(opened.gallery.run), opened.library, say), say)
 
 

@@ -9,7 +9,6 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from mirante.errors import RequestError
-from mirante.photos.grouping import group_folder
 from mirante.photos.library import labels_of
 from mirante.studio import gallery
 from mirante.studio.pages import Visit, whole
@@ -74,6 +73,8 @@ def learn(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
 
 def regroup(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Group a folder of photos anew."""
+    from mirante.photos.grouping import group_folder
+
     group_folder(_opened(asked).library, asked.say)
     return {"done": True}
 

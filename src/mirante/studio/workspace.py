@@ -56,6 +56,11 @@ class Workspace:
         return path
 
 
+def name_from(text: str, otherwise: str) -> str:
+    """Return a name like the text that `require_name` lets through, or `otherwise` where nothing is left of it."""
+    return require_name(re.sub(r'[/\\:*?"<>|\x00-\x1f]', "-", text)[:60].strip(". ") or otherwise)
+
+
 def require_name(name: str) -> str:
     """Return a name that may become a folder's on every system, as it is; raises RequestError for any other."""
     name = name.strip()
