@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Command, write_shapes
+from test_texts import draw_texts
 
 import mirante
 
@@ -119,6 +120,8 @@ def test_the_examples_of_readme_and_docs_run(tmp_path: Path, mirante: Command) -
     shutil.copy(tmp_path / "photos/cat/000.png", tmp_path / "new-photo.jpg")
     shutil.copy(tmp_path / "photos/cat/000.png", tmp_path / "foto-nova.jpg")
     shutil.copytree(tmp_path / "photos", tmp_path / "new-photos")
+    draw_texts(tmp_path / "meters", 60)
+    draw_texts(tmp_path / "new-meters", 4, seed=1)
     shutil.copytree(tmp_path / "fotos", tmp_path / "fotos-novas")
     rows = [
         f"photos/{p.parent.name}/{p.name},{p.parent.name},{int(p.stem) // 3}{p.parent.name}"
@@ -155,7 +158,7 @@ def test_the_python_example_of_the_readme_runs(tmp_path: Path) -> None:
 
 
 def test_import_mirante_gives_little_and_costs_nothing() -> None:
-    assert sorted(mirante.__all__) == ["Classifier", "Dataset", "MiranteError", "Recipe", "evaluate", "train"]
+    assert sorted(mirante.__all__) == ["Classifier", "Dataset", "MiranteError", "Reader", "Recipe", "evaluate", "train"]
     code = "import sys, mirante; assert not {'torch', 'numpy'} & set(sys.modules); assert callable(mirante.Classifier)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

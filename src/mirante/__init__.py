@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mirante.experiment.evaluate import evaluate as evaluate
     from mirante.experiment.train import train as train
     from mirante.prediction.classifier import Classifier as Classifier
+    from mirante.prediction.reader import Reader as Reader
     from mirante.training.recipe import Recipe as Recipe
 
 __version__ = version("mirante")
@@ -29,12 +30,13 @@ _HOMES = {
     "Classifier": "mirante.prediction.classifier",
     "Dataset": "mirante.data.dataset",
     "MiranteError": "mirante.errors",
+    "Reader": "mirante.prediction.reader",
     "Recipe": "mirante.training.recipe",
     "evaluate": "mirante.experiment.evaluate",
     "train": "mirante.experiment.train",
 }
 
-__all__ = ["Classifier", "Dataset", "MiranteError", "Recipe", "evaluate", "train"]
+__all__ = ["Classifier", "Dataset", "MiranteError", "Reader", "Recipe", "evaluate", "train"]
 
 
 def __getattr__(name: str) -> object:

@@ -53,6 +53,9 @@ class ModelInfo:
     strange_above   images of more strangeness are none of the classes, probably; None when that is not known
     positive     the class that is answered whenever its probability reaches `threshold`; None answers the most probable class
     threshold    of its probability, chosen on images that the network was not trained on
+    characters   where texts are read: of the longest one; the classes are then those of each character, the last one, "", is none
+    power        where texts are read: what the product of the probabilities of its characters is raised to, to be that of the text
+    sure_above   where texts are read: a text of a lower probability is unsure
     weights      by class, what probabilities are multiplied by before the largest is the answer, where classes are very
                  unequal; else empty. The probabilities that are told stay as they are
     """
@@ -74,6 +77,9 @@ class ModelInfo:
     positive: str | None = None
     threshold: float | None = None
     weights: tuple[float, ...] = ()
+    characters: int = 0
+    power: float = 1.0
+    sure_above: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -108,6 +114,8 @@ class ModelInfo:
                 sound = sound and len(values) in (0, len(info.classes))
             if info.positive is not None:
                 sound = sound and info.positive in info.classes and 0 <= float(info.threshold or 0) <= 1
+            if info.characters:
+                sound = sound and info.classes[-1] == "" and info.characters > 0 and float(info.power) > 0
             if not (sound and len(info.classes) > 1 and info.temperature > 0):
                 raise ValueError
         except (TypeError, ValueError) as error:

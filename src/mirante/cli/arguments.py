@@ -17,6 +17,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "--labels", metavar="FILE", help="a table of path,label[,split][,group], beside DATA or inside it"
     )
     group.add_argument("--group", metavar="COLUMN", help="the table's column of what belongs together (a patient)")
+    group.add_argument(
+        "--text", metavar="COLUMN", help="the table's column of labels or texts (default: label, or text)"
+    )
     group.add_argument("--classes", metavar="A,B", type=names, help="keep only these classes, in this order")
     group.add_argument("--root", metavar="DIR", help="where the table's paths start (default: the table's folder)")
 
@@ -30,7 +33,7 @@ def add_by(parser: argparse.ArgumentParser) -> None:
 
 def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_data` read, as the arguments of Dataset.open, train and evaluate."""
-    return {name: getattr(arguments, name) for name in ("labels", "group", "classes", "root")}
+    return {name: getattr(arguments, name) for name in ("labels", "group", "text", "classes", "root")}
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:

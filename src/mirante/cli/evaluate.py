@@ -12,6 +12,7 @@ from mirante.cli.arguments import add_by, add_data, add_format, data_options
 
 if TYPE_CHECKING:
     from mirante.experiment.evaluate import Run
+    from mirante.locale import Language
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.format == "json":
         print(to_json(finished.metrics))
     else:
-        print_rows([{"figure": key, **finished.metrics[key]} for key in _KEYS], "csv")
+        print_rows([{"figure": key, **finished.metrics[key]} for key in _KEYS if key in finished.metrics], "csv")
 
 
 _KEYS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier", "ece")
@@ -67,6 +68,9 @@ def print_result(finished: Run, lang: str | None) -> None:
         "log_loss": say("Log loss"),
         "brier": say("Brier score"),
     }
+    if finished.metrics.get("task") == "code":
+        _print_texts(finished, say)
+        return
     rows = []
     for key, name in names.items():
         figure = finished.metrics[key]
@@ -93,5 +97,25 @@ def print_result(finished: Run, lang: str | None) -> None:
     images = say.number(finished.metrics["images"])
     title = say("{count} images, out of fold") if "folds" in finished.metrics else say("{count} test images")
     title = title.format(count=images)
+    print_table([title, say("Value"), say("95% interval")], rows)
+    print(f"{say('Report')}: {finished.path / 'report.html'}")
+
+
+def _print_texts(finished: Run, say: Language) -> None:
+    from mirante.cli.tables import print_table
+
+    found = finished.metrics
+    figures = {
+        say("Whole texts"): found["accuracy"],
+        say("Letters"): found["letters"]["accuracy"],
+        say("Calibration error (ECE)"): found["ece"],
+        say("Answered without “unsure”"): found["sure"]["share"],
+        say("Right, where it was sure"): found["sure"]["accuracy"],
+    }
+    rows = [
+        [name, say.percent(one["value"]), f"{say.percent(one['low'])} – {say.percent(one['high'])}"]
+        for name, one in figures.items()
+    ]
+    title = say("{count} test images", count=say.number(found["images"]))
     print_table([title, say("Value"), say("95% interval")], rows)
     print(f"{say('Report')}: {finished.path / 'report.html'}")

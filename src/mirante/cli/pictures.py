@@ -13,15 +13,16 @@ from mirante.locale import Language
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from mirante.prediction.classifier import Prediction
+    from mirante.prediction.reader import Reading
     from mirante.prediction.stream import Answer
 
 _LINES = 8  # of text, so 16 pixels high
 _BAR = 24
 
 
-def print_answer(answer: Answer, say: Language) -> None:
+def print_answer(answer: Answer[Prediction], say: Language) -> None:
     """Print one image small, with its path and its most probable classes."""
-    from rich.table import Table
     from rich.text import Text
 
     prediction = answer.prediction
@@ -36,8 +37,29 @@ def print_answer(answer: Answer, say: Language) -> None:
     if prediction.plausible is not None:
         names = ", ".join(prediction.plausible) or "–"
         lines.append(f"\n{say('unsure') if prediction.unsure else say('Plausible')}: {names}")
+    _print_beside(answer.pixels, lines)
+
+
+def print_reading(answer: Answer[Reading], say: Language) -> None:
+    """Print one image small, with its path and what was read in it, letter by letter."""
+    from rich.text import Text
+
+    reading = answer.prediction
+    lines = Text(reading.path or "", style="bold", overflow="fold")
+    lines.append(f"\n{reading.text or '–'}  {say.confidence(reading.confidence)}", style="bold blue")
+    if reading.unsure:
+        lines.append(f"  {say('unsure')}", style="bold red")
+    for start in range(0, len(reading.letters), 8):
+        told = (f"{letter} {say.confidence(share, 0)}" for letter, share in reading.letters[start : start + 8])
+        lines.append("\n" + "   ".join(told), style="bright_black")
+    _print_beside(answer.pixels, lines)
+
+
+def _print_beside(pixels: Pixels, lines: Text) -> None:
+    from rich.table import Table
+
     table = Table.grid(padding=(0, 2))
-    table.add_row(half_blocks(answer.pixels), lines)
+    table.add_row(half_blocks(pixels), lines)
     console().print(table)
     console().print()
 

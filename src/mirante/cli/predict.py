@@ -1,6 +1,7 @@
-"""Answer for new images: class, probability, runner-up; with --coverage the plausible classes.
+"""Answer for new images: class, probability, runner-up; or the text, and how sure each letter is.
 
-PATH is an image, a folder, an archive, or - for a list of paths on stdin. RUN is a run folder or a model.onnx.
+PATH is an image, a folder, an archive, or - for a list of paths on stdin. RUN is a run folder or a model.onnx. With --coverage it also
+tells the plausible classes.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ import argparse
 import csv
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mirante.cli.arguments import share
 from mirante.errors import RequestError
 
 if TYPE_CHECKING:
+    from mirante.prediction.classifier import Prediction
+    from mirante.prediction.reader import Reading
     from mirante.prediction.stream import Answer
 
 
@@ -42,15 +45,23 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from mirante.data.entries import Skipped
     from mirante.prediction.classifier import Classifier
+    from mirante.prediction.reader import open_model
     from mirante.prediction.stream import find_images, predict_stream
 
-    classifier = Classifier(arguments.run_folder)
-    classifier.require_coverage(arguments.coverage)
-    if arguments.threshold is not None:
-        classifier.set_threshold(arguments.threshold)
+    model = open_model(arguments.run_folder)
+    model.require_coverage(arguments.coverage)
     answered = unreadable = 0
-    printer = _Printer(arguments, classifier.classes)
-    for answer in predict_stream(classifier, find_images(_words(arguments.paths)), arguments.coverage):
+    printer: _Printer | _TextPrinter
+    if isinstance(model, Classifier):
+        if arguments.threshold is not None:
+            model.set_threshold(arguments.threshold)
+        printer = _Printer(arguments, model.classes)
+    else:
+        if arguments.threshold is not None:
+            raise RequestError(f"{arguments.run_folder}: a model that reads texts has no threshold to set.")
+        printer = _TextPrinter(arguments)
+    answers: Iterator[Any] = predict_stream(model, find_images(_words(arguments.paths)), arguments.coverage)
+    for answer in answers:
         if isinstance(answer, Skipped):
             unreadable += 1
             print(f"{answer.path}: left out: {answer.reason}", file=sys.stderr)
@@ -71,6 +82,50 @@ def _words(paths: list[str]) -> Iterator[str]:
             yield path
 
 
+def _with_pictures(arguments: argparse.Namespace) -> bool:
+    return arguments.format == "table" and not arguments.no_pictures and sys.stdout.isatty()
+
+
+class _TextPrinter:
+    """Prints what was read, one by one as it comes; knows only whether it has begun."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        from mirante.locale import language
+
+        self._form, self._say = arguments.format, language(arguments.lang)
+        self._pictures = _with_pictures(arguments)
+        self._first = True
+
+    def show(self, answer: Answer[Reading]) -> None:
+        from mirante.files import to_json
+
+        say, reading = self._say, answer.prediction
+        row = reading.to_dict()
+        if self._form == "json":
+            print(to_json(row, None))
+        elif self._form == "csv":
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            if self._first:
+                writer.writerow(row)
+            writer.writerow([*list(row.values())[:3], int(reading.unsure), to_json(row["letters"], None)])
+        elif self._pictures:
+            from mirante.cli.pictures import print_reading
+
+            print_reading(answer, say)
+        else:
+            if self._first:
+                print(
+                    f"{say('Text'):<16} {say('Probability'):>13}  {'':<8} {say('Least sure letter'):<20} {say('Image')}"
+                )
+            letter, share = min(reading.letters, key=lambda one: one[1], default=("–", 0.0))
+            doubt = say("unsure") if reading.unsure else ""
+            least = f"{letter} ({say.confidence(share)})"
+            print(
+                f"{reading.text or '–':<16} {say.confidence(reading.confidence):>13}  {doubt:<8} {least:<20} {reading.path}"
+            )
+        self._first = False
+
+
 class _Printer:
     """Prints answers one by one as they come; knows only whether it has begun."""
 
@@ -80,9 +135,9 @@ class _Printer:
         self._form, self._say = arguments.format, language(arguments.lang)
         self._first = True
         self._classes = classes
-        self._pictures = arguments.format == "table" and not arguments.no_pictures and sys.stdout.isatty()
+        self._pictures = _with_pictures(arguments)
 
-    def show(self, answer: Answer) -> None:
+    def show(self, answer: Answer[Prediction]) -> None:
         prediction = answer.prediction
         from mirante.files import to_json
 
@@ -107,7 +162,7 @@ class _Printer:
             self._show_line(answer)
         self._first = False
 
-    def _show_line(self, answer: Answer) -> None:
+    def _show_line(self, answer: Answer[Prediction]) -> None:
         say, prediction = self._say, answer.prediction
         if self._first:
             sets = "" if prediction.plausible is None else f"{say('Plausible'):<28} "

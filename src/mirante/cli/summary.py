@@ -18,6 +18,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--input", type=input_shape, default=(32, 32, 3), metavar="HxWxC", help="the input of LAYERS (default: 32x32x3)"
     )
     parser.add_argument("--outputs", type=int, default=10, metavar="N", help="the number of classes (default: 10)")
+    parser.add_argument(
+        "--characters",
+        type=int,
+        default=0,
+        metavar="N",
+        help="for texts of up to N characters, of which the classes are the letters",
+    )
     add_format(parser)
 
 
@@ -27,15 +34,16 @@ def run(arguments: argparse.Namespace) -> None:
     from mirante.model.notation import has_layers, parse_layers
     from mirante.model.summary import summarise
 
-    line, shape, outputs = arguments.what, arguments.input, arguments.outputs
+    line, shape, outputs, characters = arguments.what, arguments.input, arguments.outputs, arguments.characters
     if Path(line).is_dir():
         from mirante.runfolder import read_model
 
         info = read_model(Path(line))
         line, shape, outputs = info.layers, (info.height, info.width, info.channels), len(info.classes)
+        characters = info.characters
     if not has_layers(line):
         raise RequestError(f"{line}: not a line of layers; only those have a table.")
-    table = summarise(parse_layers(line, shape, outputs), shape)
+    table = summarise(parse_layers(line, shape, outputs, characters), shape)
     if arguments.format != "table":
         rows = [
             {

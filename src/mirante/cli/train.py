@@ -1,7 +1,8 @@
-"""Train a classifier on your own images.
+"""Train a classifier on your own images, or with --task code a reader of the texts that they show.
 
 DATA is a folder of class folders (with or without train, val and test above them), a .zip or .tar of one, a table with
-the columns path and label, a .npz with x and y, or a name: digits, cifar10, cifar100, mnist, fashion-mnist.
+the columns path and label, a .npz with x and y, or a name: digits, cifar10, cifar100, mnist, fashion-mnist. For --task code it is
+a folder or archive of images that are named after their text, as 2b827.png, or a table with the columns path and text.
 """
 
 from __future__ import annotations
@@ -15,7 +16,18 @@ from mirante.errors import RequestError
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="where the images are (may be left out with --resume)")
-    parser.add_argument("--recipe", help="fast, transfer, best, tutorial, or a .toml file (default: by the images)")
+    parser.add_argument(
+        "--task", choices=("class", "code"), default="class", help="tell classes, or read texts (default: class)"
+    )
+    parser.add_argument(
+        "--length",
+        type=int,
+        metavar="N",
+        help="characters of the longest text, with --task code (default: from the texts)",
+    )
+    parser.add_argument(
+        "--recipe", help="fast, transfer, best, tutorial, code, or a .toml file (default: by the images)"
+    )
     parser.add_argument(
         "--model", metavar="LAYERS", help="a line of layers, as 32C3-MP2-64N, timm:NAME, or path.py:function"
     )
@@ -31,7 +43,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--size", type=image_size, metavar="N|HxW", help="input size in pixels (default: from the data)"
     )
     parser.add_argument(
-        "--fit", choices=("crop", "pad", "squash"), default="crop", help="how other shapes come to it (default: crop)"
+        "--fit",
+        choices=("crop", "pad", "squash"),
+        help="how other shapes come to it (default: crop; for texts, squash)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--out", metavar="RUN", help="the run folder to make (default: runs/DATA-RECIPE)")
@@ -81,6 +95,8 @@ def run(arguments: argparse.Namespace) -> None:
             out=arguments.out,
             **data_options(arguments),
             by=arguments.by,
+            task=arguments.task,
+            length=arguments.length,
             folds=arguments.folds,
             plan=plan_of(arguments),
             size=arguments.size,
@@ -108,6 +124,8 @@ def _require_run(arguments: argparse.Namespace) -> None:
         "seed",
         "size",
         "labels",
+        "length",
+        "text",
         "group",
         "by",
         "classes",

@@ -22,12 +22,18 @@ from mirante.data.notes import Note, find_notes
 from mirante.data.scan import scan
 from mirante.data.sources import open_source
 from mirante.data.splits import assign_folds, assign_splits
-from mirante.data.tables import TABLE_SUFFIXES, Table, read_table, read_table_file
+from mirante.data.tables import TABLE_SUFFIXES, Columns, Table, read_table, read_table_file
+from mirante.data.texts import MOST_CHARACTERS, alphabet_of, as_texts, decode, encode, label_by_name
 from mirante.errors import DataError
 from mirante.images import Fit, Pixels
 
 SPLITS = ("train", "val", "test")
 VAL_SHARE = 0.1
+_TEXT_HEIGHT, _CHARACTER_WIDTH = 32, 20
+
+Task = Literal["class", "code"]
+"""What is answered of an image: its class, or the text that it shows."""
+
 LEAST_FOLDS, MOST_FOLDS = 3, 20
 
 
@@ -36,9 +42,9 @@ class Dataset:
     """N labelled images of one source.
 
     word      where they are, as the person said it
-    classes   the names of the classes, in the order of the label numbers
+    classes   the names of the classes, in the order of the label numbers; of a code the letters, and last "", no character
     paths     N paths, relative to the source, with forward slashes
-    labels    (N,) int64 class numbers
+    labels    (N,) int64 class numbers; of a code (N, characters), one a character (mirante.data.texts)
     splits    (N,) 'train', 'val' or 'test'; with folds 'fold1', 'fold2' … and the 'test' that the source gives
     groups    N names of what belongs together (a patient), or None
     parts     N values of what figures are told apart by (a hospital), or None
@@ -47,6 +53,7 @@ class Dataset:
     channels  3 if any image has colour, else 1
     skipped   images left out because they cannot be read or lie outside the classes
     notes     what a careful person should know of these data, one sentence each
+    task      class or code
     split_by  'source' when the test images were given, 'content' when they were drawn by a hash, 'folds'
     options   the arguments of `Dataset.open` that were not left out, so that it can be opened again
     merged    pairs of class names that were made one, the kept name first
@@ -66,6 +73,7 @@ class Dataset:
     channels: Literal[1, 3]
     skipped: tuple[Skipped, ...]
     notes: tuple[Note, ...]
+    task: Task
     split_by: Literal["source", "content", "folds"]
     options: dict[str, Any]
     merged: tuple[tuple[str, str], ...]
@@ -85,6 +93,9 @@ class Dataset:
         val_share: float = VAL_SHARE,
         as_test_of: Sequence[str] | None = None,
         lenient: bool = False,
+        task: Task = "class",
+        text: str | None = None,
+        length: int | None = None,
     ) -> Dataset:
         """Read what there is in `data` and split it; decodes nothing yet.
 
@@ -98,6 +109,9 @@ class Dataset:
         val_share  share of the training images kept for validation when the source gives none; 0 for none
         as_test_of  the classes of a model to be tested on these data: nothing is split, all images are test images (or
                    those that the source calls so), and their labels must be among these classes
+        task       code reads the text of each image: from its file's name, or from the table's column
+        text       the column of the table that holds the label or text (default: label, or text)
+        length     characters of the longest text, also where the longest one here has fewer
         lenient    for the data check: classes whose names differ only by case or spaces are made one, and where a class has
                    too few images to be split, all of them stay training images
 
@@ -105,34 +119,57 @@ class Dataset:
         """
         word = str(data)
         place = None if root is None else Path(root).expanduser()
-        source, table = open_source(word, place, group, by)
+        if task == "code" and (folds or classes):
+            raise DataError(
+                f"--task code: {'--folds divides' if folds else '--classes chooses'} classes, and a code has none."
+            )
+        if length is not None and not 1 <= length <= MOST_CHARACTERS:
+            raise DataError(f"--length {length}: it can be 1 to {MOST_CHARACTERS}.")
+        columns = Columns(group, by, text)
+        source, table = open_source(word, place, columns)
         if labels is not None:
-            table = _find_table(str(labels), source, word, (group, by), place)
-        elif table is None and (group is not None or by is not None):
-            option = f"--group {group}" if group is not None else f"--by {by}"
+            table = _find_table(str(labels), source, word, columns, place)
+        elif table is None and columns != Columns():
+            option = f"--group {group}" if group is not None else f"--by {by}" if by is not None else f"--text {text}"
             raise DataError(f"{word}: {option} needs a table that has this column; --labels FILE.csv names it.")
         scanned = scan(source)
         if not scanned:
             raise DataError(f"{word}: no image in it.")
-        rows, skipped = label_by_table(word, scanned, table) if table else label_by_folder(word, scanned)
-        rows, names, merged = choose_classes(word, rows, classes, source.classes, as_test_of, lenient)
-        given = {"labels": labels, "group": group, "by": by, "root": root}
+        by_place = label_by_name if task == "code" else label_by_folder
+        rows, skipped = label_by_table(word, scanned, table) if table else by_place(word, scanned)
+        merged: tuple[tuple[str, str], ...] = ()
+        if task == "code":
+            rows = as_texts(word, rows, length)
+            names = tuple(as_test_of or alphabet_of(word, [row.label for row in rows]))
+        else:
+            rows, names, merged = choose_classes(word, rows, classes, source.classes, as_test_of, lenient)
+        given = {"labels": labels, "group": group, "by": by, "root": root, "text": text}
         options: dict[str, Any] = {name: str(value) for name, value in given.items() if value is not None}
         if classes is not None:
             options["classes"] = list(classes)
         if folds:
             options["folds"] = folds
-        number = {name: index for index, name in enumerate(names)}
-        numbers = np.array([number[row.label] for row in rows], dtype=np.int64)
+        if task == "code":
+            options |= {"task": task} | ({} if length is None else {"length": length})
+            texts = [row.label for row in rows]
+            numbers = encode(word, texts, names, length or max(map(len, texts)))
+            alike = np.unique(np.array(texts), return_inverse=True)[1].astype(np.int64)  # by whole texts
+        else:
+            number = {name: index for index, name in enumerate(names)}
+            numbers = alike = np.array([number[row.label] for row in rows], dtype=np.int64)
         digests = tuple(row.image.digest for row in rows)
-        has_groups = any(row.group is not None for row in rows)
-        groups = tuple(row.group or row.image.path for row in rows) if has_groups else None
+        groups: tuple[str, ...] | None = None
+        if any(row.group is not None for row in rows):
+            groups = tuple(row.group or row.image.path for row in rows)
+        elif task == "code" and len(np.unique(alike)) < len(rows):
+            groups = tuple(texts)  # what was read once may be known by heart
         has_test = any(row.split == "test" for row in rows)
         if folds and as_test_of is None:
             splits = _fold(word, names, numbers, digests, groups, [row.split for row in rows], folds, 0)
         elif as_test_of is None:
             try:
-                splits = _split(word, names, numbers, digests, groups, [row.split for row in rows], val_share)
+                kinds = (names, numbers) if task == "class" else (("",), np.zeros(len(rows), np.int64))
+                splits = _split(word, *kinds, digests, groups, [row.split for row in rows], val_share)
             except DataError:
                 if not lenient:
                     raise
@@ -152,7 +189,8 @@ class Dataset:
             sizes=np.array([(row.image.height, row.image.width) for row in rows], dtype=np.int64),
             channels=3 if any(row.image.channels == 3 for row in rows) else 1,
             skipped=tuple(skipped),
-            notes=find_notes(names, numbers, splits, digests, groups),
+            notes=find_notes(names if task == "class" else (), alike, splits, digests, groups),
+            task=task,
             split_by="folds" if folds else "source" if has_test else "content",
             options=options,
             merged=merged,
@@ -169,9 +207,21 @@ class Dataset:
     def fingerprint(self) -> str:
         """A hex digest of every image's content, label and split."""
         digest = hashlib.sha256()
-        for content, label, split in sorted(zip(self.digests, self.labels.tolist(), self.splits.tolist(), strict=True)):
-            digest.update(f"{content} {self.classes[label]} {split}\n".encode())
+        for content, label, split in sorted(zip(self.digests, self.names, self.splits.tolist(), strict=True)):
+            digest.update(f"{content} {label} {split}\n".encode())
         return digest.hexdigest()
+
+    @property
+    def names(self) -> list[str]:
+        """The label of each image in words: the name of its class, or its text."""
+        if self.task == "code":
+            return decode(self.labels, self.classes)
+        return [self.classes[label] for label in self.labels.tolist()]
+
+    @property
+    def characters(self) -> int:
+        """Of the longest text, where texts are read; else 0."""
+        return self.labels.shape[1] if self.task == "code" else 0
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Return the row numbers of the images of one split."""
@@ -187,8 +237,15 @@ class Dataset:
         return replace(self, classes=classes) if classes[: len(self.classes)] == self.classes else self
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return class → split → number of images."""
+        """Return class → split → number of images; of a code, letter → split → how often it stands there."""
         kinds = (*self.folds, *(["test"] if len(self.rows("test")) else [])) if self.folds else SPLITS
+        if self.task == "code":
+            inside = {
+                split: np.bincount(self.labels[self.rows(split)].ravel(), minlength=len(self.classes))
+                for split in kinds
+            }
+            letters = enumerate(self.classes[:-1])
+            return {name: {split: int(inside[split][number]) for split in kinds} for number, name in letters}
         return {
             name: {split: int(((self.labels == number) & (self.splits == split)).sum()) for split in kinds}
             for number, name in enumerate(self.classes)
@@ -242,10 +299,8 @@ class Dataset:
         return smaller
 
 
-def _find_table(
-    name: str, source: Source, word: str, columns: tuple[str | None, str | None], root: Path | None
-) -> Table:
-    """Find the table of labels as a file, beside the data or inside it; `columns` are those of groups and of parts.
+def _find_table(name: str, source: Source, word: str, columns: Columns, root: Path | None) -> Table:
+    """Find the table of labels as a file, beside the data or inside it.
 
     Its paths start from where it lies, or from the data themselves when it lies beside them.
     """
@@ -254,14 +309,14 @@ def _find_table(
     data = Path(word).expanduser()
     for path in (Path(name).expanduser(), data.parent / name):
         if path.is_file():
-            table = read_table_file(path, *columns)
+            table = read_table_file(path, columns)
             return _within(table, data, root or path.parent) if data.is_dir() else table
     found = source.find(name)
     if found is None:
         raise DataError(f"{name}: no such table here, beside {word} or inside it (--labels).")
     inside, content = found
     folder = inside.rpartition("/")[0]
-    table = read_table(inside, content, *columns)
+    table = read_table(inside, content, columns)
     if not folder:
         return table
     return replace(table, rows=tuple(replace(row, path=f"{folder}/{row.path}") for row in table.rows))
@@ -327,6 +382,17 @@ def _fold(
                 "Ask for fewer folds, add images, or leave the class out with --classes."
             )
     return splits
+
+
+def text_size(sizes: NDArray[np.int64], characters: int, largest: int) -> tuple[int, int]:
+    """Choose the (height, width) in pixels at which images with a text are shown to a network.
+
+    Their median shape, as small as leaves each character 20 pixels of width and the text 32 of height (benchmarks/codes.py), not
+    larger than they are, and not wider or higher than `largest`.
+    """
+    height, width = (float(side) for side in np.median(sizes, axis=0))
+    scale = min(1.0, max(_TEXT_HEIGHT / height, _CHARACTER_WIDTH * characters / width), largest / max(height, width))
+    return max(1, round(scale * height)), max(1, round(scale * width))
 
 
 def input_size(sizes: NDArray[np.int64], largest: int, least: int = 24) -> tuple[int, int]:

@@ -71,7 +71,7 @@ def find_notes(
     for one, other in alike_names(names):
         text = "The class names {one} and {other} look alike: are they one class?"
         notes.append(Note(text, {"one": one, "other": other}))
-    if values := unequal_classes(names, labels):
+    if names and (values := unequal_classes(names, labels)):
         notes.append(Note("The classes are very unequal: {count} images of {most}, {few} of {least}.", values))
     return tuple(notes)
 

@@ -8,7 +8,7 @@ from mirante.data import arrays, downloads
 from mirante.data.archives import ARCHIVE_SUFFIXES, ArchiveSource
 from mirante.data.entries import Source
 from mirante.data.folders import FolderSource, ListedFiles
-from mirante.data.tables import TABLE_SUFFIXES, Table, read_table_file
+from mirante.data.tables import TABLE_SUFFIXES, Columns, Table, read_table_file
 from mirante.errors import DataError
 
 ACCEPTED = (
@@ -18,13 +18,14 @@ ACCEPTED = (
 
 
 def open_source(
-    word: str, root: Path | None = None, group: str | None = None, by: str | None = None
+    word: str,
+    root: Path | None = None,
+    columns: Columns = Columns(),  # noqa: B008 (it cannot be changed)
 ) -> tuple[Source, Table | None]:
     """Return the source that `word` names, and the table when the word is a table of paths and labels.
 
-    root   the folder that a table's paths start from (default: the table's own)
-    group  the table's column of groups
-    by     the table's column by which figures are told apart
+    root     the folder that a table's paths start from (default: the table's own)
+    columns  of a table that have names of their own
     """
     name, _, local = word.partition(":")
     if name in downloads.NAMES and not Path(word).exists():
@@ -40,7 +41,7 @@ def open_source(
     if lower.endswith(".npz"):
         return arrays.read_npz(path), None
     if lower.endswith(TABLE_SUFFIXES):
-        table = read_table_file(path, group, by)
+        table = read_table_file(path, columns)
         base = root if root is not None else path.parent
         table.require_files(base)
         return ListedFiles(base, [row.path for row in table.rows], path.stem), table

@@ -15,7 +15,20 @@ from mirante.data.splits import split_of
 from mirante.errors import DataError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
-_COLUMNS: tuple[str, ...] = ("path", "label", "split", "group")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table are meant, where they have names of their own.
+
+    group  says which images belong together; None takes a column named `group` if there is one
+    part   by which figures are told apart (a hospital, a camera)
+    label  holds the label or text; None takes one named `label`, or else `text`
+    """
+
+    group: str | None = None
+    part: str | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,38 +66,40 @@ class Table:
         )
 
 
-def read_table_file(path: Path, group: str | None = None, by: str | None = None) -> Table:
+def read_table_file(path: Path, columns: Columns = Columns()) -> Table:
     """Read a table from disk, under its path as its name; raises DataError as `read_table`, and when it cannot be read."""
     try:
-        return read_table(str(path), path.read_bytes(), group, by)
+        return read_table(str(path), path.read_bytes(), columns)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
-def read_table(name: str, content: bytes, group: str | None = None, by: str | None = None) -> Table:
+def read_table(name: str, content: bytes, wanted: Columns = Columns()) -> Table:
     """Read a table from its bytes; `name` says its kind and is used in messages.
-
-    group  the column that says which images belong together; None takes a column named `group` if there is one
-    by     the column by which figures are told apart (a hospital, a camera)
 
     Raises DataError for a missing column, an empty path or label, an unknown split, a path with two labels.
     """
     cells = _read_parquet(name, content) if name.lower().endswith(".parquet") else _read_text(name, content)
     header = [cell.strip().lower() for cell in cells[0]] if cells else []
-    columns = {name: header.index(name) for name in _COLUMNS if name in header}
+    columns: dict[str, int] = {
+        name: header.index(name) for name in ("path", "label", "split", "group") if name in header
+    }
+    if "label" not in columns and "text" in header:
+        columns["label"] = header.index("text")
+    named = (("group", "--group", wanted.group), ("part", "--by", wanted.part), ("label", "--text", wanted.label))
+    for kind, option, column in named:
+        if column is not None:
+            if column.lower() not in header:
+                raise DataError(
+                    f"{name}: no column named {column!r} ({option}); its columns are {', '.join(cells[0]) if cells else 'none'}."
+                )
+            columns[kind] = header.index(column.lower())
     for column in ("path", "label"):
         if column not in columns:
             raise DataError(
                 f"{name}: no column named {column!r}; its first row is {', '.join(cells[0]) if cells else 'empty'}. "
                 "A table of images has the columns path and label, and perhaps split and group."
             )
-    for wanted, option, kind in ((group, "--group", "group"), (by, "--by", "part")):
-        if wanted is not None:
-            if wanted.lower() not in header:
-                raise DataError(
-                    f"{name}: no column named {wanted!r} ({option}); its columns are {', '.join(cells[0])}."
-                )
-            columns[kind] = header.index(wanted.lower())
     rows = [_read_row(name, number, line, columns) for number, line in enumerate(cells[1:], 2) if any(line)]
     if not rows:
         raise DataError(f"{name}: a header and no rows.")

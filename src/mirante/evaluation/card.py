@@ -6,6 +6,7 @@ The Markdown begins with the metadata that the Hugging Face Hub reads (its conve
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -58,7 +59,7 @@ def questions(
 def markdown(
     name: str, found: dict[str, Any], data: dict[str, Any], model: ModelInfo, card: Sequence[Question], say: Language
 ) -> str:
-    """Return the card as Markdown with the metadata of the Hub."""
+    """Return the card of a classifier as Markdown with the metadata of the Hub."""
     results = [
         {"type": key, "value": round(found[key]["value"], 4)}
         for key in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
@@ -67,37 +68,60 @@ def markdown(
         {"type": "roc_auc", "name": label, "value": round(one["roc_area"]["value"], 4)}
         for label, one in found["one_against_rest"].items()
     ]
-    task = {"type": "image-classification"}
-    source = {"type": "imagefolder", "name": _short(data["word"])}
-    metadata = {
-        "library_name": "onnxruntime",
-        "pipeline_tag": "image-classification",
-        "tags": ["mirante", "image-classification", "onnx"],
-        "language": [say.code],
-        **({"license": model.licence.lower()} if model.licence else {}),
-        "metrics": [one["type"] for one in results],
-        "model-index": [{"name": name, "results": [{"task": task, "dataset": source, "metrics": results}]}],
-    }
-    # JSON is YAML, and needs no rules of its own for the names of people's folders
-    head = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in metadata.items())
-    parts = [f"---\n{head}\n---", f"# {name}", *(f"## {one.question}\n\n{one.answer}" for one in card)]
     rows = "\n".join(
-        f"| {label} | {one['images']} | {_interval(one['recall'], say)} | {_interval(one['precision'], say)} |"
+        f"| {label} | {one['images']} | {with_interval(one['recall'], say)} | {with_interval(one['precision'], say)} |"
         for label, one in found["per_class"].items()
     )
     columns = [say("Class"), say("Images"), say("Recall"), say("Precision")]
-    parts.append(f"## {say('Class by class')}\n\n| {' | '.join(columns)} |\n|---|--:|--:|--:|\n{rows}")
+    table = f"## {say('Class by class')}\n\n| {' | '.join(columns)} |\n|---|--:|--:|--:|\n{rows}"
+    return as_markdown(name, "image-classification", results, data, model, card, [table], say)
+
+
+def as_markdown(
+    name: str,
+    task: str,
+    results: Sequence[dict[str, Any]],
+    data: dict[str, Any],
+    model: ModelInfo,
+    card: Sequence[Question],
+    further: Sequence[str],
+    say: Language,
+) -> str:
+    """Return a card as Markdown with the metadata of the Hub.
+
+    task     as the Hub calls it
+    results  the figures, as the Hub's model-index takes them
+    further  sections between the questions and the use
+    """
+    source = {"type": "imagefolder", "name": short_name(data["word"])}
+    metadata = {
+        "library_name": "onnxruntime",
+        "pipeline_tag": task,
+        "tags": ["mirante", task, "onnx"],
+        "language": [say.code],
+        **({"license": model.licence.lower()} if model.licence else {}),
+        "metrics": [one["type"] for one in results],
+        "model-index": [
+            {"name": name, "results": [{"task": {"type": task}, "dataset": source, "metrics": list(results)}]}
+        ],
+    }
+    # JSON is YAML, and needs no rules of its own for the names of people's folders
+    head = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in metadata.items())
+    parts = [f"---\n{head}\n---", f"# {name}", *(f"## {one.question}\n\n{one.answer}" for one in card), *further]
     use = f"mirante predict {name} image.jpg"
     parts.append(f"## {say('Use')}\n\n```\n{use}\n```")
     return "\n\n".join(parts) + "\n"
 
 
-def _short(word: str) -> str:
+def short_name(word: str) -> str:
     """Return the last part of a path: a card is published, and the folders above are nobody's business."""
     return PurePath(word).name or word
 
 
-def _interval(figure: dict[str, float], say: Language) -> str:
+def with_interval(figure: dict[str, float], say: Language) -> str:
+    """Return a share with its 95% interval in brackets; a dash where it is not defined."""
+    if math.isnan(figure["value"]):
+        return "–"
     return f"{say.percent(figure['value'])} ({say.percent(figure['low'], 0)} – {say.percent(figure['high'], 0)})"
 
 
@@ -109,7 +133,7 @@ def _trained_on(data: dict[str, Any], say: Language) -> str:
     return say(
         "{count} images from {word}: {listed}.",
         count=say.number(sum(counts.values())),
-        word=_short(data["word"]),
+        word=short_name(data["word"]),
         listed=listed + more,
     )
 
@@ -117,7 +141,7 @@ def _trained_on(data: dict[str, Any], say: Language) -> str:
 def _tested_on(found: dict[str, Any], data: dict[str, Any], evaluated: str | None, say: Language) -> str:
     count = say.number(found["images"])
     if evaluated:
-        return say("{count} images from {word}.", count=count, word=_short(evaluated))
+        return say("{count} images from {word}.", count=count, word=short_name(evaluated))
     groups = data.get("groups")
     if data["split_by"] == "folds":
         text = say(
@@ -136,7 +160,7 @@ def _tested_on(found: dict[str, Any], data: dict[str, Any], evaluated: str | Non
 
 def _fails(found: dict[str, Any], say: Language) -> str:
     name, worst = min(found["per_class"].items(), key=lambda one: one[1]["recall"]["value"] if one[1]["images"] else 2)
-    text = say("It finds {name} least: {share} of them.", name=name, share=_interval(worst["recall"], say))
+    text = say("It finds {name} least: {share} of them.", name=name, share=with_interval(worst["recall"], say))
     matrix = np.array(found["confusion"])
     np.fill_diagonal(matrix, 0)
     if matrix.max() == 0:

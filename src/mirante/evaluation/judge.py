@@ -148,13 +148,18 @@ def judge(
         *_threshold_plots(told, probabilities, labels, classes, positive, measured.get("decision"), say),
     ]
     (folder / runfolder.PLOTS).mkdir(exist_ok=True)
-    heatmaps = folder / runfolder.PLOTS / runfolder.HEATMAPS
-    if heatmaps.exists():  # drawn by the network that answered, which may be gone by now
-        alt = say("Images and where the model looked in them: right answers above, wrong ones below.")
-        plots.append(Plot("heatmaps", heatmaps.read_bytes(), alt))
+    plots += kept_heatmaps(
+        folder, say("Images and where the model looked in them: right answers above, wrong ones below.")
+    )
     for plot in plots:
         write_bytes(folder / runfolder.PLOTS / f"{plot.name}.png", plot.content)
     return Judgement(measured, tuple(plots))
+
+
+def kept_heatmaps(folder: Path, alt: str) -> list[Plot]:
+    """Return where the model looked, if that was drawn: by the network that answered, which may be gone by now."""
+    path = folder / runfolder.PLOTS / runfolder.HEATMAPS
+    return [Plot("heatmaps", path.read_bytes(), alt)] if path.exists() else []
 
 
 def require_classes(dataset: Dataset, info: ModelInfo) -> None:

@@ -98,7 +98,7 @@ def measure(
     losses, briers = log_losses(probabilities, labels), brier_scores(probabilities, labels)
 
     def interval(statistic: Callable[[NDArray[np.int64]], float]) -> dict[str, float]:
-        return _bootstrap(statistic, count, groups)
+        return bootstrap(statistic, count, groups)
 
     def mean_of(values: NDArray[np.floating], where: NDArray[np.bool_]) -> dict[str, float]:
         def statistic(rows: NDArray[np.int64]) -> float:
@@ -142,7 +142,7 @@ def answer_figures(
     matrix = confusion_matrix(labels, answered, len(classes))
 
     def interval(statistic: Callable[[NDArray[np.int64]], float]) -> dict[str, float]:
-        return _bootstrap(statistic, count, groups)
+        return bootstrap(statistic, count, groups)
 
     return {
         "accuracy": wilson(int(right.sum()), count).to_dict()
@@ -205,7 +205,7 @@ def set_figures(
     return found
 
 
-def _bootstrap(
+def bootstrap(
     statistic: Callable[[NDArray[np.int64]], float], count: int, groups: Sequence[str] | None
 ) -> dict[str, float]:
     """Return a statistic of `count` images, given their rows, and its interval over the resamples."""

@@ -84,6 +84,7 @@ def check(
     *,
     labels: str | Path | None = None,
     group: str | None = None,
+    text: str | None = None,
     classes: Sequence[str] | None = None,
     root: str | Path | None = None,
     with_model: bool = True,
@@ -92,7 +93,7 @@ def check(
 
     with_model  also ask a pretrained network for doubtful labels and outliers, where one is installed
     """
-    dataset = Dataset.open(data, labels=labels, group=group, classes=classes, root=root, lenient=True)
+    dataset = Dataset.open(data, labels=labels, group=group, text=text, classes=classes, root=root, lenient=True)
     looks = look(dataset.source, dict(zip(dataset.paths, dataset.digests, strict=True)))
     shortcuts = find_shortcuts(looks, dataset.paths, dataset.labels, dataset.classes, dataset.groups)
     findings = [

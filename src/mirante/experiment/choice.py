@@ -32,6 +32,8 @@ def changed(recipe: str | Recipe, changes: dict[str, Any]) -> Recipe:
 
 def choose_recipe(dataset: Dataset) -> str:
     """Return the name of the recipe that suits the images, and say why."""
+    if dataset.task == "code":
+        return "code"
     from mirante.model.backbone import at_hand
 
     side = int(np.median(dataset.sizes.min(axis=1)))
@@ -66,7 +68,9 @@ def fit_to_data(recipe: Recipe, dataset: Dataset, shape_at: ShapeAt, device: str
     from mirante.training.engine import best_device
 
     began = time.monotonic()
-    chosen, speed = fit_to_seconds(recipe, shape_at, images, len(dataset.classes), best_device(device))
+    chosen, speed = fit_to_seconds(
+        recipe, shape_at, images, len(dataset.classes), dataset.characters, best_device(device)
+    )
     print(
         f"{speed:,.0f} images a second here, so {recipe.seconds:g} seconds show it each image about "
         f"{speed * recipe.seconds / images:.1f} times.",

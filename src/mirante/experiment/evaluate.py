@@ -15,16 +15,19 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.data.notes import Note
 from mirante.errors import DataError, RunError
-from mirante.evaluation.card import markdown
 from mirante.evaluation.judge import Answers, judge, require_classes
-from mirante.evaluation.report import Story, card_of, write_report
+from mirante.evaluation.page import Story
+from mirante.evaluation.report import card_text, write_report
+from mirante.evaluation.texts import TextAnswers, judge_texts
 from mirante.experiment.folder import read_recipe_toml
 from mirante.experiment.plan import Plan
+from mirante.experiment.texts import texts_of
 from mirante.experiment.trust import answers_of, answers_read
 from mirante.files import write_text
 from mirante.images import Pixels
 from mirante.locale import Language, language
 from mirante.prediction.classifier import Classifier
+from mirante.prediction.reader import Reader, open_model
 from mirante.runfolder import ModelInfo
 from mirante.training.history import Epoch, read_history
 from mirante.training.recipe import Recipe
@@ -44,8 +47,12 @@ class Run:
         return float(self.metrics["accuracy"]["value"])
 
     def classifier(self) -> Classifier:
-        """Return its model, ready to predict."""
+        """Return its model, ready to predict. Raises RunError for one that reads texts."""
         return Classifier(self.path)
+
+    def reader(self) -> Reader:
+        """Return its model, ready to read. Raises RunError for one that knows classes."""
+        return Reader(self.path)
 
 
 def evaluate(
@@ -58,10 +65,12 @@ def evaluate(
     classes: Sequence[str] | None = None,
     root: str | Path | None = None,
     votes: str | Path | None = None,
+    text: str | None = None,
     lang: str | None = None,
 ) -> Run:
     """Judge a run again: on its own test images, or on other labelled images with the same classes.
 
+    text   the column of the table that holds the label or text (default: label, or text)
     votes  a CSV of what people said of the images (mirante.evaluation.people); the report then holds the model's doubt beside theirs
 
     Of its own, the figures, plots and report in the run are made anew; of other data they go to evaluations/NAME in the
@@ -70,37 +79,46 @@ def evaluate(
     path = Path(run).expanduser()
     runfolder.require_run(path)
     say = language(lang)
-    classifier = Classifier(path)
+    model = open_model(path)
+    info = model.info
     stored = runfolder.read_json(path, runfolder.DATA)
     folder, evaluated = path, None
     if data is None:
         recipe = Recipe.from_dict(read_recipe_toml(path)["recipe"], str(path / runfolder.RECIPE))
         chosen = stored["options"] | ({"by": by} if by else {})
-        dataset = Dataset.open(stored["word"], **chosen, val_share=recipe.val_share).known_as(classifier.classes)
+        dataset = Dataset.open(stored["word"], **chosen, val_share=recipe.val_share).known_as(info.classes)
     else:
         options: dict[str, Any] = {"labels": labels, "group": group, "by": by, "classes": classes, "root": root}
-        dataset = Dataset.open(data, **options, as_test_of=classifier.classes)
+        if info.characters:
+            options |= {"task": "code", "text": text, "length": info.characters}
+        dataset = Dataset.open(data, **options, as_test_of=info.classes)
         folder, evaluated = path / "evaluations" / dataset.name, str(data)
         folder.mkdir(parents=True, exist_ok=True)
-    require_classes(dataset, classifier.info)
-    dataset, pixels = dataset.load(classifier.info.size, classifier.info.channels, classifier.info.fit)
+    require_classes(dataset, info)
+    dataset, pixels = dataset.load(info.size, info.channels, info.fit)
     tell_skipped(dataset, strict=False)
     folded = data is None and bool(dataset.folds)
     tested = np.flatnonzero(dataset.splits != "test") if folded else dataset.rows("test")
     if data is None:
         require_tested(path, stored, dataset, tested)
-    answers = (
-        answers_read(path, dataset, classifier.info) if folded else answers_of(classifier, dataset, pixels, tested)
-    )
+    answers: Answers | TextAnswers
     people = None if votes is None else Path(votes).expanduser()
-    metrics = judge_run(path, folder, answers, [], classifier.info, dataset, pixels, evaluated, [], say, people)
+    if isinstance(model, Reader):
+        if people is not None:
+            raise RunError(f"{path}: votes are for classes, and this model reads texts.")
+        answers = texts_of(model, pixels, tested)
+    elif folded:
+        answers = answers_read(path, dataset, info)
+    else:
+        answers = answers_of(model, dataset, pixels, tested)
+    metrics = judge_run(path, folder, answers, [], info, dataset, pixels, evaluated, [], say, people)
     return Run(folder, metrics)
 
 
 def judge_run(
     run: Path,
     folder: Path,
-    answers: Answers,
+    answers: Answers | TextAnswers,
     again: list[Answers],
     info: ModelInfo,
     dataset: Dataset,
@@ -116,9 +134,12 @@ def judge_run(
     history: list[Epoch] = read_history(run / runfolder.HISTORY) if evaluated is None else []
     watched = values["recipe"].get("watch", "val")
     plan = Plan.from_dict(values.get("plan", {})).of(info.classes)
-    judgement = judge(
-        answers, again, info, dataset, pixels, folder, history, watched, plan.positive, plan.prevalence, votes, say
-    )
+    if isinstance(answers, TextAnswers):
+        judgement = judge_texts(answers, info, dataset, pixels, folder, history, watched, say)
+    else:
+        judgement = judge(
+            answers, again, info, dataset, pixels, folder, history, watched, plan.positive, plan.prevalence, votes, say
+        )
     notes = [*warnings, *(Note(*stored) for stored in data["notes"])]
     story = Story(
         name=run.name,
@@ -133,8 +154,7 @@ def judge_run(
         warnings=[(note.said(say), note.grave) for note in sorted(notes, key=lambda one: not one.grave)],
     )
     write_report(folder / runfolder.REPORT, judgement, story, say)
-    card = card_of(judgement, story, say)
-    write_text(folder / runfolder.CARD, markdown(run.name, judgement.metrics, data, info, card, say))
+    write_text(folder / runfolder.CARD, card_text(judgement, story, say))
     return judgement.metrics
 
 

@@ -111,13 +111,14 @@ def read_recipe_toml(run: Path) -> dict[str, Any]:
 
 def data_json(dataset: Dataset) -> str:
     """Return the text of data.json: what the images are and how they were split, file by file."""
-    files = zip(dataset.paths, dataset.digests, dataset.labels.tolist(), dataset.splits.tolist(), strict=True)
+    files = zip(dataset.paths, dataset.digests, dataset.names, dataset.splits.tolist(), strict=True)
     value = {
         "format": runfolder.FORMAT,
         "word": dataset.word,
         "options": dataset.options,
         "classes": list(dataset.classes),
         "counts": dataset.counts(),
+        "task": dataset.task,
         "split_by": dataset.split_by,
         "groups": None if dataset.groups is None else len(set(dataset.groups)),
         "notes": [[note.text, note.values, note.grave] for note in dataset.notes],
@@ -125,7 +126,5 @@ def data_json(dataset: Dataset) -> str:
         "fingerprint": dataset.fingerprint,
     }
     # the files stand one a line: the list is long, and is searched by people
-    lines = ",\n".join(
-        "    " + to_json([path, digest, dataset.classes[label], split], None) for path, digest, label, split in files
-    )
+    lines = ",\n".join("    " + to_json([path, digest, name, split], None) for path, digest, name, split in files)
     return to_json(value)[:-2] + f',\n  "files": [\n{lines}\n  ]\n}}\n'

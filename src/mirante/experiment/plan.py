@@ -42,6 +42,21 @@ class Plan:
             raise RequestError(f"--repeats {self.repeats}: it can be 1 to 20.")
         return replace(self, positive=positive)
 
+    def require_no_classes(self) -> None:
+        """Raise RequestError when something is planned that only classes have."""
+        asked = {
+            "--positive": self.positive,
+            "--prevalence": self.prevalence,
+            "--sensitivity, --specificity and --cost": self.aim,
+        }
+        for option, value in asked.items():
+            if value is not None:
+                raise RequestError(
+                    f"{option}: for classes; --task code reads texts, and says itself when it is unsure."
+                )
+        if self.repeats > 1:
+            raise RequestError("--repeats: not with --task code; train again with --seed instead.")
+
     def to_dict(self) -> dict[str, Any]:
         """Return what a TOML file takes; `from_dict` reads it back."""
         values = {name: value for name, value in asdict(self).items() if value is not None}

@@ -20,7 +20,7 @@ from mirante.model.backbone import Backbone
 from mirante.model.export import add_strangeness, build_onnx, seen_as, write_onnx
 from mirante.model.network import Network, build_network
 from mirante.model.running import open_graph
-from mirante.prediction.classifier import BATCH, Classifier
+from mirante.prediction.opened import BATCH, OpenedModel
 from mirante.prediction.strangeness import familiar_space, strangeness
 from mirante.runfolder import ModelInfo
 from mirante.training.engine import Images, best_device, hold
@@ -70,7 +70,7 @@ def new_network(recipe: Recipe, info: ModelInfo, device: str) -> tuple[Network, 
     place = best_device(device)
     torch.manual_seed(recipe.seed)
     shape = info.height, info.width, info.channels
-    return build_network(info.layers, shape, len(info.classes), info.mirror, recipe.weights), place
+    return build_network(info.layers, shape, len(info.classes), info.mirror, recipe.weights, info.characters), place
 
 
 def teach(
@@ -122,7 +122,7 @@ def teach(
         model = build_onnx(network, info, graph)
     else:
         model = build_onnx(network, info)
-        name = seen_as(model)
+        name = None if info.characters else seen_as(model)
         space = None if name is None else familiar_space(_watch(model, name, info, pixels[rows]))
     name = seen_as(model)
     if space is not None and name is not None:
@@ -150,7 +150,7 @@ def _is_better(one: Epoch, other: Epoch) -> bool:
 def ask(
     taught: Taught, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the logits (rows, classes) and the strangeness (rows,) of these rows of the data set, through ONNX Runtime."""
+    """Return the logits (rows, [characters,] classes) and the strangeness (rows,) of these rows, through ONNX Runtime."""
     if taught.graph is not None:  # the backbone has seen most of them already, and what it said is kept
         body = taught.network.body
         assert isinstance(body, Backbone)
@@ -160,5 +160,5 @@ def ask(
         return logits, np.zeros(len(rows), np.float32) if taught.space is None else strangeness(features, taught.space)
     with tempfile.TemporaryDirectory(prefix="mirante-") as folder:
         write_onnx(taught.model, taught.info, Path(folder) / runfolder.ONNX)
-        found = Classifier(Path(folder) / runfolder.ONNX).run(pixels[rows])
+        found = OpenedModel(Path(folder) / runfolder.ONNX).run(pixels[rows])
     return found.logits, found.strangeness

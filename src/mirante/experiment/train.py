@@ -13,19 +13,23 @@ import numpy as np
 
 from mirante import runfolder
 from mirante.data.check.quick import quick_notes
-from mirante.data.dataset import SPLITS, VAL_SHARE, Dataset, input_size
+from mirante.data.dataset import SPLITS, VAL_SHARE, Dataset, Task, input_size, text_size
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
+from mirante.evaluation.judge import Answers
+from mirante.evaluation.texts import TextAnswers
 from mirante.experiment.choice import changed, choose_recipe, fit_to_data
 from mirante.experiment.evaluate import Run, judge_run, tell_skipped
 from mirante.experiment.folder import data_json, make_run, read_recipe_toml, recipe_toml, require_free, require_space
 from mirante.experiment.plan import Plan
+from mirante.experiment.texts import learn_from_texts, texts_of, write_attention
 from mirante.experiment.trust import CALIBRATED, HeldOut, answers_across, answers_of, learn_from
 from mirante.files import write_file, write_text
 from mirante.images import FITS, Fit, Pixels
 from mirante.locale import Language, language
 from mirante.model.notation import is_own_code, is_pretrained
 from mirante.prediction.classifier import Classifier
+from mirante.prediction.reader import Reader
 from mirante.runfolder import ModelInfo
 from mirante.training.recipe import Recipe
 from mirante.training.tensorboard import require_tensorboard
@@ -53,7 +57,10 @@ def train(
     folds: int = 0,
     plan: Plan | None = None,
     size: tuple[int, int] | None = None,
-    fit: Fit = "crop",
+    fit: Fit | None = None,
+    task: Task = "class",
+    text: str | None = None,
+    length: int | None = None,
     device: str = "auto",
     strict: bool = False,
     overwrite: bool = False,
@@ -66,10 +73,10 @@ def train(
     recipe       a recipe's name, a .toml file, or a Recipe; None chooses by the images, and says why
     changes      fields of the recipe that are to be others: {"epochs": 3}
     out          the run folder to make; runs/DATA-RECIPE, numbered, when None
-    labels, group, by, classes, root, folds   as in Dataset.open
+    labels, group, by, classes, root, folds, task, text, length   as in Dataset.open
     plan         a threshold for an aim, a prevalence, repetitions
     size         (height, width) in pixels of the network's input; chosen from the data when None
-    fit          how images of another shape come to that size: crop, pad or squash
+    fit          how images of another shape come to that size: crop, pad or squash; None crops, and squashes those with a text
     device       auto, cpu, cuda or mps
     strict       make an unreadable image an error instead of leaving it out
     overwrite    replace a run that is at `out`
@@ -84,7 +91,9 @@ def train(
     elif recipe is None and "layers" in change:
         recipe = "fast"
     chosen = None if recipe is None else changed(recipe, change)
-    if fit not in FITS:
+    if fit is None:
+        fit = "squash" if task == "code" else "crop"
+    elif fit not in FITS:
         raise RequestError(f"fit {fit!r}: it can be {', '.join(FITS)}.")
     say = language(lang)
     if tensorboard:
@@ -94,18 +103,27 @@ def train(
         dataset = Dataset.open(data.word, **data.options, val_share=val_share)
     else:
         options = {"labels": labels, "group": group, "by": by, "classes": classes, "root": root, "folds": folds}
-        dataset = Dataset.open(data, **options, val_share=val_share)  # type: ignore[arg-type]
+        asked = {"task": task, "text": text, "length": length}
+        dataset = Dataset.open(data, **options, **asked, val_share=val_share)  # type: ignore[arg-type]
     if chosen is None:
         chosen = changed(choose_recipe(dataset), change)
+    plan = plan or Plan()
+    if dataset.task == "code":
+        plan.require_no_classes()
+        if chosen.flip or chosen.mirror:
+            print("Letters are not mirrored, whatever the recipe says.", file=sys.stderr)
+            chosen = chosen.changed(flip=False, mirror=False)
     least_size = chosen.least_size
     target = None if out is None else Path(out).expanduser()
     if target is not None:
         require_free(target, overwrite)
 
     def shape_at(largest: int) -> tuple[int, int, Literal[1, 3]]:
+        if dataset.task == "code":
+            return (*(size or text_size(dataset.sizes, dataset.characters, largest)), dataset.channels)
         return (*(size or input_size(dataset.sizes, largest, least_size)), dataset.channels)
 
-    plan = (plan or Plan()).of(dataset.classes)
+    plan = plan.of(dataset.classes)
     if plan.aim is not None and not dataset.folds and not len(dataset.rows("val")):
         raise RequestError(
             "a threshold is chosen on validation images, and this recipe keeps none; --folds does without."
@@ -114,11 +132,12 @@ def train(
 
     chosen, spent = fit_to_data(chosen, dataset.asking("") if dataset.folds else dataset, shape_at, device)
     shape = shape_at(chosen.largest_size)
-    info = ModelInfo(dataset.classes, *shape, fit, chosen.layers, mirror=chosen.mirror)
+    info = _untrained(dataset, shape, fit, chosen)
     network, place = new_network(chosen, info, device)
     dataset, pixels = dataset.load(info.size, info.channels, fit)
     tell_skipped(dataset, strict)
-    dataset = replace(dataset, notes=(*dataset.notes, *quick_notes(dataset, pixels)))
+    if dataset.task == "class":
+        dataset = replace(dataset, notes=(*dataset.notes, *quick_notes(dataset, pixels)))
     require_space(target or Path("runs"), dataset)
     run = make_run(target, f"{dataset.name}-{chosen.name}", overwrite)
     write_text(run / runfolder.RECIPE, recipe_toml(chosen, info, dataset, plan, device))
@@ -159,7 +178,7 @@ def resume(
     dataset = Dataset.open(word, **stored["options"], val_share=chosen.val_share)
     try:
         shape = (int(values["input"]["height"]), int(values["input"]["width"]), values["input"]["channels"])
-        info = ModelInfo(dataset.classes, *shape, values["input"]["fit"], chosen.layers, mirror=chosen.mirror)
+        info = _untrained(dataset, shape, values["input"]["fit"], chosen)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path / runfolder.RECIPE}: damaged: no [input]; train again with --overwrite.") from error
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
@@ -204,7 +223,7 @@ def _train_and_judge(
         rows = spread(dataset.rows("val"), CALIBRATED)
         known = HeldOut(rows, *ask(taught, dataset, pixels, rows))
     info, model = taught.info, taught.model
-    info = learn_from(known, dataset, info, plan)
+    info = learn_from_texts(known, dataset, info) if info.characters else learn_from(known, dataset, info, plan)
     write_onnx(model, info, run / runfolder.ONNX)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     write_file(run / runfolder.WEIGHTS, lambda part: save_file(weights, part))
@@ -217,15 +236,17 @@ def _train_and_judge(
     if not difference <= TOLERANCE:
         text = "model.onnx does not agree with the trained network: probabilities differ by up to {difference}. Do not use it."
         warnings.append(Note(text, {"difference": f"{difference:.2g}"}))
-    if known.folds is None:
+    answers: Answers | TextAnswers
+    again: list[Answers] = []
+    if info.characters:
+        write_attention(run, model, dataset, pixels, dataset.rows("test"))
+        answers = texts_of(Reader(run), pixels, dataset.rows("test"))
+    elif known.folds is None:
         few = spread(dataset.rows("test"), _LOOKED_AT)
         write_heatmaps(run, taught, dataset, pixels, few, ask(taught, dataset, pixels, few)[0])
-    answers = (
-        answers_of(Classifier(run), dataset, pixels, dataset.rows("test"))
-        if known.folds is None
-        else answers_across(known, dataset, info, plan)
-    )
-    again = []
+        answers = answers_of(Classifier(run), dataset, pixels, dataset.rows("test"))
+    else:
+        answers = answers_across(known, dataset, info, plan)
     if plan.repeats > 1:
         from mirante.experiment.repeats import repeat
 
@@ -241,11 +262,20 @@ def _train_and_judge(
     return Run(run, metrics)
 
 
+def _untrained(dataset: Dataset, shape: tuple[int, int, Literal[1, 3]], fit: Fit, recipe: Recipe) -> ModelInfo:
+    """Return what the network is to take and to answer."""
+    classes, characters = dataset.classes, dataset.characters
+    return ModelInfo(classes, *shape, fit, recipe.layers, mirror=recipe.mirror, characters=characters)
+
+
 def _tell(dataset: Dataset, info: ModelInfo, run: Path) -> None:
     splits = (*dataset.folds, "test") if dataset.folds else SPLITS
     parts = ", ".join(f"{len(dataset.rows(split)):,} {split}" for split in splits if len(dataset.rows(split)))
+    kinds = f"of {len(dataset.classes)} classes"
+    if dataset.task == "code":
+        kinds = f"with texts of up to {dataset.characters} characters out of {len(dataset.classes) - 1} ({''.join(dataset.classes)})"
     print(
-        f"{dataset.word}: {len(dataset):,} images of {len(dataset.classes)} classes ({parts}), shown at "
+        f"{dataset.word}: {len(dataset):,} images {kinds} ({parts}), shown at "
         f"{info.height}×{info.width}×{info.channels}",
         *(f"  note: {note}" for note in dataset.notes),
         f"{info.layers}  →  {run}",

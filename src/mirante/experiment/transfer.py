@@ -20,7 +20,7 @@ from mirante.files import write_bytes
 from mirante.images import Pixels
 from mirante.model.export import trace_features
 from mirante.model.running import open_graph
-from mirante.prediction.classifier import BATCH
+from mirante.prediction.opened import BATCH
 from mirante.progress import track
 from mirante.runfolder import ModelInfo
 from mirante.training.head import fit_head

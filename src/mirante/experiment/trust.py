@@ -19,8 +19,9 @@ from mirante.evaluation.judge import Answers, set_column
 from mirante.experiment.plan import Plan
 from mirante.images import Pixels
 from mirante.prediction.calibration import fit_calibration, softmax
-from mirante.prediction.classifier import Classifier, Output
+from mirante.prediction.classifier import Classifier
 from mirante.prediction.decision import choose_threshold, decide, even_out
+from mirante.prediction.opened import Output
 from mirante.prediction.sets import learn_limits, plausible
 from mirante.prediction.strangeness import learn_limit
 from mirante.runfolder import ModelInfo

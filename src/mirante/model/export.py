@@ -21,11 +21,13 @@ from mirante.errors import WorkError
 from mirante.files import write_file
 from mirante.images import Pixels
 from mirante.model.backbone import Backbone
-from mirante.model.network import Network, Whitening
+from mirante.model.network import Attention, Network, Whitening
 from mirante.runfolder import ModelInfo
 
 OPSET = 20
-_SCALES, _SHIFTS, _SPACE = "scales", "shifts", "space"
+_SCALES, _SHIFTS, _POWER, _SPACE = "scales", "shifts", "power", "space"
+ATTENTION = "attention"
+"""The name of the value that says where each character is looked for: float (N, characters, height · width of the maps)."""
 TOLERANCE = 1e-4
 """The largest difference in any probability between torch and ONNX Runtime that counts as agreement."""
 
@@ -33,7 +35,8 @@ TOLERANCE = 1e-4
 def build_onnx(network: Network, info: ModelInfo, features: onnx.ModelProto | None = None) -> onnx.ModelProto:
     """Return the graph of the network with its preprocessing and its answer.
 
-    Inputs `images` uint8 (N, height, width, channels); outputs `probabilities` and `logits`, float (N, classes).
+    Inputs `images` uint8 (N, height, width, channels); outputs `probabilities` and `logits`, float (N, classes). Where texts are
+    read these are (N, characters, classes), and `sureness`, float (N,), is the probability that a whole text is right.
     features  for a backbone, its own graph (trace_features), when it is known already
 
     Raises WorkError when the network is made of something that cannot be exported.
@@ -53,11 +56,18 @@ def build_onnx(network: Network, info: ModelInfo, features: onnx.ModelProto | No
     scales, shifts = info.calibration
     answer.add("Mul", scales, names=[_SCALES])
     answer.add("Add", shifts, names=[_SHIFTS])
-    answer.add("Softmax", output="probabilities", axis=1)
+    answer.add("Softmax", output="probabilities", axis=-1)
+    shape = ["N", *([info.characters] if info.characters else []), len(info.classes)]
+    if info.characters:
+        answer.add("ReduceMax", np.array([2]), keepdims=0)
+        answer.add("ReduceProd", np.array([1]), keepdims=0)
+        answer.add("Pow", np.array(info.power, np.float32), names=[_POWER], output="sureness")
     answer.append_to(model.graph)
     del model.graph.output[:]
     for name in ("probabilities", "logits"):
-        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", len(info.classes)]))
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    if info.characters:
+        model.graph.output.append(helper.make_tensor_value_info("sureness", TensorProto.FLOAT, ["N"]))
     model.producer_name = "mirante"
     return model
 
@@ -143,9 +153,11 @@ def add_strangeness(model: onnx.ModelProto, features: str, space: NDArray[np.flo
 def write_onnx(model: onnx.ModelProto, info: ModelInfo, path: Path) -> None:
     """Write the graph with the calibration of `info`; classes, size and fit go into the metadata."""
     for weight in model.graph.initializer:
-        for name, values in zip((_SCALES, _SHIFTS), info.calibration, strict=True):
-            if weight.name == name:
-                weight.CopyFrom(numpy_helper.from_array(values, name))
+        learned = dict(zip((_SCALES, _SHIFTS), info.calibration, strict=True)) | {
+            _POWER: np.array(info.power, np.float32)
+        }
+        if weight.name in learned:
+            weight.CopyFrom(numpy_helper.from_array(learned[weight.name], weight.name))
     helper.set_model_props(model, {"mirante": info.to_json()})
     onnx.checker.check_model(model)
     write_file(path, lambda part: onnx.save_model(model, str(part)))
@@ -165,13 +177,22 @@ def largest_difference(network: Network, info: ModelInfo, path: Path, images: Pi
         device = next(network.parameters()).device
         logits = network(torch.from_numpy(np.ascontiguousarray(images)).to(device)).double().cpu()
         scales, shifts = map(torch.from_numpy, info.calibration)
-        expected = torch.softmax(logits * scales + shifts, dim=1).numpy()
+        expected = torch.softmax(logits * scales + shifts, dim=-1).numpy()
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     answered: NDArray[np.float32] = session.run(["probabilities"], {"images": np.ascontiguousarray(images)})[0]
     return float(np.abs(expected - answered).max())
 
 
-_SIMPLE = (nn.ReLU, nn.GELU, nn.Flatten, nn.Dropout, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+_SIMPLE = (
+    nn.ReLU,
+    nn.GELU,
+    nn.Flatten,
+    nn.Unflatten,
+    nn.Dropout,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+    Attention,
+)
 _SIZED = (nn.Conv2d, Whitening, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d, nn.MaxPool2d, nn.AvgPool2d)
 
 
@@ -223,12 +244,14 @@ def _write_nodes(body: nn.Sequential, info: ModelInfo, mirror: bool) -> onnx.Mod
         graph.add("Slice", *(np.array([number]) for number in (-1, np.iinfo(np.int64).min, 3, -1)))
         graph.join("Concat", straight, axis=0)  # (2N, C, H, W): each image, then each mirrored
     _add_modules(graph, body)
+    shape = [*([info.characters] if info.characters else []), len(info.classes)]
+    if mirror or info.characters:
+        graph.add("Reshape", np.array([*([2] if mirror else []), -1, *shape]))
     if mirror:
-        graph.add("Reshape", np.array([2, -1, len(info.classes)]))
         graph.add("ReduceMean", np.array([0]), keepdims=0)
     graph.add("Identity", output="logits")
-    shape = ["N", info.height, info.width, info.channels]
-    images = helper.make_tensor_value_info("images", TensorProto.UINT8, shape)
+    taken = ["N", info.height, info.width, info.channels]
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, taken)
     made = helper.make_graph(graph.nodes, "mirante", [images], [], graph.weights)
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
 
@@ -254,14 +277,33 @@ def _add_modules(graph: _Graph, body: nn.Sequential) -> None:
                 graph.add("GlobalAveragePool")
             case nn.AdaptiveMaxPool2d():
                 graph.add("GlobalMaxPool")
+            case Attention():
+                _add_attention(graph, part)
             case nn.Flatten():
                 graph.add("Flatten", axis=1)
             case nn.ReLU():
                 graph.add("Relu")
             case nn.GELU():
                 graph.add("Gelu")
-            case nn.Dropout():
+            case nn.Dropout() | nn.Unflatten():  # a text's rows are told apart at the end
                 pass
+
+
+def _add_attention(graph: _Graph, part: Attention) -> None:
+    """Add weighted averages; those of the characters of one image follow each other as rows (N · characters, C)."""
+    looks, height, width = part.place.shape
+    maps = graph.here
+    graph.add("Reshape", np.array([0, part.score.in_channels, height * width]))
+    flat = graph.here
+    graph.here = maps
+    graph.add("Conv", *_numbers(part.score.weight))
+    graph.add("Add", *_numbers(part.place))
+    graph.add("Reshape", np.array([0, looks, height * width]))
+    graph.add("Softmax", output=ATTENTION, axis=-1)
+    graph.here = flat
+    graph.add("Transpose", perm=[0, 2, 1])
+    graph.join("MatMul", ATTENTION)
+    graph.add("Reshape", np.array([-1, part.score.in_channels]))
 
 
 def _numbers(*tensors: Tensor | None) -> list[NDArray[np.float32]]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mirante.errors import LayersError, RequestError, RunError
 from mirante.model.backbone import Backbone, Pretrained, find_weights
-from mirante.model.notation import PRETRAINED, Layer, Shape, is_own_code, is_pretrained, parse_layers
+from mirante.model.notation import PRETRAINED, Layer, Shape, has_layers, is_own_code, is_pretrained, parse_layers
 from mirante.runfolder import ModelInfo
 
 
@@ -40,6 +40,32 @@ class Whitening(nn.Conv2d):
         self.weight.copy_(kernels.view_as(self.weight))
 
 
+class Attention(nn.Module):
+    """Weighted averages of feature maps (N, C, H, W) over their places: (N, C), or with characters (N, characters, C).
+
+    The weight of a place is a softmax over all places of what a 1×1 kernel finds there plus a bias of the place. Each character begins
+    at its share of the width, from left to right; a single average begins even. Soft attention as Bahdanau, Cho, Bengio, "Neural
+    machine translation by jointly learning to align and translate", ICLR 2015, with a learned query for each character.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], characters: int) -> None:
+        super().__init__()
+        height, width, channels = shape
+        self.score = nn.Conv2d(channels, characters or 1, 1, bias=False)
+        nn.init.zeros_(self.score.weight)
+        self.place = nn.Parameter(torch.zeros(characters or 1, height, width))
+        self.characters = characters
+        if characters:
+            across = characters * (torch.arange(width) + 0.5) / width  # 0 to characters
+            own = torch.arange(characters)[:, None, None] + 0.5
+            self.place.data -= (across - own) ** 2
+
+    def forward(self, maps: Tensor) -> Tensor:
+        weights = (self.score(maps) + self.place).flatten(2).softmax(2)
+        means: Tensor = weights @ maps.flatten(2).transpose(1, 2)
+        return means if self.characters else means[:, 0]
+
+
 class Network(nn.Module):
     """Scales pixels to 0..1, then runs `body`, which takes (N, C, H, W) float.
 
@@ -52,7 +78,7 @@ class Network(nn.Module):
         self.mirror = mirror
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, classes) of images uint8 (N, H, W, C): the answer, as model.onnx gives it."""
+        """Return logits (N, classes), or (N, characters, classes), of images uint8 (N, H, W, C), as model.onnx gives them."""
         logits = self.look(images)
         return (logits + self.look(images.flip(2))) / 2 if self.mirror else logits
 
@@ -76,22 +102,27 @@ class Network(nn.Module):
 
 
 def build_network(
-    line: str, shape: tuple[int, int, int], classes: int, mirror: bool = False, weights: str = ""
+    line: str, shape: tuple[int, int, int], classes: int, mirror: bool = False, weights: str = "", characters: int = 0
 ) -> Network:
     """Return the network of a line of layers, `timm:NAME` or `path.py:function`, for images (height, width, channels).
 
     A person's own function is called with (shape, classes) and returns a torch module that takes float images
     (N, C, H, W) in 0..1 and returns logits (N, classes). Weights start as in Keras: Glorot uniform, biases zero.
     With `mirror` its answers are the mean over the image and its mirror image.
+    With `characters` it reads texts of so many characters at most, and answers (N, characters, classes).
     `weights` is a file of pretrained weights for `timm:NAME`.
 
     Raises LayersError, and RequestError when there are no weights.
     """
+    if characters and not has_layers(line):
+        raise RequestError(
+            f"{line}: texts are read by a network of the notation only; give a line of layers (docs/codes.md)."
+        )
     if is_pretrained(line):
         return Network(Backbone(line.removeprefix(PRETRAINED), find_weights(line, weights), shape[:2], classes), mirror)
     if is_own_code(line):
         return Network(_own_module(line, shape, classes), mirror)
-    layers = parse_layers(line, shape, classes)
+    layers = parse_layers(line, shape, classes, characters)
     before: Shape = shape
     modules = []
     for layer in layers:
@@ -124,7 +155,8 @@ def load_network(info: ModelInfo, file: Path) -> Network:
             weights = Pretrained(str(file), "", info.licence or "", own, mean, std)
             network = Network(Backbone(info.layers.removeprefix(PRETRAINED), weights, info.size, classes), info.mirror)
         else:
-            network = build_network(info.layers, (*info.size, info.channels), classes, info.mirror)
+            shape = *info.size, info.channels
+            network = build_network(info.layers, shape, classes, info.mirror, characters=info.characters)
         network.load_state_dict(tensors)
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         raise RunError(f"{file}: missing or damaged; train the model again.") from error
@@ -149,6 +181,11 @@ def _module(layer: Layer, before: Shape) -> nn.Module:
             return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         case "gmp":
             return nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten())
+        case "attention":
+            height, width, channels = before
+            return Attention((height, width, channels), layer.output[0] if len(layer.output) == 2 else 0)
+        case "characters":
+            return nn.Unflatten(1, layer.output)
         case "batchnorm":
             return nn.BatchNorm2d(before[-1]) if len(before) == 3 else nn.BatchNorm1d(before[-1])
         case "dropout":

@@ -5,6 +5,7 @@ Knows nothing of torch. docs/layers.md explains every word. Sizes are (height, w
     32C3       convolution: 32 kernels of 3×3, stride 1, no padding, ReLU      32C3same, 32C3/2, 32C3lin
     MP2  AP2   pooling by the maximum or the average of 2×2                    MP3/2
     GAP  GMP   the average or the maximum of each channel
+    ATT        attention: one weighted average of each channel, or, for a text, one for each of its characters
     64N        dense layer of 64 neurons, ReLU                                 64Nlin
     BN  D0.5   batch normalisation, dropout of half the values
     ReLU GELU  an activation by itself, after a layer that is `lin`
@@ -14,6 +15,7 @@ Knows nothing of torch. docs/layers.md explains every word. Sizes are (height, w
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,18 +24,19 @@ from typing import Literal
 from mirante.errors import LayersError
 
 Shape = tuple[int, ...]
-"""(height, width, channels) of an image or feature maps, or (neurons,) once flattened."""
+"""(height, width, channels) of an image or feature maps, (neurons,) once flattened, (characters, neurons) after the ATT of a text."""
 
 Kind = Literal[
-    "conv", "whiten", "maxpool", "avgpool", "gap", "gmp", "flatten", "dense", "batchnorm", "dropout", "relu", "gelu"
-]
+    "conv", "whiten", "maxpool", "avgpool", "gap", "gmp", "attention", "flatten", "dense", "characters", "batchnorm",
+    "dropout", "relu", "gelu",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Layer:
     """One layer. `word` is what stands in the line (empty where it is implied); the rest is used where the kind has it.
 
-    units    kernels of a convolution, neurons of a dense layer
+    units    kernels of a convolution, neurons of a dense layer, averages of an attention
     kernel   side of the kernel or of the pooling window, in pixels
     stride   in pixels
     padding  in pixels, on each side
@@ -58,17 +61,18 @@ _DENSE = re.compile(r"(\d+)N(lin)?")
 _WHITEN = re.compile(r"W(\d+)")
 _DROP = re.compile(r"D(0?\.\d+|0)")
 _BLOCK_WORD = re.compile(r"(\d+)B")
-_EXAMPLES = "32C3, MP2, AP2, GAP, GMP, 64N, BN, D0.5, ReLU, GELU, W2, 64B"
+_EXAMPLES = "32C3, MP2, AP2, GAP, GMP, ATT, 64N, BN, D0.5, ReLU, GELU, W2, 64B"
 PRETRAINED = "timm:"
 MAX_PARAMETERS = 500_000_000
 
 
-def parse_layers(line: str, shape: tuple[int, int, int], classes: int) -> tuple[Layer, ...]:
+def parse_layers(line: str, shape: tuple[int, int, int], classes: int, characters: int = 0) -> tuple[Layer, ...]:
     """Return the layers of a line, the implied flattening and output layer included.
 
     line     the notation
     shape    (height, width, channels) of the images
     classes  number of classes, and so of neurons in the output layer
+    characters  of the longest text, where texts are read: then the classes are those of each character; else 0
 
     Raises LayersError, which points at the word that is wrong or whose size does not fit.
 
@@ -93,14 +97,20 @@ def parse_layers(line: str, shape: tuple[int, int, int], classes: int) -> tuple[
 
         if block := _BLOCK_WORD.fullmatch(word):
             for inner in _BLOCK.format(block[1]).split("-"):
-                _add_word(inner, here, refuse, add, layers)
+                _add_word(inner, here, characters, refuse, add, layers)
         else:
-            _add_word(word, here, refuse, add, layers)
+            _add_word(word, here, characters, refuse, add, layers)
         if _parameters_so_far(layers, shape) > MAX_PARAMETERS:
             raise refuse(f"{word} takes the model beyond {MAX_PARAMETERS:,} parameters; pool more before it.")
     if len(here) == 3:
         add("flatten", "", (here[0] * here[1] * here[2],))
-    add("dense", "", (classes,), classes)
+    if len(here) == 2:  # every character by the same neurons
+        add("dense", "", (characters, classes), classes)
+    elif characters:
+        add("dense", "", (characters * classes,), characters * classes)
+        add("characters", "", (characters, classes))
+    else:
+        add("dense", "", (classes,), classes)
     return tuple(layers)
 
 
@@ -122,6 +132,7 @@ def has_layers(line: str) -> bool:
 def _add_word(
     word: str,
     here: Shape,
+    characters: int,
     refuse: Callable[[str], LayersError],
     add: Callable[..., None],
     layers: list[Layer],
@@ -129,8 +140,8 @@ def _add_word(
     """Match one word and append its layers, or raise what `refuse` makes of the reason."""
 
     def size_of_maps() -> tuple[int, int, int]:
-        if len(here) == 1:
-            raise refuse(f"{word} after a dense layer: there are no rows and columns left; it must come before.")
+        if len(here) < 3:
+            raise refuse(f"{word} after a layer without maps: there are no rows and columns left; it must come before.")
         return here[0], here[1], here[2]
 
     def slide(kernel: int, stride: int, padding: int, what: str) -> tuple[int, int]:
@@ -160,6 +171,9 @@ def _add_word(
         add(kind, word, (height, width, here[2]), kernel=kernel, stride=stride)
     elif word in ("GAP", "GMP"):
         add("gap" if word == "GAP" else "gmp", word, (size_of_maps()[2],))
+    elif word == "ATT":
+        channels = size_of_maps()[2]
+        add("attention", word, (characters, channels) if characters else (channels,), characters or 1)
     elif match := _WHITEN.fullmatch(word):
         if layers:
             raise refuse(f"{word}: whitening is of the image's own pixels; it can only be the first word.")
@@ -173,12 +187,15 @@ def _add_word(
             raise refuse(f"{word}: no neurons; a dense layer has 1 or more.")
         if len(here) == 3:
             add("flatten", "", (here[0] * here[1] * here[2],))
-        add("dense", word, (int(match[1]),), int(match[1]))
+        output = (int(match[1]),) if len(here) != 2 else (here[0], int(match[1]))
+        add("dense", word, output, int(match[1]))
         if not match[2]:
-            add("relu", "", (int(match[1]),))
+            add("relu", "", output)
     elif match := _DROP.fullmatch(word):
         layers.append(Layer("dropout", word, here, rate=float(match[1])))
     elif word == "BN":
+        if len(here) == 2:
+            raise refuse("BN after ATT: there is one row a character; it must come before.")
         add("batchnorm", word, here)
     elif word in ("ReLU", "GELU"):
         add("relu" if word == "ReLU" else "gelu", word, here)
@@ -194,6 +211,8 @@ def parameters(layer: Layer, before: Shape) -> int:
         return (layer.kernel**2 * before[-1] + 1) * layer.units
     if layer.kind == "dense":
         return (before[-1] + 1) * layer.units
+    if layer.kind == "attention":  # a kernel of 1×1 and a bias a place
+        return (before[0] * before[1] + before[2]) * layer.units
     return 4 * before[-1] if layer.kind == "batchnorm" else 0
 
 
@@ -201,7 +220,7 @@ def multiply_adds(layers: tuple[Layer, ...], shape: Shape) -> int:
     """Return how many multiplications and additions one image of this shape takes, in convolutions and dense layers."""
     befores = [shape, *(layer.output for layer in layers)]
     return sum(
-        parameters(layer, before) * (layer.output[0] * layer.output[1] if len(layer.output) == 3 else 1)
+        parameters(layer, before) * math.prod(layer.output[:-1])  # at every place
         for layer, before in zip(layers, befores, strict=False)
         if layer.kind in ("conv", "whiten", "dense")
     )

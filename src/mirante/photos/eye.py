@@ -22,7 +22,7 @@ from mirante.model.backbone import OFFLINE, at_hand
 from mirante.model.export import read_head, seen_as
 from mirante.model.running import open_graph
 from mirante.photos.library import Known
-from mirante.prediction.classifier import BATCH
+from mirante.prediction.opened import BATCH
 from mirante.progress import track
 from mirante.runfolder import ModelInfo
 

@@ -32,8 +32,9 @@ from mirante.photos.earlier import EARLIER, keep
 from mirante.photos.eye import Eye, eye_of_run
 from mirante.photos.library import Library, contradictions, labels_of
 from mirante.prediction.calibration import softmax
-from mirante.prediction.classifier import Classifier, Output
+from mirante.prediction.classifier import Classifier
 from mirante.prediction.decision import decide
+from mirante.prediction.opened import Output
 from mirante.prediction.strangeness import familiar_space, strangeness
 from mirante.runfolder import ModelInfo
 from mirante.training.recipe import Recipe
@@ -260,7 +261,7 @@ def _adopt(
             f"{run}: the new model.onnx does not answer as it was taught ({difference:.1e}); the old one is in {kept}."
         )
     strange = np.zeros(len(rows), np.float32) if space is None else strangeness(seen[rows], space)
-    answers = answers_from(Output(shares, logits, strange), rows, info)
+    answers = answers_from(Output(shares, logits, strange, np.zeros(len(shares), np.float32)), rows, info)
     judge_run(run, run, answers, [], info, dataset, pixels, None, [], say)
     return kept
 

@@ -1,6 +1,6 @@
 """A trained model that answers: model.onnx in ONNX Runtime, for paths, PIL images and arrays.
 
-The file alone is enough. It knows its classes and input size; nothing is known here of how it was trained.
+Nothing is known here of how it was trained.
 """
 
 from __future__ import annotations
@@ -8,37 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante import runfolder
 from mirante.errors import RunError
-from mirante.images import Pixels, read_image
+from mirante.images import Pixels
 from mirante.prediction.decision import decide
+from mirante.prediction.opened import OpenedModel, OtherKindError
 from mirante.prediction.sets import plausible
-from mirante.runfolder import ModelInfo
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    Picture = str | Path | bytes | Image | Pixels
-
-BATCH = 64
-
-
-class Output(NamedTuple):
-    """What a network answers for N images.
-
-    probabilities  (N, classes), calibrated
-    logits         (N, classes), before the calibration
-    strangeness    (N,) from 0 to 1: how unlike the training images they are; 0 where the model cannot tell
-    """
-
-    probabilities: NDArray[np.float32]
-    logits: NDArray[np.float32]
-    strangeness: NDArray[np.float32]
+    from mirante.prediction.opened import Picture
 
 
 @dataclass(frozen=True)
@@ -114,32 +96,20 @@ class Prediction:
         }
 
 
-class Classifier:
+class Classifier(OpenedModel):
     """A model of Mirante, opened from a run folder or from its model.onnx.
 
     classifier = Classifier("runs/flowers-fast")
     classifier.predict("photo.jpg").label
     """
 
-    def __init__(self, run: str | Path) -> None:
-        """Open it; raises RunError when it is missing, damaged, of a newer version, or no model of Mirante."""
-        path = Path(run).expanduser()
-        if path.is_dir() or not path.exists():
-            path = runfolder.require_file(path, runfolder.ONNX)
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime has one exception a status code
-            raise RunError(f"{path}: not a model that can be opened; it is damaged or no .onnx file.") from error
-        text = self._session.get_modelmeta().custom_metadata_map.get("mirante")
-        if text is None:
-            raise RunError(f"{path}: not a model of Mirante; its metadata does not name its classes.")
-        self.info = ModelInfo.from_json(text, str(path))
-        self._tells_strangeness = any(one.name == "strangeness" for one in self._session.get_outputs())
-        self.path = path
+    def __init__(self, run: str | Path, threads: int = 0) -> None:
+        """Open it; raises RunError when it is missing, damaged, of a newer version, or no model of Mirante that knows classes."""
+        super().__init__(run, threads)
+        if self.info.characters:
+            raise OtherKindError(
+                f"{self.path}: a model that reads texts, and knows no classes; mirante predict and mirante.Reader open it."
+            )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -157,14 +127,8 @@ class Classifier:
     def predict_many(self, pictures: Iterable[Picture], coverage: float | None = None) -> Iterator[Prediction]:
         """Yield the answer for each image, in order, in batches; see `predict`. Raises ImageError at the first unreadable one."""
         self.require_coverage(coverage)
-        batch: list[tuple[str | None, Pixels]] = []
-        for picture in pictures:
-            path = str(picture) if isinstance(picture, (str, Path)) else None
-            batch.append((path, self.pixels(picture)))
-            if len(batch) == BATCH:
-                yield from self.answer(batch, coverage)
-                batch = []
-        yield from self.answer(batch, coverage)
+        for batch in self.batches(pictures):
+            yield from self.answer(batch, coverage)
 
     def set_threshold(self, threshold: float) -> None:
         """Decide from another probability on than the one that the training chose. Raises RunError for a model without any."""
@@ -182,10 +146,6 @@ class Classifier:
                 "validation images, or with --folds."
             )
 
-    def pixels(self, picture: Picture) -> Pixels:
-        """Return an image as the network takes it, uint8 (height, width, channels)."""
-        return read_image(picture, self.info.size, self.info.channels, self.info.fit)
-
     def answer(self, batch: list[tuple[str | None, Pixels]], coverage: float | None = None) -> Iterator[Prediction]:
         """Yield the answers for images that already have the input size, each with its path."""
         if not batch:
@@ -202,16 +162,3 @@ class Classifier:
                     self.classes[number] for number in np.argsort(-shares, kind="stable") if sets[row, number]
                 )
             yield Prediction(self.classes, shares, path, int(decided[row]), strange, strange > limit, names)
-
-    def run(self, images: Pixels) -> Output:
-        """Return what the network answers for images uint8 (N, height, width, channels)."""
-        wanted = ["probabilities", "logits", *(["strangeness"] if self._tells_strangeness else [])]
-        found = [
-            self._session.run(wanted, {"images": np.ascontiguousarray(images[start : start + BATCH])})
-            for start in range(0, len(images), BATCH)
-        ]
-        if not found:
-            empty = np.empty((0, len(self.classes)), np.float32)
-            return Output(empty, empty, np.empty(0, np.float32))
-        joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]
-        return Output(joined[0], joined[1], joined[2] if self._tells_strangeness else np.zeros(len(images), np.float32))

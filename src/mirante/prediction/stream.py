@@ -8,20 +8,34 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 from mirante.data.archives import ARCHIVE_SUFFIXES, ArchiveSource
 from mirante.data.entries import Skipped
 from mirante.data.folders import FolderSource
 from mirante.errors import DataError, ImageError
 from mirante.images import Pixels
-from mirante.prediction.classifier import BATCH, Classifier, Prediction
+from mirante.prediction.opened import BATCH
+
+T = TypeVar("T")
+Told = TypeVar("Told", covariant=True)
+
+
+class Answering(Protocol[Told]):
+    """What answers: a Classifier with a Prediction, a Reader with a Reading."""
+
+    def pixels(self, picture: Path | bytes) -> Pixels:
+        """Return an image as the network takes it."""
+
+    def answer(self, batch: list[tuple[str | None, Pixels]], coverage: float | None = None) -> Iterator[Told]:
+        """Yield the answers for images of the input size, each with its path."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The prediction for one image, and the pixels that the network saw, uint8 (H, W, C)."""
+class Answer(Generic[T]):
+    """What a model says of one image, and the pixels that the network saw, uint8 (H, W, C)."""
 
-    prediction: Prediction
+    prediction: T
     pixels: Pixels
 
 
@@ -55,24 +69,24 @@ def find_images(words: Iterable[str]) -> Iterator[Named]:
 
 
 def predict_stream(
-    classifier: Classifier, images: Iterable[Named], coverage: float | None = None
-) -> Iterator[Answer | Skipped]:
+    model: Answering[T], images: Iterable[Named], coverage: float | None = None
+) -> Iterator[Answer[T] | Skipped]:
     """Yield an answer for each image in order; those that cannot be read come as Skipped and stop nothing.
 
     coverage  also tell the plausible classes; see Classifier.predict
     """
     remaining = iter(images)
 
-    def read(named: Named) -> tuple[str, Pixels] | Skipped:
+    def read(named: Named) -> tuple[str | None, Pixels] | Skipped:
         path, payload = named
         if isinstance(payload, Skipped):
             return payload
         try:
-            return path, classifier.pixels(payload)
+            return path, model.pixels(payload)
         except ImageError as error:
             return Skipped(path, str(error))
 
-    def read_next() -> list[Future[list[tuple[str, Pixels] | Skipped]]]:
+    def read_next() -> list[Future[list[tuple[str | None, Pixels] | Skipped]]]:
         """Have the next batch read, a few images a thread at a time: handing over costs as much as a small image."""
         batch = list(islice(remaining, BATCH))
         parts = [batch[start : start + _PART] for start in range(0, len(batch), _PART)]
@@ -84,6 +98,6 @@ def predict_stream(
         while following:
             current = [one for future in following for one in future.result()]
             following = read_next()
-            answers = classifier.answer([one for one in current if not isinstance(one, Skipped)], coverage)
+            answers = model.answer([one for one in current if not isinstance(one, Skipped)], coverage)
             for one in current:
                 yield one if isinstance(one, Skipped) else Answer(next(answers), one[1])

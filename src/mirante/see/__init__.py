@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from mirante.images import Pixels
     from mirante.prediction.classifier import Classifier
-    from mirante.prediction.classifier import Picture as AnyImage
+    from mirante.prediction.opened import Picture as AnyImage
     from mirante.see.inside import Inside
     from mirante.see.picture import Film, Picture
 
@@ -114,15 +114,16 @@ def model(
     from mirante.see.drawing import draw_model
     from mirante.see.picture import Picture
 
-    line = str(what)
+    line, characters = str(what), 0
     if Path(what).expanduser().is_dir():
         info = runfolder.read_model(Path(what).expanduser())
         line, shape, classes = info.layers, (*info.size, info.channels), info.classes
+        characters = info.characters
     if not has_layers(line):
         raise RequestError(
             f"{line}: not a line of layers; only those can be drawn. `mirante see features` looks inside it."
         )
-    layers = parse_layers(line, shape, classes if isinstance(classes, int) else len(classes))
+    layers = parse_layers(line, shape, classes if isinstance(classes, int) else len(classes), characters)
     drawing = draw_model(layers, shape, classes, language(lang))
     return Picture(drawing, f"{line}: {drawing.alt}")
 

@@ -184,7 +184,7 @@ def _stages(layers: Sequence[Layer], shape: Shape, say: Language) -> list[_Stage
                 stages[-1].after.append(names.get(layer.kind, layer.word))
         else:
             kind = {"maxpool": "pool", "avgpool": "pool", "gap": "dense", "gmp": "dense", "flatten": "dense"}.get(
-                layer.kind, "dense" if layer.kind == "dense" else "conv"
+                layer.kind, "dense" if layer.kind in ("dense", "attention", "characters") else "conv"
             )
             last = number == len(layers) - 1
             word = say("classes") if last else layer.word or (say("flat") if layer.kind == "flatten" else layer.kind)
@@ -196,10 +196,10 @@ def _stages(layers: Sequence[Layer], shape: Shape, say: Language) -> list[_Stage
 def _body(stage: _Stage, tallest: int, most: int, last: bool) -> tuple[list[Polygon | Text], float]:
     """Return the shape of a stage with its lower left corner at (0, 0), and its width in pixels."""
     ink: Ink = stage.kind  # type: ignore[assignment]
-    if len(stage.shape) == 1:
-        height, width = _column_height(stage.shape[0], most), 16.0
+    if len(stage.shape) < 3:
+        height, width = _column_height(stage.shape[-1], most), 16.0
         marks: list[Polygon | Text] = [Polygon(((0, 0), (width, 0), (width, -height), (0, -height)), ink)]
-        cells = stage.shape[0] if stage.shape[0] <= 24 else 0
+        cells = stage.shape[-1] if stage.shape[-1] <= 24 else 0
         for cell in range(1, cells):
             y = -height * cell / cells
             marks.append(Polygon(((0, y), (width, y), (width, y), (0, y)), ink))

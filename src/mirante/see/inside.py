@@ -16,11 +16,11 @@ from mirante import runfolder
 from mirante.errors import RequestError, RunError
 from mirante.images import Pixels
 from mirante.model.notation import Shape, has_layers, parse_layers
-from mirante.prediction.classifier import BATCH
+from mirante.prediction.opened import BATCH
 from mirante.runfolder import ModelInfo
 
 if TYPE_CHECKING:
-    from mirante.prediction.classifier import Picture
+    from mirante.prediction.opened import Picture
 
 Values = NDArray[np.float32]
 
@@ -28,6 +28,7 @@ Values = NDArray[np.float32]
 _NODES = {
     "conv": ("Conv",), "whiten": ("Conv",), "dense": ("Gemm",), "maxpool": ("MaxPool",), "avgpool": ("AveragePool",),
     "gap": ("GlobalAveragePool", "Flatten"), "gmp": ("GlobalMaxPool", "Flatten"), "flatten": ("Flatten",),
+    "attention": ("Softmax", "MatMul", "Reshape"), "characters": (),
     "batchnorm": ("BatchNormalization",), "relu": ("Relu",), "gelu": ("Gelu",), "dropout": (),
 }  # fmt: skip
 _TRACED_ACTIVATIONS = ("Relu", "Clip", "Gelu", "Sigmoid", "HardSwish", "Mul")
@@ -94,7 +95,9 @@ class Inside:
         return np.concatenate(found)
 
     def probabilities(self, pixels: Pixels) -> Values:
-        """Return the answer (classes,) for one image uint8 (height, width, channels)."""
+        """Return the answer (classes,) for one image uint8 (height, width, channels). Raises RunError for a model that reads texts."""
+        if self.info.characters:
+            raise RunError("A model that reads texts is shown by its report; a path and heat maps are of classes.")
         answer: Values = self._run(pixels, ["probabilities"])[0][0]
         return answer
 
@@ -159,7 +162,7 @@ class Inside:
         if not has_layers(self.info.layers):
             return self._traced_stages()
         shape = (self.info.height, self.info.width, self.info.channels)
-        layers = parse_layers(self.info.layers, shape, len(self.info.classes))
+        layers = parse_layers(self.info.layers, shape, len(self.info.classes), self.info.characters)
         stages: list[Stage] = []
         at = next(number for number, node in enumerate(nodes) if node.op_type == "Transpose") + 1
         for number, layer in enumerate(layers):
@@ -168,7 +171,7 @@ class Inside:
                     at += 1
                 value = nodes[at].output[0]
                 at += 1
-            if layer.kind == "dropout" or (layer.kind == "flatten" and number < len(layers) - 1):
+            if layer.kind == "dropout" or (layer.kind in ("flatten", "attention") and number < len(layers) - 1):
                 continue  # nothing new to see
             if layer.kind in ("relu", "gelu", "batchnorm") and stages:
                 words = {"relu": "ReLU", "gelu": "GELU", "batchnorm": "BN"}

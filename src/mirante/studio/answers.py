@@ -78,8 +78,8 @@ class Opened:
         self.path = path
         self.metrics = runfolder.read_json(path, runfolder.METRICS)
         self.info = runfolder.read_model(path)
-        self.answers = _read_answers(path, self.info.classes)
         self.classifier = Classifier(path)
+        self.answers = _read_answers(path, self.info.classes)
         self.inside = Inside(path)
         self._data: tuple[dict[str, int], Pixels, Dataset] | None = None
         self._features: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None

@@ -119,7 +119,7 @@ def open_collection(workspace: Workspace, word: str) -> Collection:
     if not word:
         raise DataError("Which folder? Write its path, or the name of a set of images, as digits.")
     path = Path(word).expanduser()
-    source, _ = open_source(str(path) if path.exists() else word, None, None)
+    source, _ = open_source(str(path) if path.exists() else word)
     name = name_from(source.name, "images")
     with _LOCK:
         taken = {one.name: one for one in list_collections(workspace)}
@@ -306,7 +306,7 @@ def keep_archive(workspace: Workspace, filename: str, part: Path) -> Collection:
 @lru_cache(maxsize=4)
 def _scanned(word: str, stamp: str) -> list[Scanned]:
     """Return the scan of a source, from memory while its stamp stays the same. A link that leads out of it counts as unreadable."""
-    source = open_source(word, None, None)[0]
+    source = open_source(word)[0]
     found = scan(source)
     if isinstance(source, FolderSource):
         root = source.root.resolve()
@@ -318,7 +318,7 @@ def _scanned(word: str, stamp: str) -> list[Scanned]:
 
 
 def _source(collection: Collection) -> Source:
-    return open_source(collection.word, None, None)[0]
+    return open_source(collection.word)[0]
 
 
 def _require_made(collection: Collection) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import jinja2
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from mirante import runfolder
 from mirante.errors import MiranteError
@@ -153,8 +153,11 @@ def results(asked: Visit) -> Response:
 
 
 def result(asked: Visit) -> Response:
-    """One run: its figures, its confusion matrix, and its answers to be filtered."""
-    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
+    """One run: its figures, its confusion matrix, and its answers to be filtered; of one that reads texts, its report."""
+    run = asked.workspace.run(asked.parts["name"])
+    if runfolder.read_model(run).characters:
+        return RedirectResponse(f"/results/{quote(run.name, safe='')}/report", 303)
+    opened = answers.open_run(run)
     found = opened.metrics
     matrix = found["confusion"]
     return _render(

@@ -22,11 +22,17 @@ Shape = tuple[int, int, int]
 
 
 def fit_to_seconds(
-    recipe: Recipe, shape_at: Callable[[int], Shape], images: int, classes: int, device: torch.device
+    recipe: Recipe,
+    shape_at: Callable[[int], Shape],
+    images: int,
+    classes: int,
+    characters: int,
+    device: torch.device,
 ) -> tuple[Recipe, float]:
     """Return the recipe with the largest of its sizes that its seconds suffice for, and images a second at that size.
 
-    shape_at  tells the input's (height, width, channels) when its largest side may be so many pixels
+    shape_at    tells the input's (height, width, channels) when its largest side may be so many pixels
+    characters  of the longest text, where texts are read; else 0
     images    how many there are to train on
 
     A size is taken when the training would show the network as many images as the size needs to be the best one; the
@@ -36,14 +42,18 @@ def fit_to_seconds(
     for size in recipe.sizes or (Size(recipe.layers, recipe.largest_size, 0),):
         shape = shape_at(size.largest_size)
         try:
-            cost = multiply_adds(parse_layers(size.layers, shape, classes), shape) if has_layers(size.layers) else 1
+            cost = (
+                multiply_adds(parse_layers(size.layers, shape, classes, characters), shape)
+                if has_layers(size.layers)
+                else 1
+            )
         except LayersError:
             continue  # too small an image for it
         fitting.append((size, shape, cost))
     if not fitting:
         return recipe, 0.0
     first, shape, cost = fitting[0]
-    speed = images_a_second(replace(recipe, layers=first.layers), shape, images, classes, device)
+    speed = images_a_second(replace(recipe, layers=first.layers), shape, images, classes, characters, device)
     chosen = [(size, speed * cost / other) for size, _, other in fitting]
     enough = [(size, at) for size, at in chosen if at * recipe.seconds >= size.views] or chosen[:1]
     size, at = enough[-1]
@@ -51,13 +61,16 @@ def fit_to_seconds(
     return replace(recipe, layers=size.layers, largest_size=size.largest_size).for_steps(steps), at
 
 
-def images_a_second(recipe: Recipe, shape: Shape, images: int, classes: int, device: torch.device) -> float:
+def images_a_second(
+    recipe: Recipe, shape: Shape, images: int, classes: int, characters: int, device: torch.device
+) -> float:
     """Return how many images of this (height, width, channels) the recipe trains on in a second, by a few steps."""
-    network = build_network(recipe.layers, shape, classes).to(device).train()
+    network = build_network(recipe.layers, shape, classes, characters=characters).to(device).train()
     optimiser = make_optimiser(network, recipe)
     count = min(recipe.batch_size, images)
     noise = np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
-    batch = Images(noise, np.zeros(count, np.int64), np.arange(count))
+    labels = np.zeros((count, characters) if characters else count, np.int64)
+    batch = Images(noise, labels, np.arange(count))
     best = float("inf")
     for step in range(_STEPS):
         began = time.monotonic()

@@ -24,7 +24,7 @@ _EVALUATION_BATCH = 500
 
 @dataclass(frozen=True)
 class Images:
-    """Pixels uint8 (N, H, W, C), in memory or on a device; class numbers (N,); and which rows of them are meant."""
+    """Pixels uint8 (N, H, W, C), in memory or on a device; which rows of them are meant; class numbers (N,), or (N, characters)."""
 
     pixels: Pixels | Tensor
     labels: NDArray[np.int64]
@@ -51,7 +51,7 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def answer(
     network: Network, images: Images, recipe: Recipe, device: torch.device, size: tuple[int, int] | None = None
 ) -> Tensor:
-    """Return logits (N, classes) on the CPU for the images, as the training sees them: its size, its precision, one look each."""
+    """Return logits (N, [characters,] classes) on the CPU for the images, seen as in training: its size and precision."""
     network.eval()
     found = []
     with torch.no_grad(), _precision(recipe, device):
@@ -64,7 +64,17 @@ def answer(
 def loss_and_accuracy(logits: Tensor, images: Images) -> tuple[float, float]:
     """Return mean loss (nats) and accuracy of the answers to the images."""
     labels = torch.from_numpy(images.labels[images.rows])
-    return float(F.cross_entropy(logits, labels)), float((logits.argmax(1) == labels).double().mean())
+    return float(_cross_entropy(logits, labels)), float(_right(logits, labels).double().mean())
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Return the mean loss (nats) of logits (N, classes), or of each character of (N, characters, classes)."""
+    return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), label_smoothing=smoothing)
+
+
+def _right(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return which images (N,) are answered rightly, a text in all its characters."""
+    return (logits.argmax(-1) == labels).reshape(len(labels), -1).all(1)
 
 
 def _plain(images: Images, which: slice | NDArray[np.int64]) -> Tensor:
@@ -142,11 +152,11 @@ def train_step(
     wanted = torch.from_numpy(images.labels[images.rows]).to(device, non_blocking=True)
     with _precision(recipe, device):
         logits = network.look(batch, size).float()
-    loss = F.cross_entropy(logits, wanted, label_smoothing=recipe.label_smoothing)
+    loss = _cross_entropy(logits, wanted, recipe.label_smoothing)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
-    return loss.detach(), (logits.detach().argmax(1) == wanted).sum(), len(images)
+    return loss.detach(), _right(logits.detach(), wanted).sum(), len(images)
 
 
 def best_device(wanted: str) -> torch.device:

@@ -30,7 +30,7 @@ class Snapshot:
 
     kernels    (N, channels, K, L) of the convolution `word`, empty when there is none
     confusion  (classes, classes) counts of watched images, empty when none are watched or the classes are too many
-    mistakes   (M, 3) row of the image in the data set, its label, what was answered; the surest first
+    mistakes   (M, 3) row of the image in the data set, its label, what was answered (of a text, of one character); the surest first
     sureness   (M,) the probability of each of those answers
     """
 
@@ -47,7 +47,7 @@ def write_snapshot(
 ) -> None:
     """Keep a snapshot of an epoch, unless enough are kept already.
 
-    seen  logits (N, classes) of the watched images, their labels and their rows in the data set
+    seen  logits (N, [characters,] classes) of the watched images, their labels and their rows in the data set
     """
     if epoch > _EACH_UP_TO and epoch % _THEN_EVERY:
         return
@@ -56,9 +56,11 @@ def write_snapshot(
     mistakes, sureness = np.zeros((0, 3), np.int64), np.zeros(0, np.float32)
     if seen is not None:
         logits, labels, rows = seen
-        shares = logits.double().softmax(1).numpy()
+        count = logits.shape[-1]
+        shares = logits.double().softmax(-1).reshape(-1, count).numpy()  # of a text, each character
+        rows = np.repeat(rows, len(shares) // max(1, len(rows)))
+        labels = labels.ravel()
         answers = shares.argmax(1)
-        count = shares.shape[1]
         if count <= _MOST_CLASSES:
             confusion = np.bincount(labels * count + answers, minlength=count**2).reshape(count, count)
         wrong = np.flatnonzero(answers != labels)

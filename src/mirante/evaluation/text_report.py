@@ -1,0 +1,215 @@
+"""What the report and the card of a model that reads texts say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mirante.evaluation.card import Question, as_markdown, short_name, with_interval
+from mirante.evaluation.judge import Judgement
+from mirante.evaluation.page import Story, row_of_figure, shared_content
+from mirante.locale import Language
+from mirante.prediction.calibration import SURE_WITHOUT_PROOF
+
+_SHOWN = 15
+
+
+def content_of_texts(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]:
+    """Return what texts.html.j2 takes."""
+    found, data = judgement.metrics, story.data
+    accuracy, letters, sure = found["accuracy"], found["letters"], found["sure"]
+    wrong = found["images"] - round(accuracy["value"] * found["images"])
+    evaluated = f" {say('Evaluated on {where}.', where=story.evaluated)}" if story.evaluated else ""
+    return {
+        **shared_content(judgement, story, text_questions(judgement, story, say), say),
+        "counted": say("Letter"),
+        "lead": say(
+            "A reader of texts of up to {characters} characters, out of {letters}.",
+            characters=story.model.characters,
+            letters=len(story.model.classes) - 1,
+        ),
+        "accuracy": {"value": say.percent(accuracy["value"]), "name": say("whole texts right, on test images")},
+        "sentence": say(
+            "Shown {count} images that it was not trained on, it read {value} of them without one mistake. With 95% confidence, that "
+            "share lies between {low} and {high} on images like these. Of single letters it read {letters} rightly.",
+            count=say.number(found["images"]),
+            value=say.percent(accuracy["value"]),
+            low=say.percent(accuracy["low"]),
+            high=say.percent(accuracy["high"]),
+            letters=say.percent(letters["accuracy"]["value"], 2),
+        )
+        + evaluated,
+        "figures": [
+            row_of_figure(say("Whole texts"), accuracy, say("Share of images read without one mistake."), say.percent),
+            row_of_figure(
+                say("Letters"),
+                letters["accuracy"],
+                say("Share of the letters of all images that were read rightly."),
+                lambda value: say.percent(value, 2),
+            ),
+            row_of_figure(
+                say("Calibration error (ECE)"),
+                found["ece"],
+                say("How far the probability of whole texts lies from the share of right ones; 0% is ideal."),
+                say.percent,
+            ),
+            row_of_figure(
+                say("Answered without “unsure”"),
+                sure["share"],
+                say("Share of images of which it is sure."),
+                say.percent,
+            ),
+            row_of_figure(
+                say("Right, where it was sure"), sure["accuracy"], say("Share of right texts among those."), say.percent
+            ),
+        ],
+        "data_sentence": _data_sentence(data, say),
+        "samples": say("Twelve training images, drawn at random, as the network sees them."),
+        "mistakes_sentence": say(
+            "{wrong} of {count} answers are wrong.", wrong=say.number(wrong), count=say.number(found["images"])
+        )
+        if wrong
+        else say("No answer is wrong."),
+        "confused": [
+            {
+                "letter": one["letter"] or say("nothing"),
+                "read": one["read"] or say("nothing"),
+                "count": say.number(one["count"]),
+                "share": say.percent(one["count"] / one["of"]),
+            }
+            for one in found["confused"][:_SHOWN]
+        ],
+        "lengths": [
+            {"length": length, "images": say.number(one["images"]), "accuracy": with_interval(one, say)}
+            for length, one in found["lengths"].items()
+        ]
+        if len(found["lengths"]) > 1
+        else [],
+        "per_class": [
+            {
+                "name": name or say("nothing"),
+                "images": say.number(one["images"]),
+                "precision": with_interval(one["precision"], say),
+                "recall": with_interval(one["recall"], say),
+            }
+            for name, one in found["per_class"].items()
+            if one["images"]
+        ],
+        "calibration_sentence": _calibration_sentence(found, story, say),
+        "unsure_sentence": _unsure_sentence(found, say),
+        "answered": [
+            {
+                "share": say.percent(float(share), 0),
+                "least": say.confidence(one["least_confidence"]),
+                "accuracy": with_interval(one, say),
+            }
+            for share, one in found["answering_only"].items()
+        ],
+        "honesty": say(
+            "Every figure here can be computed again from predictions.csv. Test images chose nothing: not the weights, not the "
+            "calibration, not a threshold, not when to stop."
+        ),
+    }
+
+
+def text_questions(judgement: Judgement, story: Story, say: Language) -> list[Question]:
+    """Return the model card, as questions of a careful reader with their answers."""
+    found, data = judgement.metrics, story.data
+    trained = sum(split in ("train", "val") for *_, split in data["files"])
+    where = story.evaluated or data["word"]
+    tested = say("{count} images from {word}.", count=say.number(found["images"]), word=short_name(where))
+    if not story.evaluated:
+        tested = say(
+            "{count} images of the same source, kept apart from the training.", count=say.number(found["images"])
+        )
+    tested += " " + say("Images of another source are another matter: test it on them first.")
+    confused = found["confused"][:3]
+    nothing = say("nothing")
+    pairs = ", ".join(
+        say("{letter} read as {read}", letter=one["letter"] or nothing, read=one["read"] or nothing) for one in confused
+    )
+    answers = [
+        (
+            say("What was it trained on?"),
+            say("{count} images from {word}.", count=say.number(trained), word=short_name(data["word"])),
+        ),
+        (say("On what was it tested?"), tested),
+        (
+            say("Where does it fail?"),
+            say("Its most frequent mistakes: {pairs}.", pairs=pairs) if pairs else say("Nowhere in these images."),
+        ),
+        (say("What can it read?"), _letters(story, say)),
+        (
+            say("What must it not be used for?"),
+            say(
+                "For getting past the CAPTCHAs of others; testing one's own is what it may do. For deciding alone where a misread "
+                "text harms a person: have somebody look at what it is unsure of."
+            ),
+        ),
+    ]
+    return [Question(*answer) for answer in answers]
+
+
+def text_card(judgement: Judgement, story: Story, say: Language) -> str:
+    """Return the model card as Markdown with the metadata of the Hub."""
+    found = judgement.metrics
+    results = [
+        {"type": "exact_match", "value": round(found["accuracy"]["value"], 4)},
+        {"type": "ece", "value": round(found["ece"]["value"], 4)},
+        {"type": "accuracy", "name": "letters", "value": round(found["letters"]["accuracy"]["value"], 4)},
+    ]
+    questions = text_questions(judgement, story, say)
+    return as_markdown(story.name, "image-to-text", results, story.data, story.model, questions, [], say)
+
+
+def _letters(story: Story, say: Language) -> str:
+    return say(
+        "Texts of up to {characters} characters of these: {letters}. Any other it reads as one of them.",
+        characters=story.model.characters,
+        letters="".join(story.model.classes),
+    )
+
+
+def _data_sentence(data: dict[str, Any], say: Language) -> str:
+    by = {
+        "source": say("The test images are those that the source gives."),
+        "content": say(
+            "The test images, about 15%, were drawn by a hash of their content, and images with the same text never stand on both "
+            "sides. The table counts letters."
+        ),
+    }[data["split_by"]]
+    return f"{say('Source: {word}.', word=data['word'])} {by}"
+
+
+def _calibration_sentence(found: dict[str, Any], story: Story, say: Language) -> str:
+    model = story.model
+    if model.sure_above is None:
+        return say("Its probabilities are not calibrated: no validation images were kept for that.")
+    return say(
+        "The probability of each letter was calibrated with a temperature of {temperature}, that of a whole text, the product of its "
+        "letters', with a power of {power}, on images kept apart. Without that the calibration error would be {before} instead of "
+        "{after}.",
+        temperature=say.number(model.temperature, 2),
+        power=say.number(model.power, 2),
+        before=say.percent(found["uncalibrated"]["ece"]),
+        after=say.percent(found["ece"]["value"]),
+    )
+
+
+def _unsure_sentence(found: dict[str, Any], say: Language) -> str:
+    sure = found["sure"]
+    if sure["from"] is None:
+        return say("It does not say so: no validation images were kept to learn from when it may be sure.")
+    if sure["from"] == SURE_WITHOUT_PROOF:
+        return say(
+            "There were too few validation images, or too many mistakes, to learn from when it may be sure; so it says “unsure” below "
+            "a probability of {limit}. Here it is sure of {share} of the images.",
+            limit=say.percent(sure["from"]),
+            share=say.percent(sure["share"]["value"]),
+        )
+    return say(
+        "It says “unsure” below a probability of {limit}: on validation images, at most one in a hundred of the texts above it was "
+        "wrong. Here it is sure of {share} of the images, and {accuracy} of those are right.",
+        limit=say.percent(sure["from"]),
+        share=say.percent(sure["share"]["value"]),
+        accuracy=with_interval(sure["accuracy"], say),
+    )

@@ -1,0 +1,218 @@
+"""Reading texts letter by letter: what a folder of named images becomes, how sure it is, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from captcha.image import ImageCaptcha
+from conftest import Command
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mirante import Classifier, Dataset, MiranteError, Reader
+from mirante.data.dataset import text_size
+from mirante.data.texts import NO_CHARACTER, decode, encode
+from mirante.model.export import build_onnx, largest_difference, write_onnx
+from mirante.model.network import build_network
+from mirante.model.notation import parameters, parse_layers
+from mirante.prediction.calibration import sure_from
+from mirante.runfolder import ModelInfo
+
+LETTERS = "abd4Å"
+
+
+def draw_texts(folder: Path, count: int, shortest: int = 2, longest: int = 3, seed: int = 0) -> Path:
+    """Write images of different texts, named after them; those that repeat carry a running number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    chance = random.Random(seed)
+    maker = ImageCaptcha(100, 40, font_sizes=(28, 32))
+    for number in range(count):
+        text = "".join(chance.choice(LETTERS) for _ in range(chance.randint(shortest, longest)))
+        maker.create_captcha_image(text, (30, 40, 90), (250, 250, 250)).convert("L").save(
+            folder / f"{text}_{number}.png"
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def texts_run(tmp_path_factory: pytest.TempPathFactory, mirante: Command) -> Iterator[tuple[Path, Path]]:
+    folder = tmp_path_factory.mktemp("texts")
+    data = draw_texts(folder / "tags", 700)
+    words = ["--task", "code", "--model", "W2-24B-48B-ATT", "--epochs", "30", "--lang", "pt"]
+    done = mirante("train", data, *words, "--out", folder / "run")
+    assert done.returncode == 0, done.stderr
+    assert "Textos inteiros" in done.stdout
+    yield folder / "run", data
+
+
+def test_whole_texts_are_read_and_every_figure_is_in_the_predictions(texts_run: tuple[Path, Path]) -> None:
+    run, _ = texts_run
+    found = json.loads((run / "metrics.json").read_text())
+    lines = list(csv.DictReader((run / "predictions.csv").open(encoding="utf-8")))
+    right = [line["label"] == line["predicted"] for line in lines]
+    assert found["accuracy"]["value"] == pytest.approx(np.mean(right)) and np.mean(right) > 0.8
+    sure = [line["unsure"] == "0" for line in lines]
+    assert found["sure"]["share"]["value"] == pytest.approx(np.mean(sure))
+    info = json.loads((run / "model.json").read_text())
+    for line in lines:
+        letters = json.loads(line["letters"])
+        assert "".join(letter for letter, _ in letters) == line["predicted"]
+        product = np.prod([share for _, share in letters])
+        assert float(line["confidence"]) == pytest.approx(product ** info["power"], abs=1e-5)
+    assert {len(line["label"]) for line in lines} == {2, 3} == set(map(int, found["lengths"]))
+    named = {line["predicted"] for line in lines if len(line["predicted"]) == 2}
+    assert named, "no short text was read as a short one"
+
+
+def test_the_report_shows_mistakes_letter_by_letter_in_portuguese(texts_run: tuple[Path, Path]) -> None:
+    run, _ = texts_run
+    page = (run / "report.html").read_text(encoding="utf-8")
+    for text in ("Letra por letra", "As letras mais confundidas", "CAPTCHAs dos outros"):
+        assert text in page
+    assert (run / "plots" / "heatmaps.png").stat().st_size > 5000
+    assert json.loads((run / "metrics.json").read_text())["confused"], "nothing confused: the example is too easy"
+    assert (run / "plots" / "confusion.png").exists()
+    assert 'pipeline_tag: "image-to-text"' in (run / "model-card.md").read_text(encoding="utf-8")
+
+
+def test_predict_tells_the_text_each_letter_and_what_it_is_unsure_of(
+    texts_run: tuple[Path, Path], mirante: Command, tmp_path: Path
+) -> None:
+    run, data = texts_run
+    some = sorted(data.iterdir())[:20]
+    done = mirante("predict", run, *some, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["path"] for answer in answers] == [str(path) for path in some]
+    assert sum(answer["text"] == path.stem.partition("_")[0] for answer, path in zip(answers, some, strict=True)) > 12
+    limit = json.loads((run / "model.json").read_text())["sure_above"]
+    for answer in answers:
+        assert answer["text"] == "".join(letter for letter, _ in answer["letters"])
+        assert answer["unsure"] == (answer["confidence"] < limit) or abs(answer["confidence"] - limit) < 1e-5
+    noise = tmp_path / "noise.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 100), np.uint8)).save(noise)
+    table = mirante("predict", run, noise, "--lang", "pt").stdout
+    assert "em dúvida" in table and "Letra menos certa" in table
+    reader = Reader(run)
+    assert reader.predict(some[0]).text == answers[0]["text"]
+    lines = list(csv.reader(mirante("predict", run, some[0], "--format", "csv").stdout.splitlines()))
+    assert lines[0] == ["path", "text", "confidence", "unsure", "letters"] and lines[1][1] == answers[0]["text"]
+
+
+def test_a_run_of_texts_is_judged_again_and_on_other_images(
+    texts_run: tuple[Path, Path], mirante: Command, tmp_path: Path
+) -> None:
+    run, _ = texts_run
+    before = json.loads((run / "metrics.json").read_text())
+    assert mirante("evaluate", run, "--lang", "pt").returncode == 0
+    assert json.loads((run / "metrics.json").read_text())["accuracy"] == before["accuracy"]
+    other = draw_texts(tmp_path / "other", 60, seed=5)
+    done = mirante("evaluate", run, other, "--format", "json")
+    assert json.loads(done.stdout)["images"] == 60
+    (other / "zz.png").write_bytes(next(other.iterdir()).read_bytes())
+    done = mirante("evaluate", run, other)
+    assert done.returncode == 2 and "'z'" in done.stderr and "4abdÅ" in done.stderr
+
+
+def test_what_only_classes_have_is_refused(
+    texts_run: tuple[Path, Path], shapes_run: tuple[Path, Path], mirante: Command
+) -> None:
+    run, data = texts_run
+    for words in (
+        ["train", data, "--task", "code", "--folds", "5"],
+        ["train", data, "--task", "code", "--sensitivity", "0.9"],
+        ["train", data, "--task", "code", "--length", "2"],
+        ["train", data, "--task", "code", "--model", "timm:tf_efficientnet_lite0"],
+        ["predict", run, data, "--coverage", "95%"],
+        ["predict", run, data, "--threshold", "0.5"],
+        ["see", "heatmap", run, next(data.iterdir())],
+    ):
+        done = mirante(*words)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) <= 2, (words, done.stderr)
+    with pytest.raises(MiranteError, match="Reader"):
+        Classifier(run)
+    with pytest.raises(MiranteError, match="Classifier"):
+        Reader(shapes_run[0])
+
+
+def test_too_long_a_text_is_named(tmp_path: Path, mirante: Command) -> None:
+    data = draw_texts(tmp_path / "tags", 30, 2, 3)
+    done = mirante("train", data, "--task", "code", "--length", "2")
+    assert done.returncode == 2 and "more than --length 2" in done.stderr and ".png" in done.stderr
+
+
+def test_a_table_names_the_texts_and_the_same_text_stays_on_one_side(tmp_path: Path) -> None:
+    data = draw_texts(tmp_path / "tags", 120, 2, 2)
+    rows = [f"{path.name},{path.stem.partition('_')[0]}" for path in sorted(data.iterdir())]
+    (data / "list.csv").write_text("\n".join(["path,plate", *rows]), encoding="utf-8")
+    opened = Dataset.open(data / "list.csv", task="code", text="plate", length=5)
+    assert opened.names == [row.partition(",")[2] for row in rows]
+    assert opened.labels.shape == (120, 5) and opened.classes == (*sorted(LETTERS), NO_CHARACTER)
+    sides: dict[str, set[str]] = {}
+    for text, split in zip(opened.names, opened.splits.tolist(), strict=True):
+        sides.setdefault(text, set()).add(split)
+    assert all(len(one) == 1 for one in sides.values()) and {"train", "val", "test"} == set().union(*sides.values())
+    by_name = Dataset.open(data, task="code")
+    assert sorted(by_name.names) == sorted(opened.names)
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12), min_size=1, max_size=8))
+def test_texts_survive_being_numbers(texts: list[str]) -> None:
+    alphabet = (*sorted(set("".join(texts))), NO_CHARACTER)
+    numbers = encode("", texts, alphabet, 12)
+    assert numbers.shape == (len(texts), 12) and decode(numbers, alphabet) == texts
+
+
+@pytest.mark.parametrize(
+    ("line", "characters", "mirror"),
+    [("8C3-ATT", 4, False), ("W2-8B-ATT-D0.5-12N", 3, False), ("8C3-MP2-16N", 4, False), ("8C3same-ATT", 0, True)],
+)
+def test_attention_in_torch_and_in_the_graph_are_one(line: str, characters: int, mirror: bool, tmp_path: Path) -> None:
+    shape, classes = (20, 30, 1), tuple("abcde") + (("",) if characters else ())
+    torch.manual_seed(0)
+    network = build_network(line, shape, len(classes), mirror, "", characters)
+    for module in network.modules():  # as if it had learned where to look
+        if hasattr(module, "score"):
+            torch.nn.init.normal_(module.score.weight)
+    layers = parse_layers(line, shape, len(classes), characters)
+    befores = [shape, *(layer.output for layer in layers)]
+    counted = sum(parameters(layer, before) for layer, before in zip(layers, befores, strict=False))
+    held = sum(one.numel() for name, one in network.state_dict().items() if "batches" not in name)
+    assert counted == held
+    info = ModelInfo(classes, *shape, "squash", line, mirror=mirror, characters=characters, power=0.7, temperature=1.3)
+    write_onnx(build_onnx(network, info), info, tmp_path / "model.onnx")
+    images = np.random.default_rng(1).integers(0, 256, (7, *shape), np.uint8)
+    assert largest_difference(network, info, tmp_path / "model.onnx", images) < 1e-5
+    if characters:
+        found = Reader(tmp_path / "model.onnx").run(images)
+        assert found.probabilities.shape == (7, characters, 6)
+        assert found.sureness == pytest.approx(found.probabilities.max(2).prod(1) ** 0.7, abs=1e-5)
+
+
+def test_sure_means_one_mistake_in_a_hundred() -> None:
+    confidences = np.linspace(1, 0, 1001)
+    right = np.ones(1001, bool)
+    right[[150, 300]] = False
+    right[500:] = False
+    limit = sure_from(confidences, right)
+    above = confidences >= limit
+    assert (~right[above]).mean() <= 0.01 and (~right[confidences >= limit - 0.002]).mean() > 0.009
+    assert sure_from(confidences[:50], right[:50]) == 0.99
+
+
+def test_images_are_shown_at_a_size_at_which_letters_can_be_told() -> None:
+    def size(height: int, width: int, characters: int) -> tuple[int, int]:
+        return text_size(np.array([[height, width]]), characters, 320)
+
+    assert size(60, 200, 5) == (32, 107)
+    assert size(1000, 2000, 5) == (50, 100)
+    assert size(24, 90, 8) == (24, 90)
+    assert max(size(100, 4000, 40)) == 320
