@@ -38,10 +38,8 @@ def draw(folder: Path, noise: bool) -> Path:
         writer = csv.writer(file)
         writer.writerow(["path", "text", "split"])
         for number, text in enumerate(order):
-            if noise:
-                image = maker.generate_image(text)
-            else:
-                image = maker.create_captcha_image(text, (40, 60, 120), (240, 245, 250))
+            plain = maker.create_captcha_image  # without dots and curve
+            image = maker.generate_image(text) if noise else plain(text, (40, 60, 120), (240, 245, 250))
             image.convert("L").save(folder / f"{text}.png")
             writer.writerow([f"{text}.png", text, "test" if number < TESTED else "train"])
     return table

@@ -212,7 +212,7 @@ def test_images_are_shown_at_a_size_at_which_letters_can_be_told() -> None:
     def size(height: int, width: int, characters: int) -> tuple[int, int]:
         return text_size(np.array([[height, width]]), characters, 320)
 
-    assert size(60, 200, 5) == (32, 107)
+    assert size(60, 200, 5) == (30, 100)
     assert size(1000, 2000, 5) == (50, 100)
     assert size(24, 90, 8) == (24, 90)
     assert max(size(100, 4000, 40)) == 320

@@ -259,14 +259,39 @@ def _scaled_down(values: NDArray[np.generic]) -> Pixels:
 
 
 def _fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+    """Bring an image to the size; mirante.exports.any_size does the same inside a graph, and test_exports.py holds it to that."""
     height, width = size
     if image.size == (width, height):
         return image
     if fit == "squash":
-        return image.resize((width, height), Image.Resampling.BILINEAR)
-    if fit == "pad":
-        return ImageOps.pad(image, (width, height), Image.Resampling.BILINEAR, color=0)
-    return ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+        return _stretched(image, size, (0, 0, *image.size))
+    if fit == "crop":
+        across, down = (
+            min(image.width, image.height * (width / height)),
+            min(image.height, image.width / (width / height)),
+        )
+        left, top = (image.width - across) * 0.5, (image.height - down) * 0.5
+        return _stretched(image, size, (left, top, left + across, top + down))
+    fills = (
+        max(1, min(height, round(image.height / image.width * width))),
+        max(1, min(width, round(image.width / image.height * height))),
+    )
+    black = Image.new(image.mode, (width, height))
+    black.paste(
+        _stretched(image, fills, (0, 0, *image.size)),
+        (round((width - fills[1]) * 0.5), round((height - fills[0]) * 0.5)),
+    )
+    return black
+
+
+def _stretched(image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]) -> Image.Image:
+    """Resize what lies in the box (left, top, right, bottom): first across, then down.
+
+    In one call, some releases of Pillow do it in the other order, which rounds otherwise.
+    """
+    (height, width), (left, top, right, bottom) = size, box
+    across = image.resize((width, image.height), Image.Resampling.BILINEAR, (left, 0, right, image.height))
+    return across.resize((width, height), Image.Resampling.BILINEAR, (0, top, width, bottom))
 
 
 def _from_array(array: NDArray[np.generic]) -> Image.Image:

@@ -25,7 +25,7 @@ from mirante.files import system_reason
 from mirante.images import Fit, Pixels, read_image
 from mirante.progress import track
 
-_FORMAT = 2  # raise it when the same bytes would decode to other pixels
+_FORMAT = 3  # raise it when the same bytes would decode to other pixels
 # Decoding so many photos takes longer than starting the processes that share the work; small images are left to them.
 _MANY_PHOTOS = 200
 

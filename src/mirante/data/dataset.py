@@ -29,7 +29,7 @@ from mirante.images import Fit, Pixels
 
 SPLITS = ("train", "val", "test")
 VAL_SHARE = 0.1
-_TEXT_HEIGHT, _CHARACTER_WIDTH = 32, 20
+_TEXT_HEIGHT, _CHARACTER_WIDTH = 30, 20
 
 Task = Literal["class", "code"]
 """What is answered of an image: its class, or the text that it shows."""
@@ -387,7 +387,7 @@ def _fold(
 def text_size(sizes: NDArray[np.int64], characters: int, largest: int) -> tuple[int, int]:
     """Choose the (height, width) in pixels at which images with a text are shown to a network.
 
-    Their median shape, as small as leaves each character 20 pixels of width and the text 32 of height (benchmarks/codes.py), not
+    Their median shape, as small as leaves each character 20 pixels of width and the text 30 of height (benchmarks/codes.py), not
     larger than they are, and not wider or higher than `largest`.
     """
     height, width = (float(side) for side in np.median(sizes, axis=0))

@@ -1,0 +1,81 @@
+"""Hand a finished model over: ONNX of any image size, Keras, PyTorch, a web page, a folder for the Hub; 8 bits.
+
+Each export is tried on real images, and its largest difference from model.onnx is printed; one that disagrees is not kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from mirante.cli.arguments import add_format
+
+FORMS = ("onnx", "keras", "torch", "web", "hub-folder")
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", help="the run folder")
+    parser.add_argument(
+        "--to",
+        choices=FORMS,
+        default="onnx",
+        help="onnx (images of any size), keras, torch, web (a page that classifies, offline), hub-folder (default: onnx)",
+    )
+    parser.add_argument(
+        "--int8", action="store_true", help="with --to onnx: also in 8 bits, and what that costs and brings"
+    )
+    parser.add_argument("--out", metavar="FOLDER", help="the folder to make (default: RUN/exports/FORM)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")
+    parser.add_argument("--images", metavar="FOLDER", help="images to try it on (default: the run's own)")
+    parser.add_argument("--runtime", metavar="FILE.tgz", help="with --to web: onnxruntime-web as `npm pack` gives it")
+    add_format(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from mirante.cli.tables import print_rows
+    from mirante.exports.export import export
+    from mirante.locale import language
+
+    say = language(arguments.lang)
+    done = export(
+        arguments.run_folder,
+        arguments.to,
+        int8=arguments.int8,
+        out=arguments.out,
+        overwrite=arguments.overwrite,
+        images=arguments.images,
+        runtime=arguments.runtime,
+        say=say,
+    )
+    if arguments.format != "table":
+        row = {"folder": str(done.folder), "images": done.images, "largest_difference": done.difference}
+        quantised = {f"int8_{name}": value for name, value in asdict(done.quantised).items()} if done.quantised else {}
+        print_rows([row | quantised], arguments.format)
+        return
+    print(
+        say(
+            "{folder}: on {count} real images, probabilities differ from model.onnx by {difference} at most.",
+            folder=done.folder,
+            count=done.images,
+            difference=f"{done.difference:.1e}",
+        )
+    )
+    if done.quantised is not None:
+        found = done.quantised
+        text = say(
+            "In 8 bits: {speed} times as fast, {size} of the size; {changed} of the answers are other ones, probabilities differ by "
+            "{difference} at most.",
+            speed=say.number(found.speed, 1),
+            size=say.percent(found.bytes / found.were, 0),
+            changed=say.percent(found.changed),
+            difference=say.number(found.difference, 3),
+        )
+        print(text)
+        if found.accuracy == found.accuracy:
+            print(
+                say(
+                    "Its accuracy on them is {after}; that of model.onnx is {before}.",
+                    after=say.percent(found.accuracy),
+                    before=say.percent(found.before),
+                )
+            )

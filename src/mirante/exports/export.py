@@ -1,0 +1,125 @@
+"""`mirante export`: one form of a finished model, written into a folder of its own and tried on real images before it stays."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+
+from mirante import runfolder
+from mirante.errors import RequestError
+from mirante.exports.any_size import with_resize
+from mirante.exports.int8 import Quantised, compare, write_int8
+from mirante.exports.to_hub import write_hub
+from mirante.exports.to_web import write_web
+from mirante.exports.verify import TOLERANCE, images_to_try, largest_difference, require_agreement, whole_sizes
+from mirante.files import write_file
+from mirante.images import Pixels
+from mirante.locale import Language
+from mirante.model.running import open_graph
+from mirante.prediction.opened import OpenedModel
+
+Form = Literal["onnx", "keras", "torch", "web", "hub-folder"]
+FORMS: tuple[Form, ...] = ("onnx", "keras", "torch", "web", "hub-folder")
+_ANY_SIZE = "model-any-size.onnx"
+_ANY_SIZE_TOLERANCE = 1e-3  # decoders differ; the resize does not
+_CALIBRATED = 256
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export: its folder, how many images it was tried on, the largest difference in any probability, and what 8 bits brought."""
+
+    folder: Path
+    images: int
+    difference: float
+    quantised: Quantised | None = None
+
+
+def export(
+    run: str | Path,
+    form: Form = "onnx",
+    *,
+    int8: bool = False,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    images: str | None = None,
+    runtime: str | None = None,
+    say: Language,
+) -> Exported:
+    """Write a finished run in another form.
+
+    form       onnx (any image size), keras, torch, web (a page for the browser), hub-folder (for the Hugging Face Hub)
+    int8       under onnx: also a model in 8 bits
+    out        the folder to make; RUN/exports/FORM when None
+    overwrite  replace an export that is there
+    images     a folder of images to try it on; None takes the run's own
+    runtime    under web: a package of onnxruntime-web
+
+    Raises RequestError when it cannot be done as asked, WorkError when the export does not agree with the model. Nothing is left then.
+    """
+    path = Path(run).expanduser()
+    runfolder.require_run(path)
+    if int8 and form != "onnx":
+        raise RequestError(f"--int8: goes with --to onnx, not with --to {form}.")
+    model = OpenedModel(path)
+    target = Path(out).expanduser() if out is not None else path / "exports" / form
+    if target.exists() and not (overwrite and _is_export(target)) and (not target.is_dir() or any(target.iterdir())):
+        raise RequestError(
+            f"{target}: is there already; name another folder with --out, or replace an export with --overwrite."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    tried = images_to_try(model, path, images)
+    quantised = None
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as made:
+        folder = Path(made) / "export"
+        folder.mkdir()
+        weights = path / runfolder.WEIGHTS
+        any_size = with_resize(onnx.load(model.path), model.info)
+        tolerance = TOLERANCE
+        if form == "keras":
+            from mirante.exports.to_keras import write_keras
+
+            difference = largest_difference(model, tried, write_keras(model.info, weights, folder / "model.keras"))
+        elif form == "torch":
+            from mirante.exports.to_torch import write_torch
+
+            difference = largest_difference(model, tried, write_torch(path.name, model.info, weights, folder))
+        else:
+            tolerance = _ANY_SIZE_TOLERANCE
+            difference = _any_size_difference(model, any_size, whole_sizes(tried, model), tried.pixels)
+            if form == "onnx":
+                write_file(folder / _ANY_SIZE, lambda part: onnx.save_model(any_size, str(part)))
+            elif form == "web":
+                write_web(path.name, model.info, any_size.SerializeToString(), folder, runtime, say)
+            else:
+                write_hub(path, model.info, any_size.SerializeToString(), folder)
+        require_agreement(difference, tolerance, f"The {form} export")
+        if int8:
+            learned = images_to_try(model, path, images, "train", _CALIBRATED)
+            write_int8(model, learned.pixels, folder / "model-int8.onnx")
+            quantised = compare(model, OpenedModel(folder / "model-int8.onnx"), tried)
+        (folder / _MARK).write_text("An export of Mirante, which may be made again.\n", encoding="utf-8")
+        if target.exists():
+            shutil.rmtree(target)
+        folder.rename(target)
+    return Exported(target, len(tried.pictures), difference, quantised)
+
+
+_MARK = ".mirante-export"
+
+
+def _is_export(folder: Path) -> bool:
+    return (folder / _MARK).is_file()
+
+
+def _any_size_difference(model: OpenedModel, graph: onnx.ModelProto, whole: list[Pixels], pixels: Pixels) -> float:
+    """Return the largest difference in any probability between images resized in the graph and outside it."""
+    session = open_graph(graph)
+    found = [session.run(["probabilities"], {"images": image[None]})[0][0] for image in whole]
+    return float(np.abs(np.stack(found) - model.run(pixels).probabilities).max())

@@ -1,0 +1,63 @@
+"""A folder as the Hugging Face Hub expects it: the card as README.md with its metadata, weights, graph, and what they take."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from mirante import runfolder
+from mirante.files import write_bytes, write_json, write_text
+from mirante.runfolder import ModelInfo
+
+_ATTRIBUTES = "*.onnx filter=lfs diff=lfs merge=lfs -text\n*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
+
+_USE = """
+
+```python
+# pip install onnxruntime pillow numpy
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+session = onnxruntime.InferenceSession("model-any-size.onnx")
+image = np.asarray(Image.open("image.jpg").convert("{mode}"), dtype=np.uint8){axis}
+probabilities = session.run(["probabilities"], {{"images": image[None]}})[0][0]
+CLASSES = {classes}
+print({answer})
+```
+"""
+
+
+def write_hub(run: Path, info: ModelInfo, any_size: bytes, folder: Path) -> None:
+    """Write the folder; `any_size` is the graph that takes any size. Raises RunError when the run lacks a file."""
+    card = runfolder.read_text(run, runfolder.CARD).rstrip()
+    answer = (
+        '"".join(CLASSES[number] for number in probabilities.argmax(1))'
+        if info.characters
+        else "CLASSES[int(probabilities.argmax())], float(probabilities.max())"
+    )
+    use = _USE.format(
+        mode="L" if info.channels == 1 else "RGB",
+        axis="[:, :, None]" if info.channels == 1 else "",
+        classes=json.dumps(list(info.classes), ensure_ascii=False),
+        answer=answer,
+    )
+    write_text(folder / "README.md", card + use)
+    write_text(folder / ".gitattributes", _ATTRIBUTES)
+    write_bytes(folder / "model-any-size.onnx", any_size)
+    for name in (runfolder.ONNX, runfolder.WEIGHTS, runfolder.MODEL, runfolder.METRICS, runfolder.RECIPE):
+        shutil.copyfile(runfolder.require_file(run, name), folder / name)
+    names = {str(number): name for number, name in enumerate(info.classes)}
+    config = {
+        "model_type": "mirante",
+        "layers": info.layers,
+        "num_labels": len(names),
+        "id2label": names,
+        "label2id": {name: int(number) for number, name in names.items()},
+    }
+    write_json(folder / "config.json", config)
+    size = {"height": info.height, "width": info.width}
+    preprocessing = {"do_resize": True, "size": size, "resample": 2, "fit": info.fit, "do_rescale": True,
+                     "rescale_factor": 1 / 255, "channels": info.channels}  # fmt: skip
+    write_json(folder / "preprocessor_config.json", preprocessing)

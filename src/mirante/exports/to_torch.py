@@ -1,0 +1,164 @@
+"""A folder with model.safetensors and model.py: the network for who has PyTorch and not Mirante, some forty lines to read."""
+
+from __future__ import annotations
+
+import importlib.util
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import nn
+
+from mirante.errors import RequestError
+from mirante.files import write_file, write_text
+from mirante.images import Pixels
+from mirante.model.backbone import Backbone
+from mirante.model.network import Attention, Network, Whitening, load_network
+from mirante.runfolder import ModelInfo
+
+_HEAD = '''"""{title}
+
+    from model import Model
+    probabilities = Model.load("model.safetensors")(images)
+
+images: a uint8 tensor (N, {height}, {width}, {channels}){shown}.
+probabilities: (N, {answers}), of CLASSES in order, calibrated.
+"""
+
+from safetensors.torch import load_file
+import torch
+from torch import nn{more_imports}
+
+CLASSES = {classes}
+'''
+
+_ATTENTION = '''
+
+class Attention(nn.Module):
+    """Weighted averages of feature maps over their places; the weights are a softmax of what a 1x1 kernel and a bias say."""
+
+    def __init__(self, channels, looks, height, width, characters):
+        super().__init__()
+        self.score = nn.Conv2d(channels, looks, 1, bias=False)
+        self.place = nn.Parameter(torch.zeros(looks, height, width))
+        self.characters = characters
+
+    def forward(self, maps):
+        weights = (self.score(maps) + self.place).flatten(2).softmax(2)
+        means = weights @ maps.flatten(2).transpose(1, 2)
+        return means if self.characters else means[:, 0]
+'''
+
+_BACKBONE = '''
+
+class Backbone(nn.Module):
+    """A network of timm with a last layer of its own; pixels as its authors showed them."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = timm.create_model({name!r}, num_classes=0)
+        self.head = nn.Linear({width}, {classes})
+        self.register_buffer("mean", torch.zeros(1, 3, 1, 1))
+        self.register_buffer("std", torch.ones(1, 3, 1, 1))
+
+    def forward(self, pixels):
+        return self.head(self.body((pixels.expand(-1, 3, -1, -1) - self.mean) / self.std))
+'''
+
+_MODEL = """
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = {body}
+        self.register_buffer("scales", torch.ones({count}))
+        self.register_buffer("shifts", torch.zeros({count}))
+
+    @classmethod
+    def load(cls, path):
+        model = cls()
+        model.load_state_dict(load_file(path))
+        return model.eval()
+
+    def forward(self, images):
+        pixels = images.permute(0, 3, 1, 2).float() / 255
+        logits = self.body(pixels)
+{mirror}        return (logits * self.scales + self.shifts).softmax(-1)
+"""
+
+
+def write_torch(
+    run_name: str, info: ModelInfo, weights: Path, folder: Path
+) -> Callable[[Pixels], NDArray[np.floating]]:
+    """Write both files into the folder, and return what they answer. Raises RequestError for a person's own function."""
+    network = load_network(info, weights)
+    write_text(folder / "model.py", _source(run_name, info, network))
+    tensors = {name: one.contiguous() for name, one in network.state_dict().items()}
+    scales, shifts = map(torch.from_numpy, info.calibration)
+    tensors |= {"scales": scales, "shifts": shifts}
+    write_file(folder / "model.safetensors", lambda part: save_file(tensors, part))
+    spec = importlib.util.spec_from_file_location("mirante_exported_model", folder / "model.py")
+    assert spec is not None and spec.loader is not None  # a .py file always has both
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)  # written a moment ago, by this function
+    model = module.Model.load(folder / "model.safetensors")
+
+    def answers(pixels: Pixels) -> NDArray[np.floating]:
+        with torch.no_grad():
+            parts = [model(torch.from_numpy(pixels[start : start + 64])) for start in range(0, len(pixels), 64)]
+        found: NDArray[np.floating] = torch.cat(parts).numpy()
+        return found
+
+    return answers
+
+
+def _source(run_name: str, info: ModelInfo, network: Network) -> str:
+    count = len(info.classes)
+    text = _HEAD.format(
+        title=f"{run_name}: {'texts' if info.characters else 'classes'}, by Mirante. {info.layers}".replace(
+            '"""', "'''"
+        ),
+        height=info.height,
+        width=info.width,
+        channels=info.channels,
+        shown={"crop": ", the centre of each image", "pad": ", each image with black around it"}.get(info.fit, ""),
+        answers=f"{info.characters}, {count}" if info.characters else count,
+        more_imports="\nimport timm" if isinstance(network.body, Backbone) else "",
+        classes=textwrap.fill(repr(list(info.classes)), 110, subsequent_indent="    "),
+    )
+    if isinstance(network.body, Backbone):
+        text += _backbone_source(network.body, info)
+        body = "Backbone()"
+    elif isinstance(network.body, nn.Sequential):
+        if any(isinstance(part, Attention) for part in network.body.modules()):
+            text += _ATTENTION
+        lines = "".join(f"            {_layer(part)},\n" for part in network.body)
+        body = f"nn.Sequential(\n{lines}        )"
+    else:
+        raise RequestError(f"{info.layers}: a network of a file of your own is exported by that file itself.")
+    mirror = "        logits = (logits + self.body(pixels.flip(3))) / 2\n" if info.mirror else ""
+    return text + _MODEL.format(body=body, count=count, mirror=mirror)
+
+
+def _layer(part: nn.Module) -> str:
+    match part:
+        case nn.Sequential():
+            return f"nn.Sequential({', '.join(map(_layer, part))})"
+        case Attention():
+            looks, height, width = part.place.shape
+            return f"Attention({part.score.in_channels}, {looks}, {height}, {width}, {part.characters})"
+        case Whitening():
+            return f"nn.Conv2d({part.in_channels}, {part.out_channels}, {part.kernel_size[0]})"
+        case nn.Unflatten():
+            return f"nn.Unflatten({part.dim}, {tuple(part.unflattened_size)})"
+        case _:
+            return f"nn.{part!r}"
+
+
+def _backbone_source(body: Backbone, info: ModelInfo) -> str:
+    name = info.layers.removeprefix("timm:")
+    return _BACKBONE.format(name=name, width=body.head.in_features, classes=len(info.classes))

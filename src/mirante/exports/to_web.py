@@ -1,0 +1,124 @@
+"""A folder with a page that classifies: opened from the disk, without a server or a network, in any browser.
+
+The page is Mirante's; the runtime is onnxruntime-web, which npm brings once and the cache keeps. Model and runtime lie beside the
+page as scripts of base64 text, because a page from the disk may load scripts and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+
+import mirante
+from mirante.data.cache import cache_folder
+from mirante.errors import RequestError, WorkError
+from mirante.files import write_bytes, write_text
+from mirante.locale import Language
+from mirante.runfolder import ModelInfo
+
+_PACKAGE = "onnxruntime-web@^1.20.0"
+_MODULE, _WASM = "package/dist/ort.wasm.bundle.min.mjs", "package/dist/ort-wasm-simd-threaded.wasm"
+
+
+def write_web(name: str, info: ModelInfo, model: bytes, folder: Path, runtime: str | None, say: Language) -> None:
+    """Write the page and everything that it loads.
+
+    model    the graph that takes any size (mirante.exports.any_size)
+    runtime  a package of onnxruntime-web (.tgz) that is at hand; None takes the kept one, or has npm fetch it
+
+    Raises RequestError when there is no runtime to be had.
+    """
+    module, wasm = _runtime(runtime)
+    room = resources.files("mirante.exports") / "web"
+    words = {
+        "code": "pt-BR" if say.code == "pt" else "en",
+        "unsure": say("unsure"),
+        "strange": say("It looks unlike all images of the training: probably none of these classes."),
+        "unreadable": say("This file cannot be shown as an image."),
+        "large": say("More than 120 megapixels."),
+        "camera": say("Use the camera"),
+        "stop": say("Stop the camera"),
+        "noCamera": say("There is no camera that this page may use."),
+        "failed": say("The model could not be opened."),
+    }
+    if info.characters:
+        lead = say("It reads texts of up to {characters} characters.", characters=info.characters)
+    else:
+        lead = say("It tells {count} classes: {names}.", count=len(info.classes), names=_some(info.classes))
+    template = jinja2.Environment(autoescape=True).from_string((room / "index.html.j2").read_text(encoding="utf-8"))
+    footer = say("Made by Mirante {version}. Runs on onnxruntime-web (MIT licence).", version=mirante.__version__)
+    page = template.render(say=say, name=name, lead=lead, footer=footer, words=_Script(_json(words)))
+    write_text(folder / "index.html", page + "\n")
+    for file in ("style.css", "app.js"):
+        write_text(folder / file, (room / file).read_text(encoding="utf-8"))
+    write_text(folder / "model.js", f"const MIRANTE_MODEL = {_json({'info': asdict(info), 'onnx': _text(model)})};\n")
+    write_text(
+        folder / "runtime.js", f"const MIRANTE_RUNTIME = {_json({'module': _text(module), 'wasm': _text(wasm)})};\n"
+    )
+
+
+class _Script(str):
+    """JSON that stands in a script as it is."""
+
+    def __html__(self) -> str:
+        return self
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+
+
+def _runtime(given: str | None) -> tuple[bytes, bytes]:
+    """Return onnxruntime-web's module and its WebAssembly."""
+    kept = cache_folder() / "onnxruntime-web.tgz"
+    path = kept if given is None else Path(given).expanduser()
+    if given is None and not kept.exists():
+        _fetch(kept)
+    try:
+        with tarfile.open(path) as archive:
+            found = [archive.extractfile(name) for name in (_MODULE, _WASM)]
+            module, wasm = (file.read() for file in found if file is not None)
+    except (OSError, KeyError, ValueError, tarfile.TarError) as error:
+        kept.unlink(missing_ok=True)
+        raise RequestError(
+            f"{path}: not a package of onnxruntime-web 1.20 or newer; `npm pack onnxruntime-web` makes one."
+        ) from error
+    return module, wasm
+
+
+def _fetch(kept: Path) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise RequestError(
+            "--to web needs the package onnxruntime-web, and npm, which fetches it, is not here. Install Node.js, or fetch it "
+            "elsewhere with `npm pack onnxruntime-web` and give the file: --runtime FILE.tgz"
+        )
+    with tempfile.TemporaryDirectory(prefix="mirante-") as folder:
+        done = subprocess.run(
+            [npm, "pack", "--silent", _PACKAGE], cwd=folder, capture_output=True, text=True, check=False
+        )
+        packages = sorted(Path(folder).glob("*.tgz"))
+        if done.returncode or not packages:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise WorkError(
+                f"npm could not fetch onnxruntime-web ({reason}); --runtime FILE.tgz takes one that is at hand."
+            )
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(kept, packages[-1].read_bytes())

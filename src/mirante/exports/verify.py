@@ -1,0 +1,101 @@
+"""Real images to try an export on, and how far it lies from model.onnx on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante import runfolder
+from mirante.data.dataset import Dataset
+from mirante.data.folders import FolderSource
+from mirante.errors import MiranteError, RequestError, WorkError
+from mirante.experiment.folder import read_recipe_toml
+from mirante.experiment.teach import spread
+from mirante.images import Pixels, read_image
+from mirante.prediction.opened import OpenedModel
+from mirante.training.recipe import Recipe
+
+TOLERANCE = 1e-4
+"""The largest difference in any probability at which an export is handed over."""
+
+COUNT = 200
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Images that an export is tried on.
+
+    pictures  as they are stored: encoded bytes, paths, or pixels uint8 (H, W, C)
+    pixels    (N, height, width, channels), as model.onnx takes them
+    labels    class numbers (N,) or (N, characters), where they are known
+    """
+
+    pictures: list[bytes | Path | Pixels]
+    pixels: Pixels
+    labels: NDArray[np.int64] | None
+
+
+def images_to_try(model: OpenedModel, run: Path, folder: str | None, split: str = "test", count: int = COUNT) -> Tried:
+    """Return some of the run's own images of a split, or those of a folder. Raises RequestError when there are none."""
+    if folder is not None:
+        entries = (
+            [entry.payload for entry in FolderSource(Path(folder).expanduser()).entries()]
+            if Path(folder).is_dir()
+            else []
+        )
+        return _read(model, entries[:: max(1, len(entries) // count)][:count], None, folder)
+    try:
+        stored = runfolder.read_json(run, runfolder.DATA)
+        recipe = Recipe.from_dict(read_recipe_toml(run)["recipe"], str(run / runfolder.RECIPE))
+        dataset = Dataset.open(stored["word"], **stored["options"], val_share=recipe.val_share)
+    except MiranteError as error:
+        raise RequestError(
+            f"{run}: its images cannot be opened any more ({error}) Give others to try the export on: --images FOLDER"
+        ) from error
+    rows = dataset.rows(split)
+    if not len(rows):  # with folds there are no test images of their own
+        rows = np.arange(len(dataset))
+    rows = spread(rows, count)
+    wanted = {dataset.paths[row]: row for row in rows}
+    found = {entry.path: entry.payload for entry in dataset.source.entries() if entry.path in wanted}
+    return _read(model, [found[path] for path in wanted], dataset.labels[list(wanted.values())], stored["word"])
+
+
+def _read(
+    model: OpenedModel, pictures: list[bytes | Path | Pixels], labels: NDArray[np.int64] | None, word: str
+) -> Tried:
+    kept, pixels = [], []
+    for number, picture in enumerate(pictures):
+        try:
+            pixels.append(model.pixels(picture))
+            kept.append(number)
+        except MiranteError:
+            continue
+    if not kept:
+        raise RequestError(
+            f"{word}: no image in it that can be read; give others to try the export on: --images FOLDER"
+        )
+    return Tried([pictures[number] for number in kept], np.stack(pixels), None if labels is None else labels[kept])
+
+
+def largest_difference(model: OpenedModel, tried: Tried, answer: Callable[[Pixels], NDArray[np.floating]]) -> float:
+    """Return the largest difference in any probability between model.onnx and `answer`, which takes pixels (N, H, W, C)."""
+    return float(np.abs(model.run(tried.pixels).probabilities - answer(tried.pixels)).max())
+
+
+def whole_sizes(tried: Tried, model: OpenedModel) -> list[Pixels]:
+    """Return the images at their own sizes, decoded, with the model's channels."""
+    return [read_image(picture, None, model.info.channels) for picture in tried.pictures]
+
+
+def require_agreement(difference: float, tolerance: float, what: str) -> None:
+    """Raise WorkError unless an export agrees with the model."""
+    if not difference <= tolerance:
+        raise WorkError(
+            f"{what} does not agree with model.onnx: probabilities differ by up to {difference:.2g}, more than {tolerance:g}. It "
+            "was not kept; please report this with the line of layers."
+        )
