@@ -62,7 +62,7 @@ def main(*words: str) -> None:
         shares += [f"{found['letters']['accuracy']['value']:.2%}", f"{found['sure']['share']['value']:.1%}"]
         shares += [f"{found['sure']['accuracy']['value']:.1%}", f"{found['ece']['value']:.1%}"]
         lines.append(f"| {name} | {seconds:.0f} s | {' | '.join(shares)} |")
-    length = f"{words[0]} s" if words else "20 epochs, the recipe's"
+    length = f"{words[0]} s" if words else "30 epochs, the recipe's"
     record(f"Codes: {IMAGES:,} images of 5 out of 36 characters, {TESTED:,} of them tested ({length})", lines)
 
 

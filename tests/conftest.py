@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import ARGUMENTS, find_browser
 from PIL import Image
 
 # before anything of Mirante is imported: the tests neither use nor fill the person's own cache
@@ -90,3 +91,19 @@ def shapes_run(tmp_path_factory: pytest.TempPathFactory, mirante: Command) -> It
     )
     assert done.returncode == 0, done.stderr
     yield folder / "run", data
+
+
+@pytest.fixture(scope="module")
+def browser():  # type: ignore[no-untyped-def]
+    """A Chromium, with a camera that shows a moving picture."""
+    executable = find_browser()
+    if executable is None:
+        assert not os.environ.get("CI"), "CI must have a browser: python tests/browser.py installs one"
+        pytest.skip("NO BROWSER here: python tests/browser.py installs one")
+    from playwright.sync_api import sync_playwright
+
+    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=executable, args=[*ARGUMENTS, *camera])
+        yield running
+        running.close()

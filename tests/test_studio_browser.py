@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import ARGUMENTS, find_browser
 from conftest import draw_shape, write_shapes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,21 +21,6 @@ from test_studio import QUICK, pages
 from mirante.see.arithmetic import convolve, output_side, pool
 
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
-
-
-@pytest.fixture(scope="module")
-def browser():  # type: ignore[no-untyped-def]
-    executable = find_browser()
-    if executable is None:
-        assert not os.environ.get("CI"), "CI must have a browser: python tests/browser.py installs one"
-        pytest.skip("NO BROWSER here: python tests/browser.py installs one")
-    from playwright.sync_api import sync_playwright
-
-    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=executable, args=[*ARGUMENTS, *camera])
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

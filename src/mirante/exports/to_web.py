@@ -10,6 +10,7 @@ import base64
 import json
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from dataclasses import asdict
@@ -104,11 +105,11 @@ def _runtime(given: str | None) -> tuple[bytes, bytes]:
 
 
 def _fetch(kept: Path) -> None:
-    npm = shutil.which("npm")
+    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
     if npm is None:
         raise RequestError(
-            "--to web needs the package onnxruntime-web, and npm, which fetches it, is not here. Install Node.js, or fetch it "
-            "elsewhere with `npm pack onnxruntime-web` and give the file: --runtime FILE.tgz"
+            "--to web needs onnxruntime-web, and npm, which fetches it, is not here: pip install 'mirante[web]' brings it. Or fetch "
+            "the package elsewhere with `npm pack onnxruntime-web` and give the file: --runtime FILE.tgz"
         )
     with tempfile.TemporaryDirectory(prefix="mirante-") as folder:
         done = subprocess.run(

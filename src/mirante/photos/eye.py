@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mirante.data.features import Features, known_or_new
 from mirante.errors import ImageError, RequestError, RunError
-from mirante.images import Pixels, read_image
+from mirante.images import Pixels, read_bytes, read_image, read_reduced
 from mirante.model.backbone import OFFLINE, at_hand
 from mirante.model.export import read_head, seen_as
 from mirante.model.running import open_graph
@@ -71,7 +71,10 @@ class Eye:
 
             def read(row: int) -> Pixels:
                 try:
-                    return read_image(folder / photos[row].path, self.info.size, self.info.channels, self.info.fit)
+                    small = read_reduced(
+                        read_bytes(folder / photos[row].path), 2 * max(self.info.size)
+                    )  # to group is no promise
+                    return read_image(small, self.info.size, self.info.channels, self.info.fit)
                 except ImageError:
                     failed.append(row)
                     return np.zeros((*self.info.size, self.info.channels), np.uint8)
