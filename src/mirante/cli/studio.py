@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def serve(folder: Path, host: str, port: int | None, lang: str | None, browser: bool, page: str = "/") -> None:
     """Serve the studio of a folder until Ctrl-C; `page` is the one that the printed address opens."""
-    listening = _listen(host, port)
+    listening = listen(host, port)
     port = listening.getsockname()[1]
     import uvicorn
 
@@ -67,7 +67,7 @@ def serve(folder: Path, host: str, port: int | None, lang: str | None, browser: 
     uvicorn.Server(config).run(sockets=[listening])
 
 
-def _listen(host: str, port: int | None) -> socket.socket:
+def listen(host: str, port: int | None) -> socket.socket:
     """Return a socket that listens on the port, or on the first free one from 8765 on. Raises RequestError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for number in [port] if port is not None else [*range(PORT, PORT + 20), 0]:

@@ -5,7 +5,7 @@ Nothing is known here of how it was trained.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mirante.errors import RunError
 from mirante.images import Pixels
 from mirante.prediction.decision import decide
-from mirante.prediction.opened import OpenedModel, OtherKindError
+from mirante.prediction.opened import OpenedModel, OtherKindError, Output
 from mirante.prediction.sets import plausible
 
 if TYPE_CHECKING:
@@ -148,13 +148,16 @@ class Classifier(OpenedModel):
 
     def answer(self, batch: list[tuple[str | None, Pixels]], coverage: float | None = None) -> Iterator[Prediction]:
         """Yield the answers for images that already have the input size, each with its path."""
-        if not batch:
-            return
-        found = self.run(np.stack([pixels for _, pixels in batch]))
+        if batch:
+            found = self.run(np.stack([pixels for _, pixels in batch]))
+            yield from self.tell(found, [path for path, _ in batch], coverage)
+
+    def tell(self, found: Output, paths: Sequence[str | None], coverage: float | None = None) -> Iterator[Prediction]:
+        """Yield what the network's output comes to for each image, with its path."""
         decided = decide(found.probabilities, self.info)
         limit = 1.0 if self.info.strange_above is None else self.info.strange_above
         sets = None if coverage is None else plausible(found.probabilities, self.info.limits, coverage)
-        for row, (path, _) in enumerate(batch):
+        for row, path in enumerate(paths):
             shares, strange = found.probabilities[row], float(found.strangeness[row])
             names = None
             if sets is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,8 +78,12 @@ class Reader(OpenedModel):
         self.require_coverage(coverage)
         if batch:
             found = self.run(np.stack([pixels for _, pixels in batch]))
-            for row, (path, _) in enumerate(batch):
-                yield self._reading(found, row, path)
+            yield from self.tell(found, [path for path, _ in batch])
+
+    def tell(self, found: Output, paths: Sequence[str | None]) -> Iterator[Reading]:
+        """Yield what the network's output comes to for each image, with its path."""
+        for row, path in enumerate(paths):
+            yield self._reading(found, row, path)
 
     def require_coverage(self, coverage: float | None) -> None:
         """Raise RunError when a coverage is asked for: a text has no set of plausible ones."""

@@ -1,0 +1,1 @@
+"""The prediction server: images over HTTP in, JSON out, for one or several models."""

@@ -1,0 +1,39 @@
+"""What /metrics tells, in Prometheus' words: requests by outcome, their seconds, images, batches, the queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_IMAGES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Measures:
+    """The counters of one process."""
+
+    def __init__(self) -> None:
+        self._registry = here = CollectorRegistry()
+        seconds: dict[str, Any] = {"buckets": _SECONDS, "registry": here}
+        self.requests = Counter(
+            "mirante_requests", "Requests answered, by model and status", ["model", "status"], registry=here
+        )
+        self.seconds = Histogram(
+            "mirante_request_seconds", "Seconds from a request to its answer", ["model"], **seconds
+        )
+        self.images = Counter("mirante_images", "Images answered or unreadable", ["model", "outcome"], registry=here)
+        self.batches = Histogram("mirante_batch_images", "Images in a batch", ["model"], buckets=_IMAGES, registry=here)
+        self.running = Histogram("mirante_batch_seconds", "Seconds of the network for a batch", ["model"], **seconds)
+        self.waiting = Gauge("mirante_waiting_images", "Images in the queue", ["model"], registry=here)
+
+    def note_batch(self, model: str, images: int, seconds: float) -> None:
+        """Count a batch."""
+        self.batches.labels(model).observe(images)
+        self.running.labels(model).observe(seconds)
+
+    def text(self, waiting: dict[str, int]) -> bytes:
+        """Return everything as Prometheus reads it; `waiting` images by model."""
+        for name, count in waiting.items():
+            self.waiting.labels(name).set(count)
+        return generate_latest(self._registry)

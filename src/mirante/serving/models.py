@@ -1,0 +1,82 @@
+"""The models that are served: each under its run's name, opened anew when its file changes, without a request being dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mirante.errors import MiranteError, RequestError
+from mirante.prediction.reader import open_model
+from mirante.serving.batching import Batcher
+
+_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that answers: its file as it was opened, and the version, a digest of that file."""
+
+    name: str
+    path: Path
+    stamp: tuple[int, int]
+    version: str
+    batcher: Batcher
+
+
+class Models:
+    """All models by name. `note_batch` is told the name, the images and the seconds of each batch."""
+
+    def __init__(self, runs: Sequence[str], room: int, note_batch: Callable[[str, int, float], None]) -> None:
+        """Open them; raises RequestError when two have one name, RunError for one that cannot be opened."""
+        self._room, self._note = room, note_batch
+        self.by_name: dict[str, Served] = {}
+        for run in runs:
+            model = open_model(run)
+            name = model.path.parent.resolve().name if model.path.name == "model.onnx" else model.path.stem
+            if name in self.by_name:
+                raise RequestError(
+                    f"{run}: another model is called {name!r} already; copy one to a folder with another name."
+                )
+            self.by_name[name] = self._serve(name, model.path)
+
+    def _serve(self, name: str, path: Path) -> Served:
+        stamp = _stamp(path)
+        model = open_model(path)
+        version = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        return Served(
+            name, path, stamp, version, Batcher(model, self._room, lambda count, took: self._note(name, count, took))
+        )
+
+    async def watch(self) -> None:
+        """Open models anew whose files have changed, for ever. The old one answers until the new one can, and what it was asked."""
+        refused: dict[str, tuple[int, int]] = {}
+        while True:
+            await asyncio.sleep(_SECONDS)
+            for name, served in list(self.by_name.items()):
+                stamp = _stamp(served.path)
+                if stamp in (served.stamp, (0, 0), refused.get(name)):
+                    continue
+                try:
+                    fresh = await asyncio.to_thread(self._serve, name, served.path)
+                except (MiranteError, OSError) as error:
+                    refused[name] = stamp
+                    print(
+                        f"{served.path}: has changed and cannot be opened ({error}); the model before it goes on.",
+                        file=sys.stderr,
+                    )
+                    continue
+                self.by_name[name] = fresh
+                served.batcher.close()
+                print(f"{served.path}: has changed; {name} is now version {fresh.version}.", file=sys.stderr)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size

@@ -1,0 +1,123 @@
+"""The description of the server that programs read: /openapi.json, OpenAPI 3.1, with examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mirante
+from mirante.serving.settings import Settings
+
+_PREDICTION = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "description": "of the file, where one was sent"},
+        "error": {"type": "string", "description": "why this image has no answer; then nothing else stands here"},
+        "label": {"type": "string"},
+        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+        "plausible": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "the prediction set of the coverage asked for",
+        },
+        "unsure": {"type": "boolean"},
+        "none_of_these": {"type": "boolean"},
+        "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
+        "text": {"type": "string", "description": "of a model that reads texts"},
+        "letters": {"type": "array", "description": "of a model that reads texts: each letter and its probability"},
+    },
+}
+_EXAMPLE = {
+    "model": "flowers",
+    "version": "3f2a9c01d4e5b687",
+    "predictions": [
+        {"label": "daisy", "confidence": 0.97, "plausible": ["daisy"], "unsure": False, "none_of_these": False,
+         "probabilities": {"daisy": 0.97, "rose": 0.03}},
+        {"name": "notes.txt", "error": "not an image that can be read"},
+    ],
+}  # fmt: skip
+
+
+def describe(names: list[str], guarded: bool, settings: Settings) -> dict[str, Any]:
+    """Return the description of a server of these models."""
+    security: dict[str, Any] = {"security": [{"token": []}]} if guarded else {}
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "enum": names}}
+    coverage = {"name": "coverage", "in": "query", "schema": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+                "description": "the true class is in `plausible` so often (default: 0.95)"}  # fmt: skip
+    text = {"description": "one word", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    denied = {"401": _error("the token is missing or unknown")} if guarded else {}
+    model = _answer("a model", {"type": "object", "required": ["name", "version", "classes"]})
+    binary = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
+    files = {
+        "type": "object",
+        "properties": {"file": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+    }
+    images = {"type": "object", "required": ["images"], "properties": {
+        "images": {"type": "array", "minItems": 1, "maxItems": settings.most_images, "items": {"type": "string"}}}}  # fmt: skip
+    predict = {
+        "summary": "Ask a model about images",
+        "parameters": [name, coverage],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "image/*": binary,
+                "application/octet-stream": binary,
+                "multipart/form-data": {"schema": files},
+                "application/json": {"schema": images, "example": {"images": ["iVBORw0KGgo…"]}},
+            },
+        },
+        "responses": {
+            "200": _answer(
+                "an answer for each image, in order; an image that cannot be read has an error and fails no other",
+                {
+                    "type": "object",
+                    "required": ["model", "version", "predictions"],
+                    "properties": {
+                        "model": {"type": "string"},
+                        "version": {"type": "string"},
+                        "predictions": {"type": "array", "items": _PREDICTION},
+                    },
+                },
+                _EXAMPLE,
+            ),
+            "400": _error("the body or the coverage is not understood"),
+            "404": _error("no such model"),
+            "408": _error("the body did not come in time"),
+            "413": _error(f"more than {settings.most_bytes:,} bytes or {settings.most_images} images"),
+            "415": _error("the body is of another type"),
+            "503": _error("too many images wait; Retry-After says when to come again"),
+            "504": _error(f"no answer within {settings.deadline:g} seconds"),
+            **denied,
+        },
+        **security,
+    }
+    listed = {"type": "object", "required": ["models"], "properties": {"models": {"type": "array"}}}
+    missing = {"404": _error("no such model")}
+    every = {"summary": "Name the models", "responses": {"200": _answer("the models", listed), **denied}, **security}
+    paths = {
+        "/v1/models/{name}/predict": {"post": predict},
+        "/v1/models/{name}": {"get": {"summary": "Describe a model", "parameters": [name],
+                                      "responses": {"200": model, **missing, **denied}, **security}},
+        "/v1/models": {"get": every},
+        "/healthz": {"get": {"summary": "Whether the process lives", "responses": {"200": text}}},
+        "/readyz": {"get": {"summary": "Whether it takes requests", "responses": {"200": text, "503": text}}},
+        "/metrics": {"get": {"summary": "Counters for Prometheus", "responses": {"200": text, **denied}, **security}},
+    }  # fmt: skip
+    schemes = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if guarded else {}
+    info = {
+        "title": "Mirante",
+        "version": mirante.__version__,
+        "description": "Image classifiers, with calibrated probabilities.",
+    }
+    return {"openapi": "3.1.0", "info": info, "paths": paths, "components": schemes}
+
+
+def _answer(meaning: str, schema: dict[str, Any], example: dict[str, Any] | None = None) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": schema}
+    if example is not None:
+        content["example"] = example
+    return {"description": meaning, "content": {"application/json": content}}
+
+
+def _error(meaning: str) -> dict[str, Any]:
+    schema = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+    return _answer(meaning, schema)

@@ -1,0 +1,39 @@
+"""What a server was told to be: passed to its worker processes as JSON in one environment variable."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+
+VARIABLE = "MIRANTE_SERVE"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the server behaves.
+
+    runs      run folders or model.onnx files
+    room      images that may wait for a model; more are refused with 503
+    deadline  seconds within which a request is answered, or refused with 504; its body must have come in that time
+    most_bytes, most_images, most_pixels   of a request, of a request, of an image
+    tokens    of those who may ask; none lets everybody
+    """
+
+    runs: tuple[str, ...]
+    room: int = 256
+    deadline: float = 10.0
+    most_bytes: int = 32 << 20
+    most_images: int = 64
+    most_pixels: int = 50_000_000
+    tokens: tuple[str, ...] = ()
+
+    def keep(self) -> None:
+        """Leave them to the processes that are started from here."""
+        os.environ[VARIABLE] = json.dumps(asdict(self))
+
+    @classmethod
+    def kept(cls) -> Settings:
+        """Return what `keep` left."""
+        values = json.loads(os.environ[VARIABLE])
+        return cls(**{**values, "runs": tuple(values["runs"]), "tokens": tuple(values["tokens"])})
