@@ -64,7 +64,7 @@ class _Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._measures = Measures()
-        self._models = Models(settings.runs, settings.room, self._measures.note_batch)
+        self._models = Models(settings.runs, settings.room, settings.deadline, self._measures.note_batch)
         self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "decode")
         self._ending = False
         self._decoding = 0  # images taken in whose pixels are not in a queue yet

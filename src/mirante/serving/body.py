@@ -36,8 +36,6 @@ async def read_body(request: Request, settings: Settings) -> list[Sent]:
     if kind == "application/json":
         return _counted(_from_json(content), settings)
     if kind.startswith("image/") or kind in ("application/octet-stream", "application/dicom"):
-        if not content:
-            raise HTTPException(400, "The body is empty; send the bytes of an image.")
         return [Sent(content)]
     raise HTTPException(
         415, "Send an image (image/* or application/octet-stream), multipart/form-data, or application/json."

@@ -30,9 +30,11 @@ class Served:
 class Models:
     """All models by name. `note_batch` is told the name, the images and the seconds of each batch."""
 
-    def __init__(self, runs: Sequence[str], room: int, note_batch: Callable[[str, int, float], None]) -> None:
+    def __init__(
+        self, runs: Sequence[str], room: int, deadline: float, note_batch: Callable[[str, int, float], None]
+    ) -> None:
         """Open them; raises RequestError when two have one name, RunError for one that cannot be opened."""
-        self._room, self._note = room, note_batch
+        self._room, self._deadline, self._note = room, deadline, note_batch
         self.by_name: dict[str, Served] = {}
         for run in runs:
             model = open_model(run)
@@ -70,7 +72,8 @@ class Models:
                     )
                     continue
                 self.by_name[name] = fresh
-                served.batcher.close()
+                # requests that were taken in before still come to it, for as long as they may take
+                asyncio.get_running_loop().call_later(self._deadline, served.batcher.close)
                 print(f"{served.path}: has changed; {name} is now version {fresh.version}.", file=sys.stderr)
 
 

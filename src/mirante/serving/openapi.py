@@ -46,11 +46,9 @@ def describe(names: list[str], guarded: bool, settings: Settings) -> dict[str, A
     text = {"description": "one word", "content": {"text/plain": {"schema": {"type": "string"}}}}
     denied = {"401": _error("the token is missing or unknown")} if guarded else {}
     model = _answer("a model", {"type": "object", "required": ["name", "version", "classes"]})
-    binary = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
-    files = {
-        "type": "object",
-        "properties": {"file": {"type": "array", "items": {"type": "string", "format": "binary"}}},
-    }
+    binary: dict[str, Any] = {}  # any bytes
+    one_file = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
+    files = {"type": "object", "required": ["file"], "properties": {"file": one_file}}
     images = {"type": "object", "required": ["images"], "properties": {
         "images": {"type": "array", "minItems": 1, "maxItems": settings.most_images, "items": {"type": "string"}}}}  # fmt: skip
     predict = {
