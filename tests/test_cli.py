@@ -31,7 +31,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["train", "nowhere"], "nowhere: no such file or folder"),
         (["train"], "train what?"),
         (["train", "digits", "--model", "32C3-MP99"], "MP99 after 30×30: nothing left to pool"),
-        (["train", "digits", "--recipe", "slow"], "no recipe 'slow'; there are best, fast, transfer, tutorial"),
+        (["train", "digits", "--recipe", "slow"], "no recipe 'slow'; there are best, code, fast, transfer, tutorial"),
         (["train", "digits", "--epochs", "0"], "epochs is 0; only a pretrained network"),
         (["train", "digits", "--epochs", "many"], "invalid int value: 'many'"),
         (["train", "digits", "--size", "big"], "'big' is no size"),

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from mirante.cli import compare, data, demo, evaluate, export, photos, predict, see, serve, studio, summary, train
+from mirante.cli import compare, data, demo, evaluate, export, photos, predict, see, serve, studio, summary, train, tune
 from mirante.errors import MiranteError, RequestError
 
-VERBS = (demo, train, evaluate, predict, compare, summary, data, see, studio, photos, export, serve)
+VERBS = (demo, train, evaluate, predict, compare, summary, data, see, studio, photos, export, serve, tune)
 
 
 class _Parser(argparse.ArgumentParser):

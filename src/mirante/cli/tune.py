@@ -1,0 +1,78 @@
+"""Search for the settings of a recipe that suit your images; validation images choose.
+
+Many short trainings, the bad ones stopped early. The same command goes on with a search that was stopped, and several at once share
+one.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from mirante.cli.arguments import add_data, add_format, data_options, image_size, seconds
+from mirante.errors import RequestError
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help="where the images are, as for train")
+    parser.add_argument("--task", choices=("class", "code"), default="class", help="as for train (default: class)")
+    parser.add_argument("--recipe", help="the recipe to start from (default: fast; for --task code, code)")
+    parser.add_argument(
+        "--model", metavar="LAYERS", help="a line of layers that is kept, instead of searching among the recipe's"
+    )
+    parser.add_argument("--epochs", type=int, metavar="N", help="of each training (default: the recipe's)")
+    parser.add_argument(
+        "--trials", type=int, default=30, metavar="N", help="trainings in all, earlier ones counted (default: 30)"
+    )
+    parser.add_argument("--time", type=seconds, metavar="T", help="stop after this, as 10m or 1h")
+    parser.add_argument(
+        "--size", type=image_size, metavar="N|HxW", help="input size in pixels (default: from the data)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--out", metavar="FOLDER", help="the folder of the search (default: tunings/DATA-RECIPE)")
+    add_format(parser)
+    add_data(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from mirante.cli.tables import print_rows, print_table
+    from mirante.experiment.tune import BEST, tune
+    from mirante.locale import language
+
+    if arguments.trials < 1:
+        raise RequestError(f"--trials {arguments.trials}: it must be 1 or more.")
+    changes = {"layers": arguments.model, "epochs": arguments.epochs}
+    done = tune(
+        arguments.data,
+        arguments.recipe or ("code" if arguments.task == "code" else "fast"),
+        changes={name: value for name, value in changes.items() if value is not None},
+        options={**data_options(arguments), "task": arguments.task},
+        out=arguments.out,
+        trials=arguments.trials,
+        seconds=arguments.time or 0.0,
+        size=arguments.size,
+        device=arguments.device,
+    )
+    rows = [
+        {"setting": name, "best": value, "importance": done.importance.get(name)}
+        for name, value in done.settings.items()
+    ]
+    if arguments.format != "table":
+        print_rows(rows, arguments.format)
+        return
+    say = language(arguments.lang)
+    lines = []
+    for row in sorted(rows, key=lambda one: -(one["importance"] or 0)):
+        value = row["best"]
+        shown = say.number(value, 3) if isinstance(value, float) else str(value)
+        lines.append([row["setting"], shown, "–" if row["importance"] is None else say.percent(row["importance"], 0)])
+    print_table([say("Setting"), say("Best"), say("How much it mattered")], lines)
+    usual = "–" if done.usual is None else say.number(done.usual, 4)
+    text = say(
+        "Validation loss {loss}; with the recipe as it was {usual}. {finished} trainings were finished, {stopped} stopped early.",
+        loss=say.number(done.loss, 4),
+        usual=usual,
+        finished=done.trials[0],
+        stopped=done.trials[1],
+    )
+    print(text)
+    print(f"mirante train {arguments.data} --recipe {done.folder / BEST}")

@@ -1,0 +1,258 @@
+"""Search for the settings of a recipe that suit some images: many short trainings, the bad ones stopped early.
+
+Optuna proposes and prunes; its study is an SQLite file, so that a search goes on where it was stopped, and several processes that
+name the same folder share it. Only validation images choose; the test images are not looked at.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from mirante import runfolder
+from mirante.data.dataset import Dataset, input_size, text_size
+from mirante.errors import RequestError, WorkError
+from mirante.experiment.choice import changed
+from mirante.files import write_json, write_text
+from mirante.images import Pixels
+from mirante.model.notation import has_layers
+from mirante.runfolder import ModelInfo
+from mirante.training.history import Epoch
+from mirante.training.recipe import Recipe
+
+STUDY, BEST, FOUND = "study.db", "best.toml", "tuning.json"
+_NAME = "mirante"
+_RANGE = 4.0  # how many times larger or smaller the learning rate may be
+_BATCHES = (32, 64, 128, 250, 500)
+_LEAST_FOR_IMPORTANCE = 6
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search came to.
+
+    folder      where study, best recipe and figures are
+    settings    the best trial's
+    loss, usual  its validation loss (nats), and that of the recipe as it was
+    trials      how many trainings were finished, and how many stopped early
+    importance  share of the differences in loss that each setting explains (fANOVA); empty for few trials
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    loss: float
+    usual: float | None
+    trials: tuple[int, int]
+    importance: dict[str, float]
+
+
+def tune(
+    data: str,
+    recipe: str = "fast",
+    *,
+    changes: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    trials: int = 30,
+    seconds: float = 0.0,
+    size: tuple[int, int] | None = None,
+    device: str = "auto",
+) -> Tuned:
+    """Search, and write study, best recipe and figures into a folder.
+
+    changes   fields of the recipe that are to be others, and are not searched
+    options   arguments of Dataset.open
+    out       the folder; tunings/DATA-RECIPE when None. One that holds a study of the same images is gone on with
+    trials    trainings that the study is to have in all, over all processes; those of another day count
+    seconds   stop after so long; 0 for no limit
+
+    Raises RequestError for images without validation images, or a recipe that is not of layers.
+    """
+    if find_spec("optuna") is None:
+        raise RequestError("mirante tune needs one more package; pip install 'mirante[tune]'.")
+    import optuna
+
+    given = dict(changes or {})
+    base = changed(recipe, given)
+    if not has_layers(base.layers):
+        raise RequestError(f"recipe {base.name}: {base.layers} is no line of layers; only such networks are tuned.")
+    if base.seconds:
+        raise RequestError(f"recipe {base.name}: trainings by the clock cannot be compared; give epochs.")
+    dataset = Dataset.open(data, **dict(options or {}), val_share=base.val_share)
+    if not len(dataset.rows("val")):
+        raise RequestError(f"{data}: no validation images, and they choose; give the recipe a val_share.")
+    if dataset.task == "code":
+        base = base.changed(flip=False, mirror=False)
+        shape = size or text_size(dataset.sizes, dataset.characters, base.largest_size)
+    else:
+        shape = size or input_size(dataset.sizes, base.largest_size, base.least_size)
+    info = ModelInfo(dataset.classes, *shape, dataset.channels, "squash" if dataset.task == "code" else "crop", base.layers,
+                     mirror=base.mirror, characters=dataset.characters)  # fmt: skip
+    dataset, pixels = dataset.load(info.size, info.channels, info.fit)
+    folder = Path(out).expanduser() if out is not None else Path("tunings") / f"{dataset.name}-{base.name}"
+    if folder.exists() and any(folder.iterdir()) and not (folder / STUDY).exists():
+        raise RequestError(f"{folder}: exists and is no tuning; choose another --out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(
+        storage=f"sqlite:///{(folder / STUDY).absolute()}",
+        study_name=_NAME,
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=None if len(list(folder.iterdir())) > 1 else base.seed),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
+    )
+    _require_same(study, dataset, base, folder)
+    if not study.trials:
+        study.enqueue_trial(_as_it_is(base, given, dataset))  # what the search has to beat
+    ends = time.monotonic() + seconds if seconds else float("inf")
+    print(
+        f"{dataset.word}: {base.name}, judged by {len(dataset.rows('val')):,} validation images  →  {folder}",
+        file=sys.stderr,
+    )
+    while _done(study) < trials and time.monotonic() < ends:
+        study.optimize(
+            lambda trial: _train(
+                trial, _suggested(trial, base, given, dataset), dataset, pixels, info, folder, device, ends
+            ),
+            n_trials=1,
+        )
+        _say_last(study)
+    return _written(study, base, folder)
+
+
+def _train(
+    trial: Any,
+    recipe: Recipe,
+    dataset: Dataset,
+    pixels: Pixels,
+    info: ModelInfo,
+    folder: Path,
+    device: str,
+    ends: float,
+) -> float:
+    """Train once, and return the validation loss after the last epoch; raises optuna.TrialPruned where it is not worth going on."""
+    import optuna
+
+    from mirante.experiment.teach import new_network
+    from mirante.training.engine import Images, hold
+    from mirante.training.loop import fit
+
+    network, place = new_network(recipe, replace(info, layers=recipe.layers), device)
+    held = hold(pixels, place)
+    train, val = (Images(held, dataset.labels, dataset.rows(split)) for split in ("train", "val"))
+
+    def report(epoch: Epoch) -> None:
+        assert epoch.val_loss is not None  # it is watched
+        trial.report(epoch.val_loss, epoch.epoch)
+        if trial.should_prune() or time.monotonic() > ends:
+            raise optuna.TrialPruned
+
+    here = folder / f"trial-{trial.number:04d}"
+    (here / runfolder.CHECKPOINT).mkdir(parents=True, exist_ok=True)
+    try:
+        history = fit(network, train, val, recipe, here, place, report)
+    except WorkError as error:
+        if getattr(error, "exit_status", 1) == 130:
+            raise  # Ctrl-C
+        raise optuna.TrialPruned from error  # a loss that is no number is an answer too
+    finally:
+        shutil.rmtree(here, ignore_errors=True)
+    loss = history[-1].val_loss
+    assert loss is not None
+    return loss
+
+
+def _space(recipe: Recipe, given: Mapping[str, Any], dataset: Dataset) -> dict[str, tuple[Any, ...]]:
+    """Return setting → its lowest and highest value and whether the scale is logarithmic, or a tuple of choices first."""
+    rows = len(dataset.rows("train"))
+    batches = tuple(one for one in _BATCHES if one <= max(32, rows // 4))
+    space: dict[str, tuple[Any, ...]] = {
+        "learning_rate": (recipe.learning_rate / _RANGE, recipe.learning_rate * _RANGE, True),
+        "batch_size": (tuple(dict.fromkeys((*batches, recipe.batch_size))),),
+        "label_smoothing": (0.0, 0.2, False),
+        "shift": (tuple(dict.fromkeys((0, 1, 2, 3, 4, recipe.shift))),),
+    }
+    if dataset.task == "class":
+        space["flip"] = ((False, True),)
+    if recipe.sizes and "layers" not in given:
+        space["layers"] = (tuple(dict.fromkeys((recipe.layers, *(one.layers for one in recipe.sizes)))),)
+    return {name: values for name, values in space.items() if name not in given}
+
+
+def _suggested(trial: Any, recipe: Recipe, given: Mapping[str, Any], dataset: Dataset) -> Recipe:
+    chosen: dict[str, Any] = {}
+    for name, values in _space(recipe, given, dataset).items():
+        if isinstance(values[0], tuple):
+            chosen[name] = trial.suggest_categorical(name, list(values[0]))
+        else:
+            chosen[name] = trial.suggest_float(name, values[0], values[1], log=values[2])
+    return recipe.changed(**chosen)
+
+
+def _as_it_is(recipe: Recipe, given: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
+    return {name: getattr(recipe, name) for name in _space(recipe, given, dataset)}
+
+
+def _require_same(study: Any, dataset: Dataset, recipe: Recipe, folder: Path) -> None:
+    """Raise RequestError when a study is of other images or another recipe."""
+    wanted = {"data": dataset.fingerprint, "recipe": {**recipe.to_dict(), "sizes": [], "seed": 0}}
+    kept = study.user_attrs.get("of")
+    if kept is None:
+        study.set_user_attr("of", wanted)
+    elif kept != wanted:
+        raise RequestError(f"{folder}: a tuning of other images or another recipe; choose another --out.")
+
+
+def _done(study: Any) -> int:
+    from optuna.trial import TrialState
+
+    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
+
+
+def _say_last(study: Any) -> None:
+    last = study.trials[-1]
+    settings = ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in last.params.items()
+    )
+    outcome = f"val loss {last.value:.4f}" if last.state.name == "COMPLETE" else "stopped early"
+    print(f"trial {last.number + 1}: {outcome}  ({settings})", file=sys.stderr)
+
+
+def _written(study: Any, recipe: Recipe, folder: Path) -> Tuned:
+    from optuna.trial import TrialState
+
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not finished:
+        raise WorkError(f"{folder}: no training was finished in that time; give it more (--time), or fewer --epochs.")
+    best = study.best_trial
+    importance: dict[str, float] = {}
+    if len(finished) >= _LEAST_FOR_IMPORTANCE:
+        from optuna.importance import get_param_importances
+
+        importance = {name: float(share) for name, share in get_param_importances(study).items()}
+    chosen = recipe.changed(**best.params, sizes=())
+    header = "# Chosen by mirante tune on validation images: mirante train DATA --recipe this/file\n"
+    write_text(folder / BEST, header + tomli_w.dumps(replace(chosen, name=f"{recipe.name}-tuned").to_dict()))
+    stopped = len(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)))
+    first = study.trials[0]
+    usual = float(first.value) if first.state == TrialState.COMPLETE else None
+    done = Tuned(folder, dict(best.params), float(best.value), usual, (len(finished), stopped), importance)
+    found = {
+        "format": runfolder.FORMAT,
+        "settings": done.settings,
+        "val_loss": done.loss,
+        "val_loss_of_the_recipe": usual,
+        "finished": len(finished),
+        "stopped_early": stopped,
+        "importance": importance,
+    }
+    write_json(folder / FOUND, found)
+    return done
