@@ -233,7 +233,7 @@ def test_runs_without_a_name_are_numbered(shapes: Path, tmp_path: Path, mirante:
 
 def test_tensorboard_gets_the_history(shapes: Path, tmp_path: Path, mirante: Command) -> None:
     out = tmp_path / "run"
-    done = mirante("train", shapes, "--model", "4C3-GAP", "--epochs", "2", "--out", out, "--tensorboard")
+    done = mirante("train", shapes, "--model", "4C3-GAP", "--epochs", "2", "--out", out, "--track", "tensorboard")
     assert done.returncode == 0, done.stderr
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -243,6 +243,30 @@ def test_tensorboard_gets_the_history(shapes: Path, tmp_path: Path, mirante: Com
         assert np.allclose(
             [event.value for event in events.Scalars(name)], [float(row[name]) for row in history], rtol=1e-4
         )
+
+
+def test_mlflow_gets_recipe_epochs_and_test_figures(shapes: Path, tmp_path: Path, mirante: Command) -> None:
+    import mlflow
+
+    out, store = tmp_path / "run", f"sqlite:///{tmp_path / 'mlflow.db'}"
+    words = ["train", shapes, "--model", "4C3-GAP", "--epochs", "2", "--out", out, "--track", "mlflow"]
+    done = mirante(*words, cwd=tmp_path, MLFLOW_TRACKING_URI=store)
+    assert done.returncode == 0, done.stderr
+    client = mlflow.MlflowClient(tracking_uri=store)
+    (kept,) = client.search_runs(["0"])
+    assert kept.data.params["layers"] == "4C3-GAP" and kept.info.run_name == "run" and kept.info.status == "FINISHED"
+    history = list(csv.DictReader((out / "history.csv").open()))
+    told = [one.value for one in client.get_metric_history(kept.info.run_id, "val_loss")]
+    assert np.allclose(told, [float(row["val_loss"]) for row in history], rtol=1e-4)
+    accuracy = json.loads((out / "metrics.json").read_text())["accuracy"]["value"]
+    assert kept.data.metrics["test_accuracy"] == pytest.approx(accuracy)
+
+
+def test_a_tracker_that_fails_stops_no_training(shapes: Path, tmp_path: Path, mirante: Command) -> None:
+    words = ["train", shapes, "--model", "4C3-GAP", "--epochs", "1", "--out", tmp_path / "run"]
+    done = mirante(*words, "--track", "mlflow", MLFLOW_TRACKING_URI="nonsense://nowhere")
+    assert done.returncode == 0 and "left out from here on" in done.stderr
+    assert mirante(*words, "--overwrite", "--track", "abacus").returncode == 2
 
 
 def test_the_tutorial_trains_on_all_images_and_shows_the_test_images(tmp_path: Path, mirante: Command) -> None:

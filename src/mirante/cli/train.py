@@ -52,7 +52,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the run that is at --out")
     parser.add_argument("--resume", action="store_true", help="go on with the stopped or killed training at --out")
     parser.add_argument("--strict", action="store_true", help="make an unreadable image an error")
-    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into the run")
+    parser.add_argument(
+        "--track",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also tell tensorboard, mlflow or wandb; may be repeated",
+    )
     add_data(parser)
     add_by(parser)
     add_plan(parser)
@@ -68,7 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
             data=arguments.data,
             layers=arguments.model,
             device=arguments.device,
-            tensorboard=arguments.tensorboard,
+            track=arguments.track,
             lang=arguments.lang,
         )
     else:
@@ -104,7 +110,7 @@ def run(arguments: argparse.Namespace) -> None:
             device=arguments.device,
             strict=arguments.strict,
             overwrite=arguments.overwrite,
-            tensorboard=arguments.tensorboard,
+            track=arguments.track,
             lang=arguments.lang,
         )
     from mirante.cli.evaluate import print_result

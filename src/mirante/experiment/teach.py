@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +29,6 @@ from mirante.training.history import Epoch, write_history
 from mirante.training.loop import fit
 from mirante.training.memory import keep_memory
 from mirante.training.recipe import Recipe
-from mirante.training.tensorboard import tensorboard_events
 
 _FAMILIAR = 5000  # training images whose features tell what is familiar
 
@@ -81,12 +81,13 @@ def teach(
     info: ModelInfo,
     network: Network,
     place: torch.device,
-    tensorboard: bool = False,
+    report: Callable[[Epoch], None] | None = None,
     spent: float = 0.0,
     chosen: Choices | None = None,
 ) -> Taught:
     """Train the network on the `train` images, watched by the `val` images; history and checkpoints go into `folder`.
 
+    report  called with each finished epoch
     spent   seconds that have gone into this training already
     chosen  where there are no validation images to choose by: what is taken instead
     """
@@ -104,8 +105,7 @@ def teach(
     if tuned:
         untuned = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         watched = watch if len(watch) else None
-        with tensorboard_events(folder, tensorboard) as report:
-            history = fit(network, train_images, watched, recipe, folder, place, report, before, spent)
+        history = fit(network, train_images, watched, recipe, folder, place, report, before, spent)
         if before is not None and _is_better(before, history[-1]):
             network.load_state_dict(untuned)
             tuned = False

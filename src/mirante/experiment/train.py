@@ -32,7 +32,7 @@ from mirante.prediction.classifier import Classifier
 from mirante.prediction.reader import Reader
 from mirante.runfolder import ModelInfo
 from mirante.training.recipe import Recipe
-from mirante.training.tensorboard import require_tensorboard
+from mirante.training.tracking import Tracker, require_trackers, tracking
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +64,7 @@ def train(
     device: str = "auto",
     strict: bool = False,
     overwrite: bool = False,
-    tensorboard: bool = False,
+    track: Sequence[str] = (),
     lang: str | None = None,
 ) -> Run:
     """Train a classifier and write its run folder.
@@ -80,7 +80,7 @@ def train(
     device       auto, cpu, cuda or mps
     strict       make an unreadable image an error instead of leaving it out
     overwrite    replace a run that is at `out`
-    tensorboard  also write TensorBoard events into the run
+    track        also tell these: tensorboard, mlflow, wandb
     lang         en or pt, of plots and report; the system's when None
 
     Raises RequestError when something asked for cannot be done, WorkError when the work fails.
@@ -96,8 +96,7 @@ def train(
     elif fit not in FITS:
         raise RequestError(f"fit {fit!r}: it can be {', '.join(FITS)}.")
     say = language(lang)
-    if tensorboard:
-        require_tensorboard()
+    require_trackers(track)
     val_share = change.get("val_share", VAL_SHARE) if chosen is None else chosen.val_share
     if isinstance(data, Dataset):
         dataset = Dataset.open(data.word, **data.options, val_share=val_share)
@@ -144,7 +143,8 @@ def train(
     write_text(run / runfolder.DATA, data_json(dataset))
     (run / runfolder.CHECKPOINT).mkdir(exist_ok=True)
     _tell(dataset, info, run)
-    return _train_and_judge(run, dataset, pixels, chosen, info, plan, network, place, tensorboard, say, spent)
+    with tracking(run, track, chosen) as tracker:
+        return _train_and_judge(run, dataset, pixels, chosen, info, plan, network, place, tracker, say, spent)
 
 
 def resume(
@@ -153,7 +153,7 @@ def resume(
     data: str | Path | None = None,
     layers: str | None = None,
     device: str = "auto",
-    tensorboard: bool = False,
+    track: Sequence[str] = (),
     lang: str | None = None,
 ) -> Run:
     """Go on with a training that was stopped or killed, to the weights that it would have had.
@@ -165,6 +165,7 @@ def resume(
     """
     path = Path(run).expanduser()
     runfolder.require_run(path)
+    require_trackers(track)
     say = language(lang)
     if not (path / runfolder.CHECKPOINT).is_dir():
         print(f"{path} is finished; there is nothing to go on with.", file=sys.stderr)
@@ -191,7 +192,8 @@ def resume(
     from mirante.experiment.teach import new_network
 
     network, place = new_network(chosen, info, device)
-    return _train_and_judge(path, dataset, pixels, chosen, info, plan, network, place, tensorboard, say)
+    with tracking(path, track, chosen) as tracker:
+        return _train_and_judge(path, dataset, pixels, chosen, info, plan, network, place, tracker, say)
 
 
 def _train_and_judge(
@@ -203,7 +205,7 @@ def _train_and_judge(
     plan: Plan,
     network: Network,
     place: torch.device,
-    tensorboard: bool,
+    tracker: Tracker,
     say: Language,
     spent: float = 0.0,
 ) -> Run:
@@ -217,9 +219,9 @@ def _train_and_judge(
     if dataset.folds:
         known, chosen = out_of_fold(run, dataset, pixels, recipe, info, network, place)
         whole = dataset.asking("")
-        taught = teach(run, whole, pixels, recipe, info, network, place, tensorboard, spent, chosen)
+        taught = teach(run, whole, pixels, recipe, info, network, place, tracker.epoch, spent, chosen)
     else:
-        taught = teach(run, dataset, pixels, recipe, info, network, place, tensorboard, spent)
+        taught = teach(run, dataset, pixels, recipe, info, network, place, tracker.epoch, spent)
         rows = spread(dataset.rows("val"), CALIBRATED)
         known = HeldOut(rows, *ask(taught, dataset, pixels, rows))
     info, model = taught.info, taught.model
@@ -252,6 +254,7 @@ def _train_and_judge(
 
         again = repeat(run, dataset, pixels, recipe, replace(info, positive=None, weights=()), plan, str(place))
     metrics = judge_run(run, run, answers, again, info, dataset, pixels, None, warnings, say)
+    tracker.finish(metrics)
     for unfinished in (runfolder.CHECKPOINT, FOLDER):
         shutil.rmtree(run / unfinished, ignore_errors=True)
     for part in run.rglob("*.part"):  # left by a kill in the middle of writing
