@@ -25,9 +25,9 @@ SECONDS, DEADLINE = 12.0, 2.0
 BOUNDARY = "many"
 
 
-def bodies(pictures: list[Path], each: int) -> list[tuple[bytes, str]]:
-    """Return request bodies of so many images each, with their types."""
-    if each == 1:
+def bodies(pictures: list[Path], each: int, plain: bool = True) -> list[tuple[bytes, str]]:
+    """Return request bodies of so many images each, with their types; one image is sent as it is, or as multipart too."""
+    if each == 1 and plain:
         return [(path.read_bytes(), "image/jpeg") for path in pictures]
     made = []
     for start in range(0, len(pictures), each):
@@ -165,7 +165,7 @@ def main() -> None:
             process.wait()
         side = [python_of("litserve"), str(HERE / "others" / "litserve_side.py"), str(run / "model.onnx"), "8192"]
         process = start(side, 8192, "/health")
-        found = load(8192, "/predict", bodies(pictures, 1), 32)
+        found = load(8192, "/predict", bodies(pictures, 1, plain=False), 32)
         peer = sum(status == 200 for status, _ in found) / SECONDS
         process.terminate()
         process.wait()

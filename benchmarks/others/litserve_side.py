@@ -3,8 +3,7 @@
 python litserve_side.py MODEL.onnx PORT
 """
 
-from __future__ import annotations
-
+# no `from __future__ import annotations`: LitServe looks at the types of decode_request
 import io
 import json
 import sys
@@ -21,8 +20,8 @@ class Api(ls.LitAPI):
         self.session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
         self.info = json.loads(self.session.get_modelmeta().custom_metadata_map["mirante"])
 
-    async def decode_request(self, request: Request) -> np.ndarray:
-        image = Image.open(io.BytesIO(await request.body())).convert("RGB")
+    def decode_request(self, request: Request) -> np.ndarray:
+        image = Image.open(io.BytesIO(request["file"].file.read())).convert("RGB")
         return np.asarray(ImageOps.fit(image, (self.info["width"], self.info["height"]), Image.Resampling.BILINEAR))
 
     def batch(self, inputs: list[np.ndarray]) -> np.ndarray:
