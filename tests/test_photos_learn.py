@@ -16,7 +16,7 @@ import pytest
 from conftest import Command, draw_shape
 from PIL import Image
 from studio_process import Studio, start_studio
-from test_studio_browser import browser, until, visitor  # noqa: F401 (a fixture)
+from test_studio_browser import until, visitor
 
 from mirante import Classifier
 from mirante.data.entries import digest_of
@@ -254,7 +254,7 @@ def asked(own_run: Path, tmp_path: Path):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("lang", ["en", "pt"])
-def test_a_hundred_answers_by_keyboard_with_a_reload_and_a_killed_studio(browser, asked, request, lang: str) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+def test_a_hundred_answers_by_keyboard_with_a_reload_and_a_killed_studio(browser, asked, request, lang: str) -> None:  # type: ignore[no-untyped-def]
     running, labels, folder = asked
     yes, back, unsure = {"en": "ybu", "pt": "svd"}[lang]
     page = visitor(browser, running, lang=lang)
@@ -319,7 +319,7 @@ def test_a_hundred_answers_by_keyboard_with_a_reload_and_a_killed_studio(browser
     running.kill()
 
 
-def test_groups_are_renamed_merged_split_and_kept_in_the_browser(browser, asked) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+def test_groups_are_renamed_merged_split_and_kept_in_the_browser(browser, asked) -> None:  # type: ignore[no-untyped-def]
     running, labels, folder = asked
     by_class = {
         kind: [digest for digest, label in labels.items() if label == kind] for kind in ("bar", "cross", "disc")

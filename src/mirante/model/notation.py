@@ -141,7 +141,8 @@ def _add_word(
 
     def size_of_maps() -> tuple[int, int, int]:
         if len(here) < 3:
-            raise refuse(f"{word} after a layer without maps: there are no rows and columns left; it must come before.")
+            before = "a dense layer" if len(here) == 1 else "ATT"
+            raise refuse(f"{word} after {before}: there are no rows and columns left; it must come before.")
         return here[0], here[1], here[2]
 
     def slide(kernel: int, stride: int, padding: int, what: str) -> tuple[int, int]:

@@ -136,7 +136,7 @@ def train(asked: Visit) -> Response:
         "train.html.j2",
         collections=collections.list_collections(asked.workspace),
         chosen=asked.query.get("collection", ""),
-        recipes=recipe_names(),
+        recipes=[name for name in recipe_names() if name != "code"],  # texts are trained on the command line
         trainings=[(one, state) for one, state in under_way if state != "finished"],
     )
 
