@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from record import record
 from sides import HERE, MADE, python_of, test_data, unpacked
 
@@ -167,7 +168,11 @@ def main() -> None:
         process = start(side, 8192, "/health")
         found = load(8192, "/predict", bodies(pictures, 1, plain=False), 32)
         peer = sum(status == 200 for status, _ in found) / SECONDS
-        process.terminate()
+        for child in psutil.Process(process.pid).children(
+            recursive=True
+        ):  # it leaves its workers behind, and they the port
+            child.kill()
+        process.kill()
         process.wait()
         loop = float(np.mean(loops))
         cells = [f"{shares[each]:.0f} ({shares[each] / loop:.0%})" for each in (16, 1)]
