@@ -156,6 +156,13 @@ def judge(
     return Judgement(measured, tuple(plots))
 
 
+def curves_plot(history: Sequence[Point], watched: str, say: Language) -> Plot:
+    """Return the curves of a training with the words for those who cannot see them."""
+    ending = {"accuracy": say.percent(history[-1].train_accuracy), "loss": say.number(history[-1].train_loss, 2)}
+    alt = say("Two panels by epoch: training accuracy ends at {accuracy}, training loss at {loss}.", **ending)
+    return Plot("curves", png(curves(history, watched, say)), alt)
+
+
 def kept_heatmaps(folder: Path, alt: str) -> list[Plot]:
     """Return where the model looked, if that was drawn: by the network that answered, which may be gone by now."""
     path = folder / runfolder.PLOTS / runfolder.HEATMAPS
@@ -253,9 +260,7 @@ def _training_plots(
     sample = np.sort(np.random.default_rng(0).permutation(dataset.rows("train"))[:16])
     figure = sample_grid(pixels[sample], dataset.labels[sample], dataset.classes, say)
     yield Plot("samples", png(figure), say("Grid of training images, each under the name of its class."))
-    ending = {"accuracy": say.percent(history[-1].train_accuracy), "loss": say.number(history[-1].train_loss, 2)}
-    alt = say("Two panels by epoch: training accuracy ends at {accuracy}, training loss at {loss}.", **ending)
-    yield Plot("curves", png(curves(history, watched, say)), alt)
+    yield curves_plot(history, watched, say)
 
 
 def _answer_plots(

@@ -20,8 +20,8 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.data.texts import decode
 from mirante.evaluation import metrics as figures
-from mirante.evaluation.judge import Judgement, Plot, kept_heatmaps
-from mirante.evaluation.plots.curves import Point, curves
+from mirante.evaluation.judge import Judgement, Plot, curves_plot, kept_heatmaps
+from mirante.evaluation.plots.curves import Point
 from mirante.evaluation.plots.probabilities import reliability_diagram
 from mirante.evaluation.plots.style import png
 from mirante.evaluation.plots.texts import confused_letters, reading_grid, text_samples
@@ -181,9 +181,7 @@ def _training_plots(
     names = dataset.names
     figure = text_samples(pixels[sample], [names[row] for row in sample], say)
     yield Plot("samples", png(figure), say("Grid of training images, each under its text."))
-    ending = {"accuracy": say.percent(history[-1].train_accuracy), "loss": say.number(history[-1].train_loss, 2)}
-    alt = say("Two panels by epoch: training accuracy ends at {accuracy}, training loss at {loss}.", **ending)
-    yield Plot("curves", png(curves(history, watched, say)), alt)
+    yield curves_plot(history, watched, say)
 
 
 def _answer_plots(

@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mirante.data.dataset import Dataset
+from mirante.data.dataset import Dataset, Task, input_size, text_size
 from mirante.errors import RequestError
+from mirante.images import Fit
 from mirante.model.notation import is_pretrained
+from mirante.runfolder import ModelInfo
 from mirante.training.pace import Pace
 from mirante.training.recipe import Recipe
 
@@ -48,6 +50,26 @@ def choose_recipe(dataset: Dataset) -> str:
         )
     print(f"recipe {name}: {reason}", file=sys.stderr)
     return name
+
+
+def input_shape(
+    dataset: Dataset, largest: int, least: int, size: tuple[int, int] | None = None
+) -> tuple[int, int, Literal[1, 3]]:
+    """Return the (height, width, channels) at which images are shown: `size`, or what suits them, of `least` to `largest` pixels."""
+    if size is None and dataset.task == "code":
+        size = text_size(dataset.sizes, dataset.characters, largest)
+    return (*(size or input_size(dataset.sizes, largest, least)), dataset.channels)
+
+
+def untrained(dataset: Dataset, shape: tuple[int, int, Literal[1, 3]], fit: Fit, recipe: Recipe) -> ModelInfo:
+    """Return what a network is to take and to answer."""
+    classes, characters = dataset.classes, dataset.characters
+    return ModelInfo(classes, *shape, fit, recipe.layers, mirror=recipe.mirror, characters=characters)
+
+
+def usual_fit(task: Task) -> Fit:
+    """Return how images of another shape come to the input size: a text must not lose its ends."""
+    return "squash" if task == "code" else "crop"
 
 
 def fit_to_data(recipe: Recipe, dataset: Dataset, shape_at: ShapeAt, device: str) -> tuple[Recipe, float]:

@@ -13,12 +13,12 @@ import numpy as np
 
 from mirante import runfolder
 from mirante.data.check.quick import quick_notes
-from mirante.data.dataset import SPLITS, VAL_SHARE, Dataset, Task, input_size, text_size
+from mirante.data.dataset import SPLITS, VAL_SHARE, Dataset, Task
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.evaluation.judge import Answers
 from mirante.evaluation.texts import TextAnswers
-from mirante.experiment.choice import changed, choose_recipe, fit_to_data
+from mirante.experiment.choice import changed, choose_recipe, fit_to_data, input_shape, untrained, usual_fit
 from mirante.experiment.evaluate import Run, judge_run, tell_skipped
 from mirante.experiment.folder import data_json, make_run, read_recipe_toml, recipe_toml, require_free, require_space
 from mirante.experiment.plan import Plan
@@ -92,7 +92,7 @@ def train(
         recipe = "fast"
     chosen = None if recipe is None else changed(recipe, change)
     if fit is None:
-        fit = "squash" if task == "code" else "crop"
+        fit = usual_fit(task)
     elif fit not in FITS:
         raise RequestError(f"fit {fit!r}: it can be {', '.join(FITS)}.")
     say = language(lang)
@@ -118,9 +118,7 @@ def train(
         require_free(target, overwrite)
 
     def shape_at(largest: int) -> tuple[int, int, Literal[1, 3]]:
-        if dataset.task == "code":
-            return (*(size or text_size(dataset.sizes, dataset.characters, largest)), dataset.channels)
-        return (*(size or input_size(dataset.sizes, largest, least_size)), dataset.channels)
+        return input_shape(dataset, largest, least_size, size)
 
     plan = plan.of(dataset.classes)
     if plan.aim is not None and not dataset.folds and not len(dataset.rows("val")):
@@ -131,7 +129,7 @@ def train(
 
     chosen, spent = fit_to_data(chosen, dataset.asking("") if dataset.folds else dataset, shape_at, device)
     shape = shape_at(chosen.largest_size)
-    info = _untrained(dataset, shape, fit, chosen)
+    info = untrained(dataset, shape, fit, chosen)
     network, place = new_network(chosen, info, device)
     dataset, pixels = dataset.load(info.size, info.channels, fit)
     tell_skipped(dataset, strict)
@@ -179,7 +177,7 @@ def resume(
     dataset = Dataset.open(word, **stored["options"], val_share=chosen.val_share)
     try:
         shape = (int(values["input"]["height"]), int(values["input"]["width"]), values["input"]["channels"])
-        info = _untrained(dataset, shape, values["input"]["fit"], chosen)
+        info = untrained(dataset, shape, values["input"]["fit"], chosen)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path / runfolder.RECIPE}: damaged: no [input]; train again with --overwrite.") from error
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
@@ -263,12 +261,6 @@ def _train_and_judge(
         raise WorkError(f"{run / runfolder.ONNX}: {warnings[0]} Please report this with the line of layers.")
     print(f"model.onnx agrees with torch on {len(checked)} images to {difference:.0e}.", file=sys.stderr)
     return Run(run, metrics)
-
-
-def _untrained(dataset: Dataset, shape: tuple[int, int, Literal[1, 3]], fit: Fit, recipe: Recipe) -> ModelInfo:
-    """Return what the network is to take and to answer."""
-    classes, characters = dataset.classes, dataset.characters
-    return ModelInfo(classes, *shape, fit, recipe.layers, mirror=recipe.mirror, characters=characters)
 
 
 def _tell(dataset: Dataset, info: ModelInfo, run: Path) -> None:

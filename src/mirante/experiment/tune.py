@@ -18,9 +18,9 @@ from typing import Any
 import tomli_w
 
 from mirante import runfolder
-from mirante.data.dataset import Dataset, input_size, text_size
+from mirante.data.dataset import Dataset
 from mirante.errors import RequestError, WorkError
-from mirante.experiment.choice import changed
+from mirante.experiment.choice import changed, input_shape, untrained, usual_fit
 from mirante.files import write_json, write_text
 from mirante.images import Pixels
 from mirante.model.notation import has_layers
@@ -91,11 +91,8 @@ def tune(
         raise RequestError(f"{data}: no validation images, and they choose; give the recipe a val_share.")
     if dataset.task == "code":
         base = base.changed(flip=False, mirror=False)
-        shape = size or text_size(dataset.sizes, dataset.characters, base.largest_size)
-    else:
-        shape = size or input_size(dataset.sizes, base.largest_size, base.least_size)
-    info = ModelInfo(dataset.classes, *shape, dataset.channels, "squash" if dataset.task == "code" else "crop", base.layers,
-                     mirror=base.mirror, characters=dataset.characters)  # fmt: skip
+    shape = input_shape(dataset, base.largest_size, base.least_size, size)
+    info = untrained(dataset, shape, usual_fit(dataset.task), base)
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
     folder = Path(out).expanduser() if out is not None else Path("tunings") / f"{dataset.name}-{base.name}"
     if folder.exists() and any(folder.iterdir()) and not (folder / STUDY).exists():

@@ -25,7 +25,6 @@ from mirante.model.running import open_graph
 from mirante.prediction.opened import OpenedModel
 
 Form = Literal["onnx", "keras", "torch", "web", "hub-folder"]
-FORMS: tuple[Form, ...] = ("onnx", "keras", "torch", "web", "hub-folder")
 _ANY_SIZE = "model-any-size.onnx"
 _ANY_SIZE_TOLERANCE = 1e-3  # decoders differ; the resize does not
 _CALIBRATED = 256
@@ -80,7 +79,6 @@ def export(
         folder = Path(made) / "export"
         folder.mkdir()
         weights = path / runfolder.WEIGHTS
-        any_size = with_resize(onnx.load(model.path), model.info)
         tolerance = TOLERANCE
         if form == "keras":
             from mirante.exports.to_keras import write_keras
@@ -92,6 +90,7 @@ def export(
             difference = largest_difference(model, tried, write_torch(path.name, model.info, weights, folder))
         else:
             tolerance = _ANY_SIZE_TOLERANCE
+            any_size = with_resize(onnx.load(model.path), model.info)
             difference = _any_size_difference(model, any_size, whole_sizes(tried, model), tried.pixels)
             if form == "onnx":
                 write_file(folder / _ANY_SIZE, lambda part: onnx.save_model(any_size, str(part)))
