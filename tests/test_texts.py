@@ -59,7 +59,9 @@ def test_whole_texts_are_read_and_every_figure_is_in_the_predictions(texts_run: 
     lines = list(csv.DictReader((run / "predictions.csv").open(encoding="utf-8")))
     right = [line["label"] == line["predicted"] for line in lines]
     assert found["accuracy"]["value"] == pytest.approx(np.mean(right))
-    assert np.mean(right) > 0.5, "guessing is right for one in a hundred; with so few drawings seeds and processors lie 0.1 apart"
+    assert np.mean(right) > 0.5, (
+        "guessing is right for one in a hundred; with so few drawings seeds and processors lie 0.1 apart"
+    )
     sure = [line["unsure"] == "0" for line in lines]
     assert found["sure"]["share"]["value"] == pytest.approx(np.mean(sure))
     info = json.loads((run / "model.json").read_text())

@@ -16,6 +16,8 @@ class MiranteError(Exception):
     """Root of the family: catch this to catch everything that Mirante raises on purpose."""
 
     exit_status = 1
+    told = False
+    """Whether another process of the same training has told the person already."""
 
 
 class RequestError(MiranteError):

@@ -54,6 +54,13 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _said_by_the_first(error: MiranteError) -> bool:
+    """Tell whether this is one of several processes of torchrun, all of which were asked the same wrong thing."""
+    return (
+        isinstance(error, RequestError) and "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0"
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 the work failed, 2 the request was wrong, 130 stopped by Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -76,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if "--debug" in words:
             raise
         if isinstance(error, MiranteError):
-            print(f"mirante: {error}", file=sys.stderr)
+            if not (error.told or _said_by_the_first(error)):
+                print(f"mirante: {error}", file=sys.stderr)
             sys.exit(error.exit_status)
         print(
             f"mirante: something failed that should not have ({type(error).__name__}: {error}). --debug shows where; please "

@@ -271,10 +271,18 @@ class Dataset:
 
         The pixels are a read-only memory-mapped array whose rows are the rows of the returned data set.
         """
+        return self.without(*self.decode(size, channels, fit))
+
+    def decode(
+        self, size: tuple[int, int], channels: Literal[1, 3], fit: Fit
+    ) -> tuple[NDArray[np.uint8], dict[str, str]]:
+        """Decode every image; return the pixels (N, H, W, C), mapped from the cache, and which could not be, and why."""
         from mirante.data.cache import decoded
 
-        wanted = dict(zip(self.paths, self.digests, strict=True))
-        pixels, failed = decoded(self.source, wanted, size, channels, fit)
+        return decoded(self.source, dict(zip(self.paths, self.digests, strict=True)), size, channels, fit)
+
+    def without(self, pixels: Pixels, failed: dict[str, str]) -> tuple[Dataset, Pixels]:
+        """Return the data set and its pixels without the images of these paths; each with its reason they count as skipped."""
         if not failed:
             return self, pixels
         kept = [row for row, path in enumerate(self.paths) if path not in failed]

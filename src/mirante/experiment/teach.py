@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mirante import runfolder
 from mirante.data.dataset import Dataset
+from mirante.experiment.together import ask_for_help
 from mirante.experiment.transfer import backbone_features, backbone_graph, teach_head
 from mirante.images import Pixels
 from mirante.model.backbone import Backbone
@@ -105,6 +106,7 @@ def teach(
     if tuned:
         untuned = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         watched = watch if len(watch) else None
+        ask_for_help(folder, recipe, info, dataset, None if watched is None else watched.rows)
         history = fit(network, train_images, watched, recipe, folder, place, report, before, spent)
         if before is not None and _is_better(before, history[-1]):
             network.load_state_dict(untuned)

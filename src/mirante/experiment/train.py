@@ -23,6 +23,7 @@ from mirante.experiment.evaluate import Run, judge_run, tell_skipped
 from mirante.experiment.folder import data_json, make_run, read_recipe_toml, recipe_toml, require_free, require_space
 from mirante.experiment.plan import Plan
 from mirante.experiment.texts import learn_from_texts, texts_of, write_attention
+from mirante.experiment.together import begun_before, by_the_first, load, remember
 from mirante.experiment.trust import CALIBRATED, HeldOut, answers_across, answers_of, learn_from
 from mirante.files import write_file, write_text
 from mirante.images import FITS, Fit, Pixels
@@ -43,6 +44,7 @@ _CHECKED_PIXELS = 1 << 19
 _LOOKED_AT = 500  # test images among which the heat maps of the report are chosen
 
 
+@by_the_first
 def train(
     data: str | Path | Dataset,
     recipe: str | Recipe | None = None,
@@ -86,6 +88,8 @@ def train(
     Raises RequestError when something asked for cannot be done, WorkError when the work fails.
     """
     change = dict(changes or {})
+    if (begun := begun_before()) is not None:
+        return resume(begun, layers=change.get("layers"), device=device, track=track, lang=lang)
     if recipe is None and is_pretrained(change.get("layers", "")):
         recipe = "transfer"
     elif recipe is None and "layers" in change:
@@ -131,7 +135,7 @@ def train(
     shape = shape_at(chosen.largest_size)
     info = untrained(dataset, shape, fit, chosen)
     network, place = new_network(chosen, info, device)
-    dataset, pixels = dataset.load(info.size, info.channels, fit)
+    dataset, pixels = load(dataset, info)
     tell_skipped(dataset, strict)
     if dataset.task == "class":
         dataset = replace(dataset, notes=(*dataset.notes, *quick_notes(dataset, pixels)))
@@ -140,11 +144,13 @@ def train(
     write_text(run / runfolder.RECIPE, recipe_toml(chosen, info, dataset, plan, device))
     write_text(run / runfolder.DATA, data_json(dataset))
     (run / runfolder.CHECKPOINT).mkdir(exist_ok=True)
+    remember(run)
     _tell(dataset, info, run)
     with tracking(run, track, chosen) as tracker:
         return _train_and_judge(run, dataset, pixels, chosen, info, plan, network, place, tracker, say, spent)
 
 
+@by_the_first
 def resume(
     run: str | Path,
     *,
@@ -180,7 +186,7 @@ def resume(
         info = untrained(dataset, shape, values["input"]["fit"], chosen)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path / runfolder.RECIPE}: damaged: no [input]; train again with --overwrite.") from error
-    dataset, pixels = dataset.load(info.size, info.channels, info.fit)
+    dataset, pixels = load(dataset, info)
     if dataset.fingerprint != stored["fingerprint"]:
         raise RunError(
             f"{word}: the images or labels have changed since {path} was begun; train again with another --out."

@@ -19,14 +19,16 @@ def take(
     mirrored: NDArray[np.bool_],
     shift: int,
     random: np.random.Generator,
+    part: slice = slice(None),
 ) -> Tensor:
-    """Return the images `rows` of all the pixels (N, H, W, C), uint8, where they lie.
+    """Return the images `rows` of all the pixels (N, H, W, C), uint8, where they lie; or those of a part of the rows.
 
     mirrored  (rows,) which of them are mirrored left to right
     shift     each is moved by up to so many pixels each way, drawn from `random`, borders reflected
     """
     import torch
 
+    total, (rows, mirrored) = len(rows), (rows[part], mirrored[part])
     chosen = torch.from_numpy(pixels[rows]) if isinstance(pixels, np.ndarray) else pixels[torch.from_numpy(rows)]
     if not shift and not mirrored.any():
         return chosen
@@ -35,8 +37,8 @@ def take(
     right = np.broadcast_to(np.arange(width), (count, width))
     if shift:
         reach = min(shift, height - 1, width - 1)
-        down = _reflect(down + random.integers(-reach, reach + 1, (count, 1)), height)
-        right = _reflect(right + random.integers(-reach, reach + 1, (count, 1)), width)
+        down = _reflect(down + random.integers(-reach, reach + 1, (total, 1))[part], height)
+        right = _reflect(right + random.integers(-reach, reach + 1, (total, 1))[part], width)
     right = np.where(mirrored[:, None], width - 1 - right, right)
     begins = (np.arange(count)[:, None] * height + down) * width  # of each row of pixels, in one list of them all
     first, second = (torch.from_numpy(one).to(chosen.device, non_blocking=True) for one in (begins, right))

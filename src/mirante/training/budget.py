@@ -14,6 +14,7 @@ from mirante.model.network import build_network
 from mirante.model.notation import has_layers, multiply_adds, parse_layers
 from mirante.training.engine import Images, make_optimiser, train_step
 from mirante.training.pace import Pace
+from mirante.training.ranks import here
 from mirante.training.recipe import Recipe, Size
 
 _STEPS = 6
@@ -54,6 +55,7 @@ def fit_to_seconds(
         return recipe, 0.0
     first, shape, cost = fitting[0]
     speed = images_a_second(replace(recipe, layers=first.layers), shape, images, classes, characters, device)
+    speed *= here().size
     chosen = [(size, speed * cost / other) for size, _, other in fitting]
     enough = [(size, at) for size, at in chosen if at * recipe.seconds >= size.views] or chosen[:1]
     size, at = enough[-1]
@@ -74,7 +76,7 @@ def images_a_second(
     best = float("inf")
     for step in range(_STEPS):
         began = time.monotonic()
-        loss, _, _ = train_step(network, optimiser, 0.0, batch, np.zeros(count, bool), None, recipe, step, device)
+        loss, _, _ = train_step(network.look, optimiser, 0.0, batch, np.zeros(count, bool), None, recipe, step, device)
         loss.item()  # waits for a GPU
         best = min(best, time.monotonic() - began)
     return count / best

@@ -42,11 +42,9 @@ class Progress:
 def save_checkpoint(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
     """Write a checkpoint and drop the one before it. Raises WorkError when it cannot be written; the old one stays."""
     folder.mkdir(exist_ok=True)
-    tensors, scalars = _optimiser_state(optimiser)
-    tensors |= {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors, scalars = pack(network, optimiser)
     name = f"epoch-{progress.epoch:05d}-step-{progress.step:07d}.safetensors"
-    plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-    write_file(folder / name, lambda part: save_file(plain, part))
+    write_file(folder / name, lambda part: save_file(tensors, part))
     digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     write_json(
         folder / _LATEST,
@@ -75,9 +73,7 @@ def load_checkpoint(folder: Path, network: nn.Module, optimiser: torch.optim.Opt
         content = (folder / latest["tensors"]).read_bytes()
         if hashlib.sha256(content).hexdigest() != latest["sha256"]:
             raise ValueError("digest")
-        tensors = load(content)
-        network.load_state_dict(_below(tensors, "network"))
-        _load_optimiser(optimiser, _below(tensors, "optimiser"), latest["optimiser"])
+        unpack(network, optimiser, load(content), latest["optimiser"])
         values = latest["progress"]
         return Progress(**{**values, "history": [Epoch(**epoch) for epoch in values["history"]]})
     except Exception as error:  # safetensors, torch and json each have their own errors for damage
@@ -90,21 +86,26 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(f"{prefix}."): value for key, value in tensors.items() if key.startswith(f"{prefix}.")}
 
 
-def _optimiser_state(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Split the state into tensors and plain numbers, each named `optimiser.PARAMETER.KEY`."""
-    tensors, scalars = {}, {}
+def pack(network: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the state of both: tensors on the CPU, `network.NAME` and `optimiser.NUMBER.KEY`, and plain numbers, `NUMBER.KEY`."""
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    scalars = {}
     for number, values in optimiser.state_dict()["state"].items():
         for key, value in values.items():
             if isinstance(value, Tensor):
                 tensors[f"optimiser.{number}.{key}"] = value
             else:
                 scalars[f"{number}.{key}"] = value
-    return tensors, scalars
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, scalars
 
 
-def _load_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
+def unpack(
+    network: nn.Module, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, Any]
+) -> None:
+    """Put what `pack` returned into network and optimiser."""
+    network.load_state_dict(_below(tensors, "network"))
     state: dict[int, dict[str, Any]] = {}
-    for name, value in {**scalars, **tensors}.items():
+    for name, value in {**scalars, **_below(tensors, "optimiser")}.items():
         number, _, key = name.partition(".")
         state.setdefault(int(number), {})[key] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -17,9 +18,12 @@ from mirante.images import Pixels
 from mirante.model.network import Network
 from mirante.training.augment import take
 from mirante.training.muon import Muon
+from mirante.training.ranks import here
 from mirante.training.recipe import Recipe
 
 _EVALUATION_BATCH = 500
+
+Look = Callable[[Tensor, tuple[int, int] | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ def seconds_to_measure(network: Network, watch: Images | None, recipe: Recipe, d
 
 
 def train_step(
-    network: Network,
+    look: Look,
     optimiser: torch.optim.Optimizer,
     lr: float,
     images: Images,
@@ -140,27 +144,35 @@ def train_step(
     total_step: int,
     device: torch.device,
 ) -> tuple[Tensor, Tensor, int]:
-    """Take one step on the images; return their mean loss, how many were right, and their number.
+    """Take one step on the images, or on this process's share of them.
 
+    Returns its part of their mean loss, how many of its share were right, and the number of all.
+
+    look      gives the logits of uint8 images (N, H, W, C), seen at a size
     mirrored  which of the images are mirrored; size (height, width) at which they are seen, if not their own
     """
     for group in optimiser.param_groups:
         group["lr"] = lr
     random = np.random.default_rng([recipe.seed, 1 << 32, total_step])
-    torch.manual_seed((recipe.seed << 32) + total_step)  # what dropout draws
-    batch = take(images.pixels, images.rows, mirrored, recipe.shift, random).to(device, non_blocking=True)
-    wanted = torch.from_numpy(images.labels[images.rows]).to(device, non_blocking=True)
+    ranks = here()
+    torch.manual_seed((recipe.seed << 32) + (ranks.rank << 40) + total_step)  # what dropout draws
+    part = ranks.share(len(images))
+    batch = take(images.pixels, images.rows, mirrored, recipe.shift, random, part).to(device, non_blocking=True)
+    wanted = torch.from_numpy(images.labels[images.rows[part]]).to(device, non_blocking=True)
     with _precision(recipe, device):
-        logits = network.look(batch, size).float()
-    loss = _cross_entropy(logits, wanted, recipe.label_smoothing)
+        logits = look(batch, size).float()
+    loss = _cross_entropy(logits, wanted, recipe.label_smoothing) * (len(batch) / len(images))
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    (loss * ranks.size).backward()  # type: ignore[no-untyped-call]  # its gradient is a mean over the processes
     optimiser.step()
     return loss.detach(), _right(logits.detach(), wanted).sum(), len(images)
 
 
 def best_device(wanted: str) -> torch.device:
     """Return the device of that name; `auto` takes a GPU if there is one. Raises WorkError when it is not there."""
+    ranks = here()
+    if ranks.size > 1 and wanted != "cpu":
+        return _own_gpu(wanted, ranks.local)
     if wanted == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -171,3 +183,20 @@ def best_device(wanted: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise WorkError(f"--device {wanted}: not on this machine; use cpu, or auto to take what there is.") from error
     return device
+
+
+def _own_gpu(wanted: str, local: int) -> torch.device:
+    """Return the device of one of several processes on this machine: a GPU each, or the CPU for all."""
+    if wanted not in ("auto", "cuda"):
+        raise WorkError(
+            f"--device {wanted}: several processes train on the CPU or each on its own GPU; use cpu, cuda or auto."
+        )
+    count = torch.cuda.device_count()
+    if wanted == "auto" and not count:
+        return torch.device("cpu")
+    if local >= count:
+        raise WorkError(
+            f"this machine has {count} GPUs for more processes than that; start one a GPU (--nproc-per-node {max(1, count)}), or use "
+            "--device cpu."
+        )
+    return torch.device("cuda", local)

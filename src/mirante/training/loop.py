@@ -1,7 +1,8 @@
 """The training loop: batches of pixels in, trained weights out, a history and checkpoints on the way.
 
 What is random in a step depends only on the seed, the epoch and the step. So a training that goes on from a checkpoint
-takes the same steps as one that was never stopped, and ends with the same weights, on one CPU bit for bit.
+takes the same steps as one that was never stopped, and ends with the same weights, on one CPU bit for bit. Several processes
+(mirante.training.ranks) take the same steps together, and only the first one writes.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mirante import runfolder
-from mirante.errors import WorkError
+from mirante.errors import RequestError, WorkError
 from mirante.model.network import Network
-from mirante.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from mirante.training.checkpoint import Progress, load_checkpoint, pack, save_checkpoint, unpack
 from mirante.training.engine import (
     Images,
     answer,
@@ -34,6 +35,7 @@ from mirante.training.history import Epoch, write_history
 from mirante.training.interrupt import StopRequest
 from mirante.training.live import LiveLine
 from mirante.training.pace import Pace, learning_rate
+from mirante.training.ranks import Ranks, here
 from mirante.training.recipe import Recipe
 from mirante.training.snapshots import write_snapshot
 
@@ -61,30 +63,48 @@ def fit(
 ) -> list[Epoch]:
     """Train the network in place, from the run's checkpoint if it has one, and return the history.
 
+    Where several processes train together, all call this with the same network, images and recipe; `run`, `before` and `spent` are
+    those of the first one.
+
     watch   images whose loss and accuracy are measured each epoch and choose nothing
     report  called with each finished epoch (TensorBoard)
     before  what the network came to before its first step, as epoch 0
     spent   seconds that have gone into this training already
 
-    Raises Stopped after Ctrl-C or SIGTERM, WorkError when the loss is no number or a checkpoint cannot be written.
+    Raises Stopped after Ctrl-C or SIGTERM to any of the processes, LostError when one of them has ended, WorkError when the loss is no
+    number or a checkpoint cannot be written.
     """
     began = time.monotonic()
+    ranks = here()
     network.to(device)
     optimiser = make_optimiser(network, recipe)
     folder = run / runfolder.CHECKPOINT
-    progress = load_checkpoint(folder, network, optimiser)
-    if progress == Progress():
-        height, width = train.pixels.shape[1:3]
-        count = max(16, _WHITENED_PIXELS // (height * width))
-        network.learn_whitening(some(train, count, recipe.seed).to(device))
-        progress = Progress(seconds=spent, history=[] if before is None else [before])
+    progress = Progress()
+    if ranks.leads:
+        progress = load_checkpoint(folder, network, optimiser)
+        if progress == Progress():
+            height, width = train.pixels.shape[1:3]
+            count = max(16, _WHITENED_PIXELS // (height * width))
+            network.learn_whitening(some(train, count, recipe.seed).to(device))
+            progress = Progress(seconds=spent, history=[] if before is None else [before])
     small = small_size(network, train, recipe, device)
-    pace = Pace(recipe, len(train), seconds_to_measure(network, watch, recipe, device))
-    write_history(run / runfolder.HISTORY, progress.history)
+    reserve = seconds_to_measure(network, watch, recipe, device) / ranks.size
+    if ranks.size > 1:
+        *state, progress, reserve = ranks.tell((*pack(network, optimiser), progress, reserve) if ranks.leads else None)
+        unpack(network, optimiser, *state)
+    pace = Pace(recipe, len(train), reserve)
+    if len(train) // pace.steps < ranks.size:
+        raise RequestError(
+            f"batches of {len(train) // pace.steps} images for {ranks.size} processes: start fewer processes, or use a larger "
+            "--batch-size."
+        )
+    look = ranks.together(network, recipe, device)
+    if ranks.leads:
+        write_history(run / runfolder.HISTORY, progress.history)
     live = LiveLine(pace.epochs, len(train), folder)
     # what the checkpoint had counts as before, the pause does not
     began -= progress.seconds
-    with StopRequest() as stop:
+    with StopRequest() as stop, ranks.whole():
         while not pace.over(progress.epoch * pace.steps + progress.step, progress.seconds):
             epoch_began = progress.history[-1].seconds if progress.history else 0.0
             saved = time.monotonic()
@@ -97,31 +117,35 @@ def fit(
                 lr = learning_rate(recipe, share)
                 size = small if share < recipe.small_until else None
                 batch = Images(train.pixels, train.labels, train.rows[rows])
-                unseen.append(train_step(network, optimiser, lr, batch, mirrored, size, recipe, total_step, device))
+                unseen.append(train_step(look, optimiser, lr, batch, mirrored, size, recipe, total_step, device))
                 progress.step = step + 1
                 progress.images += len(rows)
-                now = time.monotonic() - began
+                clock = time.monotonic()
+                now, stopping, save = ranks.agree(clock - began, stop.requested, clock - saved > CHECKPOINT_SECONDS)
                 pace.took(now - progress.seconds)
                 progress.seconds = now
                 over = pace.over(total_step + 1, now)
-                save = stop.requested or time.monotonic() - saved > CHECKPOINT_SECONDS
+                save = save or stopping
                 if device.type == "cpu" or save or over or step + 1 == pace.steps or len(unseen) == _STEPS_UNSEEN:
-                    _see(unseen, progress, folder)
-                    live.step(progress, pace.left(total_step + 1, now))
+                    _see(unseen, progress, folder, ranks)
+                    if ranks.leads:
+                        live.step(progress, pace.left(total_step + 1, now))
                 if save:
-                    _save_sound(folder, network, optimiser, progress)
+                    if ranks.leads:
+                        _save_sound(folder, network, optimiser, progress)
                     saved = time.monotonic()
                 if over:
                     break
-                if stop.requested and progress.step < pace.steps:
+                if stopping and progress.step < pace.steps:
                     raise _stopped(f"in epoch {_of(progress.epoch + 1, pace)}", run)
             watched: tuple[float, float] | tuple[None, None] = (None, None)
             seen = None
             if watch is not None:
-                logits = answer(network, watch, recipe, device, size)
-                watched = loss_and_accuracy(logits, watch)
-                seen = logits, watch.labels[watch.rows], watch.rows
-            progress.seconds = time.monotonic() - began
+                logits = _answer_together(network, watch, recipe, device, size, ranks)
+                if ranks.leads:
+                    watched = loss_and_accuracy(logits, watch)
+                    seen = logits, watch.labels[watch.rows], watch.rows
+            progress.seconds, stopping, _ = ranks.agree(time.monotonic() - began, stop.requested, False)
             done = Epoch(
                 progress.epoch + 1,
                 progress.epoch * pace.steps + progress.step,
@@ -133,15 +157,16 @@ def fit(
             )
             over = pace.over(done.step, done.seconds)
             progress = Progress(done.epoch, 0, progress.seconds, history=[*progress.history, done])
-            _save_sound(folder, network, optimiser, progress)
-            write_history(run / runfolder.HISTORY, progress.history)
-            write_snapshot(run, done.epoch, network, seen)
-            live.epoch(done, done.seconds - epoch_began, recipe.watch)
+            if ranks.leads:
+                _save_sound(folder, network, optimiser, progress)
+                write_history(run / runfolder.HISTORY, progress.history)
+                write_snapshot(run, done.epoch, network, seen)
+                live.epoch(done, done.seconds - epoch_began, recipe.watch)
             if report is not None:
                 report(done)
             if over:
                 break
-            if stop.requested:
+            if stopping:
                 raise _stopped(f"after epoch {_of(progress.epoch, pace)}", run)
     return progress.history
 
@@ -161,14 +186,25 @@ def _batches(
             yield step, rows, mirrored[rows]
 
 
-def _see(unseen: list[tuple[Tensor, Tensor, int]], progress: Progress, folder: Path) -> None:
+def _see(unseen: list[tuple[Tensor, Tensor, int]], progress: Progress, folder: Path, ranks: Ranks) -> None:
     """Add the steps' losses to the epoch's and forget them; raises WorkError when one is no number."""
-    for back, (loss, correct, count) in zip(range(len(unseen), 0, -1), unseen, strict=True):
-        if not math.isfinite(loss.item()):
+    parts = torch.stack([torch.stack([loss, correct.to(loss.dtype)]) for loss, correct, _ in unseen])
+    sums = ranks.total(parts.cpu().double()).tolist()
+    for back, (_, _, count), (loss, correct) in zip(range(len(unseen), 0, -1), unseen, sums, strict=True):
+        if not math.isfinite(loss):
             raise _not_finite(progress.epoch, progress.step - back, folder)
-        progress.loss_sum += loss.item() * count
-        progress.correct += int(correct)
+        progress.loss_sum += loss * count
+        progress.correct += round(correct)
     unseen.clear()
+
+
+def _answer_together(
+    network: Network, watch: Images, recipe: Recipe, device: torch.device, size: tuple[int, int] | None, ranks: Ranks
+) -> Tensor:
+    """Return the logits of the watched images, of which each process answers its share."""
+    own = Images(watch.pixels, watch.labels, watch.rows[ranks.share(len(watch))])
+    parts = ranks.hear(answer(network, own, recipe, device, size) if len(own) else None)
+    return torch.cat([part for part in parts if part is not None])
 
 
 def _save_sound(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, progress: Progress) -> None:

@@ -1,0 +1,196 @@
+"""A training by several processes, started by torchrun: the first one does everything, the others help with each `fit`.
+
+All of them call `mirante.train` with the same arguments. The first one goes through it; the others wait for its words: where the
+images are, then one task for each network to be fitted, then the end. They need the images, and no run folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante.data.dataset import Dataset
+from mirante.errors import MiranteError, RequestError, WorkError
+from mirante.experiment.evaluate import Run
+from mirante.images import Fit, Pixels
+from mirante.runfolder import ModelInfo
+from mirante.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from mirante.training.ranks import Ranks
+
+Arguments = ParamSpec("Arguments")
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Where the images are, and how they are shown to the network."""
+
+    word: str
+    options: dict[str, Any]
+    size: tuple[int, int]
+    channels: Literal[1, 3]
+    fit: Fit
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A network to be fitted: labels of all images, and the rows to train on and to watch."""
+
+    run: str
+    recipe: Recipe
+    info: ModelInfo
+    labels: NDArray[np.int64]
+    train: NDArray[np.int64]
+    watch: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What a machine has of the images.
+
+    digest  of all of them in order
+    file    where their pixels lie
+    failed  the rows that could not be decoded
+    """
+
+    machine: int
+    host: str
+    digest: str
+    file: str
+    failed: tuple[int, ...]
+
+
+def by_torchrun() -> bool:
+    """Tell whether this process was started by torchrun."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def by_the_first(train: Callable[Arguments, Run]) -> Callable[Arguments, Run]:
+    """Have the first process that torchrun started do this, and the others help; all return the same Run.
+
+    Without torchrun it is called as it is.
+    """
+
+    @wraps(train)
+    def led(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Run:
+        if not by_torchrun():
+            return train(*args, **kwargs)
+        from mirante.training import ranks
+
+        if ranks.here() is not ranks.ALONE:  # a resumed training within a training
+            return train(*args, **kwargs)
+        device = str(kwargs.get("device", "auto"))
+        own = ranks.gather(device)
+        try:
+            run = own.tell(train(*args, **kwargs)) if own.leads else _help(own, device)
+        except BaseException as error:
+            ranks.claim(error)
+            raise
+        ranks.leave()
+        return run
+
+    return led
+
+
+def remember(run: Path) -> None:
+    """Have a training that torchrun restarts find its run folder."""
+    if by_torchrun():
+        from mirante.training import ranks
+
+        ranks.remember(str(run))
+
+
+def begun_before() -> str | None:
+    """Return the run folder that this training had before torchrun restarted it, or None."""
+    if not by_torchrun():
+        return None
+    from mirante.training import ranks
+
+    return ranks.begun()
+
+
+def load(dataset: Dataset, info: ModelInfo) -> tuple[Dataset, Pixels]:
+    """Return what `Dataset.load` does, and have every machine of the training decode the images too.
+
+    Raises WorkError when another machine has other images.
+    """
+    from mirante.training.ranks import here
+
+    ranks = here()
+    if ranks.size == 1:
+        return dataset.load(info.size, info.channels, info.fit)
+    ranks.tell(_Data(dataset.word, dataset.options, info.size, info.channels, info.fit))
+    pixels, failed = dataset.decode(info.size, info.channels, info.fit)
+    own = _place(ranks, dataset, pixels, failed)
+    for place in ranks.hear(own):
+        if place is not None and place.digest != own.digest:
+            raise WorkError(
+                f"{dataset.word}: {place.host} has other images there than {own.host}; give every machine the same ones."
+            )
+    return dataset.without(pixels, failed)
+
+
+def ask_for_help(run: Path, recipe: Recipe, info: ModelInfo, dataset: Dataset, watch: NDArray[np.int64] | None) -> None:
+    """Have the other processes take part in the `fit` that follows, on the `train` images of the data set."""
+    from mirante.training.ranks import here
+
+    if here().size > 1:
+        here().tell(_Task(str(run), recipe, info, dataset.labels, dataset.rows("train"), watch))
+
+
+def _help(ranks: Ranks, device: str) -> Run:
+    """Take part in every `fit` that the first process asks for, until it tells the finished run."""
+    from mirante.experiment.teach import new_network
+    from mirante.training.engine import Images, hold
+    from mirante.training.loop import fit
+    from mirante.training.ranks import LostError
+
+    pixels: Pixels | None = None
+    try:
+        while True:
+            word: _Data | _Task | Run = ranks.tell(None)
+            if isinstance(word, Run):
+                return word
+            if isinstance(word, _Data):
+                pixels = _decode(ranks, word)
+                continue
+            assert pixels is not None
+            network, place = new_network(word.recipe, word.info, device)
+            train = Images(hold(pixels, place), word.labels, word.train)
+            watch = None if word.watch is None else Images(pixels, word.labels, word.watch)
+            try:
+                fit(network, train, watch, word.recipe, Path(word.run), place)
+            except LostError:
+                raise
+            except MiranteError:  # all of them come to it alike, and the first one tells it
+                ranks.tell(None)
+    except RequestError as error:  # what the first process was asked for is all right
+        raise WorkError(f"process {ranks.rank} on {socket.gethostname()}: {error}") from error
+
+
+def _decode(ranks: Ranks, data: _Data) -> Pixels:
+    """Return the pixels; the first process of each machine decodes them, the others there find them in its cache."""
+    own = None
+    if ranks.local == 0:
+        dataset = Dataset.open(data.word, **data.options, val_share=0.0)  # how they are split is told with each task
+        own = _place(ranks, dataset, *dataset.decode(data.size, data.channels, data.fit))
+    place = next(one for one in ranks.hear(own) if one is not None and one.machine == ranks.machine)
+    pixels: Pixels = np.load(place.file, mmap_mode="r")
+    return np.delete(pixels, place.failed, axis=0) if place.failed else pixels
+
+
+def _place(ranks: Ranks, dataset: Dataset, pixels: Pixels, failed: dict[str, str]) -> _Place:
+    digest = hashlib.sha256("".join(dataset.digests).encode()).hexdigest()
+    rows = tuple(row for row, path in enumerate(dataset.paths) if path in failed)
+    assert isinstance(pixels, np.memmap)
+    return _Place(ranks.machine, socket.gethostname(), digest, str(pixels.filename), rows)

@@ -1,0 +1,314 @@
+"""The processes that torchrun starts for one training: what each takes of a step, and how they agree.
+
+The first one leads: it reads, chooses, writes and judges as if it were alone. The others take part in every `fit` and write nothing.
+A step is the same for one process and for many: the batch, what is drawn for it, its mean loss and the statistics of batch
+normalisation are those of all its images, of which each process takes its share. So the learning curve is the same but for rounding.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from mirante.errors import MiranteError, WorkError
+from mirante.model.network import Network
+from mirante.model.notation import is_own_code
+from mirante.training.recipe import Recipe
+
+_STEP = timedelta(minutes=30)  # a step, with a checkpoint or the measurement of an epoch in between
+_WORD = timedelta(days=7)  # what the first process does alone: reading the images, judging
+_STORE = timedelta(seconds=20)
+
+Value = TypeVar("Value")
+
+
+class LostError(WorkError):
+    """Another process of this training has ended."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those of its training.
+
+    rank, size  its number from 0 among all, and how many there are
+    local       its number from 0 on this machine
+    machine     the number of this machine
+    words       where what is not part of a step is told
+    """
+
+    rank: int = 0
+    size: int = 1
+    local: int = 0
+    machine: int = 0
+    words: Any = None
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def share(self, count: int) -> slice:
+        """Return which of so many things are this process's; the shares differ by one at most."""
+        each, more = divmod(count, self.size)
+        start = self.rank * each + min(self.rank, more)
+        return slice(start, start + each + (self.rank < more))
+
+    def tell(self, value: Value | None) -> Value:
+        """Return the value that the first process gives; the others give none."""
+        box = [value]
+        if self.size > 1:
+            with self.whole():
+                dist.broadcast_object_list(box, 0, self.words)
+        assert box[0] is not None
+        return box[0]
+
+    def hear(self, value: Value) -> list[Value]:
+        """Return the values of all processes, in their order."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        with self.whole():
+            dist.all_gather_object(values, value, self.words)
+        return values
+
+    def total(self, values: Tensor) -> Tensor:
+        """Return the sums (CPU) over all processes."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def agree(self, seconds: float, stop: bool, save: bool) -> tuple[float, bool, bool]:
+        """Return what holds for all after a step: the first one's clock, whether anyone asked to stop, whether the first one saves."""
+        if self.size == 1:
+            return seconds, stop, save
+        led = [seconds, float(save)] if self.leads else [0.0, 0.0]
+        now, saves, stops = self.total(torch.tensor([*led, float(stop)], dtype=torch.float64)).tolist()
+        return now, stops > 0, saves > 0
+
+    def together(self, network: Network, recipe: Recipe, device: torch.device) -> nn.Module:
+        """Return what is called with (images, size) for logits; in `backward` the gradients become the mean over all processes."""
+        look = _Look(network)
+        if self.size == 1:
+            return look
+        from torch.nn.parallel import DistributedDataParallel
+
+        _share_statistics(network)
+        return DistributedDataParallel(
+            look,
+            [device.index] if device.type == "cuda" else None,
+            find_unused_parameters=is_own_code(recipe.layers),
+        )
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Raise LostError where another process has ended meanwhile."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.size == 1 or not _is_lost(error):
+                raise
+            again = int(os.environ["TORCHELASTIC_RESTART_COUNT"]) < int(os.environ["TORCHELASTIC_MAX_RESTARTS"])
+            run = begun()
+            if again:
+                then = "torchrun starts them again, from the last checkpoint."
+            elif run:
+                then = f"The last checkpoint is kept; go on with: mirante train --resume --out {run}"
+            else:
+                then = "Nothing was trained yet."
+            raise LostError(f"A process of this training has ended, so all stopped. {then}") from error
+
+
+ALONE = Ranks()
+_here = ALONE
+
+
+def here() -> Ranks:
+    """Return this process among those of its training; ALONE where there is one."""
+    return _here
+
+
+def gather(device: str) -> Ranks:
+    """Meet the other processes that torchrun started."""
+    global _here
+    number = {
+        name: int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK", "LOCAL_WORLD_SIZE")
+    }
+    words = None
+    if number["WORLD_SIZE"] > 1:
+        if os.environ.get("OMP_NUM_THREADS") == "1":  # torchrun's own choice where a person made none
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // number["LOCAL_WORLD_SIZE"]))
+        on_gpus = torch.cuda.is_available() and device != "cpu"
+        if on_gpus:
+            torch.cuda.set_device(number["LOCAL_RANK"] % torch.cuda.device_count())
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if on_gpus else "gloo",
+            store=_fresh_store(number["RANK"], number["WORLD_SIZE"]),
+            rank=number["RANK"],
+            world_size=number["WORLD_SIZE"],
+            timeout=_STEP,
+        )
+        words = dist.new_group(backend="gloo", timeout=_WORD)
+    _here = Ranks(number["RANK"], number["WORLD_SIZE"], number["LOCAL_RANK"], number["GROUP_RANK"], words)
+    return _here
+
+
+def leave() -> None:
+    """Part from the other processes."""
+    global _here
+    _here = ALONE
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def remember(run: str) -> None:
+    """Note the run folder of this training with torchrun, so that a restart finds it."""
+    store = _store()
+    if store is not None:
+        store.set(_key("run"), run)
+
+
+def begun() -> str | None:
+    """Return the run folder that this training had made before torchrun restarted it, or None."""
+    store = _store()
+    if store is None or not store.check([_key("run")]):
+        return None
+    run: str = store.get(_key("run")).decode()
+    return run
+
+
+def claim(error: BaseException) -> None:
+    """Have one process alone tell the person why the training ended: the first one that asks."""
+    store = _store()
+    restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if isinstance(error, MiranteError) and store is not None and store.add(_key(f"told {restart}"), 1) > 1:
+        error.told = True
+
+
+def _fresh_store(rank: int, size: int) -> Any:
+    """Return a part of torchrun's store for these processes alone.
+
+    The store outlives restarts, and with it the addresses of processes that have ended; how often each machine was restarted tells
+    nothing to the others. So each process asks with a word of its own, and the first one answers with a number that was never used.
+    """
+    store = _store()
+    assert store is not None, "torchrun keeps a store"
+    own = uuid.uuid4().hex
+    if rank > 0:
+        store.set(_key(f"asks {rank}"), own)
+        store.wait([_key(f"answer {own}")], _STEP)
+        number = store.get(_key(f"answer {own}")).decode()
+        store.set(_key(f"joined {number} {rank}"), "")
+    else:
+        number = store.add(_key("meetings"), 1)
+        missing = set(range(1, size))
+        until = time.monotonic() + _STEP.total_seconds()
+        while missing and time.monotonic() < until:
+            for other in sorted(missing):
+                if store.check([_key(f"joined {number} {other}")]):
+                    missing.discard(other)
+                elif store.check([_key(f"asks {other}")]):
+                    store.set(_key(f"answer {store.get(_key(f'asks {other}')).decode()}"), str(number))
+            time.sleep(0.02)
+        if missing:
+            raise WorkError(f"processes {', '.join(map(str, sorted(missing)))} of {size} did not come.")
+    return dist.PrefixStore(_key(str(number)), store)  # type: ignore[attr-defined]
+
+
+def _store() -> Any:
+    """Return torchrun's own store, which outlives every process of the training; None where it keeps none."""
+    try:
+        return dist.TCPStore(  # type: ignore[attr-defined]
+            os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timeout=_STORE
+        )
+    except RuntimeError:  # torchrun itself has ended
+        return None
+
+
+def _key(name: str) -> str:
+    return f"mirante/{os.environ['TORCHELASTIC_RUN_ID']}/{name}"
+
+
+def _is_lost(error: RuntimeError) -> bool:
+    """Tell whether torch failed for want of another process; gloo's errors have no class of their own."""
+    text = str(error).lower()
+    return isinstance(error, dist.DistError) or any(word in text for word in ("gloo", "nccl", "connection"))
+
+
+class _Look(nn.Module):
+    """The network as it is trained: one look at the images."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor, size: tuple[int, int] | None) -> Tensor:
+        return self.network.look(images, size)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; so is its gradient, since each process has its own part of the loss."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        values = values.clone()
+        dist.all_reduce(values)
+        return values
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        gradient = gradients[0].contiguous().clone()
+        dist.all_reduce(gradient)
+        return gradient
+
+
+class _Shared:
+    """Batch normalisation by the mean and variance over the images of all processes, on any device."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        assert isinstance(self, nn.BatchNorm1d | nn.BatchNorm2d)
+        if not self.training or self.running_mean is None or self.running_var is None:
+            return super().forward(values)  # type: ignore[misc,no-any-return]
+        plain = values.float()
+        dims = [0, *range(2, plain.ndim)]
+        shape = (1, -1, *[1] * (plain.ndim - 2))
+        own = plain.new_tensor([plain.numel() // plain.shape[1]])
+        sums = _Sum.apply(torch.cat([plain.sum(dims), own]))
+        count = sums[-1].detach()
+        mean = sums[:-1] / count
+        centred = plain - mean.view(shape)
+        variance = _Sum.apply(centred.square().sum(dims)) / count
+        with torch.no_grad():
+            momentum = 0.1 if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * count / (count - 1).clamp(min=1), momentum)
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr,operator]
+        found = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            found = found * self.weight.view(shape) + self.bias.view(shape)
+        result: Tensor = found.to(values.dtype)
+        return result
+
+
+class _SharedBatchNorm1d(_Shared, nn.BatchNorm1d):
+    pass
+
+
+class _SharedBatchNorm2d(_Shared, nn.BatchNorm2d):
+    pass
+
+
+def _share_statistics(network: nn.Module) -> None:
+    """Have every plain batch normalisation use the statistics of all processes; outside training it is what it was."""
+    kinds: dict[type, type] = {nn.BatchNorm1d: _SharedBatchNorm1d, nn.BatchNorm2d: _SharedBatchNorm2d}
+    for module in network.modules():
+        if type(module) in kinds:
+            module.__class__ = kinds[type(module)]
