@@ -1,7 +1,8 @@
 """Answer for new images: class, probability, runner-up; or the text, and how sure each letter is.
 
 PATH is an image, a folder, an archive, or - for a list of paths on stdin. RUN is a run folder or a model.onnx. With --coverage it also
-tells the plausible classes.
+tells the plausible classes. With --engine ray the images may be more than one machine can take, PATH also a pattern, a URL of an
+object store, or a .parquet of paths or bytes, and the answers are Parquet files.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from mirante.cli.arguments import share
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from mirante.prediction.classifier import Prediction
     from mirante.prediction.reader import Reading
     from mirante.prediction.stream import Answer
+
+_OF_RAY = ("out", "address", "workers", "rows_per_file")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +45,28 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--threshold", type=share, metavar="T", help="another threshold than the model's own, where it has one"
     )
     parser.add_argument("--no-pictures", action="store_true", help="do not show the images in the terminal")
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="this process, or a Ray cluster (default: local)"
+    )
+    parser.add_argument(
+        "--out", metavar="OUT", help="the folder or URL of the answers of --engine ray; what is there is not done again"
+    )
+    parser.add_argument(
+        "--address", metavar="HOST:PORT", help="of the Ray cluster (default: RAY_ADDRESS, or one on this machine)"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="cores of the cluster to use (default: all)")
+    parser.add_argument(
+        "--rows-per-file", type=int, metavar="N", help="images of one file of --out, and of one task (default: 1024)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
+    if arguments.engine == "ray":
+        _run_on_ray(arguments)
+        return
+    for name in _OF_RAY:
+        if getattr(arguments, name) is not None:
+            raise RequestError(f"--{name.replace('_', '-')} goes with --engine ray; without it, answers go to stdout.")
     from mirante.data.entries import Skipped
     from mirante.prediction.classifier import Classifier
     from mirante.prediction.reader import open_model
@@ -71,6 +95,44 @@ def run(arguments: argparse.Namespace) -> None:
     if unreadable:
         print(f"{answered} answered, {unreadable} left out because they cannot be read.", file=sys.stderr)
     if answered == 0:
+        raise RequestError(f"{' '.join(arguments.paths)}: no image in it that can be read.")
+
+
+def _run_on_ray(arguments: argparse.Namespace) -> None:
+    if arguments.out is None:
+        raise RequestError("--engine ray needs --out: a folder that all machines share, or a URL of an object store.")
+    if arguments.format != "table":
+        raise RequestError(f"--format {arguments.format}: with --engine ray the answers are Parquet files, in --out.")
+    for name in ("workers", "rows_per_file"):
+        if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
+            raise RequestError(f"--{name.replace('_', '-')} {getattr(arguments, name)}: it must be 1 or more.")
+    if find_spec("ray") is None or find_spec("pyarrow") is None:
+        raise RequestError(
+            "--engine ray needs more packages; pip install 'mirante[ray]', on every machine of the cluster."
+        )
+    from mirante.cluster.on_ray import predict_on_ray
+    from mirante.cluster.plan import ROWS
+
+    began = time.monotonic()
+    done = predict_on_ray(
+        arguments.run_folder,
+        arguments.paths,
+        _words(arguments.paths),
+        arguments.out,
+        arguments.coverage,
+        arguments.threshold,
+        arguments.address,
+        arguments.workers or 0,
+        arguments.rows_per_file or ROWS,
+    )
+    seconds, new = time.monotonic() - began, done.inputs - done.before
+    before = f" ({done.before:,} of them before)" if done.before else ""
+    print(
+        f"{arguments.out}: {done.inputs:,} images{before}, {done.failed:,} of which have a reason in the column error and no answer."
+    )
+    if new:
+        print(f"{new:,} in {seconds:.1f} s: {new / seconds:,.0f} a second on {done.workers} cores.")
+    if done.failed == done.inputs:
         raise RequestError(f"{' '.join(arguments.paths)}: no image in it that can be read.")
 
 

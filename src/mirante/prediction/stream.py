@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -41,7 +41,8 @@ class Answer(Generic[T]):
 
 _PART = 16
 
-Named = tuple[str, Path | bytes | Skipped]
+Named = tuple[str, Path | bytes | Skipped | Callable[[], bytes]]
+"""An image's path, and its file, its bytes, what fetches its bytes (or raises ImageError), or why there are none."""
 
 
 def find_images(words: Iterable[str]) -> Iterator[Named]:
@@ -69,11 +70,12 @@ def find_images(words: Iterable[str]) -> Iterator[Named]:
 
 
 def predict_stream(
-    model: Answering[T], images: Iterable[Named], coverage: float | None = None
+    model: Answering[T], images: Iterable[Named], coverage: float | None = None, readers: int = 0
 ) -> Iterator[Answer[T] | Skipped]:
     """Yield an answer for each image in order; those that cannot be read come as Skipped and stop nothing.
 
     coverage  also tell the plausible classes; see Classifier.predict
+    readers   images that are fetched at the same time; 0 takes a thread a core, for files on this machine
     """
     remaining = iter(images)
 
@@ -82,18 +84,19 @@ def predict_stream(
         if isinstance(payload, Skipped):
             return payload
         try:
-            return path, model.pixels(payload)
+            return path, model.pixels(payload() if callable(payload) else payload)
         except ImageError as error:
             return Skipped(path, str(error))
 
     def read_next() -> list[Future[list[tuple[str | None, Pixels] | Skipped]]]:
         """Have the next batch read, a few images a thread at a time: handing over costs as much as a small image."""
         batch = list(islice(remaining, BATCH))
-        parts = [batch[start : start + _PART] for start in range(0, len(batch), _PART)]
+        parts = [batch[start : start + part] for start in range(0, len(batch), part)]
         return [pool.submit(lambda part: [read(named) for named in part], part) for part in parts]
 
+    part = max(1, BATCH // readers) if readers else _PART
     # threads: decoding a photo releases Python's lock, and the network runs on its own threads meanwhile
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(readers or os.cpu_count() or 1) as pool:
         following = read_next()
         while following:
             current = [one for future in following for one in future.result()]

@@ -1,0 +1,181 @@
+"""What a worker does: read the images of one part, answer them, write the answers as one file of a name of its own."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mirante import __version__
+from mirante.cluster.places import TABLE, below, exists, is_local, place, read, write
+from mirante.cluster.plan import PLAN, Part, Plan
+from mirante.data.entries import Skipped, printable
+from mirante.errors import WorkError
+from mirante.files import to_json
+from mirante.prediction.classifier import Classifier
+from mirante.prediction.reader import Reader, open_model
+from mirante.prediction.stream import Named, predict_stream
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_READERS = 32  # files of a store that are fetched at the same time
+
+
+@dataclass(frozen=True)
+class Order:
+    """What all workers are told once.
+
+    model    the content of model.onnx
+    version  of Mirante, where the order was given
+    """
+
+    out: str
+    plan: Plan
+    model: bytes
+    version: str = __version__
+
+
+@dataclass(frozen=True)
+class Done:
+    """A part that is answered: its rows, how many of them are failures, and whether it was answered before."""
+
+    rows: int
+    failed: int
+    before: bool
+
+
+def answer_part(order: Order, number: int) -> Done:
+    """Answer a part, unless its file is there already.
+
+    Raises WorkError when this machine has another Mirante, does not see the folder of the answers, or cannot write there.
+    """
+    file = below(order.out, f"part-{number:07d}{TABLE}")
+    _require_same(order)
+    if exists(file):
+        return Done(*_count(file), True)
+    plan = order.plan
+    part = plan.part(number)
+    model = _open(order.plan.model, order.model)
+    if plan.threshold is not None and isinstance(model, Classifier):
+        model.set_threshold(plan.threshold)
+    readers = 0 if "://" not in part.table.file else _READERS
+    rows: list[dict[str, Any]] = []
+    failed = 0
+    answers: Iterator[Any] = predict_stream(model, _images(part), plan.coverage, readers)
+    for answer in answers:
+        if isinstance(answer, Skipped):
+            failed += 1
+            rows.append({"path": answer.path, "error": answer.reason})
+        else:
+            rows.append(answer.prediction.to_dict())
+    assert len(rows) == part.count
+    write(file, _parquet(rows, schema_of(model, plan.coverage), failed))
+    return Done(part.count, failed, False)
+
+
+def schema_of(model: Classifier | Reader, coverage: float | None) -> pa.Schema:
+    """Return the columns of the answers. `error` says why an image has none, and is null where it has one."""
+    import pyarrow as pa
+
+    share, text, yes = pa.float32(), pa.string(), pa.bool_()
+    if isinstance(model, Reader):
+        letters = pa.list_(pa.struct([("letter", text), ("probability", share)]))
+        columns = {"text": text, "confidence": share, "unsure": yes, "letters": letters}
+    else:
+        columns = {"label": text, "confidence": share, "runner_up": text, "runner_up_confidence": share}
+        columns |= {"none_of_these": yes, "strangeness": share}
+        if coverage is not None:
+            columns |= {"plausible": pa.list_(text), "unsure": yes}
+        columns["probabilities"] = pa.struct([(name, share) for name in model.classes])
+    return pa.schema({"path": text, **columns, "error": text})
+
+
+def _parquet(rows: list[dict[str, Any]], schema: pa.Schema, failed: int) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for row in rows:
+        if "letters" in row:
+            row["letters"] = [{"letter": letter, "probability": share} for letter, share in row["letters"]]
+    told = schema.with_metadata({"mirante": to_json({"version": __version__, "failed": failed}, None)})
+    content = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, told), content, compression="zstd")
+    return content.getvalue()
+
+
+def _count(file: str) -> tuple[int, int]:
+    """Return the rows and the failures of a part that is written."""
+    import pyarrow.parquet as pq
+
+    system, path = place(file)
+    with system.open(path, "rb") as opened:
+        metadata = pq.read_metadata(opened)
+    return metadata.num_rows, int(json.loads(metadata.metadata[b"mirante"])["failed"])
+
+
+def _images(part: Part) -> Iterator[Named]:
+    """Yield the images of a part, each under its name."""
+    table = part.table
+    rows = _row_group(table.file, part.group, table.column, table.names, table.stamp)
+    base = table.file.rpartition("/")[0]
+    for number in range(part.start, part.start + part.count):
+        value, name = rows[0][number].as_py(), None if rows[1] is None else rows[1][number].as_py()
+        if table.kind == "bytes":
+            known = _text(name) if name else f"{table.file}:{part.group}:{number}"
+            yield known, Skipped(known, "no bytes") if value is None else value
+        else:
+            path = _text(value) if value else ""
+            if path and "://" not in path and not path.startswith("/"):
+                path = below(base, path)
+            missing = f"{table.file}:{part.group}:{number}"
+            yield printable(path) or missing, partial(read, path) if path else Skipped(missing, "no path")
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
+@functools.lru_cache(1)  # the parts of a row group come one after another
+def _row_group(file: str, group: int, column: str, names: str | None, stamp: str) -> tuple[Any, Any]:
+    """Return the column of a row group and the one of the names, if there is one."""
+    import pyarrow.parquet as pq
+
+    system, path = place(file)
+    with system.open(path, "rb") as opened:
+        found = pq.ParquetFile(opened).read_row_group(group, columns=[column, *([names] if names else [])])
+    outer, _, inner = column.partition(".")
+    values = found[outer].combine_chunks()
+    return values.field(inner) if inner else values, found[names] if names else None
+
+
+@functools.lru_cache(1)
+def _open(digest: str, content: bytes) -> Classifier | Reader:
+    """Return the model, on one thread: a worker has one core."""
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise WorkError("the model did not arrive whole.")
+    with tempfile.TemporaryDirectory(prefix="mirante-") as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(content)
+        return open_model(path, 1)
+
+
+def _require_same(order: Order) -> None:
+    host = socket.gethostname()
+    if order.version != __version__:
+        raise WorkError(
+            f"{host} has Mirante {__version__}, and this is {order.version}; install the same one on every machine."
+        )
+    plan = below(order.out, PLAN)
+    if is_local(place(plan)[0]) and not exists(plan):
+        raise WorkError(
+            f"{order.out}: not seen from {host}; --out must be a folder that every machine shares, or a URL of a store."
+        )
