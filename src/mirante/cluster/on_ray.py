@@ -69,13 +69,13 @@ def predict_on_ray(
     ray = _connect(address)
     try:
         order = ray.put(Order(out, plan, content))
-        # a task and not an actor: what a lost node was doing is then done by any other, and none has to come back
+        # Tasks and not actors: what a lost machine was doing is then done by any other, and none has to come back. Ray Data does them
+        # again without end when a machine or process dies; an error of their own ends the work.
         parts = ray.data.range(plan.parts, override_num_blocks=min(plan.parts, _TASKS)).map_batches(
             partial(_answer, order=order),
             batch_size=1,
             compute=ray.data.TaskPoolStrategy(size=workers) if workers else None,
             num_cpus=1,
-            ray_remote_args_fn=_without_end,
         )
         sums = {"rows": 0, "failed": 0, "before": 0}
         for row in track(parts.iter_rows(), "Answering, in parts", plan.parts):
@@ -112,10 +112,6 @@ def _connect(address: str | None) -> Any:
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray
-
-
-def _without_end() -> dict[str, Any]:
-    return {"max_retries": -1}  # when its machine or process dies; an error of its own ends the work
 
 
 def _answer(batch: dict[str, Any], order: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from mirante.errors import MiranteError, WorkError
 from mirante.model.network import Network
 from mirante.model.notation import is_own_code
+from mirante.training.normalise import share_statistics
 from mirante.training.recipe import Recipe
 
 _STEP = timedelta(minutes=30)  # a step, with a checkpoint or the measurement of an epoch in between
@@ -101,7 +102,7 @@ class Ranks:
             return look
         from torch.nn.parallel import DistributedDataParallel
 
-        _share_statistics(network)
+        share_statistics(network)
         return DistributedDataParallel(
             look,
             [device.index] if device.type == "cuda" else None,
@@ -252,63 +253,3 @@ class _Look(nn.Module):
 
     def forward(self, images: Tensor, size: tuple[int, int] | None) -> Tensor:
         return self.network.look(images, size)
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over all processes; so is its gradient, since each process has its own part of the loss."""
-
-    @staticmethod
-    def forward(context: Any, values: Tensor) -> Tensor:
-        values = values.clone()
-        dist.all_reduce(values)
-        return values
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> Tensor:
-        gradient = gradients[0].contiguous().clone()
-        dist.all_reduce(gradient)
-        return gradient
-
-
-class _Shared:
-    """Batch normalisation by the mean and variance over the images of all processes, on any device."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        assert isinstance(self, nn.BatchNorm1d | nn.BatchNorm2d)
-        if not self.training or self.running_mean is None or self.running_var is None:
-            return super().forward(values)  # type: ignore[misc,no-any-return]
-        plain = values.float()
-        dims = [0, *range(2, plain.ndim)]
-        shape = (1, -1, *[1] * (plain.ndim - 2))
-        own = plain.new_tensor([plain.numel() // plain.shape[1]])
-        sums = _Sum.apply(torch.cat([plain.sum(dims), own]))
-        count = sums[-1].detach()
-        mean = sums[:-1] / count
-        centred = plain - mean.view(shape)
-        variance = _Sum.apply(centred.square().sum(dims)) / count
-        with torch.no_grad():
-            momentum = 0.1 if self.momentum is None else self.momentum
-            self.running_mean.lerp_(mean, momentum)
-            self.running_var.lerp_(variance * count / (count - 1).clamp(min=1), momentum)
-            self.num_batches_tracked.add_(1)  # type: ignore[union-attr,operator]
-        found = centred * (variance + self.eps).rsqrt().view(shape)
-        if self.affine:
-            found = found * self.weight.view(shape) + self.bias.view(shape)
-        result: Tensor = found.to(values.dtype)
-        return result
-
-
-class _SharedBatchNorm1d(_Shared, nn.BatchNorm1d):
-    pass
-
-
-class _SharedBatchNorm2d(_Shared, nn.BatchNorm2d):
-    pass
-
-
-def _share_statistics(network: nn.Module) -> None:
-    """Have every plain batch normalisation use the statistics of all processes; outside training it is what it was."""
-    kinds: dict[type, type] = {nn.BatchNorm1d: _SharedBatchNorm1d, nn.BatchNorm2d: _SharedBatchNorm2d}
-    for module in network.modules():
-        if type(module) in kinds:
-            module.__class__ = kinds[type(module)]
