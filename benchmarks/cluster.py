@@ -60,7 +60,10 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        for name, words in {"fast, 64 px": ["fast", "--epochs", "1"], "transfer, 224 px": ["transfer", "--epochs", "0"]}.items():
+        for name, words in {
+            "fast, 64 px": ["fast", "--epochs", "1"],
+            "transfer, 224 px": ["transfer", "--epochs", "0"],
+        }.items():
             run = MADE / f"cluster-{words[0]}"
             if not run.exists():
                 command = [sys.executable, "-m", "mirante", "train", test_data() / "flowers-128.tar.xz", "--recipe"]
@@ -70,11 +73,9 @@ def main() -> None:
             for workers in (1, 2):
                 predict(run, photos, out, "--rows-per-file", str(ROWS), "--workers", str(workers))
                 rates.append(rate(out, workers))
-            hours = 1e9 / rates[0] / 3600
-            lines.append(
-                f"| {name} | {bare:.0f} images/s | {rates[0]:.0f} ({rates[0] / bare:.0%}) | {rates[1]:.0f} ({rates[1] / rates[0]:.2f} times) "
-                f"| {hours:,.0f} |"
-            )
+            one, two = rates
+            cells = f"{bare:.0f} images/s | {one:.0f} ({one / bare:.0%}) | {two:.0f} ({two / one:.2f} times) | {1e9 / one / 3600:,.0f}"
+            lines.append(f"| {name} | {cells} |")
         small = Path(folder) / "small"
         small.mkdir()
         for number in range(PARTS):
@@ -88,8 +89,8 @@ def main() -> None:
         handed = PARTS / (all_there - start)
     lines += [
         "",
-        f"Starting takes {start:.1f} s. The driver hands out {handed:.0f} parts a second on these two cores, which it shares with the workers "
-        f"(parts that are there already): of 1,024 images each, {handed * 1024:,.0f} images a second are the most that one driver can spread.",
+        f"Starting takes {start:.1f} s. The driver hands out {handed:.0f} parts a second (ones that are there already) on these two "
+        f"cores, which it shares with the workers: of 1,024 images each, {handed * 1024:,.0f} images a second are the most it can spread.",
     ]
     record("A Ray cluster on one machine: workers of one core each, parts of 128 photos", lines)
 

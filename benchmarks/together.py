@@ -23,7 +23,20 @@ def curve(data: Path, out: Path, *words: str, processes: int = 1) -> np.ndarray:
     launch = [sys.executable]
     if processes > 1:
         launch += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [*launch, "-m", "mirante", "train", data, "--recipe", "fast", "--epochs", str(EPOCHS), *words, "--out", out]
+    command = [
+        *launch,
+        "-m",
+        "mirante",
+        "train",
+        data,
+        "--recipe",
+        "fast",
+        "--epochs",
+        str(EPOCHS),
+        *words,
+        "--out",
+        out,
+    ]
     subprocess.run([str(word) for word in command], check=True, capture_output=True)
     lines = list(csv.DictReader((out / "history.csv").open()))
     names = ("seconds", "train_loss", "val_loss", "val_accuracy")
@@ -50,8 +63,8 @@ def main() -> None:
     apart = np.abs(two[:, 2] - one[:, 2]).mean() / np.abs(again[:, 2] - one[:, 2]).mean()
     lines += [
         "",
-        f"Loss and accuracy on the validation images. Two processes with one thread each took {ratio:.0%} of the speed of one with two "
-        f"threads; their losses lie {apart:.2f} times as far from it as another seed's.",
+        f"Loss and accuracy on the validation images. Two processes with one thread each took {ratio:.0%} of the speed of one "
+        f"with two threads; their losses lie {apart:.2f} times as far from it as another seed's.",
     ]
     record(f"One process and two: `fast` on CIFAR-10, {EPOCHS} epochs, the same batches", lines)
 
