@@ -90,7 +90,7 @@ def main() -> None:
     lines += [
         "",
         f"Starting takes {start:.1f} s. The driver hands out {handed:.0f} parts a second (ones that are there already) on these two "
-        f"cores, which it shares with the workers: of 1,024 images each, {handed * 1024:,.0f} images a second are the most it can spread.",
+        f"cores, which it shares with the workers: of 1,024 images each, that is {handed * 1024:,.0f} images a second at most.",
     ]
     record("A Ray cluster on one machine: workers of one core each, parts of 128 photos", lines)
 

@@ -69,9 +69,11 @@ def predict_on_ray(
     ray = _connect(address)
     try:
         order = ray.put(Order(out, plan, content))
+        # from_items and not range, whose tasks would be given cores of their own
+        numbers = [{"part": number} for number in range(plan.parts)]
         # Tasks and not actors: what a lost machine was doing is then done by any other, and none has to come back. Ray Data does them
         # again without end when a machine or process dies; an error of their own ends the work.
-        parts = ray.data.range(plan.parts, override_num_blocks=min(plan.parts, _TASKS)).map_batches(
+        parts = ray.data.from_items(numbers, override_num_blocks=min(plan.parts, _TASKS)).map_batches(
             partial(_answer, order=order),
             batch_size=1,
             compute=ray.data.TaskPoolStrategy(size=workers) if workers else None,
@@ -115,7 +117,7 @@ def _connect(address: str | None) -> Any:
 
 
 def _answer(batch: dict[str, Any], order: Any) -> dict[str, Any]:
-    done = answer_part(_told(order), int(batch["id"][0]))
+    done = answer_part(_told(order), int(batch["part"][0]))
     return {
         "rows": np.array([done.rows]),
         "failed": np.array([done.failed]),

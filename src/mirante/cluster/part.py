@@ -67,7 +67,7 @@ def answer_part(order: Order, number: int) -> Done:
     model = _open(order.plan.model, order.model)
     if plan.threshold is not None and isinstance(model, Classifier):
         model.set_threshold(plan.threshold)
-    readers = 0 if "://" not in part.table.file else _READERS
+    readers = 1 if "://" not in part.table.file else _READERS
     rows: list[dict[str, Any]] = []
     failed = 0
     answers: Iterator[Any] = predict_stream(model, _images(part), plan.coverage, readers)
