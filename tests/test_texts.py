@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from captcha.image import ImageCaptcha
@@ -18,6 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mirante import Classifier, Dataset, MiranteError, Reader
+from mirante.cluster.part import Order, answer_part
+from mirante.cluster.plan import make_plan
 from mirante.data.dataset import text_size
 from mirante.data.texts import NO_CHARACTER, decode, encode
 from mirante.model.export import build_onnx, largest_difference, write_onnx
@@ -144,6 +148,26 @@ def test_what_only_classes_have_is_refused(
         Classifier(run)
     with pytest.raises(MiranteError, match="Classifier"):
         Reader(shapes_run[0])
+
+
+def test_a_worker_of_a_cluster_writes_texts_with_their_letters(texts_run: tuple[Path, Path], tmp_path: Path) -> None:
+    run, data = texts_run
+    model = (run / "model.onnx").read_bytes()
+    (tmp_path / "broken.png").write_bytes(b"junk")
+    words = (str(data / "*_1?.png"), str(tmp_path / "broken.png"))
+    plan = make_plan(str(tmp_path / "out"), words, words, hashlib.sha256(model).hexdigest(), None, None, 8)
+    done = [answer_part(Order(str(tmp_path / "out"), plan, model), number) for number in range(plan.parts)]
+    assert sum(one.rows for one in done) == 11 and sum(one.failed for one in done) == 1
+    reader = Reader(run)
+    *rows, broken = pq.read_table(
+        tmp_path / "out", columns=["path", "text", "confidence", "letters", "error"]
+    ).to_pylist()
+    for row in rows:
+        reading = reader.predict(row["path"])
+        assert (row["text"], row["error"]) == (reading.text, None)
+        assert row["confidence"] == pytest.approx(reading.confidence, abs=1e-5)
+        assert "".join(one["letter"] for one in row["letters"]) == reading.text
+    assert broken["text"] is None and broken["error"]
 
 
 def test_too_long_a_text_is_named(tmp_path: Path, mirante: Command) -> None:
