@@ -130,6 +130,7 @@ class Ranks:
 
 ALONE = Ranks()
 _here = ALONE
+_trainings = 0  # of this process, which a script may have do several
 
 
 def here() -> Ranks:
@@ -139,7 +140,8 @@ def here() -> Ranks:
 
 def gather(device: str) -> Ranks:
     """Meet the other processes that torchrun started."""
-    global _here
+    global _here, _trainings
+    _trainings += 1
     number = {
         name: int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK", "LOCAL_WORLD_SIZE")
     }
@@ -174,15 +176,16 @@ def remember(run: str) -> None:
     """Note the run folder of this training with torchrun, so that a restart finds it."""
     store = _store()
     if store is not None:
-        store.set(_key("run"), run)
+        store.set(_key(f"run {_trainings}"), run)
 
 
 def begun() -> str | None:
     """Return the run folder that this training had made before torchrun restarted it, or None."""
     store = _store()
-    if store is None or not store.check([_key("run")]):
+    key = _key(f"run {_trainings}")
+    if store is None or not store.check([key]):
         return None
-    run: str = store.get(_key("run")).decode()
+    run: str = store.get(key).decode()
     return run
 
 
@@ -190,7 +193,7 @@ def claim(error: BaseException) -> None:
     """Have one process alone tell the person why the training ended: the first one that asks."""
     store = _store()
     restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    if isinstance(error, MiranteError) and store is not None and store.add(_key(f"told {restart}"), 1) > 1:
+    if store is not None and store.add(_key(f"told {restart}"), 1) > 1 and isinstance(error, MiranteError):
         error.told = True
 
 
