@@ -8,7 +8,7 @@ import io
 import json
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,10 +67,14 @@ def answer_part(order: Order, number: int) -> Done:
     model = _open(order.plan.model, order.model)
     if plan.threshold is not None and isinstance(model, Classifier):
         model.set_threshold(plan.threshold)
-    readers = 1 if "://" not in part.table.file else _READERS
+    images: Iterable[Named] = _images(part)
+    readers = 1
+    if part.table.kind == "path":
+        images = list(images)
+        readers = _READERS if any("://" in path for path, _ in images) else 1
     rows: list[dict[str, Any]] = []
     failed = 0
-    answers: Iterator[Any] = predict_stream(model, _images(part), plan.coverage, readers)
+    answers: Iterator[Any] = predict_stream(model, images, plan.coverage, readers)
     for answer in answers:
         if isinstance(answer, Skipped):
             failed += 1
