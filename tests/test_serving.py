@@ -298,6 +298,10 @@ def test_a_killed_worker_is_replaced_and_the_rest_is_served(shapes_run: tuple[Pa
             except (OSError, http.client.HTTPException):
                 lost += 1
         assert answered > 50 and lost <= 2
+        told = running.ask("GET", "/metrics")[2]
+        counted = re.search(r'^mirante_requests_total{model="run",status="200"} ([\d.]+)', told, re.MULTILINE)
+        assert counted is not None and float(counted[1]) >= answered, "the sum over all processes, the killed one too"
+        assert told.count("mirante_waiting_images{") == 1
         wait(lambda: len([one for one in workers(running) if one.pid != killed]) == 2)
 
 

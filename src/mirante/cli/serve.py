@@ -7,7 +7,9 @@ changes is opened anew. SIGTERM finishes what was accepted.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     from mirante.cli.studio import listen
     from mirante.serving.app import create_app
+    from mirante.serving.measures import FOLDER
     from mirante.serving.settings import Settings
 
     settings = Settings(
@@ -84,7 +87,9 @@ def run(arguments: argparse.Namespace) -> None:
     settings.keep()
     listening.close()  # the processes share a socket of their own
     where = {"host": arguments.host, "port": port}
-    uvicorn.run("mirante.serving.app:create", factory=True, workers=arguments.workers, **where, **shared)
+    with tempfile.TemporaryDirectory(prefix="mirante-metrics-") as folder:
+        os.environ[FOLDER] = folder
+        uvicorn.run("mirante.serving.app:create", factory=True, workers=arguments.workers, **where, **shared)
 
 
 def _tokens(file: str | None) -> tuple[str, ...]:

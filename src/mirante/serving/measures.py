@@ -1,17 +1,26 @@
-"""What /metrics tells, in Prometheus' words: requests by outcome, their seconds, images, batches, the queue."""
+"""What /metrics tells, in Prometheus' words: requests by outcome, their seconds, images, batches, the queue.
+
+Of several processes it tells the sums: each keeps its counters in files of a folder that the variable below names, which
+prometheus_client reads when it is imported.
+"""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Measures:
-    """The counters of one process."""
+    """The counters of this process, or of all that share the folder."""
 
     def __init__(self) -> None:
         self._registry = here = CollectorRegistry()
@@ -25,7 +34,9 @@ class Measures:
         self.images = Counter("mirante_images", "Images answered or unreadable", ["model", "outcome"], registry=here)
         self.batches = Histogram("mirante_batch_images", "Images in a batch", ["model"], buckets=_IMAGES, registry=here)
         self.running = Histogram("mirante_batch_seconds", "Seconds of the network for a batch", ["model"], **seconds)
-        self.waiting = Gauge("mirante_waiting_images", "Images in the queue", ["model"], registry=here)
+        self.waiting = Gauge(
+            "mirante_waiting_images", "Images in the queue", ["model"], registry=here, multiprocess_mode="livesum"
+        )
 
     def note_batch(self, model: str, images: int, seconds: float) -> None:
         """Count a batch."""
@@ -36,4 +47,19 @@ class Measures:
         """Return everything as Prometheus reads it; `waiting` images by model."""
         for name, count in waiting.items():
             self.waiting.labels(name).set(count)
-        return generate_latest(self._registry)
+        if FOLDER not in os.environ:
+            return generate_latest(self._registry)
+        _forget_the_dead(os.environ[FOLDER])
+        all_processes = CollectorRegistry()
+        MultiProcessCollector(all_processes)  # type: ignore[no-untyped-call]
+        return generate_latest(all_processes)
+
+
+def _forget_the_dead(folder: str) -> None:
+    """Drop the queues of processes that have ended; what they had counted stays counted."""
+    import psutil
+
+    for file in Path(folder).glob("gauge_live*_*.db"):
+        process = int(file.stem.rpartition("_")[2])
+        if not psutil.pid_exists(process):
+            mark_process_dead(process, folder)  # type: ignore[no-untyped-call]
