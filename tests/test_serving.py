@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import http.client
 import io
@@ -25,10 +26,12 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import uvicorn
 from conftest import Command
 from PIL import Image
 
 from mirante import Classifier
+from mirante.serving import connections
 
 Answer = tuple[int, dict[str, str], Any]
 
@@ -225,6 +228,30 @@ def test_a_full_queue_says_so_at_once_and_a_slow_sender_is_left(shapes_run: tupl
         slow.settimeout(10)
         assert slow.recv(400).startswith(b"HTTP/1.1 408")
         slow.close()
+
+
+def test_a_connection_that_brings_no_request_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "SECONDS", 1)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(1.5)  # an answer may take longer than that
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    running = uvicorn.Server(uvicorn.Config(app, http=connections.Connection, lifespan="off", log_level="error"))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+    thread.start()
+    silent, slow, asking = (socket.create_connection(listening.getsockname(), timeout=10) for _ in range(3))
+    slow.sendall(b"GET / HTTP/1.1\r\nhost: ")
+    asking.sendall(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+    assert silent.recv(10) == b"" == slow.recv(10)
+    assert asking.recv(100).startswith(b"HTTP/1.1 204")
+    running.should_exit = True
+    thread.join(20)
+    assert not thread.is_alive()
+    for one in (silent, slow, asking):
+        one.close()
 
 
 def test_a_model_whose_file_changes_is_opened_anew_without_a_lost_request(

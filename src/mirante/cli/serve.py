@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     from mirante.cli.studio import listen
     from mirante.serving.app import create_app
+    from mirante.serving.connections import SECONDS, Connection
     from mirante.serving.measures import FOLDER
     from mirante.serving.settings import Settings
 
@@ -77,9 +78,9 @@ def run(arguments: argparse.Namespace) -> None:
         "log_level": "warning",
         "access_log": False,
         "server_header": False,
-        "timeout_keep_alive": 20,
+        "http": Connection,
+        "timeout_keep_alive": SECONDS,
         "timeout_graceful_shutdown": int(arguments.deadline) + 5,
-        "h11_max_incomplete_event_size": 65_536,
     }
     if arguments.workers == 1:
         uvicorn.Server(uvicorn.Config(app, **shared)).run(sockets=[listening])
