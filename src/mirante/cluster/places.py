@@ -32,6 +32,7 @@ def place(word: str) -> tuple[Any, str]:
 
 
 def is_local(system: Any) -> bool:
+    """Tell whether a file system is this machine's own."""
     protocol = system.protocol
     return "file" in ((protocol,) if isinstance(protocol, str) else protocol)
 
@@ -42,6 +43,7 @@ def below(word: str, name: str) -> str:
 
 
 def exists(word: str) -> bool:
+    """Tell whether there is something at a path or URL."""
     system, path = place(word)
     return bool(system.exists(path))
 
