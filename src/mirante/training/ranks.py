@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,6 +104,9 @@ class Ranks:
         from torch.nn.parallel import DistributedDataParallel
 
         share_statistics(network)
+        warnings.filterwarnings(
+            "ignore", "Grad strides do not match"
+        )  # of 1×1 kernels, which lie alike in both layouts
         return DistributedDataParallel(
             look,
             [device.index] if device.type == "cuda" else None,
