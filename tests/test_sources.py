@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from conftest import draw_shape, write_shapes
 
-from mirante.data.dataset import Dataset, input_size
+from mirante.data.dataset import Dataset
+from mirante.data.sizes import input_size
 from mirante.errors import DataError
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 from mirante import Classifier, Dataset, MiranteError, Reader
 from mirante.cluster.part import Order, answer_part
 from mirante.cluster.plan import make_plan
-from mirante.data.dataset import text_size
+from mirante.data.sizes import text_size
 from mirante.data.texts import NO_CHARACTER, decode, encode
 from mirante.model.export import build_onnx, largest_difference, write_onnx
 from mirante.model.network import build_network

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from mirante.cli import compare, data, demo, evaluate, export, photos, predict, see, serve, studio, summary, train, tune
 from mirante.errors import MiranteError, RequestError
+from mirante.launched import leads
 
 VERBS = (demo, train, evaluate, predict, compare, summary, data, see, studio, photos, export, serve, tune)
 
@@ -54,13 +55,6 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _said_by_the_first(error: MiranteError) -> bool:
-    """Tell whether this is one of several processes of torchrun, all of which were asked the same wrong thing."""
-    return (
-        isinstance(error, RequestError) and "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0"
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 the work failed, 2 the request was wrong, 130 stopped by Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -83,7 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if "--debug" in words:
             raise
         if isinstance(error, MiranteError):
-            if not (error.told or _said_by_the_first(error)):
+            if not error.told and (
+                leads() or not isinstance(error, RequestError)
+            ):  # all were asked the same wrong thing
                 print(f"mirante: {error}", file=sys.stderr)
             sys.exit(error.exit_status)
         print(

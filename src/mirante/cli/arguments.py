@@ -6,6 +6,8 @@ import argparse
 import re
 from typing import TYPE_CHECKING, Any
 
+from mirante.errors import RequestError
+
 if TYPE_CHECKING:
     from mirante.experiment.plan import Plan
 
@@ -146,3 +148,11 @@ def input_shape(text: str) -> tuple[int, int, int]:
     if not match or not all(1 <= int(side) <= 4096 for side in match.groups()):
         raise argparse.ArgumentTypeError(f"{text!r} is no input; write height x width x channels (1 or 3), as 32x32x3")
     return int(match[1]), int(match[2]), int(match[3])
+
+
+def require_positive(arguments: argparse.Namespace, *names: str) -> None:
+    """Raise RequestError when one of these options is given and is less than 1."""
+    for name in names:
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise RequestError(f"--{name.replace('_', '-')} {value}: it must be 1 or more.")

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from mirante.cli.arguments import share
+from mirante.cli.arguments import require_positive, share
 from mirante.errors import RequestError
 
 if TYPE_CHECKING:
@@ -103,9 +103,7 @@ def _run_on_ray(arguments: argparse.Namespace) -> None:
         raise RequestError("--engine ray needs --out: a folder that all machines share, or a URL of an object store.")
     if arguments.format != "table":
         raise RequestError(f"--format {arguments.format}: with --engine ray the answers are Parquet files, in --out.")
-    for name in ("workers", "rows_per_file"):
-        if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
-            raise RequestError(f"--{name.replace('_', '-')} {getattr(arguments, name)}: it must be 1 or more.")
+    require_positive(arguments, "workers", "rows_per_file")
     if find_spec("ray") is None or find_spec("pyarrow") is None:
         raise RequestError(
             "--engine ray needs more packages; pip install 'mirante[ray]', on every machine of the cluster."

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mirante.cli.arguments import seconds
+from mirante.cli.arguments import require_positive, seconds
 from mirante.errors import RequestError
 
 PORT = 8080
@@ -42,9 +42,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    for name in ("workers", "queue", "max_megabytes", "max_images", "max_megapixels"):
-        if getattr(arguments, name) < 1:
-            raise RequestError(f"--{name.replace('_', '-')} {getattr(arguments, name)}: it must be 1 or more.")
+    require_positive(arguments, "workers", "queue", "max_megabytes", "max_images", "max_megapixels")
     try:
         import prometheus_client  # noqa: F401
         import python_multipart  # noqa: F401

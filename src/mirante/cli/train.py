@@ -8,11 +8,11 @@ a folder or archive of images that are named after their text, as 2b827.png, or 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from mirante.cli.arguments import add_by, add_data, add_plan, data_options, image_size, plan_of, seconds
 from mirante.errors import RequestError
+from mirante.launched import leads
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -114,11 +114,10 @@ def run(arguments: argparse.Namespace) -> None:
             track=arguments.track,
             lang=arguments.lang,
         )
-    from mirante.cli.evaluate import print_result
+    if leads():
+        from mirante.cli.evaluate import print_result
 
-    if os.environ.get("RANK", "0") != "0" and "TORCHELASTIC_RUN_ID" in os.environ:
-        return  # the first of several processes shows it
-    print_result(finished, arguments.lang)
+        print_result(finished, arguments.lang)
 
 
 def _require_run(arguments: argparse.Namespace) -> None:

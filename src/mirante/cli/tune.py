@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from mirante.cli.arguments import add_data, add_format, data_options, image_size, seconds
-from mirante.errors import RequestError
+from mirante.cli.arguments import add_data, add_format, data_options, image_size, require_positive, seconds
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     from mirante.experiment.tune import BEST, tune
     from mirante.locale import language
 
-    if arguments.trials < 1:
-        raise RequestError(f"--trials {arguments.trials}: it must be 1 or more.")
+    require_positive(arguments, "trials")
     changes = {"layers": arguments.model, "epochs": arguments.epochs}
     done = tune(
         arguments.data,

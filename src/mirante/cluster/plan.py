@@ -103,6 +103,23 @@ class Plan:
         start = (number - before) * self.rows
         return Part(number, table, group, start, min(self.rows, table.groups[group] - start))
 
+    def require_same(self, out: str, asked: dict[str, Any]) -> None:
+        """Raise RequestError when something else is asked than this plan of `out` was made for, or its inputs have changed."""
+        names = {
+            "model": "the model is another one",
+            "rows": "--rows-per-file is another one",
+            "words": "the images are others",
+        }
+        for name, value in asked.items():
+            if getattr(self, name) != value:
+                other = names.get(name, f"--{name} is another one")
+                raise RequestError(f"{out}: holds answers to another question ({other}); choose another --out.")
+        for table in self.tables:
+            if _stamp(table.file) != table.stamp:
+                raise RequestError(
+                    f"{out}: {table.file} has changed since its images were first answered; choose another --out."
+                )
+
     def to_json(self) -> str:
         return to_json({"format": FORMAT, **asdict(self)}, None)
 
@@ -139,22 +156,9 @@ def make_plan(
     stored = below(out, PLAN)
     if exists(stored):
         plan = Plan.from_json(_read(stored), stored)
-        asked = {"model": model, "coverage": coverage, "threshold": threshold, "rows": rows, "words": words}
-        names = {
-            "model": "the model is another one",
-            "rows": "--rows-per-file is another one",
-            "words": "the images are others",
-        }
-        for name, value in asked.items():
-            if getattr(plan, name) != value:
-                raise RequestError(
-                    f"{out}: holds answers to another question ({names.get(name, f'--{name} is another one')}); choose another --out."
-                )
-        for table in plan.tables:
-            if _stamp(table.file) != table.stamp:
-                raise RequestError(
-                    f"{out}: {table.file} has changed since its images were first answered; choose another --out."
-                )
+        plan.require_same(
+            out, {"model": model, "coverage": coverage, "threshold": threshold, "rows": rows, "words": words}
+        )
         return plan
     begun = system.ls(path, detail=False) if system.exists(path) else []
     others = [one for one in begun if one.rstrip("/").rpartition("/")[2] != INPUTS]

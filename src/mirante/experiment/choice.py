@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mirante.data.dataset import Dataset, Task, input_size, text_size
+from mirante.data.dataset import Dataset, Task
+from mirante.data.sizes import input_size, text_size
 from mirante.errors import RequestError
 from mirante.images import Fit
 from mirante.model.notation import is_pretrained

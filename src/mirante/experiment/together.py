@@ -7,7 +7,6 @@ images are, then one task for each network to be fitted, then the end. They need
 from __future__ import annotations
 
 import hashlib
-import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from mirante.data.dataset import Dataset
 from mirante.errors import MiranteError, RequestError, WorkError
 from mirante.experiment.evaluate import Run
 from mirante.images import Fit, Pixels
+from mirante.launched import by_torchrun
 from mirante.runfolder import ModelInfo
 from mirante.training.recipe import Recipe
 
@@ -68,11 +68,6 @@ class _Place:
     digest: str
     file: str
     failed: tuple[int, ...]
-
-
-def by_torchrun() -> bool:
-    """Tell whether this process was started by torchrun."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def by_the_first(train: Callable[Arguments, Run]) -> Callable[Arguments, Run]:

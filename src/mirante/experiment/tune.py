@@ -140,7 +140,7 @@ def _train(
 
     from mirante.experiment.teach import new_network
     from mirante.training.engine import Images, hold
-    from mirante.training.loop import fit
+    from mirante.training.loop import Stopped, fit
 
     network, place = new_network(recipe, replace(info, layers=recipe.layers), device)
     held = hold(pixels, place)
@@ -156,9 +156,9 @@ def _train(
     (here / runfolder.CHECKPOINT).mkdir(parents=True, exist_ok=True)
     try:
         history = fit(network, train, val, recipe, here, place, report)
+    except Stopped:
+        raise
     except WorkError as error:
-        if getattr(error, "exit_status", 1) == 130:
-            raise  # Ctrl-C
         raise optuna.TrialPruned from error  # a loss that is no number is an answer too
     finally:
         shutil.rmtree(here, ignore_errors=True)

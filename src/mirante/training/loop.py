@@ -79,7 +79,7 @@ def fit(
     network.to(device)
     optimiser = make_optimiser(network, recipe)
     folder = run / runfolder.CHECKPOINT
-    progress = Progress()
+    progress, reserve = Progress(), 0.0
     if ranks.leads:
         progress = load_checkpoint(folder, network, optimiser)
         if progress == Progress():
@@ -87,8 +87,8 @@ def fit(
             count = max(16, _WHITENED_PIXELS // (height * width))
             network.learn_whitening(some(train, count, recipe.seed).to(device))
             progress = Progress(seconds=spent, history=[] if before is None else [before])
+        reserve = seconds_to_measure(network, watch, recipe, device) / ranks.size
     small = small_size(network, train, recipe, device)
-    reserve = seconds_to_measure(network, watch, recipe, device) / ranks.size
     if ranks.size > 1:
         *state, progress, reserve = ranks.tell((*pack(network, optimiser), progress, reserve) if ranks.leads else None)
         unpack(network, optimiser, *state)

@@ -1,0 +1,35 @@
+"""At what size images are shown to a network: chosen from the sizes that they have."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TEXT_HEIGHT, _CHARACTER_WIDTH = 30, 20
+
+
+def text_size(sizes: NDArray[np.int64], characters: int, largest: int) -> tuple[int, int]:
+    """Choose the (height, width) in pixels at which images with a text are shown to a network.
+
+    Their median shape, as small as leaves each character 20 pixels of width and the text 30 of height (benchmarks/codes.py), not
+    larger than they are, and not wider or higher than `largest`.
+    """
+    height, width = (float(side) for side in np.median(sizes, axis=0))
+    scale = min(1.0, max(_TEXT_HEIGHT / height, _CHARACTER_WIDTH * characters / width), largest / max(height, width))
+    return max(1, round(scale * height)), max(1, round(scale * width))
+
+
+def input_size(sizes: NDArray[np.int64], largest: int, least: int = 24) -> tuple[int, int]:
+    """Choose the (height, width) in pixels at which images are shown to a network.
+
+    sizes    (N, 2) heights and widths of the images
+    largest  the side that the recipe goes up to
+
+    Images all of one size that the recipe reaches keep it; others become squares of their median shorter side, not
+    more than `largest`. Nothing is shown at less than `least` pixels: smaller images are shown at that, or at 32.
+    """
+    side = int(np.median(sizes.min(axis=1)))
+    if (sizes == sizes[0]).all() and sizes[0].min() >= least and sizes[0].max() <= largest:
+        return int(sizes[0, 0]), int(sizes[0, 1])
+    side = max(32, least) if side < least else min(side, largest)
+    return side, side

@@ -1,0 +1,15 @@
+"""How this process was started: alone, or as one of several by torchrun. The environment tells it, so that nobody waits for torch."""
+
+from __future__ import annotations
+
+import os
+
+
+def by_torchrun() -> bool:
+    """Tell whether torchrun started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def leads() -> bool:
+    """Tell whether this is the process that speaks to the person: the only one, or the first of those that torchrun started."""
+    return not by_torchrun() or os.environ["RANK"] == "0"
