@@ -35,7 +35,7 @@ def measure(name: str, folder: Path) -> list[str]:
     from mirante.data.check.copies import find_copies
     from mirante.data.check.look import Looks, look
     from mirante.data.dataset import Dataset
-    from mirante.experiment.doubts import find_doubts, rank_doubtful
+    from mirante.experiment.label_errors import find_label_errors, rank_doubtful
     from mirante.model.backbone import OFFLINE
 
     def copies_in(dataset: Dataset, looks: Looks) -> set[tuple[str, ...]]:
@@ -75,7 +75,7 @@ def measure(name: str, folder: Path) -> list[str]:
     )
     is_wrong = {dataset.paths[row] for row in wrong.tolist()}
     began = time.monotonic()
-    asked, doubts = find_doubts(dataset, OFFLINE)
+    asked, doubts = find_label_errors(dataset, OFFLINE)
     _, score = rank_doubtful(doubts.probabilities, asked.labels)
     early = [asked.paths[row] in is_wrong for row in np.argsort(score)[: round(0.05 * len(asked))]]
     named = [asked.paths[row] in is_wrong for row in doubts.doubtful]

@@ -52,7 +52,7 @@ def group(folder: Path) -> Iterator[str]:
 
     from mirante.locale import language
     from mirante.photos import group as grouping
-    from mirante.photos.eye import packaged_eye
+    from mirante.photos.features import packaged_extractor
     from mirante.photos.grouping import group_folder
     from mirante.photos.library import Library
 
@@ -79,8 +79,8 @@ def group(folder: Path) -> Iterator[str]:
                 found.append(number)
         yield row(name, "k-means, by silhouette (ours)", given, found, adjusted_rand_score)
         photos, _ = Library(place).look()
-        eye = packaged_eye()
-        directions = np.sqrt(np.maximum(eye.look(place, photos)[0], 0))
+        extractor = packaged_extractor()
+        directions = np.sqrt(np.maximum(extractor.look(place, photos)[0], 0))
         directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-6)
         reduced = grouping._reduce(directions)
         for least in (5, 15):

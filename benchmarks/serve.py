@@ -139,7 +139,7 @@ def main() -> None:
             str(run),
             "--port",
             "8191",
-            "--deadline",
+            "--timeout",
             f"{DEADLINE:g}s",
             "--queue",
             "128",
@@ -159,7 +159,7 @@ def main() -> None:
                 first, last = np.quantile(late, [0.5, 0.99])
                 notes.append(
                     f"{name}, {2 * capacity:.0f} requests a second, twice what it can: {len(late) / SECONDS:.0f} a second "
-                    f"answered, the median after {first:.2f} s, p99 after {last:.2f} s (deadline {DEADLINE:g} s); {refused} refused "
+                    f"answered, the median after {first:.2f} s, p99 after {last:.2f} s (timeout {DEADLINE:g} s); {refused} refused "
                     f"with 503, {others} otherwise, of {len(over)}."
                 )
             process.terminate()

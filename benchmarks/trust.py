@@ -121,7 +121,7 @@ def none(folder: Path) -> Iterator[str]:
     from mirante import Dataset
     from mirante.experiment.transfer import backbone_features
     from mirante.model.network import build_network
-    from mirante.prediction.strangeness import familiar_space, strangeness
+    from mirante.prediction.out_of_distribution import fit_subspace, ood_score
     from mirante.runfolder import ModelInfo
     from mirante.training.head import fit_head
 
@@ -149,7 +149,7 @@ def none(folder: Path) -> Iterator[str]:
         taught, held, asked = np.split(order, [int(0.7 * len(order)), int(0.8 * len(order))])
         head = fit_head(features[taught], labels[taught], features[held], labels[held], int(labels.max()) + 1)
         weight, bias = head.weight.numpy(), head.bias.numpy()
-        space = familiar_space(features[taught])
+        space = fit_subspace(features[taught])
         assert space is not None
         bank = unit(features[taught])
         mean = features[taught].mean(axis=0)
@@ -178,7 +178,7 @@ def none(folder: Path) -> Iterator[str]:
             "largest logit": lambda x, w=weight, b=bias: -(x @ w.T + b).max(axis=1),
             "Mahalanobis": mahalanobis,
             "5 nearest": lambda x, bank=bank: -np.partition(unit(x) @ bank.T, -5, axis=1)[:, -5:].mean(axis=1),
-            "outside the space (ours)": lambda x, space=space: strangeness(x, space),
+            "outside the space (ours)": lambda x, space=space: ood_score(x, space),
         }
         for called, score in scores.items():
             usual = score(features[asked])
@@ -202,7 +202,7 @@ def people(folder: Path) -> Iterator[str]:
     from scipy.stats import spearmanr
 
     from mirante.evaluation.metrics import entropies
-    from mirante.experiment.doubts import rank_doubtful
+    from mirante.experiment.label_errors import rank_doubtful
 
     train(DATA / "cifar10-images.tar.xz", "--time", os.environ.get("SECONDS_OF_TRAINING", "120s"), out=folder / "run")
     with (folder / "run" / "predictions.csv").open(encoding="utf-8") as file:
@@ -254,7 +254,7 @@ def xrays(folder: Path) -> Iterator[str]:
             DATA / "chest-xray-320.tar.xz", *words, "--classes", classes, "--positive", "pneumonia", out=out
         )
         found = json.loads((out / "metrics.json").read_text())
-        told, decision = found["one_against_rest"]["pneumonia"], found["decision"]
+        told, decision = found["one_vs_rest"]["pneumonia"], found["decision"]
         kept = ", ".join(
             f"{float(one):.0%} promised {row['coverage']['value']:.1%} kept ({row['by_group']:.1%} by patient)"
             for one, row in found["prediction_sets"].items()
@@ -277,7 +277,7 @@ def figure(one: dict[str, float]) -> str:
 MEASURED: dict[str, tuple[str, Callable[[Path], Iterator[str]]]] = {
     "calibration": ("Calibration and prediction sets, fast recipe on CIFAR-10", calibration),
     "none": ("None of these: area under the ROC curve of each score", none),
-    "people": ("Doubts of the model and of people, CIFAR-10's test images", people),
+    "people": ("LabelErrors of the model and of people, CIFAR-10's test images", people),
     "xrays": ("Chest X-rays in five folds by patient", xrays),
 }
 

@@ -29,7 +29,7 @@ SETS: dict[str, tuple[str, int, int, int, dict[str, Any]]] = {
         500,
         20,
         200,
-        {"recipe": "transfer", "changes": {"largest_size": 160, "least_size": 160}},
+        {"recipe": "transfer", "changes": {"max_size": 160, "min_size": 160}},
     ),
     "cifar10": (
         "cifar10-images",

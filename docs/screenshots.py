@@ -112,7 +112,7 @@ def draw_hill(side: int = 320) -> bytes:
 
 
 def keep(content: bytes, path: Path) -> None:
-    """Write a picture of a page in few colours: a third of the bytes, and the eye sees no difference."""
+    """Write a picture of a page in few colours: a third of the bytes, and the extractor sees no difference."""
     Image.open(io.BytesIO(content)).convert("RGB").quantize(COLOURS).save(path, optimize=True)
 
 

@@ -22,7 +22,7 @@ from mirante.data.check.shortcuts import find_shortcuts
 from mirante.data.dataset import Dataset
 from mirante.errors import RequestError
 from mirante.experiment.check import check, write_check, write_cleaned
-from mirante.experiment.doubts import out_of_fold, rank_doubtful
+from mirante.experiment.label_errors import out_of_fold, rank_doubtful
 from mirante.images import read_reduced
 
 
@@ -196,7 +196,7 @@ def test_doubtful_labels_rank_before_sound_ones() -> None:
     assert np.allclose(shares.sum(axis=1), 1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, timeout=None)
 @given(
     seed=st.integers(0, 10**6),
     edges=st.tuples(*[st.integers(0, 6)] * 4),
@@ -216,7 +216,7 @@ def test_a_copy_is_found_however_it_was_made(seed: int, edges: tuple[int, ...], 
     assert bool(found.mirrored[0]) == mirrored
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, timeout=None)
 @given(
     seed=st.integers(0, 10**6),
     edges=st.tuples(*[st.integers(0, 2)] * 4),

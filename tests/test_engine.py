@@ -17,8 +17,8 @@ from mirante.model.network import Whitening, build_network
 from mirante.model.notation import multiply_adds, parse_layers
 from mirante.training.augment import take
 from mirante.training.muon import Muon, orthogonalise
-from mirante.training.pace import Pace, learning_rate
 from mirante.training.recipe import Recipe, Size
+from mirante.training.schedule import Schedule, learning_rate
 
 
 @given(
@@ -29,7 +29,7 @@ from mirante.training.recipe import Recipe, Size
     st.booleans(),
     st.integers(0, 99),
 )
-@settings(deadline=None)
+@settings(timeout=None)
 def test_a_batch_holds_each_image_moved_and_mirrored_with_reflected_borders(
     height: int, width: int, channels: int, shift: int, held: bool, seed: int
 ) -> None:
@@ -56,7 +56,7 @@ def test_every_shift_is_drawn() -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
-@settings(deadline=None)
+@settings(timeout=None)
 def test_muon_gives_every_direction_the_same_weight(rows: int, columns: int, seed: int) -> None:
     torch.manual_seed(seed)
     values = torch.linalg.svdvals(orthogonalise(torch.randn(rows, columns)))
@@ -106,36 +106,38 @@ def test_a_run_keeps_the_whitening_that_its_first_step_saw(shapes: Path, tmp_pat
 def test_by_steps_a_training_takes_its_epochs_and_at_least_its_steps(
     images: int, batch: int, epochs: int, least: int
 ) -> None:
-    pace = Pace(Recipe.load("fast", epochs=epochs, batch_size=batch, least_steps=least), images)
-    steps = pace.epochs * pace.steps
-    assert steps >= least and pace.epochs >= epochs and (pace.epochs == epochs or steps - pace.steps < least)
-    shares = [pace.share(step, 0.0) for step in range(steps)]
+    schedule = Schedule(Recipe.load("fast", epochs=epochs, batch_size=batch, min_steps=least), images)
+    steps = schedule.epochs * schedule.steps
+    assert (
+        steps >= least and schedule.epochs >= epochs and (schedule.epochs == epochs or steps - schedule.steps < least)
+    )
+    shares = [schedule.share(step, 0.0) for step in range(steps)]
     assert all(0 < share < 1 for share in shares) and shares == sorted(shares)
-    assert not pace.over(steps - 1, 1e9) and pace.over(steps, 0.0)
+    assert not schedule.over(steps - 1, 1e9) and schedule.over(steps, 0.0)
 
 
 @given(st.floats(2, 500), st.floats(0.001, 0.2), st.integers(0, 99))
-@settings(deadline=None)
+@settings(timeout=None)
 def test_by_the_clock_a_training_ends_with_its_seconds_however_fast_its_steps(
     seconds: float, step_seconds: float, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
     recipe = Recipe.load("fast", seconds=seconds, learning_rate=1.0)
-    pace, now, step = Pace(recipe, 1000, reserve=0.1 * seconds), 0.0, 0
+    schedule, now, step = Schedule(recipe, 1000, reserve=0.1 * seconds), 0.0, 0
     rates = []
-    while not pace.over(step, now):
-        rates.append(learning_rate(recipe, pace.share(step, now)))
+    while not schedule.over(step, now):
+        rates.append(learning_rate(recipe, schedule.share(step, now)))
         # a machine that becomes three times slower on the way
         took = step_seconds * (3 if now > seconds / 3 else 1) * random.uniform(0.8, 1.3)
         now, step = now + took, step + 1
-        pace.took(took)
+        schedule.took(took)
     assert abs(now - 0.9 * seconds) < 4 * step_seconds
     assert rates[-1] <= min(1.0, 8 * step_seconds / seconds + 0.01) or step == 1
     assert rates == sorted(rates, reverse=True)
 
 
 def test_one_cycle_rises_to_the_peak_and_falls_to_nothing() -> None:
-    recipe = Recipe.load("fast", learning_rate=1.0, warm_up=0.2)
+    recipe = Recipe.load("fast", learning_rate=1.0, warmup=0.2)
     rates = [learning_rate(recipe, (step + 0.5) / 1000) for step in range(1000)]
     assert max(rates) == pytest.approx(1, abs=0.01) and 190 < int(np.argmax(rates)) < 210
     assert 0 < rates[0] < 0.01 and 0 < rates[-1] < 0.01
@@ -163,7 +165,7 @@ def test_more_time_buys_a_larger_network(monkeypatch: pytest.MonkeyPatch) -> Non
             0,
             torch.device("cpu"),
         )
-        chosen[seconds] = (fitted.layers, fitted.largest_size)
+        chosen[seconds] = (fitted.layers, fitted.max_size)
     assert chosen == {1.0: ("4C3-GAP", 32), 60.0: ("8C3-GAP", 64), 1e6: ("16C3-GAP", 64)}
 
 
@@ -191,7 +193,9 @@ def test_images_that_are_seen_small_at_first_end_at_their_size(tmp_path: Path) -
     seen = []
     network = build_network("4C3same-GAP", (16, 16, 3), 2)
     network.body[0].register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[2:])))
-    recipe = Recipe.load("fast", epochs=4, batch_size=10, least_steps=0, small_until=0.5, small_scale=0.5)
+    recipe = Recipe.load(
+        "fast", epochs=4, batch_size=10, min_steps=0, progressive_resize_until=0.5, progressive_resize_scale=0.5
+    )
     fit(network, Images(pixels, labels, np.arange(40)), None, recipe, tmp_path, torch.device("cpu"))
     assert seen[1:] == [(8, 8)] * 8 + [(16, 16)] * 8  # the first is the trial whether it can be seen small at all
     flat = build_network("4C3same-8N", (16, 16, 3), 2)  # its dense layer takes one size only

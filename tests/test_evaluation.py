@@ -167,7 +167,7 @@ def test_test_images_that_have_changed_are_not_evaluated_as_if_they_had_not(
     stored = json.loads((run / "data.json").read_text())
     tested = next(path for path, _, _, split in stored["files"] if split == "test")
     (data / tested).unlink()
-    stored["word"] = str(data)
+    stored["location"] = str(data)
     (run / "data.json").write_text(json.dumps(stored))
     done = mirante("evaluate", run)
     assert done.returncode == 2 and "not those that" in done.stderr

@@ -29,7 +29,7 @@ from mirante.exports.any_size import with_resize
 from mirante.images import FITS, Fit, read_image
 from mirante.model.export import build_onnx, write_onnx
 from mirante.model.network import build_network
-from mirante.prediction.opened import OpenedModel
+from mirante.prediction.onnx_model import OnnxModel
 from mirante.runfolder import ModelInfo
 
 SIZES = ((24, 24), (30, 100), (57, 41))
@@ -60,7 +60,7 @@ def resizer(fit: Fit, size: tuple[int, int], channels: int) -> Any:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, timeout=None)
 @given(
     st.sampled_from(FITS), st.sampled_from(SIZES), st.sampled_from((1, 3)),
     st.integers(1, 400), st.integers(1, 400), st.integers(0, 2**32 - 1),
@@ -98,7 +98,7 @@ def test_eight_bits_say_what_they_cost(photos_run: Path, mirante: Command) -> No
     done = mirante("export", photos_run, "--int8", "--format", "json", "--overwrite")
     (found,) = json.loads(done.stdout)
     assert found["int8_bytes"] < 0.5 * found["int8_were"] and found["int8_speed"] > 0
-    small, whole = OpenedModel(Path(found["folder"]) / "model-int8.onnx"), OpenedModel(photos_run)
+    small, whole = OnnxModel(Path(found["folder"]) / "model-int8.onnx"), OnnxModel(photos_run)
     assert small.info == whole.info
     assert found["int8_changed"] < 0.25 and 0 < found["int8_difference"] < 0.8
     assert abs(found["int8_accuracy"] - found["int8_before"]) < 0.1
@@ -124,12 +124,12 @@ def test_every_word_of_the_notation_becomes_keras_and_torch(
             torch.nn.init.normal_(parameter)
     scales = tuple(np.linspace(0.6, 1.4, len(classes)).tolist())
     info = ModelInfo(
-        classes, *shape, "crop", line, mirror=mirror, characters=characters, scales=scales, shifts=scales[::-1]
+        classes, *shape, "crop", line, flip_tta=mirror, characters=characters, scales=scales, shifts=scales[::-1]
     )
     save_file({name: one.contiguous() for name, one in network.state_dict().items()}, tmp_path / "weights.safetensors")
     write_onnx(build_onnx(network, info), info, tmp_path / "model.onnx")
     images = np.random.default_rng(0).integers(0, 256, (9, *shape), np.uint8)
-    expected = OpenedModel(tmp_path / "model.onnx").run(images).probabilities
+    expected = OnnxModel(tmp_path / "model.onnx").run(images).probabilities
     assert expected.std() > 0.02, "the answers are all alike: nothing is compared"
     keras = write_keras(info, tmp_path / "weights.safetensors", tmp_path / "model.keras")
     assert np.abs(keras(images) - expected).max() < 1e-4

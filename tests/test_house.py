@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from conftest import write_shapes
-from test_texts import draw_texts
+from test_read import draw_texts
 
 import mirante
 from mirante.cli import main

@@ -93,7 +93,7 @@ lines = st.builds(
 
 
 @given(lines, st.integers(8, 30), st.integers(8, 30), st.sampled_from([1, 3]), st.booleans(), st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, timeout=None)
 def test_any_line_is_the_same_in_the_table_in_torch_and_in_onnx(
     tmp_path_factory: pytest.TempPathFactory, line: str, height: int, width: int, channels: int, mirror: bool, seed: int
 ) -> None:

@@ -26,11 +26,11 @@ from PIL import Image
 from mirante.errors import ImageError, RequestError
 from mirante.locale import language
 from mirante.photos import xmp
+from mirante.photos.arrange import Decided, arrange, require_layout
 from mirante.photos.journal import Step, read_journals, write_plan
 from mirante.photos.library import Library, contradictions, labels_of
 from mirante.photos.moving import carry_out, restore_times, undo
 from mirante.photos.names import numbered, safe_name
-from mirante.photos.organise import Decided, arrange, require_layout
 from mirante.photos.questions import choose
 from mirante.photos.walk import Photo, walk
 
@@ -335,7 +335,7 @@ def test_a_copy_is_not_removed_when_its_original_has_gone(tmp_path: Path) -> Non
     assert (tmp_path / "sorted" / "class 2" / "2.jpg").exists()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, timeout=None)
 @given(
     stem=st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=260),
     number=st.integers(1, 10**6),
@@ -348,7 +348,7 @@ def test_numbered_names_fit_and_keep_what_comes_after_the_stem(stem: str, number
     assert number == 1 or len(os.fsencode(name)) <= 255
 
 
-@settings(deadline=None)
+@settings(timeout=None)
 @given(st.text(max_size=300))
 def test_any_class_makes_a_name_for_a_folder(label: str) -> None:
     name = safe_name(label.encode("utf-8", "ignore").decode())
@@ -380,7 +380,7 @@ FOREIGN = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
 </rdf:Description></rdf:RDF></x:xmpmeta>"""
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, timeout=None)
 @given(
     labels=st.lists(
         st.text(st.characters(whitelist_categories=("L", "N", "P", "Zs")), min_size=1, max_size=20),
@@ -515,7 +515,7 @@ def test_a_second_look_reads_only_what_is_new(tmp_path: Path) -> None:
     assert [one.path for one in library.look()[1]] == ["bar/000.png"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, timeout=None)
 @given(
     count=st.integers(1, 80),
     classes=st.integers(2, 5),

@@ -24,10 +24,10 @@ from mirante.errors import RequestError
 from mirante.locale import language
 from mirante.model.backbone import at_hand
 from mirante.photos import xmp
-from mirante.photos.earlier import EARLIER
 from mirante.photos.learn import learn
 from mirante.photos.library import Library, labels_of
 from mirante.photos.questions import RANDOM_EVERY
+from mirante.photos.versions import EARLIER
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_the_new_model_is_taken_when_it_is_not_worse_and_the_old_one_is_kept(own
         found += round(figures["accuracy"]["value"] * figures["images"])
         assert found == right
     assert done.unseen == len(drawn) + metrics["images"]
-    assert "Taught further with 45 photos" in (own_run / "report.html").read_text()
+    assert "FittedNetwork further with 45 photos" in (own_run / "report.html").read_text()
 
     # the weights in the other file are those of the model that answers
     from safetensors.numpy import load_file
@@ -367,7 +367,7 @@ def test_groups_are_renamed_merged_split_and_kept_in_the_browser(browser, asked)
 
 
 def test_the_studio_and_the_sorting_of_photos_start_without_torch() -> None:
-    for module in ("mirante.studio.app", "mirante.photos.sorting", "mirante.photos.watch"):
+    for module in ("mirante.studio.app", "mirante.photos.organise", "mirante.photos.watch"):
         code = f"import sys, {module}; assert not {{'torch', 'sklearn', 'matplotlib'}} & set(sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0, module
 

@@ -45,7 +45,7 @@ LINES = (
 def written(line: str, folder: Path, mirror: bool = False) -> tuple[Network, Path]:
     """Return a network with random weights, and its run's model.onnx."""
     torch.manual_seed(1)
-    info = ModelInfo(("a", "b", "c"), 20, 24, 3, "crop", line, mirror=mirror)
+    info = ModelInfo(("a", "b", "c"), 20, 24, 3, "crop", line, flip_tta=mirror)
     network = build_network(line, (20, 24, 3), 3, mirror).eval()
     for module in network.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
@@ -89,7 +89,7 @@ def test_kernels_are_the_weights(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 1000), st.integers(1, 6), st.integers(5, 20), st.integers(5, 20))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, timeout=None)
 def test_shapley_values_add_up_to_the_answer(seed: int, cells: int, height: int, width: int) -> None:
     random = np.random.default_rng(seed)
     pixels = random.integers(0, 256, (height, width, 3), np.uint8)

@@ -215,7 +215,7 @@ def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
 
 def test_a_full_queue_says_so_at_once_and_a_slow_sender_is_left(shapes_run: tuple[Path, Path], picture: Path) -> None:
     content = picture.read_bytes()
-    with serving(shapes_run[0], "--queue", "4", "--deadline", "2s") as running:
+    with serving(shapes_run[0], "--queue", "4", "--timeout", "2s") as running:
         began = time.monotonic()
         status, headers, found = running.predict(as_json(*[content] * 5), "application/json")
         assert status == 503 and headers["retry-after"] == "1" and "waiting" in found["error"]

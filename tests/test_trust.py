@@ -22,15 +22,15 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from mirante import Classifier, Dataset
 from mirante.data.splits import assign_folds
 from mirante.errors import RequestError
-from mirante.evaluation.discrimination import decisions, discriminate, net_benefit
+from mirante.evaluation.human_votes import compare_with_humans
 from mirante.evaluation.metrics import calibration_error, log_losses
-from mirante.evaluation.parts import figures_by_part
-from mirante.evaluation.people import beside_people
+from mirante.evaluation.roc import decisions, discriminate, net_benefit
+from mirante.evaluation.subgroups import figures_by_subgroup
 from mirante.model.backbone import at_hand
 from mirante.prediction.calibration import fit_calibration, fit_temperature, softmax
+from mirante.prediction.conformal import fit_thresholds, plausible
 from mirante.prediction.decision import Aim, choose_threshold, decide
-from mirante.prediction.sets import learn_limits, plausible
-from mirante.prediction.strangeness import familiar_space, learn_limit, strangeness
+from mirante.prediction.out_of_distribution import fit_ood_threshold, fit_subspace, ood_score
 from mirante.runfolder import ModelInfo
 
 OPTIONS = ("--model", "8C3-MP2-16N", "--epochs", "2")
@@ -75,7 +75,7 @@ def rows_of(run: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((run / "predictions.csv").open(encoding="utf-8")))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, timeout=None)
 @given(st.data())
 def test_folds_cut_no_group_and_no_copies_and_share_out_the_classes(data: st.DataObject) -> None:
     count = data.draw(st.integers(30, 120))
@@ -120,7 +120,7 @@ def test_every_figure_of_the_folds_can_be_computed_again_from_predictions_csv(fo
     found, rows = json.loads((folded / "metrics.json").read_text()), rows_of(folded)
     disc = np.array([row["label"] == "disc" for row in rows])
     scores = np.array([float(row["disc"]) for row in rows])
-    told = found["one_against_rest"]["disc"]
+    told = found["one_vs_rest"]["disc"]
     assert told["roc_area"]["value"] == pytest.approx(roc_auc_score(disc, scores))
     assert told["average_precision"]["value"] == pytest.approx(average_precision_score(disc, scores))
     right = np.array([row["label"] == row["predicted"] for row in rows])
@@ -138,7 +138,7 @@ def test_every_figure_of_the_folds_can_be_computed_again_from_predictions_csv(fo
         kept = np.mean([row["label"] in json.loads(row[column]) for row in rows])
         assert found["prediction_sets"][promised]["coverage"]["value"] == pytest.approx(kept)
     surest = np.argsort(-confidence, kind="stable")[:144]
-    assert found["answering_only"]["0.8"]["value"] == pytest.approx(right[surest].mean())
+    assert found["selective_accuracy"]["0.8"]["value"] == pytest.approx(right[surest].mean())
     assert 0.02 in [row["prevalence"] for row in decision["by_prevalence"]]
 
 
@@ -333,8 +333,8 @@ def test_peoples_votes_stand_beside_the_models_doubt(
     assert people["in_first"]["0.1"] == pytest.approx(len(first & other) / 4)
     random = np.random.default_rng(0)
     said = random.dirichlet(np.full(3, 0.3), 400)
-    alike = beside_people(said, said.argmax(axis=1), 0.8 * said + 0.2 * random.dirichlet(np.ones(3), 400))
-    unlike = beside_people(said, said.argmax(axis=1), random.dirichlet(np.ones(3), 400))
+    alike = compare_with_humans(said, said.argmax(axis=1), 0.8 * said + 0.2 * random.dirichlet(np.ones(3), 400))
+    unlike = compare_with_humans(said, said.argmax(axis=1), random.dirichlet(np.ones(3), 400))
     assert alike["rank_correlation"] > 0.7 and abs(unlike["rank_correlation"]) < 0.2
     assert alike["dispersion_where_unsure"] > alike["dispersion_where_sure"]
     assert "For 4 images most people name another class" in (tmp_path / "run/report.html").read_text()
@@ -360,7 +360,7 @@ def test_the_promised_coverage_is_kept_also_within_each_class(coverage: float) -
     random = np.random.default_rng(0)
     shares = random.dirichlet(np.array([3.0, 0.4, 0.6]), 60_000)
     labels = (shares.cumsum(1) < random.random((60_000, 1))).sum(1)
-    limits = learn_limits(shares[:20_000], labels[:20_000])
+    limits = fit_thresholds(shares[:20_000], labels[:20_000])
     inside = plausible(shares[20_000:], limits, coverage)[np.arange(40_000), labels[20_000:]]
     assert inside.mean() == pytest.approx(coverage, abs=0.01)
     for one in range(3):
@@ -369,7 +369,7 @@ def test_the_promised_coverage_is_kept_also_within_each_class(coverage: float) -
 
 def test_a_coverage_that_few_images_cannot_prove_lets_every_class_in() -> None:
     shares = np.full((10, 2), [0.9, 0.1])
-    limits = learn_limits(shares, np.zeros(10, dtype=np.int64))
+    limits = fit_thresholds(shares, np.zeros(10, dtype=np.int64))
     assert plausible(shares[:1], limits, 0.8).tolist() == [[True, False]] and plausible(shares[:1], limits, 0.99).all()
 
 
@@ -379,10 +379,10 @@ def test_coverage_holds_for_new_people_when_some_have_many_images() -> None:
     people = np.concatenate([np.repeat(np.arange(40), 50), np.arange(40, 440)])
     given_share = np.where(people < 40, 0.95, random.uniform(0.2, 1, len(people)))
     shares = np.stack([given_share, 1 - given_share], axis=1)
-    limits = learn_limits(shares, np.zeros(len(people), np.int64), [str(one) for one in people])
+    limits = fit_thresholds(shares, np.zeros(len(people), np.int64), [str(one) for one in people])
     new = random.uniform(0.2, 1, 20_000)
     kept = plausible(np.stack([new, 1 - new], axis=1), limits, 0.9)[:, 0].mean()
-    without = plausible(np.stack([new, 1 - new], axis=1), learn_limits(shares, np.zeros(len(people), np.int64)), 0.9)
+    without = plausible(np.stack([new, 1 - new], axis=1), fit_thresholds(shares, np.zeros(len(people), np.int64)), 0.9)
     assert kept > 0.86 and without[:, 0].mean() < 0.6
 
 
@@ -411,30 +411,32 @@ def test_what_lies_outside_the_familiar_directions_is_strange() -> None:
     basis = random.normal(size=(8, 200))
     known, other = random.normal(size=(900, 8)) @ basis, random.normal(size=(300, 200)) * 3
     known += 0.05 * random.normal(size=known.shape)
-    space = familiar_space(known[:600].astype(np.float32))
+    space = fit_subspace(known[:600].astype(np.float32))
     assert space is not None
-    usual, strange = strangeness(known[600:], space), strangeness(other, space)
-    limit = learn_limit(usual)
+    usual, strange = ood_score(known[600:], space), ood_score(other, space)
+    limit = fit_ood_threshold(usual)
     assert (usual <= limit).mean() >= 0.95 and (strange > limit).all() and strange.max() <= 1
-    assert familiar_space(known[:3].astype(np.float32)) is None and learn_limit(usual[:5]) == 1.0
+    assert fit_subspace(known[:3].astype(np.float32)) is None and fit_ood_threshold(usual[:5]) == 1.0
 
 
 @pytest.mark.parametrize("mirror", [False, True])
 def test_the_exported_model_tells_the_strangeness_that_was_measured(mirror: bool, tmp_path: Path) -> None:
-    from mirante.model.export import add_strangeness, build_onnx, seen_as, write_onnx
+    from mirante.model.export import add_ood_score, build_onnx, seen_as, write_onnx
     from mirante.model.network import build_network
     from mirante.runfolder import ModelInfo
 
-    info = ModelInfo(("a", "b"), 12, 12, 3, "crop", "8C3-MP2-12N", mirror=mirror, limits=((0.5,) * 53,) * 2)
+    info = ModelInfo(
+        ("a", "b"), 12, 12, 3, "crop", "8C3-MP2-12N", flip_tta=mirror, conformal_thresholds=((0.5,) * 53,) * 2
+    )
     network = build_network(info.layers, (12, 12, 3), 2, mirror)
     model = build_onnx(network, info)
     name = seen_as(model)
     assert name is not None
     space = np.linalg.qr(np.random.default_rng(0).normal(size=(12, 3)))[0].astype(np.float32)
-    add_strangeness(model, name, space, mirror)
+    add_ood_score(model, name, space, mirror)
     write_onnx(model, info, tmp_path / "model.onnx")
     images = np.random.default_rng(1).integers(0, 256, (70, 12, 12, 3), dtype=np.uint8)
-    found = Classifier(tmp_path / "model.onnx").run(images).strangeness
+    found = Classifier(tmp_path / "model.onnx").run(images).ood_score
 
     import torch
 
@@ -444,7 +446,7 @@ def test_the_exported_model_tells_the_strangeness_that_was_measured(mirror: bool
             return network.body[:-1](values).numpy()
 
     looks = [images, images[:, :, ::-1].copy()] if mirror else [images]
-    assert found == pytest.approx(np.mean([strangeness(features(one), space) for one in looks], axis=0), abs=1e-5)
+    assert found == pytest.approx(np.mean([ood_score(features(one), space) for one in looks], axis=0), abs=1e-5)
 
 
 def test_a_model_without_held_out_images_promises_nothing(tmp_path: Path, mirante: Command) -> None:
@@ -459,7 +461,7 @@ def test_a_model_without_held_out_images_promises_nothing(tmp_path: Path, mirant
     assert done.returncode == 2 and "--folds does without" in done.stderr
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, timeout=None)
 @given(scores_and_labels)
 def test_curves_areas_and_counts_are_those_of_the_field(rows: list[tuple[float, bool]]) -> None:
     scores, wanted = np.array([one for one, _ in rows]), np.array([one for _, one in rows])
@@ -496,7 +498,7 @@ def test_pneumonia_is_told_from_healthy_lungs_of_people_never_seen(
     )
     assert done.returncode == 0, done.stderr
     found = json.loads((run / "metrics.json").read_text())
-    assert found["one_against_rest"]["pneumonia"]["roc_area"]["value"] >= 0.87
+    assert found["one_vs_rest"]["pneumonia"]["roc_area"]["value"] >= 0.87
     assert found["ece"]["value"] <= 0.06 and 0.85 < found["decision"]["sensitivity"]["value"] < 0.94
     assert abs(found["prediction_sets"]["0.9"]["by_group"] - 0.9) < 0.03
     # other things than X-rays: nearly all are seen to be none of these
@@ -539,11 +541,11 @@ def test_a_camera_on_which_the_model_fails_is_marked_and_the_others_are_not(tmp_
     shares = np.clip(labels + random.normal(0, 0.45, 900), 0.01, 0.99)
     shares[:300] = random.uniform(0.01, 0.99, 300)  # the old camera tells nothing
     both = np.stack([1 - shares, shares], axis=1)
-    found = figures_by_part(parts.tolist(), both, labels, both.argmax(1), 1)
+    found = figures_by_subgroup(parts.tolist(), both, labels, both.argmax(1), 1)
     for key in ("accuracy", "roc_area", "sensitivity", "specificity"):
         assert [name for name, row in found.items() if row[key]["differs"]].count("old") == 1
         assert found["old"][key]["value"] < found["new"][key]["low"]
-    quiet = figures_by_part(["few"] * 5 + ["all"] * 595, both[300:], labels[300:], both[300:].argmax(1), None)
+    quiet = figures_by_subgroup(["few"] * 5 + ["all"] * 595, both[300:], labels[300:], both[300:].argmax(1), None)
     assert quiet["few"] == {"images": 5} and not quiet["all"]["accuracy"]["differs"]
 
     root = write_shapes(tmp_path / "shapes", 24, ("bar", "disc"))

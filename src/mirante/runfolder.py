@@ -45,18 +45,18 @@ class ModelInfo:
     fit          how an image of another shape comes to that size (mirante.images.Fit)
     layers       its line of layers, or the path.py:function that made it
     temperature  what its logits are divided by before the softmax, fitted on validation images; 1 changes nothing
-    mirror       whether it answers with the mean over each image and its mirror image
+    flip_tta     whether it answers with the mean over each image and its mirror image
     licence      of pretrained weights, if it started from any
     seen_with    the name under which what its backbone says of images is kept in the cache; empty where all of it was trained
     scales, shifts   by class, of the logits before the softmax, where that was better than one temperature; else empty
-    limits       the probability from which on a class is plausible, by class and promise (mirante.prediction.sets); or empty
-    strange_above   images of more strangeness are none of the classes, probably; None when that is not known
+    conformal_thresholds  the probability from which on a class is plausible, by class and promise (mirante.prediction.conformal); or empty
+    ood_threshold   images of more ood_score are none of the classes, probably; None when that is not known
     positive     the class that is answered whenever its probability reaches `threshold`; None answers the most probable class
     threshold    of its probability, chosen on images that the network was not trained on
     characters   where texts are read: of the longest one; the classes are then those of each character, the last one, "", is none
     power        where texts are read: what the product of the probabilities of its characters is raised to, to be that of the text
-    sure_above   where texts are read: a text of a lower probability is unsure
-    weights      by class, what probabilities are multiplied by before the largest is the answer, where classes are very
+    confidence_threshold   where texts are read: a text of a lower probability is unsure
+    class_weights  by class, what probabilities are multiplied by before the largest is the answer, where classes are very
                  unequal; else empty. The probabilities that are told stay as they are
     """
 
@@ -67,19 +67,19 @@ class ModelInfo:
     fit: Fit
     layers: str
     temperature: float = 1.0
-    mirror: bool = False
+    flip_tta: bool = False
     licence: str | None = None
     seen_with: str = ""
     scales: tuple[float, ...] = ()
     shifts: tuple[float, ...] = ()
-    limits: tuple[tuple[float, ...], ...] = ()
-    strange_above: float | None = None
+    conformal_thresholds: tuple[tuple[float, ...], ...] = ()
+    ood_threshold: float | None = None
     positive: str | None = None
     threshold: float | None = None
-    weights: tuple[float, ...] = ()
+    class_weights: tuple[float, ...] = ()
     characters: int = 0
     power: float = 1.0
-    sure_above: float | None = None
+    confidence_threshold: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -94,7 +94,7 @@ class ModelInfo:
     @property
     def decides(self) -> bool:
         """Whether something else than the most probable class can be the answer."""
-        return self.positive is not None or bool(self.weights)
+        return self.positive is not None or bool(self.class_weights)
 
     @property
     def positive_number(self) -> int | None:
@@ -110,7 +110,7 @@ class ModelInfo:
         try:
             info = cls(**{key: value[key] for key in cls.__dataclass_fields__ if key in value})
             sound = info.height > 0 and info.width > 0 and info.channels in (1, 3) and info.fit in FITS
-            for values in (info.scales, info.shifts, info.limits, info.weights):
+            for values in (info.scales, info.shifts, info.conformal_thresholds, info.class_weights):
                 sound = sound and len(values) in (0, len(info.classes))
             if info.positive is not None:
                 sound = sound and info.positive in info.classes and 0 <= float(info.threshold or 0) <= 1
@@ -125,8 +125,8 @@ class ModelInfo:
             classes=tuple(info.classes),
             scales=tuple(info.scales),
             shifts=tuple(info.shifts),
-            weights=tuple(info.weights),
-            limits=tuple(tuple(one) for one in info.limits),
+            class_weights=tuple(info.class_weights),
+            conformal_thresholds=tuple(tuple(one) for one in info.conformal_thresholds),
         )
 
 

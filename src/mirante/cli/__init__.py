@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from mirante.cli import compare, data, demo, evaluate, export, photos, predict, see, serve, studio, summary, train, tune
 from mirante.errors import MiranteError, RequestError
-from mirante.launched import leads
+from mirante.torchrun import leads
 
 VERBS = (demo, train, evaluate, predict, compare, summary, data, see, studio, photos, export, serve, tune)
 

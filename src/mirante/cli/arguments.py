@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mirante.errors import RequestError
 
 if TYPE_CHECKING:
-    from mirante.experiment.plan import Plan
+    from mirante.experiment.objectives import Objectives
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -77,15 +77,15 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def plan_of(arguments: argparse.Namespace) -> Plan:
+def plan_of(arguments: argparse.Namespace) -> Objectives:
     """Return what `add_plan` read."""
-    from mirante.experiment.plan import Plan
+    from mirante.experiment.objectives import Objectives
     from mirante.prediction.decision import Aim
 
     asked = {name: getattr(arguments, name) for name in ("sensitivity", "specificity")}
     asked.update(arguments.cost or {})
     aim = Aim(**asked) if any(value is not None for value in asked.values()) else None
-    return Plan(
+    return Objectives(
         arguments.positive,
         aim,
         arguments.prevalence,

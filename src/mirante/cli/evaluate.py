@@ -80,8 +80,8 @@ def print_result(finished: Run, lang: str | None) -> None:
         ]
         rows.append([name, values[0], f"{values[1]} – {values[2]}"])
     positive = finished.metrics["positive"]
-    if positive in finished.metrics["one_against_rest"]:
-        area = finished.metrics["one_against_rest"][positive]["roc_area"]
+    if positive in finished.metrics["one_vs_rest"]:
+        area = finished.metrics["one_vs_rest"][positive]["roc_area"]
         value, low, high = (say.number(area[key], 3) for key in ("value", "low", "high"))
         rows.insert(1, [say("Area under the ROC curve, {name}", name=positive), value, f"{low} – {high}"])
     if decision := finished.metrics.get("decision"):

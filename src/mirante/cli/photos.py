@@ -177,7 +177,7 @@ def _watch(arguments: argparse.Namespace) -> None:
         arguments.into,
         how="move" if arguments.move else "copy",
         layout=arguments.layout,
-        at_least=arguments.at_least,
+        min_confidence=arguments.min_confidence,
         every=arguments.every,
         say=say,
     )
@@ -197,7 +197,7 @@ def _watch(arguments: argparse.Namespace) -> None:
 def _organise(arguments: argparse.Namespace) -> None:
     from mirante.errors import RequestError
     from mirante.locale import language
-    from mirante.photos.sorting import organise, show
+    from mirante.photos.organise import organise, show
 
     say = language(arguments.lang)
     if arguments.into is None and not arguments.write_xmp:
@@ -208,7 +208,7 @@ def _organise(arguments: argparse.Namespace) -> None:
         None if arguments.into is None else Path(arguments.into),
         how=arguments.how,
         layout=arguments.layout,
-        at_least=arguments.at_least,
+        min_confidence=arguments.min_confidence,
         write_xmp=arguments.write_xmp,
         memory=arguments.memory,
         dry_run=arguments.dry_run,
@@ -222,7 +222,7 @@ def _organise(arguments: argparse.Namespace) -> None:
 def _undo(arguments: argparse.Namespace) -> None:
     from mirante.errors import WorkError
     from mirante.locale import language
-    from mirante.photos.sorting import undo_last
+    from mirante.photos.organise import undo_last
 
     say = language(arguments.lang)
     into, came = undo_last(None if arguments.into is None else Path(arguments.into))

@@ -31,7 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; one that dies is started anew")
     parser.add_argument("--tokens", metavar="FILE", help="let in only who sends one of these bearer tokens, one a line")
     parser.add_argument(
-        "--deadline", type=seconds, default=10.0, metavar="T", help="answer within this, or refuse (default: 10s)"
+        "--timeout", type=seconds, default=10.0, metavar="T", help="answer within this, or refuse (default: 10s)"
     )
     parser.add_argument(
         "--queue", type=int, default=256, metavar="N", help="images that may wait; more get 503 (default: 256)"
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = Settings(
         tuple(str(Path(run).expanduser().resolve()) for run in arguments.runs),
         arguments.queue,
-        arguments.deadline,
+        arguments.timeout,
         arguments.max_megabytes << 20,
         arguments.max_images,
         arguments.max_megapixels * 1_000_000,
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
         "server_header": False,
         "http": Connection,
         "timeout_keep_alive": SECONDS,
-        "timeout_graceful_shutdown": int(arguments.deadline) + 5,
+        "timeout_graceful_shutdown": int(arguments.timeout) + 5,
     }
     if arguments.workers == 1:
         uvicorn.Server(uvicorn.Config(app, **shared)).run(sockets=[listening])

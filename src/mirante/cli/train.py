@@ -12,7 +12,7 @@ import sys
 
 from mirante.cli.arguments import add_by, add_data, add_plan, data_options, image_size, plan_of, seconds
 from mirante.errors import RequestError
-from mirante.launched import leads
+from mirante.torchrun import leads
 
 
 def add(parser: argparse.ArgumentParser) -> None:

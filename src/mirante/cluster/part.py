@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirante import __version__
-from mirante.cluster.places import TABLE, below, exists, is_local, place, read, write
-from mirante.cluster.plan import PLAN, Part, Plan
+from mirante.cluster.plan import PLAN, Objectives, Part
 from mirante.data.entries import Skipped, printable
+from mirante.data.stores import TABLE, below, exists, is_local, place, read, write
 from mirante.errors import WorkError
 from mirante.files import to_json
 from mirante.prediction.classifier import Classifier
@@ -39,7 +39,7 @@ class Order:
     """
 
     out: str
-    plan: Plan
+    plan: Objectives
     model: bytes
     version: str = __version__
 
@@ -96,7 +96,7 @@ def schema_of(model: Classifier | Reader, coverage: float | None) -> pa.Schema:
         columns = {"text": text, "confidence": share, "unsure": yes, "letters": letters}
     else:
         columns = {"label": text, "confidence": share, "runner_up": text, "runner_up_confidence": share}
-        columns |= {"none_of_these": yes, "strangeness": share}
+        columns |= {"none_of_these": yes, "ood_score": share}
         if coverage is not None:
             columns |= {"plausible": pa.list_(text), "unsure": yes}
         columns["probabilities"] = pa.struct([(name, share) for name in model.classes])

@@ -17,8 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.cluster.places import TABLE, below, exists, files, is_local, place, read, write
 from mirante.data.archives import ARCHIVE_SUFFIXES
+from mirante.data.stores import TABLE, below, exists, files, is_local, place, read, write
 from mirante.errors import DataError, ImageError, RequestError, WorkError
 from mirante.files import to_json
 from mirante.runfolder import FORMAT
@@ -61,7 +61,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Objectives:
     """All parts, and what each image is asked.
 
     words  what the person named
@@ -124,7 +124,7 @@ class Plan:
         return to_json({"format": FORMAT, **asdict(self)}, None)
 
     @classmethod
-    def from_json(cls, text: bytes, name: str) -> Plan:
+    def from_json(cls, text: bytes, name: str) -> Objectives:
         """Read a plan; raises RequestError when it is damaged or of a newer version."""
         try:
             values: dict[str, Any] = json.loads(text)
@@ -144,7 +144,7 @@ def make_plan(
     coverage: float | None,
     threshold: float | None,
     rows: int,
-) -> Plan:
+) -> Objectives:
     """Return the plan that stands in the folder `out`, or make it there.
 
     listed  what the words name, with those of stdin in the place of -
@@ -155,7 +155,7 @@ def make_plan(
     system, path = place(out)
     stored = below(out, PLAN)
     if exists(stored):
-        plan = Plan.from_json(_read(stored), stored)
+        plan = Objectives.from_json(_read(stored), stored)
         plan.require_same(
             out, {"model": model, "coverage": coverage, "threshold": threshold, "rows": rows, "words": words}
         )
@@ -170,17 +170,17 @@ def make_plan(
         system.makedirs(below(path, INPUTS), exist_ok=True)
         images: list[str] = []
         tables: list[str] = []
-        for word in listed:
-            if word.lower().endswith(ARCHIVE_SUFFIXES):
+        for location in listed:
+            if location.lower().endswith(ARCHIVE_SUFFIXES):
                 raise DataError(
-                    f"{word}: archives are not read on a cluster; unpack it, or put its images into Parquet."
+                    f"{location}: archives are not read on a cluster; unpack it, or put its images into Parquet."
                 )
-            (tables if word.rstrip("/").lower().endswith(TABLE) else images).append(word)
-        found = [_open_table(file) for word in tables for file in files(word)]
+            (tables if location.rstrip("/").lower().endswith(TABLE) else images).append(location)
+        found = [_open_table(file) for location in tables for file in files(location)]
         found += [_open_table(file) for file in _list(images, out, rows)]
     except OSError as error:
         raise WorkError(f"{out}: cannot be written ({error.strerror or error}).") from error
-    plan = Plan(words, model, coverage, threshold, rows, tuple(found))
+    plan = Objectives(words, model, coverage, threshold, rows, tuple(found))
     if not plan.inputs:
         raise DataError(f"{' '.join(words)}: no image in it.")
     write(stored, plan.to_json().encode())
@@ -194,8 +194,8 @@ def _list(words: list[str], out: str, rows: int) -> Iterator[str]:
 
     def each() -> Iterator[str]:
         seen: set[str] = set()
-        for word in words:
-            for file in files(word):
+        for location in words:
+            for file in files(location):
                 if len(words) > 1:
                     if file in seen:
                         continue

@@ -16,7 +16,7 @@ from mirante.errors import DataError
 
 
 def choose_classes(
-    word: str,
+    location: str,
     rows: list[Labelled],
     chosen: Sequence[str] | None,
     official: tuple[str, ...] | None,
@@ -37,7 +37,7 @@ def choose_classes(
     if merged and not merge:
         one, other = merged[0]
         raise DataError(
-            f"{word}: the labels {one!r} and {other!r} differ only by case or spaces; make them one, or give them "
+            f"{location}: the labels {one!r} and {other!r} differ only by case or spaces; make them one, or give them "
             "names that a person can tell apart. Nothing was merged."
         )
     if merged:
@@ -47,26 +47,26 @@ def choose_classes(
     names = tuple(name for name in official if name in present) if official else tuple(sorted(present, key=_natural))
     if chosen is not None:
         if unknown := [name for name in chosen if name not in present]:
-            raise DataError(f"{word}: no class {unknown[0]!r} (--classes); there are {', '.join(names)}.")
+            raise DataError(f"{location}: no class {unknown[0]!r} (--classes); there are {', '.join(names)}.")
         names = tuple(dict.fromkeys(chosen))
         rows = [row for row in rows if row.label in names]
     if model is not None:
         if unknown := [name for name in names if name not in model]:
             raise DataError(
-                f"{word}: class {unknown[0]!r} is none of the model's, which are {', '.join(model)}; rename it, or choose "
+                f"{location}: class {unknown[0]!r} is none of the model's, which are {', '.join(model)}; rename it, or choose "
                 "classes with --classes."
             )
         return rows, tuple(model), merged
     if len(names) < 2:
         raise DataError(
-            f"{word}: only one class, {names[0]!r}; a classifier needs at least two. Each class is a folder of images, "
+            f"{location}: only one class, {names[0]!r}; a classifier needs at least two. Each class is a folder of images, "
             "side by side with the others."
         )
     return rows, names, merged
 
 
 def require_enough(
-    word: str,
+    location: str,
     names: tuple[str, ...],
     labels: NDArray[np.int64],
     units: Sequence[str],
@@ -80,7 +80,7 @@ def require_enough(
         have = len({units[int(row)] for row in np.flatnonzero(free & (labels == number))})
         if have < to_draw + 1:
             raise DataError(
-                f"{word}: class {name!r} has {have} different training image{'' if have == 1 else 's'} (or groups), and "
+                f"{location}: class {name!r} has {have} different training image{'' if have == 1 else 's'} (or groups), and "
                 f"needs {to_draw + 1}: one for each of train{', val' if val_share > 0 else ''} and test. Add images or "
                 "leave the class out with --classes."
             )

@@ -23,7 +23,7 @@ from mirante.data.scan import scan
 from mirante.data.sources import open_source
 from mirante.data.splits import assign_folds, assign_splits
 from mirante.data.tables import TABLE_SUFFIXES, Columns, Table, read_table, read_table_file
-from mirante.data.texts import MOST_CHARACTERS, alphabet_of, as_texts, decode, encode, label_by_name
+from mirante.data.texts import MAX_CHARACTERS, alphabet_of, as_texts, decode, encode, label_by_name
 from mirante.errors import DataError
 from mirante.images import Fit, Pixels
 
@@ -33,20 +33,20 @@ VAL_SHARE = 0.1
 Task = Literal["class", "code"]
 """What is answered of an image: its class, or the text that it shows."""
 
-LEAST_FOLDS, MOST_FOLDS = 3, 20
+MIN_FOLDS, MAX_FOLDS = 3, 20
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Dataset:
     """N labelled images of one source.
 
-    word      where they are, as the person said it
+    location      where they are, as the person said it
     classes   the names of the classes, in the order of the label numbers; of a code the letters, and last "", no character
     paths     N paths, relative to the source, with forward slashes
     labels    (N,) int64 class numbers; of a code (N, characters), one a character (mirante.data.texts)
     splits    (N,) 'train', 'val' or 'test'; with folds 'fold1', 'fold2' … and the 'test' that the source gives
     groups    N names of what belongs together (a patient), or None
-    parts     N values of what figures are told apart by (a hospital), or None
+    subgroups  N values of what figures are told apart by (a hospital), or None
     digests   N hex digests of the content
     sizes     (N, 2) height and width in pixels as the files have them
     channels  3 if any image has colour, else 1
@@ -59,14 +59,14 @@ class Dataset:
     source    where the bytes of the images come from
     """
 
-    word: str
+    location: str
     name: str
     classes: tuple[str, ...]
     paths: tuple[str, ...]
     labels: NDArray[np.int64]
     splits: NDArray[np.str_]
     groups: tuple[str, ...] | None
-    parts: tuple[str, ...] | None
+    subgroups: tuple[str, ...] | None
     digests: tuple[str, ...]
     sizes: NDArray[np.int64]
     channels: Literal[1, 3]
@@ -116,32 +116,32 @@ class Dataset:
 
         Raises DataError when the source, its labels or its splits cannot be used as they are.
         """
-        word = str(data)
+        location = str(data)
         place = None if root is None else Path(root).expanduser()
         if task == "code" and (folds or classes):
             raise DataError(
                 f"--task code: {'--folds divides' if folds else '--classes chooses'} classes, and a code has none."
             )
-        if length is not None and not 1 <= length <= MOST_CHARACTERS:
-            raise DataError(f"--length {length}: it can be 1 to {MOST_CHARACTERS}.")
+        if length is not None and not 1 <= length <= MAX_CHARACTERS:
+            raise DataError(f"--length {length}: it can be 1 to {MAX_CHARACTERS}.")
         columns = Columns(group, by, text)
-        source, table = open_source(word, place, columns)
+        source, table = open_source(location, place, columns)
         if labels is not None:
-            table = _find_table(str(labels), source, word, columns, place)
+            table = _find_table(str(labels), source, location, columns, place)
         elif table is None and columns != Columns():
             option = f"--group {group}" if group is not None else f"--by {by}" if by is not None else f"--text {text}"
-            raise DataError(f"{word}: {option} needs a table that has this column; --labels FILE.csv names it.")
+            raise DataError(f"{location}: {option} needs a table that has this column; --labels FILE.csv names it.")
         scanned = scan(source)
         if not scanned:
-            raise DataError(f"{word}: no image in it.")
+            raise DataError(f"{location}: no image in it.")
         by_place = label_by_name if task == "code" else label_by_folder
-        rows, skipped = label_by_table(word, scanned, table) if table else by_place(word, scanned)
+        rows, skipped = label_by_table(location, scanned, table) if table else by_place(location, scanned)
         merged: tuple[tuple[str, str], ...] = ()
         if task == "code":
-            rows = as_texts(word, rows, length)
-            names = tuple(as_test_of or alphabet_of(word, [row.label for row in rows]))
+            rows = as_texts(location, rows, length)
+            names = tuple(as_test_of or alphabet_of(location, [row.label for row in rows]))
         else:
-            rows, names, merged = choose_classes(word, rows, classes, source.classes, as_test_of, lenient)
+            rows, names, merged = choose_classes(location, rows, classes, source.classes, as_test_of, lenient)
         given = {"labels": labels, "group": group, "by": by, "root": root, "text": text}
         options: dict[str, Any] = {name: str(value) for name, value in given.items() if value is not None}
         if classes is not None:
@@ -151,7 +151,7 @@ class Dataset:
         if task == "code":
             options |= {"task": task} | ({} if length is None else {"length": length})
             texts = [row.label for row in rows]
-            numbers = encode(word, texts, names, length or max(map(len, texts)))
+            numbers = encode(location, texts, names, length or max(map(len, texts)))
             alike = np.unique(np.array(texts), return_inverse=True)[1].astype(np.int64)  # by whole texts
         else:
             number = {name: index for index, name in enumerate(names)}
@@ -164,11 +164,11 @@ class Dataset:
             groups = tuple(texts)  # what was read once may be known by heart
         has_test = any(row.split == "test" for row in rows)
         if folds and as_test_of is None:
-            splits = _fold(word, names, numbers, digests, groups, [row.split for row in rows], folds, 0)
+            splits = _fold(location, names, numbers, digests, groups, [row.split for row in rows], folds, 0)
         elif as_test_of is None:
             try:
                 kinds = (names, numbers) if task == "class" else (("",), np.zeros(len(rows), np.int64))
-                splits = _split(word, *kinds, digests, groups, [row.split for row in rows], val_share)
+                splits = _split(location, *kinds, digests, groups, [row.split for row in rows], val_share)
             except DataError:
                 if not lenient:
                     raise
@@ -176,14 +176,14 @@ class Dataset:
         else:
             splits = np.array([row.split or "train" if has_test else "test" for row in rows])
         return cls(
-            word=word,
+            location=location,
             name=source.name,
             classes=names,
             paths=tuple(row.image.path for row in rows),
             labels=numbers,
             splits=splits,
             groups=groups,
-            parts=None if by is None else tuple((row.part or "").strip() or "–" for row in rows),
+            subgroups=None if by is None else tuple((row.part or "").strip() or "–" for row in rows),
             digests=digests,
             sizes=np.array([(row.image.height, row.image.width) for row in rows], dtype=np.int64),
             channels=3 if any(row.image.channels == 3 for row in rows) else 1,
@@ -200,7 +200,7 @@ class Dataset:
         return len(self.paths)
 
     def __repr__(self) -> str:
-        return f"<Dataset {self.word}: {len(self):,} images of {len(self.classes)} classes>"
+        return f"<Dataset {self.location}: {len(self):,} images of {len(self.classes)} classes>"
 
     @property
     def fingerprint(self) -> str:
@@ -262,7 +262,7 @@ class Dataset:
     def redrawn(self, seed: int) -> Dataset:
         """Return the data set divided into as many folds in another way."""
         given = [split if split == "test" else None for split in self.splits.tolist()]
-        drawn = _fold(self.word, self.classes, self.labels, self.digests, self.groups, given, len(self.folds), seed)
+        drawn = _fold(self.location, self.classes, self.labels, self.digests, self.groups, given, len(self.folds), seed)
         return replace(self, splits=drawn)
 
     def load(self, size: tuple[int, int], channels: Literal[1, 3], fit: Fit) -> tuple[Dataset, Pixels]:
@@ -295,32 +295,34 @@ class Dataset:
             labels=self.labels[rows],
             splits=self.splits[rows],
             groups=None if self.groups is None else tuple(self.groups[row] for row in rows),
-            parts=None if self.parts is None else tuple(self.parts[row] for row in rows),
+            subgroups=None if self.subgroups is None else tuple(self.subgroups[row] for row in rows),
             digests=tuple(self.digests[row] for row in rows),
             sizes=self.sizes[rows],
         )
         before = self.counts()
         for name, counts in smaller.counts().items():
             if not any(counts.values()) and any(before[name].values()):
-                raise DataError(f"{self.word}: no image of class {name!r} can be read; mend the files or leave it out.")
+                raise DataError(
+                    f"{self.location}: no image of class {name!r} can be read; mend the files or leave it out."
+                )
         return smaller
 
 
-def _find_table(name: str, source: Source, word: str, columns: Columns, root: Path | None) -> Table:
+def _find_table(name: str, source: Source, location: str, columns: Columns, root: Path | None) -> Table:
     """Find the table of labels as a file, beside the data or inside it.
 
     Its paths start from where it lies, or from the data themselves when it lies beside them.
     """
     if not name.lower().endswith(TABLE_SUFFIXES):
         raise DataError(f"{name}: --labels takes a table, .csv, .tsv or .parquet.")
-    data = Path(word).expanduser()
+    data = Path(location).expanduser()
     for path in (Path(name).expanduser(), data.parent / name):
         if path.is_file():
             table = read_table_file(path, columns)
             return _within(table, data, root or path.parent) if data.is_dir() else table
     found = source.find(name)
     if found is None:
-        raise DataError(f"{name}: no such table here, beside {word} or inside it (--labels).")
+        raise DataError(f"{name}: no such table here, beside {location} or inside it (--labels).")
     inside, content = found
     folder = inside.rpartition("/")[0]
     table = read_table(inside, content, columns)
@@ -339,7 +341,7 @@ def _within(table: Table, data: Path, base: Path) -> Table:
 
 
 def _split(
-    word: str,
+    location: str,
     names: tuple[str, ...],
     labels: NDArray[np.int64],
     digests: Sequence[str],
@@ -347,20 +349,20 @@ def _split(
     given: list[str | None],
     val_share: float,
 ) -> NDArray[np.str_]:
-    require_enough(word, names, labels, groups or digests, given, val_share)
+    require_enough(location, names, labels, groups or digests, given, val_share)
     splits = assign_splits(labels, digests, groups, given, val_share)
     for number, name in enumerate(names):
         for split in SPLITS:
             if (split != "val" or val_share > 0) and not (splits[labels == number] == split).any():
                 raise DataError(
-                    f"{word}: class {name!r} has no {split} image; add some, give it more groups, or leave the class out with "
+                    f"{location}: class {name!r} has no {split} image; add some, give it more groups, or leave the class out with "
                     "--classes."
                 )
     return splits
 
 
 def _fold(
-    word: str,
+    location: str,
     names: tuple[str, ...],
     labels: NDArray[np.int64],
     digests: Sequence[str],
@@ -369,8 +371,8 @@ def _fold(
     folds: int,
     seed: int,
 ) -> NDArray[np.str_]:
-    if not LEAST_FOLDS <= folds <= MOST_FOLDS:
-        raise DataError(f"--folds {folds}: it can be {LEAST_FOLDS} to {MOST_FOLDS}.")
+    if not MIN_FOLDS <= folds <= MAX_FOLDS:
+        raise DataError(f"--folds {folds}: it can be {MIN_FOLDS} to {MAX_FOLDS}.")
     splits = np.array([split or "" for split in given], dtype="<U7")
     free = np.flatnonzero(splits != "test")
     numbers = assign_folds(
@@ -385,7 +387,7 @@ def _fold(
         have = len(set(numbers[labels[free] == number].tolist()))
         if have < folds:
             raise DataError(
-                f"{word}: class {name!r} reaches only {have} of the {folds} folds: it has too few different images (or groups). "
+                f"{location}: class {name!r} reaches only {have} of the {folds} folds: it has too few different images (or groups). "
                 "Ask for fewer folds, add images, or leave the class out with --classes."
             )
     return splits

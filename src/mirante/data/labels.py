@@ -22,7 +22,7 @@ class Labelled:
     part: str | None = None
 
 
-def label_by_folder(word: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
+def label_by_folder(location: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
     """Label each image by its class folder, under split folders if there are any; arrays say their labels themselves.
 
     Folders that all images share (`photos/…` in an archive) are passed over. Folders inside a class belong to it.
@@ -31,7 +31,7 @@ def label_by_folder(word: str, scanned: list[Scanned]) -> tuple[list[Labelled], 
     parts = {image.path: image.path.split("/")[:-1] for image in scanned if image.label is None}
     shared = _shared_depth(list(parts.values()))
     folders = {path: names[shared:] for path, names in parts.items()}
-    has_splits = _has_splits(word, list(folders.values()))
+    has_splits = _has_splits(location, list(folders.values()))
     for image in scanned:
         label, split = image.label, image.split
         if label is None:
@@ -46,12 +46,14 @@ def label_by_folder(word: str, scanned: list[Scanned]) -> tuple[list[Labelled], 
             rows.append(Labelled(image, label, split, image.person))
     if not rows:
         reason = f"{skipped[0].path}: {skipped[0].reason}" if skipped else "it is empty"
-        raise DataError(f"{word}: no image in a class folder can be read ({reason}). Each class is a folder of images.")
+        raise DataError(
+            f"{location}: no image in a class folder can be read ({reason}). Each class is a folder of images."
+        )
     return rows, skipped
 
 
-def label_by_table(word: str, scanned: list[Scanned], table: Table) -> tuple[list[Labelled], list[Skipped]]:
-    """Label each image by its row of the table; images that have no row are left out without a word."""
+def label_by_table(location: str, scanned: list[Scanned], table: Table) -> tuple[list[Labelled], list[Skipped]]:
+    """Label each image by its row of the table; images that have no row are left out without a location."""
     images = {image.path: image for image in scanned}
     parts = [path.split("/")[:-1] for path in images]
     prefix = "".join(f"{name}/" for name in (parts[0][: _shared_depth(parts, keep=0)] if parts else ()))
@@ -67,7 +69,7 @@ def label_by_table(word: str, scanned: list[Scanned], table: Table) -> tuple[lis
     if missing:
         table.refuse_missing(missing)
     if not rows:
-        raise DataError(f"{word}: none of the images that {table.name} names can be read.")
+        raise DataError(f"{location}: none of the images that {table.name} names can be read.")
     order = {path: index for index, path in enumerate(images)}
     return sorted(rows, key=lambda row: order[row.image.path]), skipped
 
@@ -82,7 +84,7 @@ def _shared_depth(folders: list[list[str]], keep: int = 1) -> int:
     return depth
 
 
-def _has_splits(word: str, folders: list[list[str]]) -> bool:
+def _has_splits(location: str, folders: list[list[str]]) -> bool:
     tops = {names[0] for names in folders if names}
     splits = {top for top in tops if split_of(top)}
     with_classes = {names[0] for names in folders if len(names) > 1}
@@ -90,7 +92,7 @@ def _has_splits(word: str, folders: list[list[str]]) -> bool:
         return False
     if others := sorted(tops - splits):
         raise DataError(
-            f"{word}: beside {', '.join(sorted(splits))} there is {others[0]!r}, which is no split; move it out, or into "
+            f"{location}: beside {', '.join(sorted(splits))} there is {others[0]!r}, which is no split; move it out, or into "
             "one of them as a class."
         )
     return True

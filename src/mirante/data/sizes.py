@@ -11,7 +11,7 @@ _TEXT_HEIGHT, _CHARACTER_WIDTH = 30, 20
 def text_size(sizes: NDArray[np.int64], characters: int, largest: int) -> tuple[int, int]:
     """Choose the (height, width) in pixels at which images with a text are shown to a network.
 
-    Their median shape, as small as leaves each character 20 pixels of width and the text 30 of height (benchmarks/codes.py), not
+    Their median shape, as small as leaves each character 20 pixels of width and the text 30 of height (benchmarks/reading.py), not
     larger than they are, and not wider or higher than `largest`.
     """
     height, width = (float(side) for side in np.median(sizes, axis=0))

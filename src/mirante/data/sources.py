@@ -1,4 +1,4 @@
-"""One word says where images are; this turns the word into a source (and, for a list of files, its table)."""
+"""One location says where images are; this turns the location into a source (and, for a list of files, its table)."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ ACCEPTED = (
 
 
 def open_source(
-    word: str,
+    location: str,
     root: Path | None = None,
     columns: Columns = Columns(),  # noqa: B008 (it cannot be changed)
 ) -> tuple[Source, Table | None]:
-    """Return the source that `word` names, and the table when the word is a table of paths and labels.
+    """Return the source that `location` names, and the table when the location is a table of paths and labels.
 
     root     the folder that a table's paths start from (default: the table's own)
     columns  of a table that have names of their own
     """
-    name, _, local = word.partition(":")
-    if name in downloads.NAMES and not Path(word).exists():
+    name, _, local = location.partition(":")
+    if name in downloads.NAMES and not Path(location).exists():
         return downloads.open_named(name, Path(local).expanduser() if local else None), None
-    path = Path(word).expanduser()
+    path = Path(location).expanduser()
     if path.is_dir():
         return FolderSource(path), None
     if not path.exists():
-        raise DataError(f"{word}: no such file or folder; DATA is {ACCEPTED}.")
+        raise DataError(f"{location}: no such file or folder; DATA is {ACCEPTED}.")
     lower = path.name.lower()
     if lower.endswith(ARCHIVE_SUFFIXES):
         return ArchiveSource(path), None
@@ -45,4 +45,4 @@ def open_source(
         base = root if root is not None else path.parent
         table.require_files(base)
         return ListedFiles(base, [row.path for row in table.rows], path.stem), table
-    raise DataError(f"{word}: not a kind of source that Mirante reads; DATA is {ACCEPTED}.")
+    raise DataError(f"{location}: not a kind of source that Mirante reads; DATA is {ACCEPTED}.")

@@ -27,13 +27,13 @@ _SPELLINGS = {
 }
 
 
-def split_of(word: str) -> str | None:
+def split_of(location: str) -> str | None:
     """Return train, val or test for any of the usual spellings, else None.
 
-    >>> [split_of(word) for word in ("Training", "valid", "TEST ", "holdout")]
+    >>> [split_of(location) for location in ("Training", "valid", "TEST ", "holdout")]
     ['train', 'val', 'test', None]
     """
-    return _SPELLINGS.get(word.strip().lower())
+    return _SPELLINGS.get(location.strip().lower())
 
 
 def assign_splits(

@@ -20,10 +20,10 @@ from mirante.data.splits import split_of
 from mirante.errors import DataError
 
 NO_CHARACTER = ""
-MOST_CHARACTERS, MOST_LETTERS = 64, 2000
+MAX_CHARACTERS, MAX_LETTERS = 64, 2000
 
 
-def label_by_name(word: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
+def label_by_name(location: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
     """Give each image the text in its file's name, without the ending and without what follows an underscore (a running number).
 
     Folders named train, val and test say the split; any other folder says nothing. Raises DataError when no image can be read.
@@ -40,36 +40,36 @@ def label_by_name(word: str, scanned: list[Scanned]) -> tuple[list[Labelled], li
     if not rows:
         reason = f"{skipped[0].path}: {skipped[0].reason}" if skipped else "it is empty"
         raise DataError(
-            f"{word}: no image in it can be read ({reason}). The text of each is its file's name: 2b827.png."
+            f"{location}: no image in it can be read ({reason}). The text of each is its file's name: 2b827.png."
         )
     return rows, skipped
 
 
-def as_texts(word: str, rows: list[Labelled], length: int | None) -> list[Labelled]:
+def as_texts(location: str, rows: list[Labelled], length: int | None) -> list[Labelled]:
     """Return the rows with their texts in one spelling (Unicode NFC, no space around them).
 
     length  characters of the longest text that is allowed, or None. Raises DataError for a longer one.
     """
     spelt = [replace(row, label=unicodedata.normalize("NFC", row.label).strip()) for row in rows]
-    most = MOST_CHARACTERS if length is None else length
+    most = MAX_CHARACTERS if length is None else length
     for row in spelt:
         if len(row.label) > most:
-            stated = f"--length {length}" if length is not None else f"{MOST_CHARACTERS}, the most that are read"
+            stated = f"--length {length}" if length is not None else f"{MAX_CHARACTERS}, the most that are read"
             raise DataError(
-                f"{word}: the text of {row.image.path} is {row.label!r}, {len(row.label)} characters, more than {stated}."
+                f"{location}: the text of {row.image.path} is {row.label!r}, {len(row.label)} characters, more than {stated}."
             )
     return spelt
 
 
-def alphabet_of(word: str, texts: Sequence[str]) -> tuple[str, ...]:
+def alphabet_of(location: str, texts: Sequence[str]) -> tuple[str, ...]:
     """Return the letters of the texts in order, and last the one that stands for no character."""
     letters = sorted(set("".join(texts)))
-    if len(letters) > MOST_LETTERS:
-        raise DataError(f"{word}: {len(letters):,} different letters in the texts; up to {MOST_LETTERS:,} are read.")
+    if len(letters) > MAX_LETTERS:
+        raise DataError(f"{location}: {len(letters):,} different letters in the texts; up to {MAX_LETTERS:,} are read.")
     return (*letters, NO_CHARACTER)
 
 
-def encode(word: str, texts: Sequence[str], alphabet: Sequence[str], characters: int) -> NDArray[np.int64]:
+def encode(location: str, texts: Sequence[str], alphabet: Sequence[str], characters: int) -> NDArray[np.int64]:
     """Return the texts as numbers (N, characters) into the alphabet.
 
     Raises DataError for a letter that is none of the alphabet, or a text that is too long.
@@ -82,9 +82,9 @@ def encode(word: str, texts: Sequence[str], alphabet: Sequence[str], characters:
     for row, text in enumerate(texts):
         if unknown := [letter for letter in text if letter not in number]:
             letters = "".join(alphabet)
-            raise DataError(f"{word}: {unknown[0]!r} in {text!r} is no letter of the model's, which are {letters}.")
+            raise DataError(f"{location}: {unknown[0]!r} in {text!r} is no letter of the model's, which are {letters}.")
         if len(text) > characters:
-            raise DataError(f"{word}: {text!r} has {len(text)} characters, and the model reads up to {characters}.")
+            raise DataError(f"{location}: {text!r} has {len(text)} characters, and the model reads up to {characters}.")
         found[row, : len(text)] = [number[letter] for letter in text]
     return found
 

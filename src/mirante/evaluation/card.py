@@ -66,7 +66,7 @@ def markdown(
     ]
     results += [
         {"type": "roc_auc", "name": label, "value": round(one["roc_area"]["value"], 4)}
-        for label, one in found["one_against_rest"].items()
+        for label, one in found["one_vs_rest"].items()
     ]
     rows = "\n".join(
         f"| {label} | {one['images']} | {with_interval(one['recall'], say)} | {with_interval(one['precision'], say)} |"
@@ -93,7 +93,7 @@ def as_markdown(
     results  the figures, as the Hub's model-index takes them
     further  sections between the questions and the use
     """
-    source = {"type": "imagefolder", "name": short_name(data["word"])}
+    source = {"type": "imagefolder", "name": short_name(data["location"])}
     metadata = {
         "library_name": "onnxruntime",
         "pipeline_tag": task,
@@ -133,7 +133,7 @@ def _trained_on(data: dict[str, Any], say: Language) -> str:
     return say(
         "{count} images from {word}: {listed}.",
         count=say.number(sum(counts.values())),
-        word=short_name(data["word"]),
+        word=short_name(data["location"]),
         listed=listed + more,
     )
 
@@ -176,7 +176,7 @@ def _fails(found: dict[str, Any], say: Language) -> str:
 
 
 def _something_else(found: dict[str, Any], model: ModelInfo, say: Language) -> str:
-    if model.strange_above is None:
+    if model.ood_threshold is None:
         return say("It cannot tell: it answers with one of its classes all the same.")
     return say(
         "It says “none of these” to images unlike those it was trained on; by mistake also to {share} of the images here.",

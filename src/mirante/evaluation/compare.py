@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mirante import runfolder
 from mirante.errors import RunError
 from mirante.evaluation.metrics import wilson
-from mirante.prediction.opened import BATCH, OpenedModel
+from mirante.prediction.onnx_model import BATCH, OnnxModel
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def compare(runs: Sequence[Path]) -> list[Ranked]:
             )
     paths = list(answers[0])
     right = [np.array([one[path][0] == one[path][1] for path in paths]) for one in answers]
-    speeds = _speeds([OpenedModel(run) for run in runs])
+    speeds = _speeds([OnnxModel(run) for run in runs])
     order = sorted(range(len(runs)), key=lambda number: -int(right[number].sum()))
     best = right[order[0]]
     p_values = [1.0 if number == order[0] else mcnemar(best, right[number]) for number in order]
@@ -131,7 +131,7 @@ def _seconds(run: Path) -> float | None:
     return float(last[2]) if len(last) > 2 and last[0].isdigit() else None
 
 
-def _speeds(classifiers: Sequence[OpenedModel], rounds: int = 5) -> list[float]:
+def _speeds(classifiers: Sequence[OnnxModel], rounds: int = 5) -> list[float]:
     """Return the images a second of each; they take turns, and the median round counts, since machines drift."""
     batches = [
         np.random.default_rng(0).integers(0, 256, (BATCH, *one.info.size, one.info.channels), dtype=np.uint8)

@@ -9,7 +9,7 @@ from mirante.locale import Language
 
 def deciding(found: dict[str, Any], positive: str | None, folded: bool, say: Language) -> dict[str, Any] | None:
     """Return what the section on decisions shows, from the content of metrics.json; None where there is nothing to show."""
-    told, decision = found["one_against_rest"], found.get("decision")
+    told, decision = found["one_vs_rest"], found.get("decision")
     if not told:
         return None
     one = told.get(positive) if positive else None
@@ -117,7 +117,7 @@ def _at_threshold(
 
 def unsure(found: dict[str, Any], known_strange: bool, say: Language) -> dict[str, Any]:
     """Return what the section on saying nothing shows, from the content of metrics.json."""
-    answered, sets = found["answering_only"], found["prediction_sets"]
+    answered, sets = found["selective_accuracy"], found["prediction_sets"]
     part = answered["0.8"]
     return {
         "sentence": say(
@@ -130,7 +130,7 @@ def unsure(found: dict[str, Any], known_strange: bool, say: Language) -> dict[st
         "answered": [
             {
                 "share": say.percent(float(share), 0),
-                "least": say.percent(row["least_confidence"]),
+                "least": say.percent(row["min_confidence"]),
                 "accuracy": _interval(row, say),
             }
             for share, row in answered.items()

@@ -14,22 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante import runfolder
+from mirante.auroc import auroc
 from mirante.data.dataset import Dataset
 from mirante.errors import RunError
 from mirante.evaluation import metrics as figures
-from mirante.evaluation.discrimination import Discrimination, decisions, discriminate
-from mirante.evaluation.parts import figures_by_part
-from mirante.evaluation.people import beside_people, read_votes
+from mirante.evaluation.human_votes import compare_with_humans, read_human_votes
 from mirante.evaluation.plots.confusion import confusion
 from mirante.evaluation.plots.curves import Point, curves
 from mirante.evaluation.plots.grids import answer_grid, sample_grid
 from mirante.evaluation.plots.probabilities import dispersion, reliability_diagram
 from mirante.evaluation.plots.style import png
 from mirante.evaluation.plots.thresholds import decision_curve, trade_off
+from mirante.evaluation.roc import Discrimination, decisions, discriminate
+from mirante.evaluation.subgroups import figures_by_subgroup
 from mirante.files import write_bytes, write_json, write_text
 from mirante.images import Pixels
 from mirante.locale import Language
-from mirante.roc import roc_area
 from mirante.runfolder import ModelInfo
 
 
@@ -94,14 +94,14 @@ def judge(
     watched     whose loss and accuracy stand in the history, `val` or `test`
     positive    the class that is held against the others
     prevalence  its share where the model will be used
-    votes       what people said of the images (mirante.evaluation.people)
+    votes       what people said of the images (mirante.evaluation.human_votes)
     """
     rows, labels, classes = answers.rows, dataset.labels[answers.rows], dataset.classes
     images, probabilities = pixels[rows], answers.probabilities
     groups = None if dataset.groups is None else [dataset.groups[row] for row in rows]
-    parts = None if dataset.parts is None else [dataset.parts[row] for row in rows]
+    parts = None if dataset.subgroups is None else [dataset.subgroups[row] for row in rows]
     paths = [dataset.paths[row] for row in rows]
-    voted = None if votes is None else read_votes(votes, paths, classes)
+    voted = None if votes is None else read_human_votes(votes, paths, classes)
     write_predictions(folder / runfolder.PREDICTIONS, paths, labels, answers, info, groups, parts)
     measured = {"format": runfolder.FORMAT, **figures.measure(probabilities, labels, classes, groups)}
     if answers.raw is not None:
@@ -129,17 +129,17 @@ def judge(
         and (found := discriminate(probabilities[:, number], labels == number, groups)) is not None
     }
     measured["positive"] = positive
-    measured["one_against_rest"] = {name: found.figures for name, found in told.items()}
-    if info.weights:
+    measured["one_vs_rest"] = {name: found.figures for name, found in told.items()}
+    if info.class_weights:
         measured["evened_out"] = figures.answer_figures(answers.decided, labels, classes, groups)
     if info.positive_number is not None:
         came = decisions(answers.decided == info.positive_number, labels == info.positive_number, prevalence)
         measured["decision"] = {"positive": info.positive, "threshold": info.threshold, **came}
     if voted is not None:
-        measured["people"] = beside_people(probabilities, labels, voted)
+        measured["people"] = compare_with_humans(probabilities, labels, voted)
     if parts is not None:
         number = None if positive is None else classes.index(positive)
-        measured["parts"] = figures_by_part(parts, probabilities, labels, answers.decided, number, groups)
+        measured["parts"] = figures_by_subgroup(parts, probabilities, labels, answers.decided, number, groups)
     write_json(folder / runfolder.METRICS, measured)
 
     plots = [
@@ -173,7 +173,7 @@ def require_classes(dataset: Dataset, info: ModelInfo) -> None:
     """Raise RunError unless the data set has the classes of the model."""
     if dataset.classes != info.classes:
         raise RunError(
-            f"{dataset.word}: its classes are {_some(dataset.classes)}, the model's are {_some(info.classes)}; "
+            f"{dataset.location}: its classes are {_some(dataset.classes)}, the model's are {_some(info.classes)}; "
             "evaluate on data with the same classes, or choose them with --classes."
         )
 
@@ -235,7 +235,7 @@ def _spread_of(trainings: Sequence[Answers], dataset: Dataset, positive: int | N
         values["log_loss"].append(float(figures.log_losses(one.probabilities, labels).mean()))
         values["ece"].append(figures.calibration_error(one.probabilities.max(axis=1), right))
         if positive is not None:
-            area = roc_area(one.probabilities[:, positive], labels == positive)
+            area = auroc(one.probabilities[:, positive], labels == positive)
             values.setdefault("roc_area", []).append(area)
     return {
         name: {"values": found, "mean": float(np.mean(found)), "deviation": float(np.std(found, ddof=1))}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.roc import roc_area
+from mirante.auroc import auroc
 
 Probabilities = NDArray[np.floating]
 """(N, classes), rows summing to 1."""
@@ -125,10 +125,10 @@ def measure(
             "wrong": mean_of(dispersion, ~right),
             "confidence_right": mean_of(confidences, right),
             "confidence_wrong": mean_of(confidences, ~right),
-            "auc_wrong_is_more_dispersed": interval(lambda rows: roc_area(dispersion[rows], ~right[rows])),
+            "auc_wrong_is_more_dispersed": interval(lambda rows: auroc(dispersion[rows], ~right[rows])),
         },
         "reliability": reliability(confidences, right),
-        "answering_only": answering_only(confidences, right),
+        "selective_accuracy": selective_accuracy(confidences, right),
         "intervals": "95%; Wilson for shares, otherwise percentile bootstrap of "
         f"{_RESAMPLES} resamples over {'images' if groups is None else 'groups'}",
     }
@@ -169,7 +169,7 @@ def reliability(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> 
     return found
 
 
-def answering_only(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
+def selective_accuracy(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
     """Return share answered → accuracy of the answers, when only those of highest confidence are given."""
     order = np.argsort(-confidences, kind="stable")
     hits = np.cumsum(right[order])
@@ -178,7 +178,7 @@ def answering_only(confidences: NDArray[np.floating], right: NDArray[np.bool_]) 
         count = max(1, round(share * len(right)))
         found[f"{share:g}"] = {
             "images": count,
-            "least_confidence": float(confidences[order[count - 1]]),
+            "min_confidence": float(confidences[order[count - 1]]),
             **wilson(int(hits[count - 1]), count).to_dict(),
         }
     return found

@@ -9,9 +9,9 @@ from typing import Any
 
 from mirante.evaluation.card import Question, markdown, questions, with_interval
 from mirante.evaluation.deciding import deciding, parts_of, unsure
+from mirante.evaluation.human_votes import human_votes_sentences
 from mirante.evaluation.judge import Judgement
 from mirante.evaluation.page import Story, row_of_figure, shared_content, write_page
-from mirante.evaluation.people import people_sentences
 from mirante.evaluation.text_report import content_of_texts, text_card
 from mirante.locale import Language
 from mirante.runfolder import ModelInfo
@@ -60,7 +60,7 @@ def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any
         },
         "deciding": deciding(found, story.positive, folded and not story.evaluated, say),
         "parts": parts_of(found, story.by, say),
-        "unsure": unsure(found, story.model.strange_above is not None and "taken_for_none_of_these" in found, say),
+        "unsure": unsure(found, story.model.ood_threshold is not None and "taken_for_none_of_these" in found, say),
         "honesty": say(
             "Every figure here can be computed again from predictions.csv. What was learned from answers (calibration, limits, "
             "threshold) was learned for each fold from the other folds."
@@ -74,7 +74,7 @@ def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any
         "figures": list(_figures(found, say)),
         "repeats_sentence": _repeats_sentence(found, say),
         "evened_out": _evened_out(found, say),
-        "people": people_sentences(found, say),
+        "people": human_votes_sentences(found, say),
         "samples": say("Sixteen training images, drawn at random, as the network sees them."),
         "data_sentence": _data_sentence(data, story, say),
         "per_class": [
@@ -121,9 +121,9 @@ def _figures(found: dict[str, Any], say: Language) -> Iterator[dict[str, str]]:
     yield row_of_figure(say("Balanced accuracy"), found["balanced_accuracy"], meaning, say.percent)
     meaning = say("The mean over classes of F1, which weighs precision and recall.")
     yield row_of_figure(say("Macro F1"), found["macro_f1"], meaning, say.percent)
-    if found["positive"] in found["one_against_rest"]:
+    if found["positive"] in found["one_vs_rest"]:
         meaning = say("How often an image of the class gets a higher probability than another; 0.5 is chance.")
-        area = found["one_against_rest"][found["positive"]]["roc_area"]
+        area = found["one_vs_rest"][found["positive"]]["roc_area"]
         yield row_of_figure(
             say("Area under the ROC curve, {name}", name=found["positive"]), area, meaning, three_digits
         )

@@ -99,10 +99,10 @@ def content_of_texts(judgement: Judgement, story: Story, say: Language) -> dict[
         "answered": [
             {
                 "share": say.percent(float(share), 0),
-                "least": say.confidence(one["least_confidence"]),
+                "least": say.confidence(one["min_confidence"]),
                 "accuracy": with_interval(one, say),
             }
-            for share, one in found["answering_only"].items()
+            for share, one in found["selective_accuracy"].items()
         ],
         "honesty": say(
             "Every figure here can be computed again from predictions.csv. Test images chose nothing: not the weights, not the "
@@ -115,7 +115,7 @@ def text_questions(judgement: Judgement, story: Story, say: Language) -> list[Qu
     """Return the model card, as questions of a careful reader with their answers."""
     found, data = judgement.metrics, story.data
     trained = sum(split in ("train", "val") for *_, split in data["files"])
-    where = story.evaluated or data["word"]
+    where = story.evaluated or data["location"]
     tested = say("{count} images from {word}.", count=say.number(found["images"]), word=short_name(where))
     if not story.evaluated:
         tested = say(
@@ -130,7 +130,7 @@ def text_questions(judgement: Judgement, story: Story, say: Language) -> list[Qu
     answers = [
         (
             say("What was it trained on?"),
-            say("{count} images from {word}.", count=say.number(trained), word=short_name(data["word"])),
+            say("{count} images from {word}.", count=say.number(trained), word=short_name(data["location"])),
         ),
         (say("On what was it tested?"), tested),
         (
@@ -182,7 +182,7 @@ def _data_sentence(data: dict[str, Any], say: Language) -> str:
 
 def _calibration_sentence(found: dict[str, Any], story: Story, say: Language) -> str:
     model = story.model
-    if model.sure_above is None:
+    if model.confidence_threshold is None:
         return say("Its probabilities are not calibrated: no validation images were kept for that.")
     return say(
         "The probability of each letter was calibrated with a temperature of {temperature}, that of a whole text, the product of its "

@@ -88,7 +88,7 @@ def measure_texts(
     lengths = (labels != none).sum(axis=1)
     there = labels != none
     matrix = figures.confusion_matrix(labels.ravel(), read.ravel(), letters)
-    sure = answers.sureness >= (0.0 if info.sure_above is None else info.sure_above)
+    sure = answers.sureness >= (0.0 if info.confidence_threshold is None else info.confidence_threshold)
 
     def accuracy(chosen: NDArray[np.int64]) -> float:
         return float(right[chosen].mean())
@@ -113,9 +113,9 @@ def measure_texts(
             "reliability": figures.reliability(answers.raw, right),
         },
         "reliability": figures.reliability(answers.sureness, right),
-        "answering_only": figures.answering_only(answers.sureness, right),
+        "selective_accuracy": figures.selective_accuracy(answers.sureness, right),
         "sure": {
-            "from": info.sure_above,
+            "from": info.confidence_threshold,
             "share": figures.wilson(int(sure.sum()), count).to_dict(),
             "accuracy": figures.wilson(int(right[sure].sum()), int(sure.sum())).to_dict(),
         },
@@ -168,7 +168,7 @@ def _write_predictions(
         sure = float(answers.sureness[row])
         shares = answers.probabilities[row].max(axis=1).tolist()
         letters = [[info.classes[one], float(f"{share:.9g}")] for one, share in zip(read[row], shares, strict=True)]
-        unsure = int(info.sure_above is not None and sure < info.sure_above)
+        unsure = int(info.confidence_threshold is not None and sure < info.confidence_threshold)
         line = [name, wanted[row], found[row], f"{sure:.9g}", unsure, json.dumps(letters, ensure_ascii=False)]
         writer.writerow(line)
     write_text(path, text.getvalue())

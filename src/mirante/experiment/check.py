@@ -31,7 +31,7 @@ from mirante.data.check.shortcuts import Shortcut, find_shortcuts
 from mirante.data.dataset import Dataset
 from mirante.data.notes import Note
 from mirante.errors import ImageError, RequestError
-from mirante.experiment.doubts import Doubts, find_doubts
+from mirante.experiment.label_errors import LabelErrors, find_label_errors
 from mirante.files import write_json, write_text
 from mirante.images import read_image
 from mirante.locale import Language, language
@@ -57,7 +57,7 @@ class Check:
     dataset: Dataset
     findings: tuple[Finding, ...]
     shortcuts: tuple[Shortcut, ...]
-    doubts: Doubts | None
+    doubts: LabelErrors | None
 
     def counts(self) -> dict[str, int]:
         """Return kind → number of findings, the most harmful kind first."""
@@ -109,7 +109,7 @@ def check(
             file=sys.stderr,
         )
     elif with_model:
-        asked, doubts = find_doubts(dataset, OFFLINE)
+        asked, doubts = find_label_errors(dataset, OFFLINE)
         findings += _from_doubts(dataset, asked, doubts)
     order = list(KINDS)
     findings.sort(key=lambda one: order.index(one.kind))
@@ -183,7 +183,7 @@ def write_cleaned(done: Check, folder: Path) -> int:
     return len(gone)
 
 
-def _from_doubts(dataset: Dataset, asked: Dataset, doubts: Doubts) -> list[Finding]:
+def _from_doubts(dataset: Dataset, asked: Dataset, doubts: LabelErrors) -> list[Finding]:
     """Return the doubtful labels and the outliers, as rows of `dataset`; those of `asked` lack what could not be decoded."""
     row_of = {path: row for row, path in enumerate(dataset.paths)}
     found = []
@@ -197,7 +197,7 @@ def _from_doubts(dataset: Dataset, asked: Dataset, doubts: Doubts) -> list[Findi
         found.append(Finding("doubtful", (row_of[asked.paths[row]],), Note(text, values)))
     for row in doubts.outliers.tolist():
         text = "{times} times as far from its nearest images as is usual"
-        values = {"times": round(float(doubts.strangeness[row]), 2)}
+        values = {"times": round(float(doubts.ood_score[row]), 2)}
         found.append(Finding("outlier", (row_of[asked.paths[row]],), Note(text, values)))
     return found
 
@@ -226,7 +226,7 @@ def _page(done: Check, say: Language) -> str:
     return environment.from_string(template).render(
         css=css,
         say=say,
-        word=done.dataset.word,
+        word=done.dataset.location,
         total=say.number(len(done.dataset)),
         classes=len(done.dataset.classes),
         kinds=[

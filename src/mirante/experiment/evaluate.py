@@ -19,10 +19,10 @@ from mirante.evaluation.judge import Answers, judge, require_classes
 from mirante.evaluation.page import Story
 from mirante.evaluation.report import card_text, write_report
 from mirante.evaluation.texts import TextAnswers, judge_texts
+from mirante.experiment.calibrate import answers_of, answers_read
 from mirante.experiment.folder import read_recipe_toml
-from mirante.experiment.plan import Plan
+from mirante.experiment.objectives import Objectives
 from mirante.experiment.texts import texts_of
-from mirante.experiment.trust import answers_of, answers_read
 from mirante.files import write_text
 from mirante.images import Pixels
 from mirante.locale import Language, language
@@ -71,7 +71,7 @@ def evaluate(
     """Judge a run again: on its own test images, or on other labelled images with the same classes.
 
     text   the column of the table that holds the label or text (default: label, or text)
-    votes  a CSV of what people said of the images (mirante.evaluation.people); the report then holds the model's doubt beside theirs
+    votes  a CSV of what people said of the images (mirante.evaluation.human_votes); the report then holds the model's doubt beside theirs
 
     Of its own, the figures, plots and report in the run are made anew; of other data they go to evaluations/NAME in the
     run. Raises RunError when it is no run, or its test images are not what they were.
@@ -86,7 +86,7 @@ def evaluate(
     if data is None:
         recipe = Recipe.from_dict(read_recipe_toml(path)["recipe"], str(path / runfolder.RECIPE))
         chosen = stored["options"] | ({"by": by} if by else {})
-        dataset = Dataset.open(stored["word"], **chosen, val_share=recipe.val_share).known_as(info.classes)
+        dataset = Dataset.open(stored["location"], **chosen, val_share=recipe.val_share).known_as(info.classes)
     else:
         options: dict[str, Any] = {"labels": labels, "group": group, "by": by, "classes": classes, "root": root}
         if info.characters:
@@ -133,7 +133,7 @@ def judge_run(
     data = runfolder.read_json(run, runfolder.DATA)
     history: list[Epoch] = read_history(run / runfolder.HISTORY) if evaluated is None else []
     watched = values["recipe"].get("watch", "val")
-    plan = Plan.from_dict(values.get("plan", {})).of(info.classes)
+    plan = Objectives.from_dict(values.get("plan", {})).of(info.classes)
     if isinstance(answers, TextAnswers):
         judgement = judge_texts(answers, info, dataset, pixels, folder, history, watched, say)
     else:
@@ -165,7 +165,7 @@ def tell_skipped(dataset: Dataset, strict: bool) -> None:
     lines = [f"  {one.path}: {one.reason}" for one in dataset.skipped]
     if strict:
         listed = "\n".join(lines)
-        raise DataError(f"{dataset.word}: images that cannot be used (--strict): {len(lines)}\n{listed}")
+        raise DataError(f"{dataset.location}: images that cannot be used (--strict): {len(lines)}\n{listed}")
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"  … and {len(lines) - _SHOWN} more; the report names them all"]
     print(f"Left out, because they cannot be used: {len(dataset.skipped)}", *lines, sep="\n", file=sys.stderr)

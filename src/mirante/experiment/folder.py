@@ -17,7 +17,7 @@ import mirante
 from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.errors import RequestError, RunError, WorkError
-from mirante.experiment.plan import Plan
+from mirante.experiment.objectives import Objectives
 from mirante.files import system_reason, to_json
 from mirante.runfolder import ModelInfo
 from mirante.training.recipe import Recipe
@@ -75,7 +75,7 @@ def require_space(run: Path, dataset: Dataset) -> None:
         )
 
 
-def recipe_toml(recipe: Recipe, info: ModelInfo, dataset: Dataset, plan: Plan, device: str) -> str:
+def recipe_toml(recipe: Recipe, info: ModelInfo, dataset: Dataset, plan: Objectives, device: str) -> str:
     """Return the text of recipe.toml: the recipe, the input, the data and the versions of everything."""
     import onnxruntime
     import torch
@@ -83,7 +83,7 @@ def recipe_toml(recipe: Recipe, info: ModelInfo, dataset: Dataset, plan: Plan, d
     values = {
         "recipe": recipe.to_dict(),
         "input": {"height": info.height, "width": info.width, "channels": info.channels, "fit": info.fit},
-        "data": {"word": dataset.word, **dataset.options},
+        "data": {"location": dataset.location, **dataset.options},
         "plan": plan.to_dict(),
         "versions": {
             "Mirante": mirante.__version__,
@@ -114,7 +114,7 @@ def data_json(dataset: Dataset) -> str:
     files = zip(dataset.paths, dataset.digests, dataset.names, dataset.splits.tolist(), strict=True)
     value = {
         "format": runfolder.FORMAT,
-        "word": dataset.word,
+        "location": dataset.location,
         "options": dataset.options,
         "classes": list(dataset.classes),
         "counts": dataset.counts(),

@@ -11,7 +11,7 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.evaluation.plots.grids import heat_grid
 from mirante.evaluation.plots.style import png, shorten
-from mirante.experiment.teach import Taught
+from mirante.experiment.fit_network import FittedNetwork
 from mirante.files import write_bytes
 from mirante.images import Pixels
 from mirante.prediction.calibration import softmax
@@ -21,7 +21,12 @@ _EACH = 4
 
 
 def write_heatmaps(
-    run: Path, taught: Taught, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64], logits: NDArray[np.float32]
+    run: Path,
+    taught: FittedNetwork,
+    dataset: Dataset,
+    pixels: Pixels,
+    rows: NDArray[np.int64],
+    logits: NDArray[np.float32],
 ) -> None:
     """Draw them into the plots of a run, where the network has feature maps to draw."""
     if (heat := _draw(taught, dataset, pixels, rows, logits)) is not None:
@@ -30,7 +35,7 @@ def write_heatmaps(
 
 
 def _draw(
-    taught: Taught, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64], logits: NDArray[np.float32]
+    taught: FittedNetwork, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64], logits: NDArray[np.float32]
 ) -> bytes | None:
     """Return a PNG, with no words but names of classes, of what the network was asked; None where it has no feature maps.
 

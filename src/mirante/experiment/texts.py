@@ -14,13 +14,13 @@ from mirante.data.dataset import Dataset
 from mirante.evaluation.plots.style import png
 from mirante.evaluation.plots.texts import attention_grid
 from mirante.evaluation.texts import TextAnswers
-from mirante.experiment.trust import HeldOut
+from mirante.experiment.calibrate import HeldOut
 from mirante.files import write_bytes
 from mirante.images import Pixels
 from mirante.model.export import ATTENTION
 from mirante.model.running import open_graph
-from mirante.prediction.calibration import fit_power, fit_temperature, softmax, sure_from
-from mirante.prediction.opened import OpenedModel
+from mirante.prediction.calibration import fit_confidence_threshold, fit_power, fit_temperature, softmax
+from mirante.prediction.onnx_model import OnnxModel
 from mirante.runfolder import ModelInfo
 
 _DRAWN = 4
@@ -37,10 +37,15 @@ def learn_from_texts(known: HeldOut, dataset: Dataset, info: ModelInfo) -> Model
     right = (shares.argmax(axis=2) == labels).all(axis=1)
     products = shares.max(axis=2).prod(axis=1)
     power = fit_power(products, right)
-    return replace(info, temperature=temperature, power=power, sure_above=sure_from(products**power, right))
+    return replace(
+        info,
+        temperature=temperature,
+        power=power,
+        confidence_threshold=fit_confidence_threshold(products**power, right),
+    )
 
 
-def texts_of(model: OpenedModel, pixels: Pixels, rows: NDArray[np.int64]) -> TextAnswers:
+def texts_of(model: OnnxModel, pixels: Pixels, rows: NDArray[np.int64]) -> TextAnswers:
     """Return what a finished model reads in these rows of the data set."""
     found = model.run(pixels[rows])
     raw = softmax(found.logits.reshape(-1, found.logits.shape[2])).reshape(found.logits.shape)

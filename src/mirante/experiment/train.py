@@ -18,13 +18,13 @@ from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.evaluation.judge import Answers
 from mirante.evaluation.texts import TextAnswers
-from mirante.experiment.choice import changed, choose_recipe, fit_to_data, input_shape, untrained, usual_fit
+from mirante.experiment.calibrate import CALIBRATED, HeldOut, answers_across, answers_of, learn_from
+from mirante.experiment.defaults import changed, choose_recipe, fit_to_data, input_shape, untrained, usual_fit
+from mirante.experiment.distributed import begun_before, led_by_rank_zero, load, remember
 from mirante.experiment.evaluate import Run, judge_run, tell_skipped
 from mirante.experiment.folder import data_json, make_run, read_recipe_toml, recipe_toml, require_free, require_space
-from mirante.experiment.plan import Plan
+from mirante.experiment.objectives import Objectives
 from mirante.experiment.texts import learn_from_texts, texts_of, write_attention
-from mirante.experiment.together import begun_before, by_the_first, load, remember
-from mirante.experiment.trust import CALIBRATED, HeldOut, answers_across, answers_of, learn_from
 from mirante.files import write_file, write_text
 from mirante.images import FITS, Fit, Pixels
 from mirante.locale import Language, language
@@ -44,7 +44,7 @@ _CHECKED_PIXELS = 1 << 19
 _LOOKED_AT = 500  # test images among which the heat maps of the report are chosen
 
 
-@by_the_first
+@led_by_rank_zero
 def train(
     data: str | Path | Dataset,
     recipe: str | Recipe | None = None,
@@ -57,7 +57,7 @@ def train(
     classes: Sequence[str] | None = None,
     root: str | Path | None = None,
     folds: int = 0,
-    plan: Plan | None = None,
+    plan: Objectives | None = None,
     size: tuple[int, int] | None = None,
     fit: Fit | None = None,
     task: Task = "class",
@@ -103,36 +103,36 @@ def train(
     require_trackers(track)
     val_share = change.get("val_share", VAL_SHARE) if chosen is None else chosen.val_share
     if isinstance(data, Dataset):
-        dataset = Dataset.open(data.word, **data.options, val_share=val_share)
+        dataset = Dataset.open(data.location, **data.options, val_share=val_share)
     else:
         options = {"labels": labels, "group": group, "by": by, "classes": classes, "root": root, "folds": folds}
         asked = {"task": task, "text": text, "length": length}
         dataset = Dataset.open(data, **options, **asked, val_share=val_share)  # type: ignore[arg-type]
     if chosen is None:
         chosen = changed(choose_recipe(dataset), change)
-    plan = plan or Plan()
+    plan = plan or Objectives()
     if dataset.task == "code":
         plan.require_no_classes()
-        if chosen.flip or chosen.mirror:
+        if chosen.flip or chosen.flip_tta:
             print("Letters are not mirrored, whatever the recipe says.", file=sys.stderr)
-            chosen = chosen.changed(flip=False, mirror=False)
-    least_size = chosen.least_size
+            chosen = chosen.changed(flip=False, flip_tta=False)
+    min_size = chosen.min_size
     target = None if out is None else Path(out).expanduser()
     if target is not None:
         require_free(target, overwrite)
 
     def shape_at(largest: int) -> tuple[int, int, Literal[1, 3]]:
-        return input_shape(dataset, largest, least_size, size)
+        return input_shape(dataset, largest, min_size, size)
 
     plan = plan.of(dataset.classes)
     if plan.aim is not None and not dataset.folds and not len(dataset.rows("val")):
         raise RequestError(
             "a threshold is chosen on validation images, and this recipe keeps none; --folds does without."
         )
-    from mirante.experiment.teach import new_network
+    from mirante.experiment.fit_network import new_network
 
     chosen, spent = fit_to_data(chosen, dataset.asking("") if dataset.folds else dataset, shape_at, device)
-    shape = shape_at(chosen.largest_size)
+    shape = shape_at(chosen.max_size)
     info = untrained(dataset, shape, fit, chosen)
     network, place = new_network(chosen, info, device)
     dataset, pixels = load(dataset, info)
@@ -150,7 +150,7 @@ def train(
         return _train_and_judge(run, dataset, pixels, chosen, info, plan, network, place, tracker, say, spent)
 
 
-@by_the_first
+@led_by_rank_zero
 def resume(
     run: str | Path,
     *,
@@ -179,7 +179,7 @@ def resume(
     if is_own_code(chosen.layers) and layers != chosen.layers:
         raise RunError(f"{path}: its network is {chosen.layers}; to run that file, say so: --model {chosen.layers}")
     stored = runfolder.read_json(path, runfolder.DATA)
-    word = str(data) if data is not None else stored["word"]
+    word = str(data) if data is not None else stored["location"]
     dataset = Dataset.open(word, **stored["options"], val_share=chosen.val_share)
     try:
         shape = (int(values["input"]["height"]), int(values["input"]["width"]), values["input"]["channels"])
@@ -192,8 +192,8 @@ def resume(
             f"{word}: the images or labels have changed since {path} was begun; train again with another --out."
         )
     _tell(dataset, info, path)
-    plan = Plan.from_dict(values.get("plan", {}))
-    from mirante.experiment.teach import new_network
+    plan = Objectives.from_dict(values.get("plan", {}))
+    from mirante.experiment.fit_network import new_network
 
     network, place = new_network(chosen, info, device)
     with tracking(path, track, chosen) as tracker:
@@ -206,7 +206,7 @@ def _train_and_judge(
     pixels: Pixels,
     recipe: Recipe,
     info: ModelInfo,
-    plan: Plan,
+    plan: Objectives,
     network: Network,
     place: torch.device,
     tracker: Tracker,
@@ -215,17 +215,17 @@ def _train_and_judge(
 ) -> Run:
     from safetensors.torch import save_file
 
-    from mirante.experiment.folds import FOLDER, out_of_fold
+    from mirante.experiment.cross_validation import FOLDER, out_of_fold
+    from mirante.experiment.fit_network import ask, fit_network, spread
     from mirante.experiment.heatmaps import write_heatmaps
-    from mirante.experiment.teach import ask, spread, teach
     from mirante.model.export import TOLERANCE, largest_difference, write_onnx
 
     if dataset.folds:
         known, chosen = out_of_fold(run, dataset, pixels, recipe, info, network, place)
         whole = dataset.asking("")
-        taught = teach(run, whole, pixels, recipe, info, network, place, tracker.epoch, spent, chosen)
+        taught = fit_network(run, whole, pixels, recipe, info, network, place, tracker.epoch, spent, chosen)
     else:
-        taught = teach(run, dataset, pixels, recipe, info, network, place, tracker.epoch, spent)
+        taught = fit_network(run, dataset, pixels, recipe, info, network, place, tracker.epoch, spent)
         rows = spread(dataset.rows("val"), CALIBRATED)
         known = HeldOut(rows, *ask(taught, dataset, pixels, rows))
     info, model = taught.info, taught.model
@@ -254,9 +254,9 @@ def _train_and_judge(
     else:
         answers = answers_across(known, dataset, info, plan)
     if plan.repeats > 1:
-        from mirante.experiment.repeats import repeat
+        from mirante.experiment.seeds import repeat
 
-        again = repeat(run, dataset, pixels, recipe, replace(info, positive=None, weights=()), plan, str(place))
+        again = repeat(run, dataset, pixels, recipe, replace(info, positive=None, class_weights=()), plan, str(place))
     metrics = judge_run(run, run, answers, again, info, dataset, pixels, None, warnings, say)
     tracker.finish(metrics)
     for unfinished in (runfolder.CHECKPOINT, FOLDER):
@@ -276,7 +276,7 @@ def _tell(dataset: Dataset, info: ModelInfo, run: Path) -> None:
     if dataset.task == "code":
         kinds = f"with texts of up to {dataset.characters} characters out of {len(dataset.classes) - 1} ({''.join(dataset.classes)})"
     print(
-        f"{dataset.word}: {len(dataset):,} images {kinds} ({parts}), shown at "
+        f"{dataset.location}: {len(dataset):,} images {kinds} ({parts}), shown at "
         f"{info.height}×{info.width}×{info.channels}",
         *(f"  note: {note}" for note in dataset.notes),
         f"{info.layers}  →  {run}",

@@ -20,7 +20,7 @@ from mirante.files import write_bytes
 from mirante.images import Pixels
 from mirante.model.export import trace_features
 from mirante.model.running import open_graph
-from mirante.prediction.opened import BATCH
+from mirante.prediction.onnx_model import BATCH
 from mirante.progress import track
 from mirante.runfolder import ModelInfo
 from mirante.training.head import fit_head
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mirante.model.network import Network
 
 
-def teach_head(
+def fit_last_layer(
     network: Network, dataset: Dataset, pixels: Pixels, info: ModelInfo, strength: float | None = None
 ) -> tuple[onnx.ModelProto, Epoch, float]:
     """Fit the last layer of a backbone on the features of the training images, chosen by the validation images.

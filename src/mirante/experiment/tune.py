@@ -20,7 +20,7 @@ import tomli_w
 from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.errors import RequestError, WorkError
-from mirante.experiment.choice import changed, input_shape, untrained, usual_fit
+from mirante.experiment.defaults import changed, input_shape, untrained, usual_fit
 from mirante.files import write_json, write_text
 from mirante.images import Pixels
 from mirante.model.notation import has_layers
@@ -90,8 +90,8 @@ def tune(
     if not len(dataset.rows("val")):
         raise RequestError(f"{data}: no validation images, and they choose; give the recipe a val_share.")
     if dataset.task == "code":
-        base = base.changed(flip=False, mirror=False)
-    shape = input_shape(dataset, base.largest_size, base.least_size, size)
+        base = base.changed(flip=False, flip_tta=False)
+    shape = input_shape(dataset, base.max_size, base.min_size, size)
     info = untrained(dataset, shape, usual_fit(dataset.task), base)
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
     folder = Path(out).expanduser() if out is not None else Path("tunings") / f"{dataset.name}-{base.name}"
@@ -111,7 +111,7 @@ def tune(
         study.enqueue_trial(_as_it_is(base, given, dataset))  # what the search has to beat
     ends = time.monotonic() + seconds if seconds else float("inf")
     print(
-        f"{dataset.word}: {base.name}, judged by {len(dataset.rows('val')):,} validation images  →  {folder}",
+        f"{dataset.location}: {base.name}, judged by {len(dataset.rows('val')):,} validation images  →  {folder}",
         file=sys.stderr,
     )
     while _done(study) < trials and time.monotonic() < ends:
@@ -138,7 +138,7 @@ def _train(
     """Train once, and return the validation loss after the last epoch; raises optuna.TrialPruned where it is not worth going on."""
     import optuna
 
-    from mirante.experiment.teach import new_network
+    from mirante.experiment.fit_network import new_network
     from mirante.training.engine import Images, hold
     from mirante.training.loop import Stopped, fit
 
@@ -175,7 +175,7 @@ def _space(recipe: Recipe, given: Mapping[str, Any], dataset: Dataset) -> dict[s
         "learning_rate": (recipe.learning_rate / _RANGE, recipe.learning_rate * _RANGE, True),
         "batch_size": (tuple(dict.fromkeys((*batches, recipe.batch_size))),),
         "label_smoothing": (0.0, 0.2, False),
-        "shift": (tuple(dict.fromkeys((0, 1, 2, 3, 4, recipe.shift))),),
+        "shift": (tuple(dict.fromkeys((0, 1, 2, 3, 4, recipe.random_shift))),),
     }
     if dataset.task == "class":
         space["flip"] = ((False, True),)

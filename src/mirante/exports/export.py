@@ -22,7 +22,7 @@ from mirante.files import write_file
 from mirante.images import Pixels
 from mirante.locale import Language
 from mirante.model.running import open_graph
-from mirante.prediction.opened import OpenedModel
+from mirante.prediction.onnx_model import OnnxModel
 
 Form = Literal["onnx", "keras", "torch", "web", "hub-folder"]
 _ANY_SIZE = "model-any-size.onnx"
@@ -66,7 +66,7 @@ def export(
     runfolder.require_run(path)
     if int8 and form != "onnx":
         raise RequestError(f"--int8: goes with --to onnx, not with --to {form}.")
-    model = OpenedModel(path)
+    model = OnnxModel(path)
     target = Path(out).expanduser() if out is not None else path / "exports" / form
     if target.exists() and not (overwrite and _is_export(target)) and (not target.is_dir() or any(target.iterdir())):
         raise RequestError(
@@ -102,7 +102,7 @@ def export(
         if int8:
             learned = images_to_try(model, path, images, "train", _CALIBRATED)
             write_int8(model, learned.pixels, folder / "model-int8.onnx")
-            quantised = compare(model, OpenedModel(folder / "model-int8.onnx"), tried)
+            quantised = compare(model, OnnxModel(folder / "model-int8.onnx"), tried)
         (folder / _MARK).write_text("An export of Mirante, which may be made again.\n", encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)
@@ -117,7 +117,7 @@ def _is_export(folder: Path) -> bool:
     return (folder / _MARK).is_file()
 
 
-def _any_size_difference(model: OpenedModel, graph: onnx.ModelProto, whole: list[Pixels], pixels: Pixels) -> float:
+def _any_size_difference(model: OnnxModel, graph: onnx.ModelProto, whole: list[Pixels], pixels: Pixels) -> float:
     """Return the largest difference in any probability between images resized in the graph and outside it."""
     session = open_graph(graph)
     found = [session.run(["probabilities"], {"images": image[None]})[0][0] for image in whole]

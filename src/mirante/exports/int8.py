@@ -21,7 +21,7 @@ from mirante.errors import WorkError
 from mirante.exports.verify import Tried
 from mirante.files import write_file
 from mirante.images import Pixels
-from mirante.prediction.opened import BATCH, OpenedModel
+from mirante.prediction.onnx_model import BATCH, OnnxModel
 
 _ROUNDS = 7
 
@@ -46,7 +46,7 @@ class Quantised:
     were: int
 
 
-def write_int8(model: OpenedModel, calibration: Pixels, path: Path) -> None:
+def write_int8(model: OnnxModel, calibration: Pixels, path: Path) -> None:
     """Write the quantised model; calibration images are uint8 (N, height, width, channels). Raises WorkError when that fails."""
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -95,7 +95,7 @@ def write_int8(model: OpenedModel, calibration: Pixels, path: Path) -> None:
 
 
 def _kept_in_float(model: onnx.ModelProto) -> list[str]:
-    """Return the nodes that stay as they are: the last layer, what follows it, and what tells strangeness; they cost little."""
+    """Return the nodes that stay as they are: the last layer, what follows it, and what tells ood_score; they cost little."""
     makers = {output: node for node in model.graph.node for output in node.output}
     names = []
     here = "logits"
@@ -109,7 +109,7 @@ def _kept_in_float(model: onnx.ModelProto) -> list[str]:
     return names
 
 
-def compare(model: OpenedModel, other: OpenedModel, tried: Tried) -> Quantised:
+def compare(model: OnnxModel, other: OnnxModel, tried: Tried) -> Quantised:
     """Return how the quantised model does on the images beside the model; the two take turns."""
     answers = [one.run(tried.pixels).probabilities for one in (model, other)]
     chosen = [found.argmax(axis=-1).reshape(len(found), -1) for found in answers]

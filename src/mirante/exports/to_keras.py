@@ -52,7 +52,7 @@ def write_keras(info: ModelInfo, weights: Path, path: Path) -> Callable[[Pixels]
     images = keras.Input(shape, dtype="uint8", name="images")
     pixels = keras.layers.Rescaling(1 / 255, name="pixels")(images)
     logits = body(pixels)
-    if info.mirror:
+    if info.flip_tta:
         mirrored = body(keras.ops.flip(pixels, axis=2))
         logits = keras.layers.Average(name="mirror")([logits, mirrored])
     answer = keras.layers.Softmax(axis=-1, name="probabilities")(logits)

@@ -140,7 +140,7 @@ def _source(run_name: str, info: ModelInfo, network: Network) -> str:
         body = f"nn.Sequential(\n{lines}        )"
     else:
         raise RequestError(f"{info.layers}: a network of a file of your own is exported by that file itself.")
-    mirror = "        logits = (logits + self.body(pixels.flip(3))) / 2\n" if info.mirror else ""
+    mirror = "        logits = (logits + self.body(pixels.flip(3))) / 2\n" if info.flip_tta else ""
     return text + _MODEL.format(body=body, count=count, mirror=mirror)
 
 

@@ -13,10 +13,10 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.data.folders import FolderSource
 from mirante.errors import MiranteError, RequestError, WorkError
+from mirante.experiment.fit_network import spread
 from mirante.experiment.folder import read_recipe_toml
-from mirante.experiment.teach import spread
 from mirante.images import Pixels, read_image
-from mirante.prediction.opened import OpenedModel
+from mirante.prediction.onnx_model import OnnxModel
 from mirante.training.recipe import Recipe
 
 TOLERANCE = 1e-4
@@ -39,7 +39,7 @@ class Tried:
     labels: NDArray[np.int64] | None
 
 
-def images_to_try(model: OpenedModel, run: Path, folder: str | None, split: str = "test", count: int = COUNT) -> Tried:
+def images_to_try(model: OnnxModel, run: Path, folder: str | None, split: str = "test", count: int = COUNT) -> Tried:
     """Return some of the run's own images of a split, or those of a folder. Raises RequestError when there are none."""
     if folder is not None:
         entries = (
@@ -51,7 +51,7 @@ def images_to_try(model: OpenedModel, run: Path, folder: str | None, split: str 
     try:
         stored = runfolder.read_json(run, runfolder.DATA)
         recipe = Recipe.from_dict(read_recipe_toml(run)["recipe"], str(run / runfolder.RECIPE))
-        dataset = Dataset.open(stored["word"], **stored["options"], val_share=recipe.val_share)
+        dataset = Dataset.open(stored["location"], **stored["options"], val_share=recipe.val_share)
     except MiranteError as error:
         raise RequestError(
             f"{run}: its images cannot be opened any more ({error}) Give others to try the export on: --images FOLDER"
@@ -62,11 +62,11 @@ def images_to_try(model: OpenedModel, run: Path, folder: str | None, split: str 
     rows = spread(rows, count)
     wanted = {dataset.paths[row]: row for row in rows}
     found = {entry.path: entry.payload for entry in dataset.source.entries() if entry.path in wanted}
-    return _read(model, [found[path] for path in wanted], dataset.labels[list(wanted.values())], stored["word"])
+    return _read(model, [found[path] for path in wanted], dataset.labels[list(wanted.values())], stored["location"])
 
 
 def _read(
-    model: OpenedModel, pictures: list[bytes | Path | Pixels], labels: NDArray[np.int64] | None, word: str
+    model: OnnxModel, pictures: list[bytes | Path | Pixels], labels: NDArray[np.int64] | None, word: str
 ) -> Tried:
     kept, pixels = [], []
     for number, picture in enumerate(pictures):
@@ -82,12 +82,12 @@ def _read(
     return Tried([pictures[number] for number in kept], np.stack(pixels), None if labels is None else labels[kept])
 
 
-def largest_difference(model: OpenedModel, tried: Tried, answer: Callable[[Pixels], NDArray[np.floating]]) -> float:
+def largest_difference(model: OnnxModel, tried: Tried, answer: Callable[[Pixels], NDArray[np.floating]]) -> float:
     """Return the largest difference in any probability between model.onnx and `answer`, which takes pixels (N, H, W, C)."""
     return float(np.abs(model.run(tried.pixels).probabilities - answer(tried.pixels)).max())
 
 
-def whole_sizes(tried: Tried, model: OpenedModel) -> list[Pixels]:
+def whole_sizes(tried: Tried, model: OnnxModel) -> list[Pixels]:
     """Return the images at their own sizes, decoded, with the model's channels."""
     return [read_image(picture, None, model.info.channels) for picture in tried.pictures]
 

@@ -98,7 +98,7 @@ def replace_head(
     bias: NDArray[np.float32],
     space: NDArray[np.float32] | None,
 ) -> onnx.ModelProto:
-    """Return the graph with another last layer, (classes, width) and (classes,), and the space of add_strangeness."""
+    """Return the graph with another last layer, (classes, width) and (classes,), and the space of add_ood_score."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     gemm, classes = _last_dense(changed), len(bias)
@@ -117,7 +117,7 @@ def replace_head(
             if one.name == after.input[1]:
                 one.CopyFrom(numpy_helper.from_array(np.array([2, -1, classes]), one.name))
     for output in changed.graph.output:
-        if output.name != "strangeness":
+        if output.name != "ood_score":
             output.type.tensor_type.shape.dim[1].dim_value = classes
     return changed
 
@@ -132,8 +132,8 @@ def _last_dense(model: onnx.ModelProto) -> onnx.NodeProto:
     return found
 
 
-def add_strangeness(model: onnx.ModelProto, features: str, space: NDArray[np.float32], mirror: bool) -> None:
-    """Have the graph also answer `strangeness`, float (N,): see mirante.prediction.strangeness.
+def add_ood_score(model: onnx.ModelProto, features: str, space: NDArray[np.float32], mirror: bool) -> None:
+    """Have the graph also answer `ood_score`, float (N,): see mirante.prediction.out_of_distribution.
 
     space  (width, d) the familiar directions
     """
@@ -145,9 +145,9 @@ def add_strangeness(model: onnx.ModelProto, features: str, space: NDArray[np.flo
         chain.add("Reshape", np.array([2, -1]))
         chain.add("ReduceMean", np.array([0]), keepdims=0)
     chain.add("Neg")
-    chain.add("Add", np.array(1, np.float32), output="strangeness")
+    chain.add("Add", np.array(1, np.float32), output="ood_score")
     chain.append_to(model.graph)
-    model.graph.output.append(helper.make_tensor_value_info("strangeness", TensorProto.FLOAT, ["N"]))
+    model.graph.output.append(helper.make_tensor_value_info("ood_score", TensorProto.FLOAT, ["N"]))
 
 
 def write_onnx(model: onnx.ModelProto, info: ModelInfo, path: Path) -> None:

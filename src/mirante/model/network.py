@@ -116,7 +116,7 @@ def build_network(
     """
     if characters and not has_layers(line):
         raise RequestError(
-            f"{line}: texts are read by a network of the notation only; give a line of layers (docs/codes.md)."
+            f"{line}: texts are read by a network of the notation only; give a line of layers (docs/reading.md)."
         )
     if is_pretrained(line):
         return Network(Backbone(line.removeprefix(PRETRAINED), find_weights(line, weights), shape[:2], classes), mirror)
@@ -153,10 +153,12 @@ def load_network(info: ModelInfo, file: Path) -> Network:
             }
             mean, std = (tuple(tensors[f"body.{name}"].flatten().tolist()) for name in ("mean", "std"))
             weights = Pretrained(str(file), "", info.licence or "", own, mean, std)
-            network = Network(Backbone(info.layers.removeprefix(PRETRAINED), weights, info.size, classes), info.mirror)
+            network = Network(
+                Backbone(info.layers.removeprefix(PRETRAINED), weights, info.size, classes), info.flip_tta
+            )
         else:
             shape = *info.size, info.channels
-            network = build_network(info.layers, shape, classes, info.mirror, characters=info.characters)
+            network = build_network(info.layers, shape, classes, info.flip_tta, characters=info.characters)
         network.load_state_dict(tensors)
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         raise RunError(f"{file}: missing or damaged; train the model again.") from error

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mirante.data.entries import Skipped, printable
-from mirante.photos.organise import Decided
+from mirante.photos.arrange import Decided
 from mirante.photos.walk import Photo
 from mirante.prediction.classifier import Classifier
 from mirante.prediction.stream import predict_stream
 from mirante.progress import track
 
-AT_LEAST = 0.8
+MIN_CONFIDENCE = 0.8
 """The probability below which a photo goes to review, unless a person says another."""
 
 
@@ -21,13 +21,13 @@ def decide_photos(
     folder: Path,
     photos: Iterable[Photo],
     said: Mapping[str, str | None],
-    at_least: float = AT_LEAST,
+    min_confidence: float = MIN_CONFIDENCE,
 ) -> tuple[dict[str, Decided], list[Skipped]]:
     """Return path → what is decided, and the photos that cannot be read.
 
     said  path → the class that a person gave; None where a person was not sure
 
-    A photo is unsure where the model says none of these, or its answer has a lower probability than `at_least`.
+    A photo is unsure where the model says none of these, or its answer has a lower probability than `min_confidence`.
     """
     decided: dict[str, Decided] = {}
     skipped: list[Skipped] = []
@@ -44,6 +44,6 @@ def decide_photos(
             skipped.append(Skipped(printable(path), answer.reason))
             continue
         found = answer.prediction
-        unsure = found.none_of_these or found.confidence < at_least or path in said
+        unsure = found.none_of_these or found.confidence < min_confidence or path in said
         decided[path] = Decided(found.label, found.confidence, unsure)
     return decided, skipped

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mirante.data.check.copies import join
 from mirante.data.features import Features
-from mirante.photos.eye import Eye
+from mirante.photos.features import FeatureExtractor
 
 _COMPONENTS = 64
 _COMPARED = 2000  # photos among which the silhouette is measured
@@ -41,8 +41,8 @@ class Groups:
     names: tuple[str, ...]
 
 
-def group(features: Features, eye: Eye, taken: Sequence[float | None]) -> Groups:
-    """Group N photos by their features (N, width), as `eye` sees them.
+def group(features: Features, extractor: FeatureExtractor, taken: Sequence[float | None]) -> Groups:
+    """Group N photos by their features (N, width), as `extractor` sees them.
 
     taken  when each was taken, in seconds, where that is known
     """
@@ -58,7 +58,7 @@ def group(features: Features, eye: Eye, taken: Sequence[float | None]) -> Groups
         typical = ((reduced[rows] - reduced[rows].mean(axis=0)) ** 2).sum(axis=1)
         found.append(tuple(rows[np.argsort(typical, kind="stable")].tolist()))
     found.sort(key=lambda rows: (-len(rows), rows))
-    return Groups(tuple(found), stacks, _names([features[list(rows)] for rows in found], eye))
+    return Groups(tuple(found), stacks, _names([features[list(rows)] for rows in found], extractor))
 
 
 def find_stacks(directions: Features, taken: Sequence[float | None]) -> NDArray[np.int64]:
@@ -109,14 +109,14 @@ def _cluster(points: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.zeros(len(points), np.int64) if best is None else best[1]
 
 
-def _names(groups: list[Features], eye: Eye) -> tuple[str, ...]:
+def _names(groups: list[Features], extractor: FeatureExtractor) -> tuple[str, ...]:
     """Return what the network would call each group and not the others; "" where it knows no word for it.
 
     The same name a second time gets a number.
     """
     means = []
     for features in groups:
-        logits = eye.logits(features).astype(np.float64)
+        logits = extractor.logits(features).astype(np.float64)
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         means.append((shares / shares.sum(axis=1, keepdims=True)).mean(axis=0))
     usual = np.mean(means, axis=0)
@@ -124,7 +124,7 @@ def _names(groups: list[Features], eye: Eye) -> tuple[str, ...]:
     taken: Counter[str] = Counter()
     for mean in means:
         best = int((mean - usual).argmax())
-        name = eye.names[best] if mean[best] >= _LEAST_SHARE or len(groups) == 1 else ""
+        name = extractor.names[best] if mean[best] >= _LEAST_SHARE or len(groups) == 1 else ""
         taken[name] += 1
         names.append(name if taken[name] == 1 or not name else f"{name} {taken[name]}")
     return tuple(names)

@@ -10,7 +10,7 @@ import numpy as np
 from mirante.data.entries import Skipped, printable
 from mirante.errors import RequestError
 from mirante.locale import Language
-from mirante.photos.eye import packaged_eye
+from mirante.photos.features import packaged_extractor
 from mirante.photos.group import group
 from mirante.photos.library import Known, Library
 
@@ -35,14 +35,14 @@ def group_folder(library: Library, say: Language) -> tuple[list[Group], list[Ski
     photos, skipped = library.look()
     if not photos:
         raise RequestError(f"{library.folder}: no photo in it that can be read.")
-    eye = packaged_eye()
-    features, damaged = eye.look(library.folder, photos)
+    extractor = packaged_extractor()
+    features, damaged = extractor.look(library.folder, photos)
     skipped += [Skipped(printable(photos[row].path), "damaged: its pixels cannot be decoded") for row in damaged]
     sound = np.setdiff1d(np.arange(len(photos)), damaged)
     photos = [photos[row] for row in sound]
     if not photos:
         raise RequestError(f"{library.folder}: no photo in it that can be read.")
-    found = group(features[sound], eye, [one.taken for one in photos])
+    found = group(features[sound], extractor, [one.taken for one in photos])
     groups = [
         Group(
             name or say("group {number}", number=number),

@@ -20,22 +20,22 @@ from mirante.data.features import Features, known_or_new
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.evaluation.judge import require_classes
+from mirante.experiment.calibrate import CALIBRATED, HeldOut, answers_from, calibrated, learn_from
 from mirante.experiment.evaluate import judge_run, require_tested
 from mirante.experiment.folder import read_recipe_toml
-from mirante.experiment.plan import Plan
-from mirante.experiment.trust import CALIBRATED, HeldOut, answers_from, calibrated, learn_from
+from mirante.experiment.objectives import Objectives
 from mirante.files import write_file, write_json, write_text
 from mirante.images import Pixels
 from mirante.locale import Language
 from mirante.model.export import TOLERANCE, replace_head, write_onnx
-from mirante.photos.earlier import EARLIER, keep
-from mirante.photos.eye import Eye, eye_of_run
+from mirante.photos.features import FeatureExtractor, extractor_of_run
 from mirante.photos.library import Library, contradictions, labels_of
+from mirante.photos.versions import EARLIER, keep
 from mirante.prediction.calibration import softmax
 from mirante.prediction.classifier import Classifier
 from mirante.prediction.decision import decide
-from mirante.prediction.opened import Output
-from mirante.prediction.strangeness import familiar_space, strangeness
+from mirante.prediction.onnx_model import Output
+from mirante.prediction.out_of_distribution import fit_subspace, ood_score
 from mirante.runfolder import ModelInfo
 from mirante.training.recipe import Recipe
 
@@ -112,11 +112,11 @@ def learn(run: Path, library: Library, say: Language) -> Learned:
     """Teach a run with the answers that a library holds. Raises RequestError when there is nothing to learn, RunError."""
     classifier = Classifier(run)
     info = classifier.info
-    eye = eye_of_run(run / runfolder.ONNX, info)
+    extractor = extractor_of_run(run / runfolder.ONNX, info)
     stored = runfolder.read_json(run, runfolder.DATA)
     values = read_recipe_toml(run)
     recipe = Recipe.from_dict(values["recipe"], str(run / runfolder.RECIPE))
-    dataset = Dataset.open(stored["word"], **stored["options"], val_share=recipe.val_share).known_as(info.classes)
+    dataset = Dataset.open(stored["location"], **stored["options"], val_share=recipe.val_share).known_as(info.classes)
     require_classes(dataset, info)
     if dataset.folds:
         raise RunError(
@@ -124,7 +124,7 @@ def learn(run: Path, library: Library, say: Language) -> Learned:
         )
     require_tested(run, stored, dataset, dataset.rows("test"))
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
-    seen = known_or_new(eye.key, dataset.digests, lambda rows: eye.features(pixels, rows))
+    seen = known_or_new(extractor.key, dataset.digests, lambda rows: extractor.features(pixels, rows))
 
     answers = library.answers()
     photos = {one.digest: one for one in library.look()[0]}
@@ -132,7 +132,7 @@ def learn(run: Path, library: Library, say: Language) -> Learned:
     if not labels:
         raise RequestError(f"{library.folder}: no photo has been answered yet; mirante photos review asks about them.")
     known = _Known(
-        tuple(labels), tuple(labels.values()), eye.look(library.folder, [photos[digest] for digest in labels])[0]
+        tuple(labels), tuple(labels.values()), extractor.look(library.folder, [photos[digest] for digest in labels])[0]
     )
     counts = Counter(label for label in known.labels if label not in info.classes)
     added = tuple(label for label, count in counts.items() if count >= NEEDED)
@@ -152,26 +152,30 @@ def learn(run: Path, library: Library, say: Language) -> Learned:
             f"{library.folder}: too few answers to learn from ({len(known.digests)}, of which {len(jury.digests)} are kept apart to "
             "compare on); answer some more."
         )
-    new_eye, new_info, space = _teach(eye, dataset, seen, taught, Plan.from_dict(values.get("plan", {})))
+    new_extractor, new_info, space = _teach(
+        extractor, dataset, seen, taught, Objectives.from_dict(values.get("plan", {}))
+    )
     rows = dataset.rows("test")
     wanted = np.concatenate([dataset.labels[rows], jury.numbers(classes)])
     judged = np.concatenate([seen[rows], jury.features])
     before, after = (
         int((decide(calibrated(one.logits(judged), known_info), known_info) == wanted).sum())
-        for one, known_info in ((eye, info), (new_eye, new_info))
+        for one, known_info in ((extractor, info), (new_extractor, new_info))
     )
     done = Learned(len(taught.digests), len(wanted), before, after, added, waiting, said_twice, after >= before)
     if not done.adopted:
         return done
-    kept = _adopt(run, new_eye, new_info, space, eye, dataset, pixels, seen, len(taught.digests), stored, say)
+    kept = _adopt(
+        run, new_extractor, new_info, space, extractor, dataset, pixels, seen, len(taught.digests), stored, say
+    )
     return replace(done, kept=kept)
 
 
 def _teach(
-    eye: Eye, dataset: Dataset, seen: Features, taught: _Known, plan: Plan
-) -> tuple[Eye, ModelInfo, Features | None]:
-    """Return the eye with the new last layer, all that held-out images teach of it, and the familiar directions (width, d)."""
-    from mirante.experiment.teach import spread
+    extractor: FeatureExtractor, dataset: Dataset, seen: Features, taught: _Known, plan: Objectives
+) -> tuple[FeatureExtractor, ModelInfo, Features | None]:
+    """Return the extractor with the new last layer, all that held-out images teach of it, and the familiar directions (width, d)."""
+    from mirante.experiment.fit_network import spread
     from mirante.training.head import fit_head
 
     classes = dataset.classes
@@ -207,32 +211,34 @@ def _teach(
             losses.append(sum(float(part.mean()) for part in parts if len(part)))
         weight = _WEIGHTS[int(np.argmin(losses))]
     matrix, bias, _ = fitted(everything, weight, strength)
-    tells = any(output.name == "strangeness" for output in eye.model.graph.output)
-    space = familiar_space(np.concatenate([taught.features, seen[own]])[:_FAMILIAR]) if tells else None
+    tells = any(output.name == "ood_score" for output in extractor.model.graph.output)
+    space = fit_subspace(np.concatenate([taught.features, seen[own]])[:_FAMILIAR]) if tells else None
     plain = replace(
-        eye.info,
+        extractor.info,
         classes=classes,
         temperature=1.0,
         scales=(),
         shifts=(),
-        limits=(),
-        weights=(),
+        conformal_thresholds=(),
+        class_weights=(),
         positive=None,
         threshold=None,
     )
     rows = spread(val, CALIBRATED)
-    strange = np.zeros(len(rows), np.float32) if space is None else strangeness(seen[rows], space)
-    changed = replace(eye, weight=matrix, bias=bias, names=classes, model=replace_head(eye.model, matrix, bias, space))
+    strange = np.zeros(len(rows), np.float32) if space is None else ood_score(seen[rows], space)
+    changed = replace(
+        extractor, weight=matrix, bias=bias, names=classes, model=replace_head(extractor.model, matrix, bias, space)
+    )
     info = learn_from(HeldOut(rows, changed.logits(seen[rows]), strange), dataset, plain, plan.of(classes))
     return replace(changed, info=info), info, space
 
 
 def _adopt(
     run: Path,
-    new: Eye,
+    new: FeatureExtractor,
     info: ModelInfo,
     space: Features | None,
-    old: Eye,
+    old: FeatureExtractor,
     dataset: Dataset,
     pixels: Pixels,
     seen: Features,
@@ -245,7 +251,7 @@ def _adopt(
     write_file(run / runfolder.WEIGHTS, lambda part: _save_weights(kept / runfolder.WEIGHTS, part, old, new))
     write_text(run / runfolder.MODEL, info.to_json() + "\n")
     write_onnx(new.model, info, run / runfolder.ONNX)
-    text = "Taught further with {count} photos that a person confirmed; the model before it is kept in {folder}."
+    text = "FittedNetwork further with {count} photos that a person confirmed; the model before it is kept in {folder}."
     note = Note(text, {"count": taught, "folder": f"{EARLIER}/{kept.name}"})
     notes = [one for one in stored["notes"] if one[0] != text]  # type: ignore[attr-defined]
     write_json(run / runfolder.DATA, {**stored, "notes": [*notes, [note.text, note.values, note.grave]]})
@@ -260,13 +266,13 @@ def _adopt(
         raise WorkError(
             f"{run}: the new model.onnx does not answer as it was taught ({difference:.1e}); the old one is in {kept}."
         )
-    strange = np.zeros(len(rows), np.float32) if space is None else strangeness(seen[rows], space)
+    strange = np.zeros(len(rows), np.float32) if space is None else ood_score(seen[rows], space)
     answers = answers_from(Output(shares, logits, strange, np.zeros(len(shares), np.float32)), rows, info)
     judge_run(run, run, answers, [], info, dataset, pixels, None, [], say)
     return kept
 
 
-def _save_weights(before: Path, part: Path, old: Eye, new: Eye) -> None:
+def _save_weights(before: Path, part: Path, old: FeatureExtractor, new: FeatureExtractor) -> None:
     """Write the weights with the last layer replaced, which is known by its numbers."""
     from safetensors.numpy import load_file, save_file
 

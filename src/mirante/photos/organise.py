@@ -1,191 +1,184 @@
-"""One folder a class: which photo goes where, with what belongs to it; carried out and taken back by the journal."""
+"""Organise a folder of photos, go on with what was interrupted, and take it back: the verbs, from words to what came of it."""
 
 from __future__ import annotations
 
+import json
 import os
-import re
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 
-from mirante.data.entries import Skipped, printable
-from mirante.errors import ImageError, RequestError
-from mirante.images import read_bytes
+import platformdirs
+
+from mirante.data.entries import Skipped
+from mirante.errors import MiranteError, RequestError
+from mirante.files import write_text
 from mirante.locale import Language
-from mirante.photos import xmp
-from mirante.photos.exif import read_exif
-from mirante.photos.journal import How, Journal, Note, Step, write_plan
-from mirante.photos.moving import same_content
-from mirante.photos.names import missing_folders, numbered, safe_name
-from mirante.photos.walk import Photo
+from mirante.photos import arrange as arranging
+from mirante.photos.deciding import MIN_CONFIDENCE, decide_photos
+from mirante.photos.journal import How, read_journals
+from mirante.photos.library import DATABASE, Library, labels_of
+from mirante.photos.lock import both_locked
+from mirante.photos.moving import Came, carry_out, restore_times, undo
+from mirante.photos.walk import MEMORY, walk
+from mirante.prediction.classifier import Classifier
 
-REVIEW = "review"
-FIELDS = ("class", "year", "month", "day", "camera", "confidence")
-
-
-@dataclass(frozen=True)
-class Decided:
-    """What is known of one photo: its class, how surely (0 to 1), and whether it goes to review/."""
-
-    label: str
-    confidence: float
-    unsure: bool
+_REMEMBERED = 50  # folders that undo without a name looks through
 
 
 @dataclass
-class Arrangement:
-    """Where photos go: steps by folder, sidecars to write, and what stays, with the reason."""
+class Organised:
+    """What came of organising, or would: folder → photos, files put in place, what was left with the reason, the tree of it."""
 
-    steps: list[Step] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int]
+    count: int = 0
     left: list[Skipped] = field(default_factory=list)
+    tree: list[str] = field(default_factory=list)
+    into: Path | None = None
 
 
-def require_layout(layout: str) -> str:
-    """Return a layout like {class}/{year}; raises RequestError when it names something that is not known."""
-    names = re.findall(r"\{(.*?)\}", layout)
-    unknown = [name for name in names if name not in FIELDS]
-    if unknown or not names or re.search(r"[{}]", re.sub(r"\{.*?\}", "", layout)) or ".." in PurePath(layout).parts:
-        known = ", ".join(f"{{{name}}}" for name in FIELDS)
-        raise RequestError(f"--layout {layout}: a layout is made of {known} and /, as {{class}}/{{year}}.")
-    return layout.strip("/")
-
-
-def arrange(
+def organise(
+    run: str | Path,
     folder: Path,
-    photos: Iterable[Photo],
-    decided: Mapping[str, Decided],
     into: Path | None,
-    layout: str,
+    *,
     how: How,
+    layout: str,
+    min_confidence: float | None,
     write_xmp: bool,
+    memory: Path | None,
+    dry_run: bool,
     say: Language,
-) -> Arrangement:
-    """Return where the photos of a folder go, by what was decided of each path; touches nothing.
+) -> Organised:
+    """Sort the photos of a folder; see mirante.photos.arrange.arrange for the words.
 
-    into       the folder to sort them into; None leaves them where they are (only sidecars are written)
-    layout     folders below it, as {class}/{year}
-    how        move, copy, or link (hard links)
-    write_xmp  also write class and confidence into a sidecar beside each photo that is sure
+    What an earlier command left unfinished in `into` is finished first. Raises RequestError before anything is touched, WorkError
+    when the work fails on the way.
     """
-    found = Arrangement()
-    taken: set[str] = set()
-    for photo in photos:
-        one = decided.get(photo.path)
-        if one is None:
-            continue
-        places = [str(folder / name) for name in (photo.path, *photo.companions)]
-        below = REVIEW if one.unsure else _below(layout, folder / photo.path, one, say)
-        first = len(found.steps)
-        if into is not None:
-            targets = _targets(places, into / below, taken)
-            if targets is None:
-                found.left.append(Skipped(printable(photo.path), "is there already, byte for byte"))
-                continue
-            try:
-                steps = [_step(place, target) for place, target in zip(places, targets, strict=True)]
-            except OSError as error:
-                found.left.append(Skipped(printable(photo.path), f"cannot be opened ({error.strerror})"))
-                continue
-            found.steps += steps
-            taken.update(targets)
-        found.counts[below] = found.counts.get(below, 0) + 1
-        if write_xmp and not one.unsure:
-            try:
-                found.notes.append(_note(places, first if into is not None else None, one))
-            except (ImageError, OSError) as error:
-                reason = str(error) if isinstance(error, ImageError) else f"cannot be read ({error.strerror})"
-                found.left.append(Skipped(printable(photo.path), f"{reason}; its keywords were not written"))
-    return found
-
-
-@dataclass(frozen=True)
-class Before:
-    """What a plan's own lock and journal change: folders that were not there, and folder → its time of change (nanoseconds)."""
-
-    missing: tuple[str, ...]
-    times: dict[str, int]
-
-    @classmethod
-    def of(cls, folder: Path, into: Path) -> Before:
-        return cls(tuple(missing_folders(into)), {str(folder.absolute()): folder.stat().st_mtime_ns})
-
-
-def plan(folder: Path, into: Path, how: How, found: Arrangement, before: Before) -> Journal:
-    """Write the plan of an arrangement to disk, into the folder that it goes to."""
-    parents = dict.fromkeys(Path(step.target).parent for step in found.steps)
-    needed = dict.fromkeys([*before.missing, *(name for parent in parents for name in missing_folders(parent))])
-    return write_plan(how, folder.absolute(), into, needed, found.steps, found.notes, before.times)
-
-
-def _below(layout: str, path: Path, one: Decided, say: Language) -> str:
-    values = {"class": one.label, "confidence": f"{min(9, int(one.confidence * 10)) * 10}%+"}
-    if set(re.findall(r"\{(.*?)\}", layout)) & {"year", "month", "day", "camera"}:
-        exif = read_exif(read_bytes(path))
-        taken, camera = exif.taken, exif.camera
-        values["year"], values["month"], values["day"] = (
-            (f"{taken:%Y}", f"{taken:%m}", f"{taken:%d}") if taken else (say("undated"),) * 3
+    layout = arranging.require_layout(layout)
+    classifier = Classifier(run)
+    folder = folder.expanduser()
+    into = None if into is None else Path(os.path.abspath(into.expanduser()))  # noqa: PTH100 (links are kept)
+    if not folder.is_dir():
+        raise RequestError(f"{folder}: no such folder of photos.")
+    if into is not None and into.exists() and not into.is_dir():
+        raise RequestError(f"{into}: a file, not a folder; choose another place.")
+    target = folder.absolute() if into is None else into
+    before = arranging.Before.of(folder, target)
+    with ExitStack() as held:
+        if not dry_run:
+            held.enter_context(both_locked(target, folder, how == "move"))
+            for journal in read_journals(target):
+                if not journal.done:
+                    print(f"{target}: an organising that was interrupted is finished first.", file=sys.stderr)
+                    carry_out(journal)
+        try:
+            walked = walk(folder)
+        except OSError as error:
+            raise RequestError(f"{folder}: the folder cannot be opened ({error.strerror}).") from error
+        photos = list(walked.photos) if into is None else arranging.outside(walked.photos, folder, into)
+        said = _said(folder, memory)
+        decided, unread = decide_photos(
+            classifier, folder, photos, said, MIN_CONFIDENCE if min_confidence is None else min_confidence
         )
-        values["camera"] = camera or say("unknown camera")
-    parts = [re.sub(r"\{(.*?)\}", lambda match: values[match[1]], part) for part in layout.split("/")]
-    return "/".join(safe_name(part) for part in parts)
-
-
-def _targets(places: list[str], folder: Path, taken: set[str]) -> list[str] | None:
-    """Return where a photo and its companions go, under one free number; None where the photo lies there already."""
-    names = [os.path.basename(place) for place in places]  # noqa: PTH119
-    stem = len(PurePath(names[0]).stem)
-    longest = max(len(os.fsencode(name[stem:])) for name in names)
-    number = 1
-    while True:
-        targets = [str(folder / numbered(name, stem, number, longest)) for name in names]
-        if os.path.lexists(targets[0]) and targets[0] not in taken:
-            if Path(targets[0]).is_file() and same_content(places[0], targets[0]):
-                return None
-        elif not any(target in taken or os.path.lexists(target) for target in targets):
-            return targets
-        number += 1
-
-
-def _step(place: str, target: str) -> Step:
-    status = os.lstat(place)
-    return Step(place, target, status.st_size, status.st_mtime_ns)
-
-
-def _note(places: list[str], first: int | None, one: Decided) -> Note:
-    """Return the sidecar to write: the photo's own where it has one, else a new one beside it."""
-    own = xmp.sidecar_of(Path(places[0]))
-    number = next((place for place, path in enumerate(places) if own is not None and path == str(own)), None)
-    before = None if own is None or number is None else own.read_bytes()
-    mtime_ns = None if own is None or number is None else own.stat().st_mtime_ns
-    after = xmp.with_class(before, one.label, one.confidence)
-    if first is None:
-        return Note(
-            places[0] if number is None else places[number], ".xmp" if number is None else "", before, after, mtime_ns
+        found = arranging.arrange(folder.absolute(), photos, decided, into, layout, how, write_xmp, say)
+        done = Organised(
+            found.counts, left=[*walked.skipped, *unread, *found.left], tree=arranging.tree(found, into), into=into
         )
-    return Note(first + (number or 0), ".xmp" if number is None else "", before, after, mtime_ns)
+        if dry_run or not (found.steps or found.notes):
+            return done
+        came = put_in_place(folder, target, how, found, before)
+    done.count, done.left = came.count, [*done.left, *came.left]
+    return done
 
 
-def outside(photos: Iterable[Photo], folder: Path, into: Path) -> list[Photo]:
-    """Return the photos that do not lie in the folder that they would be sorted into."""
+def put_in_place(folder: Path, target: Path, how: How, found: arranging.Arrangement, before: arranging.Before) -> Came:
+    """Objectives an arrangement, remember where it goes so that it can be undone, and carry it out."""
+    journal = arranging.plan(folder, target, how, found, before)
+    _remember(target)
+    return carry_out(journal)
+
+
+def undo_last(into: Path | None) -> tuple[Path, Came]:
+    """Take back the last organising that went into a folder, or the last one at all. Raises RequestError when there is none."""
+    if into is None:
+        journals = [(place, one) for place in _remembered() for one in read_journals(place)]
+        if not journals:
+            raise RequestError(
+                "There is nothing to undo; if it was done on another computer, name the folder it went into."
+            )
+        into = max(journals, key=lambda pair: pair[1].file.name)[0]
+    into = into.expanduser().absolute()
+    if not (into / MEMORY).is_dir() or not read_journals(into):
+        raise RequestError(f"{into}: nothing was organised into it that could be undone.")
+    journal = read_journals(into)[-1]
+    source = Path(journal.source)
+    with both_locked(into, source, journal.how == "move"):
+        came = undo(journal)
+        if not came.left:
+            _clear(into, str(into) in journal.made)
+            _clear(source, False)
+            restore_times(journal)
+    return into, came
+
+
+def show(done: Organised, dry_run: bool, say: Language) -> Iterator[str]:
+    """Yield what to tell a person."""
+    if dry_run:
+        yield from done.tree
+    for name, count in sorted(done.counts.items()):
+        if not (dry_run and done.into is not None):
+            yield f"{name}: {say.number(count)}"
+    if dry_run:
+        yield say("Nothing was touched: this is what would happen.")
+    elif done.count:
+        yield say("{count} files in place. mirante photos undo takes it back.", count=say.number(done.count))
+    else:
+        yield say("There was nothing to do.")
+
+
+def _said(folder: Path, memory: Path | None) -> dict[str, str | None]:
+    """Return path → what a person said, where the folder has a memory."""
+    if not ((folder / MEMORY if memory is None else memory.expanduser()) / DATABASE).is_file():
+        return {}
+    library = Library(folder, memory)
     try:
-        inside = into.resolve().relative_to(folder.resolve()).as_posix()
-    except ValueError:
-        return list(photos)
-    return [photo for photo in photos if not photo.path.startswith(f"{inside}/")]
+        labels = labels_of(library.answers())
+        return {one.path: labels[one.digest] for one in library.look()[0] if one.digest in labels} if labels else {}
+    finally:
+        library.close()
 
 
-def tree(found: Arrangement, into: Path | None) -> list[str]:
-    """Return the lines of a tree that shows what would happen, at most five photos a folder."""
-    lines = [] if into is None else [f"{into}{os.sep}"]
-    shown: dict[str, list[str]] = {}
-    for step in found.steps:
-        target = Path(step.target)
-        shown.setdefault(str(target.parent.relative_to(into) if into else target.parent), []).append(target.name)
-    for folder in sorted(shown):
-        names = shown[folder]
-        lines.append(f"  {printable(folder)}/  ({len(names):,})")
-        lines += [f"    {printable(name)}" for name in names[:5]]
-        lines += [f"    … {len(names) - 5:,} more"] if len(names) > 5 else []
-    return lines
+def _clear(folder: Path, made: bool) -> None:
+    """Remove what only served the undoing: the lock, an empty memory, and the folder itself where it was made for the photos."""
+    memory = folder / MEMORY
+    try:
+        if {path.name for path in memory.iterdir()} == {"lock"}:
+            (memory / "lock").unlink()
+            memory.rmdir()
+        if made:
+            folder.rmdir()
+    except OSError:
+        return
+
+
+def _state() -> Path:
+    return Path(platformdirs.user_state_dir("mirante", appauthor=False)) / "organised.json"
+
+
+def _remembered() -> list[Path]:
+    try:
+        return [Path(place) for place in json.loads(_state().read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _remember(into: Path) -> None:
+    places = [str(place) for place in _remembered() if place != into][-_REMEMBERED:]
+    try:
+        _state().parent.mkdir(parents=True, exist_ok=True)
+        write_text(_state(), json.dumps([*places, str(into)]))
+    except (OSError, MiranteError, UnicodeEncodeError):
+        pass  # undo will want the folder's name

@@ -9,12 +9,12 @@ from pathlib import Path
 from mirante.data.entries import printable
 from mirante.errors import RequestError
 from mirante.locale import Language
-from mirante.photos import organise as arranging
-from mirante.photos.deciding import AT_LEAST, decide_photos
+from mirante.photos import arrange as arranging
+from mirante.photos.arrange import Decided
+from mirante.photos.deciding import MIN_CONFIDENCE, decide_photos
 from mirante.photos.journal import How
 from mirante.photos.lock import both_locked
-from mirante.photos.organise import Decided
-from mirante.photos.sorting import put_in_place
+from mirante.photos.organise import put_in_place
 from mirante.photos.walk import Photo, walk
 from mirante.prediction.classifier import Classifier
 
@@ -28,7 +28,7 @@ def watch(
     *,
     how: How,
     layout: str,
-    at_least: float | None,
+    min_confidence: float | None,
     every: float,
     say: Language,
 ) -> Iterator[tuple[str, Decided | None, str]]:
@@ -41,7 +41,7 @@ def watch(
     classifier = Classifier(run)
     if not folder.is_dir():
         raise RequestError(f"{folder}: no such folder to watch.")
-    least = AT_LEAST if at_least is None else at_least
+    least = MIN_CONFIDENCE if min_confidence is None else min_confidence
     return _arrivals(classifier, folder, into, how, layout, least, every, say, _stamps(folder))
 
 
@@ -51,7 +51,7 @@ def _arrivals(
     into: Path | None,
     how: How,
     layout: str,
-    at_least: float,
+    min_confidence: float,
     every: float,
     say: Language,
     known: dict[Photo, tuple[int, int]],
@@ -67,7 +67,7 @@ def _arrivals(
         known |= {photo: now[photo] for photo in arrived}
         if not outside:
             continue
-        decided, unread = decide_photos(classifier, folder, outside, {}, at_least)
+        decided, unread = decide_photos(classifier, folder, outside, {}, min_confidence)
         reasons = {one.path: one.reason for one in unread}
         if into is not None:
             target = into.expanduser().absolute()

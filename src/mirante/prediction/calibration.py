@@ -96,7 +96,7 @@ def fit_power(products: NDArray[np.floating], right: NDArray[np.bool_]) -> float
     return _least(loss)
 
 
-def sure_from(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
+def fit_confidence_threshold(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
     """Return the confidence from which on, of held-out texts, at most one in a hundred is wrong; 0.99 for too few to tell.
 
     confidences (N,), right (N,). The text that is asked about counts as one more that may be wrong.

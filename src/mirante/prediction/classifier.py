@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from mirante.errors import RunError
 from mirante.images import Pixels
+from mirante.prediction.conformal import plausible
 from mirante.prediction.decision import decide
-from mirante.prediction.opened import OpenedModel, OtherKindError, Output
-from mirante.prediction.sets import plausible
+from mirante.prediction.onnx_model import OnnxModel, OtherKindError, Output
 
 if TYPE_CHECKING:
-    from mirante.prediction.opened import Picture
+    from mirante.prediction.onnx_model import Picture
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,16 @@ class Prediction:
     probabilities  (classes,) float, summing to 1
     path           of the image, where it has one
     answered       number of the class that is the answer, where a threshold or unequal classes decide; None is the most probable one
-    strangeness    how unlike the training images it is, 0 to 1
+    ood_score    how unlike the training images it is, 0 to 1
     none_of_these  whether that is more than 95% of images of the known classes have: probably it shows something else
-    plausible      the classes that a promised coverage asks for (mirante.prediction.sets), or None without such a promise
+    plausible      the classes that a promised coverage asks for (mirante.prediction.conformal), or None without such a promise
     """
 
     classes: tuple[str, ...]
     probabilities: NDArray[np.float32]
     path: str | None = None
     answered: int | None = None
-    strangeness: float = 0.0
+    ood_score: float = 0.0
     none_of_these: bool = False
     plausible: tuple[str, ...] | None = None
 
@@ -88,7 +88,7 @@ class Prediction:
             "runner_up": self.runner_up,
             "runner_up_confidence": round(self.runner_up_confidence, 6),
             "none_of_these": self.none_of_these,
-            "strangeness": round(self.strangeness, 6),
+            "ood_score": round(self.ood_score, 6),
             **({} if self.plausible is None else {"plausible": list(self.plausible), "unsure": self.unsure}),
             "probabilities": {
                 name: round(float(share), 6) for name, share in zip(self.classes, self.probabilities, strict=True)
@@ -96,7 +96,7 @@ class Prediction:
         }
 
 
-class Classifier(OpenedModel):
+class Classifier(OnnxModel):
     """A model of Mirante, opened from a run folder or from its model.onnx.
 
     classifier = Classifier("runs/flowers-fast")
@@ -140,7 +140,7 @@ class Classifier(OpenedModel):
 
     def require_coverage(self, coverage: float | None) -> None:
         """Raise RunError when a coverage is wanted and the model can promise none."""
-        if coverage is not None and not self.info.limits:
+        if coverage is not None and not self.info.conformal_thresholds:
             raise RunError(
                 f"{self.path}: no coverage can be promised: no images were kept apart when it was trained. Train it again with "
                 "validation images, or with --folds."
@@ -155,10 +155,10 @@ class Classifier(OpenedModel):
     def tell(self, found: Output, paths: Sequence[str | None], coverage: float | None = None) -> Iterator[Prediction]:
         """Yield what the network's output comes to for each image, with its path."""
         decided = decide(found.probabilities, self.info)
-        limit = 1.0 if self.info.strange_above is None else self.info.strange_above
-        sets = None if coverage is None else plausible(found.probabilities, self.info.limits, coverage)
+        limit = 1.0 if self.info.ood_threshold is None else self.info.ood_threshold
+        sets = None if coverage is None else plausible(found.probabilities, self.info.conformal_thresholds, coverage)
         for row, path in enumerate(paths):
-            shares, strange = found.probabilities[row], float(found.strangeness[row])
+            shares, strange = found.probabilities[row], float(found.ood_score[row])
             names = None
             if sets is not None:
                 names = tuple(

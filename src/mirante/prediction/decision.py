@@ -80,7 +80,7 @@ def decide(probabilities: NDArray[np.floating], info: ModelInfo) -> NDArray[np.i
     """
     positive = info.positive_number
     if positive is None:
-        best: NDArray[np.int64] = (probabilities * np.array(info.weights or 1.0)).argmax(axis=1)
+        best: NDArray[np.int64] = (probabilities * np.array(info.class_weights or 1.0)).argmax(axis=1)
         return best
     others = probabilities.astype(np.float64)
     others[:, positive] = -1

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from mirante.errors import RunError
 from mirante.images import Pixels
 from mirante.prediction.classifier import Classifier
-from mirante.prediction.opened import OpenedModel, OtherKindError, Output
+from mirante.prediction.onnx_model import OnnxModel, OtherKindError, Output
 
 if TYPE_CHECKING:
-    from mirante.prediction.opened import Picture
+    from mirante.prediction.onnx_model import Picture
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Reading:
         }
 
 
-class Reader(OpenedModel):
+class Reader(OnnxModel):
     """A model of Mirante that reads texts, opened from a run folder or from its model.onnx.
 
     reader = Reader("runs/meters")
@@ -100,7 +100,7 @@ class Reader(OpenedModel):
             if self.info.classes[number]
         )
         sure = float(found.sureness[row])
-        unsure = self.info.sure_above is not None and sure < self.info.sure_above
+        unsure = self.info.confidence_threshold is not None and sure < self.info.confidence_threshold
         return Reading("".join(letter for letter, _ in letters), sure, letters, unsure, path)
 
 

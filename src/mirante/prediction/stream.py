@@ -15,7 +15,7 @@ from mirante.data.entries import Skipped
 from mirante.data.folders import FolderSource
 from mirante.errors import DataError, ImageError
 from mirante.images import Pixels
-from mirante.prediction.opened import BATCH
+from mirante.prediction.onnx_model import BATCH
 
 T = TypeVar("T")
 Told = TypeVar("Told", covariant=True)

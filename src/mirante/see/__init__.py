@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from mirante.images import Pixels
     from mirante.prediction.classifier import Classifier
-    from mirante.prediction.opened import Picture as AnyImage
+    from mirante.prediction.onnx_model import Picture as AnyImage
     from mirante.see.inside import Inside
     from mirante.see.picture import Film, Picture
 

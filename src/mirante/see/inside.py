@@ -16,11 +16,11 @@ from mirante import runfolder
 from mirante.errors import RequestError, RunError
 from mirante.images import Pixels
 from mirante.model.notation import Shape, has_layers, parse_layers
-from mirante.prediction.opened import BATCH
+from mirante.prediction.onnx_model import BATCH
 from mirante.runfolder import ModelInfo
 
 if TYPE_CHECKING:
-    from mirante.prediction.opened import Picture
+    from mirante.prediction.onnx_model import Picture
 
 Values = NDArray[np.float32]
 

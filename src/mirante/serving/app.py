@@ -22,7 +22,7 @@ from mirante.errors import ImageError
 from mirante.files import to_json
 from mirante.images import Pixels, read_header
 from mirante.prediction.classifier import Classifier
-from mirante.prediction.opened import Output
+from mirante.prediction.onnx_model import Output
 from mirante.serving.batching import QueueFullError
 from mirante.serving.body import Sent, read_body
 from mirante.serving.measures import Measures
@@ -64,7 +64,7 @@ class _Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._measures = Measures()
-        self._models = Models(settings.runs, settings.room, settings.deadline, self._measures.note_batch)
+        self._models = Models(settings.runs, settings.room, settings.timeout, self._measures.note_batch)
         self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "decode")
         self._ending = False
         self._decoding = 0  # images taken in whose pixels are not in a queue yet
@@ -119,7 +119,7 @@ class _Server:
         began = time.monotonic()
         status = 500
         try:
-            response = await self._predict(request, served, began + self._settings.deadline)
+            response = await self._predict(request, served, began + self._settings.timeout)
             status = response.status_code
             return response
         except HTTPException as error:
@@ -137,7 +137,7 @@ class _Server:
                 sent = await read_body(request, self._settings)
         except TimeoutError as error:
             raise HTTPException(
-                408, f"The body did not come within {self._settings.deadline:g} seconds.", _CLOSE
+                408, f"The body did not come within {self._settings.timeout:g} seconds.", _CLOSE
             ) from error
         except ClientDisconnect as error:
             raise HTTPException(400, "The sender went away.", _CLOSE) from error
@@ -182,14 +182,14 @@ class _Server:
             return "too late"  # nobody waits for it any more
         try:
             header = read_header(one.content)
-            if header.height * header.width > self._settings.most_pixels:
-                return f"{header.width}×{header.height} pixels, more than {self._settings.most_pixels:,}"
+            if header.height * header.width > self._settings.max_pixels:
+                return f"{header.width}×{header.height} pixels, more than {self._settings.max_pixels:,}"
             return served.batcher.model.pixels(one.content)
         except ImageError as error:
             return str(error)
 
     def _late(self) -> HTTPException:
-        return HTTPException(504, f"There was no answer within {self._settings.deadline:g} seconds.")
+        return HTTPException(504, f"There was no answer within {self._settings.timeout:g} seconds.")
 
 
 _CLOSE = {"connection": "close"}
@@ -201,7 +201,7 @@ def _full() -> HTTPException:
 
 def _coverage(request: Request, served: Served) -> float | None:
     text = request.query_params.get("coverage")
-    if not served.batcher.model.info.limits:
+    if not served.batcher.model.info.conformal_thresholds:
         if text is not None:
             raise HTTPException(400, "This model can promise no coverage.")
         return None

@@ -2,7 +2,7 @@
 
 One thread a model takes what is in the queue, at most a batch, runs it, and hands each image its answer. So batches are large when
 many ask, and of one when one asks. The queue is bounded: when it is full that is said at once, since whoever waits longer than the
-deadline waits in vain.
+timeout waits in vain.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from mirante.images import Pixels
 from mirante.prediction.classifier import Classifier
-from mirante.prediction.opened import BATCH, Output
+from mirante.prediction.onnx_model import BATCH, Output
 from mirante.prediction.reader import Reader
 
 
@@ -112,7 +112,7 @@ class Batcher:
 
 def _tell(one: _Waiting, outcome: Output | Exception) -> None:
     def settle() -> None:
-        if one.answer.done():  # the deadline was first
+        if one.answer.done():  # the timeout was first
             return
         if isinstance(outcome, Exception):
             one.answer.set_exception(outcome)

@@ -28,7 +28,7 @@ class Sent:
 async def read_body(request: Request, settings: Settings) -> list[Sent]:
     """Return the images of a request. Raises HTTPException: 400 for what is not understood, 413 for too much, 415 for another type."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if int(request.headers.get("content-length", "0") or 0) > settings.most_bytes:
+    if int(request.headers.get("content-length", "0") or 0) > settings.max_bytes:
         raise _too_large(settings)
     if kind == "multipart/form-data":
         return _counted(await _multipart(request, settings), settings)
@@ -45,8 +45,8 @@ async def read_body(request: Request, settings: Settings) -> list[Sent]:
 def _counted(sent: list[Sent], settings: Settings) -> list[Sent]:
     if not sent:
         raise HTTPException(400, "There is no image in the body.")
-    if len(sent) > settings.most_images:
-        raise HTTPException(413, f"{len(sent)} images; up to {settings.most_images} are taken in one request.")
+    if len(sent) > settings.max_images:
+        raise HTTPException(413, f"{len(sent)} images; up to {settings.max_images} are taken in one request.")
     return sent
 
 
@@ -54,7 +54,7 @@ async def _whole(request: Request, settings: Settings) -> bytes:
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > settings.most_bytes:
+        if len(body) > settings.max_bytes:
             raise _too_large(settings)
     return bytes(body)
 
@@ -64,12 +64,12 @@ async def _multipart(request: Request, settings: Settings) -> list[Sent]:
         total = 0
         async for part in request.stream():
             total += len(part)
-            if total > settings.most_bytes:
+            if total > settings.max_bytes:
                 raise _too_large(settings)
             yield part
 
     try:
-        parser = MultiPartParser(request.headers, limited(), max_files=settings.most_images + 1, max_fields=20)
+        parser = MultiPartParser(request.headers, limited(), max_files=settings.max_images + 1, max_fields=20)
         form = await parser.parse()
     except MultiPartException as error:
         status = 413 if "Too many files" in error.message else 400
@@ -102,4 +102,4 @@ def _from_json(content: bytes) -> list[Sent]:
 
 
 def _too_large(settings: Settings) -> HTTPException:
-    return HTTPException(413, f"Larger than {settings.most_bytes:,} bytes, the most that is taken in one request.")
+    return HTTPException(413, f"Larger than {settings.max_bytes:,} bytes, the most that is taken in one request.")

@@ -31,10 +31,10 @@ class Models:
     """All models by name. `note_batch` is told the name, the images and the seconds of each batch."""
 
     def __init__(
-        self, runs: Sequence[str], room: int, deadline: float, note_batch: Callable[[str, int, float], None]
+        self, runs: Sequence[str], room: int, timeout: float, note_batch: Callable[[str, int, float], None]
     ) -> None:
         """Open them; raises RequestError when two have one name, RunError for one that cannot be opened."""
-        self._room, self._deadline, self._note = room, deadline, note_batch
+        self._room, self._deadline, self._note = room, timeout, note_batch
         self.by_name: dict[str, Served] = {}
         for run in runs:
             model = open_model(run)

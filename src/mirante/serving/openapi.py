@@ -50,7 +50,7 @@ def describe(names: list[str], guarded: bool, settings: Settings) -> dict[str, A
     one_file = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
     files = {"type": "object", "required": ["file"], "properties": {"file": one_file}}
     images = {"type": "object", "required": ["images"], "properties": {
-        "images": {"type": "array", "minItems": 1, "maxItems": settings.most_images, "items": {"type": "string"}}}}  # fmt: skip
+        "images": {"type": "array", "minItems": 1, "maxItems": settings.max_images, "items": {"type": "string"}}}}  # fmt: skip
     predict = {
         "summary": "Ask a model about images",
         "parameters": [name, coverage],
@@ -80,10 +80,10 @@ def describe(names: list[str], guarded: bool, settings: Settings) -> dict[str, A
             "400": _error("the body or the coverage is not understood"),
             "404": _error("no such model"),
             "408": _error("the body did not come in time"),
-            "413": _error(f"more than {settings.most_bytes:,} bytes or {settings.most_images} images"),
+            "413": _error(f"more than {settings.max_bytes:,} bytes or {settings.max_images} images"),
             "415": _error("the body is of another type"),
             "503": _error("too many images wait; Retry-After says when to come again"),
-            "504": _error(f"no answer within {settings.deadline:g} seconds"),
+            "504": _error(f"no answer within {settings.timeout:g} seconds"),
             **denied,
         },
         **security,

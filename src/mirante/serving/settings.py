@@ -15,17 +15,17 @@ class Settings:
 
     runs      run folders or model.onnx files
     room      images that may wait for a model; more are refused with 503
-    deadline  seconds within which a request is answered, or refused with 504; its body must have come in that time
-    most_bytes, most_images, most_pixels   of a request, of a request, of an image
+    timeout  seconds within which a request is answered, or refused with 504; its body must have come in that time
+    max_bytes, max_images, max_pixels   of a request, of a request, of an image
     tokens    of those who may ask; none lets everybody
     """
 
     runs: tuple[str, ...]
     room: int = 256
-    deadline: float = 10.0
-    most_bytes: int = 32 << 20
-    most_images: int = 64
-    most_pixels: int = 50_000_000
+    timeout: float = 10.0
+    max_bytes: int = 32 << 20
+    max_images: int = 64
+    max_pixels: int = 50_000_000
     tokens: tuple[str, ...] = ()
 
     def keep(self) -> None:

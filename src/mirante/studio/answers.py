@@ -23,13 +23,13 @@ from mirante.data.dataset import VAL_SHARE, Dataset
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError
 from mirante.evaluation.card import Question, questions
-from mirante.evaluation.discrimination import decisions
+from mirante.evaluation.roc import decisions
 from mirante.images import Pixels
 from mirante.locale import Language
 from mirante.prediction.classifier import Classifier
 from mirante.see.inside import Inside
 
-MOST_NEIGHBOURS_FROM = 2000  # training images that are searched, drawn at random
+MAX_NEIGHBOURS_FROM = 2000  # training images that are searched, drawn at random
 PAGE = 60
 NOTED = 0.95  # the coverage whose prediction sets are shown
 _LOCK = threading.Lock()
@@ -101,7 +101,7 @@ class Opened:
         with _LOCK:
             if self._features is None:
                 rows = (dataset.asking("") if dataset.folds else dataset).rows("train")
-                rows = np.sort(np.random.default_rng(0).permutation(rows)[:MOST_NEIGHBOURS_FROM])
+                rows = np.sort(np.random.default_rng(0).permutation(rows)[:MAX_NEIGHBOURS_FROM])
                 self._features = rows, _unit(self.inside.features(pixels[rows]))
         rows, features = self._features
         alike = features @ _unit(self.inside.features(image[None]))[0]
@@ -115,7 +115,7 @@ class Opened:
             if self._data is None:
                 stored = runfolder.read_json(self.path, runfolder.DATA)
                 # the split does not matter here but for what is training: validation may count as that
-                dataset = Dataset.open(stored["word"], **stored["options"], val_share=VAL_SHARE)
+                dataset = Dataset.open(stored["location"], **stored["options"], val_share=VAL_SHARE)
                 dataset, pixels = dataset.load(self.info.size, self.info.channels, self.info.fit)
                 self._data = {path: row for row, path in enumerate(dataset.paths)}, pixels, dataset
             return self._data
@@ -178,7 +178,7 @@ def find(opened: Opened, row: int) -> Answered:
 
 def answer_json(opened: Opened, pixels: Pixels, say: Language) -> dict[str, Any]:
     """Return what the model answers for one image uint8 (H, W, C), as JSON; `note` says how far to trust it."""
-    coverage = NOTED if opened.info.limits else None
+    coverage = NOTED if opened.info.conformal_thresholds else None
     one = next(opened.classifier.answer([(None, pixels)], coverage))
     note = []
     if one.none_of_these:

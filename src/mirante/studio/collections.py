@@ -1,6 +1,6 @@
 """Images that a person opened or gathered, with what they changed about them; the files themselves stay as they are.
 
-A collection is a name and a word as `mirante train` takes it. Labels that were changed and images that were left out are kept
+A collection is a name and a location as `mirante train` takes it. Labels that were changed and images that were left out are kept
 beside it, and become a table of labels when a training starts. Only images that are added here are written, into the folder of
 their class.
 """
@@ -52,7 +52,7 @@ class Collection:
     """
 
     name: str
-    word: str
+    location: str
     made: bool
     classes: tuple[str, ...] = ()
     edits: dict[str, str | None] = field(default_factory=dict)
@@ -105,27 +105,27 @@ def read_collection(workspace: Workspace, name: str) -> Collection:
     path = _file(workspace, name)
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Collection(name, value["word"], value["made"], tuple(value["classes"]), dict(value["edits"]))
+        return Collection(name, value["location"], value["made"], tuple(value["classes"]), dict(value["edits"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{name}: no such collection; open a folder or make one.") from error
 
 
-def open_collection(workspace: Workspace, word: str) -> Collection:
+def open_collection(workspace: Workspace, location: str) -> Collection:
     """Remember a folder, archive or named set of images under its own name, and return it.
 
     Raises DataError when there is nothing of the kind.
     """
-    word = word.strip()
-    if not word:
+    location = location.strip()
+    if not location:
         raise DataError("Which folder? Write its path, or the name of a set of images, as digits.")
-    path = Path(word).expanduser()
-    source, _ = open_source(str(path) if path.exists() else word)
+    path = Path(location).expanduser()
+    source, _ = open_source(str(path) if path.exists() else location)
     name = name_from(source.name, "images")
     with _LOCK:
         taken = {one.name: one for one in list_collections(workspace)}
         number, wanted = 1, name
-        kept = str(path.resolve()) if path.exists() else word
-        while name in taken and taken[name].word != kept:
+        kept = str(path.resolve()) if path.exists() else location
+        while name in taken and taken[name].location != kept:
             number += 1
             name = f"{wanted} {number}"
         return taken[name] if name in taken else _write(workspace, Collection(name, kept, False))
@@ -159,7 +159,7 @@ def add_class(workspace: Workspace, name: str, label: str) -> Collection:
         _require_made(one)
         if label not in one.classes:
             one = _write(workspace, replace(one, classes=(*one.classes, label)))
-        (Path(one.word) / label).mkdir(exist_ok=True)
+        (Path(one.location) / label).mkdir(exist_ok=True)
         return one
 
 
@@ -176,11 +176,11 @@ def add_image(workspace: Workspace, name: str, label: str, filename: str, conten
     one = add_class(workspace, name, label)
     digest = hashlib.sha256(content).hexdigest()[:12]
     stem = re.sub(r"[^\w-]+", "-", Path(filename.replace("\\", "/")).stem)[:40].strip("-_")
-    folder = Path(one.word) / require_name(label)
+    folder = Path(one.location) / require_name(label)
     with _LOCK:
         if any(folder.glob(f"*{digest}.*")):
             return f"{label}/{next(folder.glob(f'*{digest}.*')).name}"
-        if sum(len(os.listdir(Path(one.word) / kind)) for kind in one.classes) >= MAX_IMAGES:  # noqa: PTH208 (ten times as fast)
+        if sum(len(os.listdir(Path(one.location) / kind)) for kind in one.classes) >= MAX_IMAGES:  # noqa: PTH208 (ten times as fast)
             raise RequestError(f"{name}: more than {MAX_IMAGES:,} images; open them as a folder instead.")
         path = folder / f"{stem + '-' if stem else ''}{digest}.{ending}"
         write_bytes(path, content)
@@ -207,11 +207,11 @@ def edit(workspace: Workspace, name: str, paths: Iterable[str], label: str | Non
 def listing(collection: Collection) -> Listing:
     """Return what a collection holds now. Raises DataError when its source has gone or has no class folders."""
     source = _source(collection)
-    scanned = _scanned(collection.word, source.stamp())
+    scanned = _scanned(collection.location, source.stamp())
     rows: list[tuple[Scanned, str, str | None]] = []
     skipped: list[Skipped] = []
     if scanned and any(one.error is None for one in scanned):
-        found, skipped = label_by_folder(collection.word, scanned)
+        found, skipped = label_by_folder(collection.location, scanned)
         rows = [(row.image, row.label, row.split) for row in found]
     items = []
     for image, label, split in rows:
@@ -249,7 +249,7 @@ def training_words(workspace: Workspace, collection: Collection) -> list[str]:
     """Return the arguments with which `mirante train` sees the collection as the person left it."""
     found = listing(collection)
     if not collection.edits and not any(one.reason == _LEADS_OUT for one in found.skipped):
-        return [collection.word]
+        return [collection.location]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     splits = any(item.split for item in found.items)
@@ -261,7 +261,7 @@ def training_words(workspace: Workspace, collection: Collection) -> list[str]:
     # a table of its own for each state: a training that goes on later finds the labels that it began with
     path = workspace.memory("labels") / f"{collection.name}-{digest}.csv"
     write_text(path, text.getvalue())
-    return [collection.word, "--labels", str(path), "--root", collection.word]
+    return [collection.location, "--labels", str(path), "--root", collection.location]
 
 
 def thumbnail(collection: Collection, path: str) -> bytes:
@@ -273,7 +273,7 @@ def thumbnail(collection: Collection, path: str) -> bytes:
             raise DataError(f"{path}: not in {collection.name}.")
         pixels = read_image(read_bytes(place), (THUMBNAIL, THUMBNAIL))
     else:
-        wanted = {one.path: one.digest for one in _scanned(collection.word, source.stamp()) if one.error is None}
+        wanted = {one.path: one.digest for one in _scanned(collection.location, source.stamp()) if one.error is None}
         if path not in wanted:
             raise DataError(f"{path}: not in {collection.name}.")
         rows = {name: row for row, name in enumerate(wanted)}
@@ -304,9 +304,9 @@ def keep_archive(workspace: Workspace, filename: str, part: Path) -> Collection:
 
 
 @lru_cache(maxsize=4)
-def _scanned(word: str, stamp: str) -> list[Scanned]:
+def _scanned(location: str, stamp: str) -> list[Scanned]:
     """Return the scan of a source, from memory while its stamp stays the same. A link that leads out of it counts as unreadable."""
-    source = open_source(word)[0]
+    source = open_source(location)[0]
     found = scan(source)
     if isinstance(source, FolderSource):
         root = source.root.resolve()
@@ -318,13 +318,13 @@ def _scanned(word: str, stamp: str) -> list[Scanned]:
 
 
 def _source(collection: Collection) -> Source:
-    return open_source(collection.word)[0]
+    return open_source(collection.location)[0]
 
 
 def _require_made(collection: Collection) -> None:
     if not collection.made:
         raise RequestError(
-            f"{collection.name} was opened from {collection.word}; nothing is added there. Make a new collection."
+            f"{collection.name} was opened from {collection.location}; nothing is added there. Make a new collection."
         )
 
 
@@ -333,6 +333,6 @@ def _file(workspace: Workspace, name: str) -> Path:
 
 
 def _write(workspace: Workspace, one: Collection) -> Collection:
-    value = {"word": one.word, "made": one.made, "classes": list(one.classes), "edits": one.edits}
+    value = {"location": one.location, "made": one.made, "classes": list(one.classes), "edits": one.edits}
     write_json(_file(workspace, one.name), value)
     return one

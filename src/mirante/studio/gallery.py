@@ -85,17 +85,17 @@ class Session:
             one_each = list({one.digest: one for one in photos}.values())
             if model == self._seen_model and [one.digest for one in one_each] == [one.digest for one in self.photos]:
                 return
-            from mirante.photos.eye import eye_of_run  # torch comes with it: not before it is needed
+            from mirante.photos.features import extractor_of_run  # torch comes with it: not before it is needed
 
             info = runfolder.read_model(Path(self.gallery.run))
-            eye = eye_of_run(path, info)
-            features, damaged = eye.look(self.library.folder, one_each)
+            extractor = extractor_of_run(path, info)
+            features, damaged = extractor.look(self.library.folder, one_each)
             sound = np.setdiff1d(np.arange(len(one_each)), damaged)
             scales, shifts = info.calibration
             self.photos = [one_each[row] for row in sound]
             self.rows = {one.digest: row for row, one in enumerate(self.photos)}
             self._features = features[sound]
-            self._probabilities = softmax(eye.logits(self._features) * scales + shifts)
+            self._probabilities = softmax(extractor.logits(self._features) * scales + shifts)
             self.classes = info.classes
             self._waiting, self._aside, self._seen_model = [], set(), model
 

@@ -24,7 +24,7 @@ from mirante.files import write_json
 from mirante.studio import processes
 from mirante.studio.workspace import Workspace, require_name
 from mirante.training.history import read_history
-from mirante.training.live import read_steps
+from mirante.training.progress_line import read_steps
 from mirante.training.snapshots import read_snapshots
 
 State = Literal["running", "stopped", "finished", "failed"]

@@ -13,9 +13,9 @@ from mirante.errors import LayersError
 from mirante.model.network import build_network
 from mirante.model.notation import has_layers, multiply_adds, parse_layers
 from mirante.training.engine import Images, make_optimiser, train_step
-from mirante.training.pace import Pace
-from mirante.training.ranks import here
+from mirante.training.process_group import current
 from mirante.training.recipe import Recipe, Size
+from mirante.training.schedule import Schedule
 
 _STEPS = 6
 
@@ -40,8 +40,8 @@ def fit_to_seconds(
     learning rate is that for as many steps.
     """
     fitting = []
-    for size in recipe.sizes or (Size(recipe.layers, recipe.largest_size, 0),):
-        shape = shape_at(size.largest_size)
+    for size in recipe.sizes or (Size(recipe.layers, recipe.max_size, 0),):
+        shape = shape_at(size.max_size)
         try:
             cost = (
                 multiply_adds(parse_layers(size.layers, shape, classes, characters), shape)
@@ -55,12 +55,12 @@ def fit_to_seconds(
         return recipe, 0.0
     first, shape, cost = fitting[0]
     speed = images_a_second(replace(recipe, layers=first.layers), shape, images, classes, characters, device)
-    speed *= here().size
+    speed *= current().world_size
     chosen = [(size, speed * cost / other) for size, _, other in fitting]
-    enough = [(size, at) for size, at in chosen if at * recipe.seconds >= size.views] or chosen[:1]
+    enough = [(size, at) for size, at in chosen if at * recipe.seconds >= size.samples_seen] or chosen[:1]
     size, at = enough[-1]
-    steps = max(1, round(at * recipe.seconds / images * Pace(recipe, images).steps))
-    return replace(recipe, layers=size.layers, largest_size=size.largest_size).for_steps(steps), at
+    steps = max(1, round(at * recipe.seconds / images * Schedule(recipe, images).steps))
+    return replace(recipe, layers=size.layers, max_size=size.max_size).for_steps(steps), at
 
 
 def images_a_second(

@@ -18,7 +18,7 @@ from mirante.images import Pixels
 from mirante.model.network import Network
 from mirante.training.augment import take
 from mirante.training.muon import Muon
-from mirante.training.ranks import here
+from mirante.training.process_group import current
 from mirante.training.recipe import Recipe
 
 _EVALUATION_BATCH = 500
@@ -110,9 +110,9 @@ def _precision(recipe: Recipe, device: torch.device) -> AbstractContextManager[o
 
 def small_size(network: Network, train: Images, recipe: Recipe, device: torch.device) -> tuple[int, int] | None:
     """Return the smaller size that images are seen at first, or None when the recipe or the network takes only one."""
-    if not recipe.small_until:
+    if not recipe.progressive_resize_until:
         return None
-    height, width = (max(1, round(recipe.small_scale * side)) for side in train.pixels.shape[1:3])
+    height, width = (max(1, round(recipe.progressive_resize_scale * side)) for side in train.pixels.shape[1:3])
     network.eval()
     try:
         with torch.no_grad():
@@ -151,28 +151,28 @@ def train_step(
     look      gives the logits of uint8 images (N, H, W, C), seen at a size
     mirrored  which of the images are mirrored; size (height, width) at which they are seen, if not their own
     """
-    for group in optimiser.param_groups:
-        group["lr"] = lr
+    for parameters in optimiser.param_groups:
+        parameters["lr"] = lr
     random = np.random.default_rng([recipe.seed, 1 << 32, total_step])
-    ranks = here()
-    torch.manual_seed((recipe.seed << 32) + (ranks.rank << 40) + total_step)  # what dropout draws
-    part = ranks.share(len(images))
-    batch = take(images.pixels, images.rows, mirrored, recipe.shift, random, part).to(device, non_blocking=True)
+    group = current()
+    torch.manual_seed((recipe.seed << 32) + (group.rank << 40) + total_step)  # what dropout draws
+    part = group.shard(len(images))
+    batch = take(images.pixels, images.rows, mirrored, recipe.random_shift, random, part).to(device, non_blocking=True)
     wanted = torch.from_numpy(images.labels[images.rows[part]]).to(device, non_blocking=True)
     with _precision(recipe, device):
         logits = look(batch, size).float()
     loss = _cross_entropy(logits, wanted, recipe.label_smoothing) * (len(batch) / len(images))
     optimiser.zero_grad(set_to_none=True)
-    (loss * ranks.size).backward()  # type: ignore[no-untyped-call]  # its gradient is a mean over the processes
+    (loss * group.world_size).backward()  # type: ignore[no-untyped-call]  # its gradient is a mean over the processes
     optimiser.step()
     return loss.detach(), _right(logits.detach(), wanted).sum(), len(images)
 
 
 def best_device(wanted: str) -> torch.device:
     """Return the device of that name; `auto` takes a GPU if there is one. Raises WorkError when it is not there."""
-    ranks = here()
-    if ranks.size > 1 and wanted != "cpu":
-        return _own_gpu(wanted, ranks.local)
+    group = current()
+    if group.world_size > 1 and wanted != "cpu":
+        return _own_gpu(wanted, group.local_rank)
     if wanted == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -2,7 +2,7 @@
 
 What is random in a step depends only on the seed, the epoch and the step. So a training that goes on from a checkpoint
 takes the same steps as one that was never stopped, and ends with the same weights, on one CPU bit for bit. Several processes
-(mirante.training.ranks) take the same steps together, and only the first one writes.
+(mirante.training.process_group) take the same steps together, and only the first one writes.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from mirante.training.engine import (
 )
 from mirante.training.history import Epoch, write_history
 from mirante.training.interrupt import StopRequest
-from mirante.training.live import LiveLine
-from mirante.training.pace import Pace, learning_rate
-from mirante.training.ranks import Ranks, here
+from mirante.training.process_group import ProcessGroup, current
+from mirante.training.progress_line import ProgressLine
 from mirante.training.recipe import Recipe
+from mirante.training.schedule import Schedule, learning_rate
 from mirante.training.snapshots import write_snapshot
 
 CHECKPOINT_SECONDS = 20.0
@@ -75,89 +75,91 @@ def fit(
     number or a checkpoint cannot be written.
     """
     began = time.monotonic()
-    ranks = here()
+    group = current()
     network.to(device)
     optimiser = make_optimiser(network, recipe)
     folder = run / runfolder.CHECKPOINT
     progress, reserve = Progress(), 0.0
-    if ranks.leads:
+    if group.leads:
         progress = load_checkpoint(folder, network, optimiser)
         if progress == Progress():
             height, width = train.pixels.shape[1:3]
             count = max(16, _WHITENED_PIXELS // (height * width))
             network.learn_whitening(some(train, count, recipe.seed).to(device))
             progress = Progress(seconds=spent, history=[] if before is None else [before])
-        reserve = seconds_to_measure(network, watch, recipe, device) / ranks.size
+        reserve = seconds_to_measure(network, watch, recipe, device) / group.world_size
     small = small_size(network, train, recipe, device)
-    if ranks.size > 1:
-        *state, progress, reserve = ranks.tell((*pack(network, optimiser), progress, reserve) if ranks.leads else None)
+    if group.world_size > 1:
+        *state, progress, reserve = group.broadcast(
+            (*pack(network, optimiser), progress, reserve) if group.leads else None
+        )
         unpack(network, optimiser, *state)
-    pace = Pace(recipe, len(train), reserve)
-    if len(train) // pace.steps < ranks.size:
+    schedule = Schedule(recipe, len(train), reserve)
+    if len(train) // schedule.steps < group.world_size:
         raise RequestError(
-            f"batches of {len(train) // pace.steps} images for {ranks.size} processes: start fewer processes, or use a larger "
+            f"batches of {len(train) // schedule.steps} images for {group.world_size} processes: start fewer processes, or use a larger "
             "--batch-size."
         )
-    look = ranks.together(network, recipe, device)
-    if ranks.leads:
+    look = group.together(network, recipe, device)
+    if group.leads:
         write_history(run / runfolder.HISTORY, progress.history)
-    live = LiveLine(pace.epochs, len(train), folder)
+    live = ProgressLine(schedule.epochs, len(train), folder)
     # what the checkpoint had counts as before, the pause does not
     began -= progress.seconds
-    with StopRequest() as stop, ranks.whole():
-        while not pace.over(progress.epoch * pace.steps + progress.step, progress.seconds):
+    with StopRequest() as stop, group.raise_if_peer_lost():
+        while not schedule.over(progress.epoch * schedule.steps + progress.step, progress.seconds):
             epoch_began = progress.history[-1].seconds if progress.history else 0.0
             saved = time.monotonic()
             unseen: list[tuple[Tensor, Tensor, int]] = []
             network.train()
             lr, size = 0.0, None
-            for step, rows, mirrored in _batches(len(train), pace.steps, progress, recipe):
-                total_step = progress.epoch * pace.steps + step
-                share = pace.share(total_step, progress.seconds)
+            for step, rows, mirrored in _batches(len(train), schedule.steps, progress, recipe):
+                total_step = progress.epoch * schedule.steps + step
+                share = schedule.share(total_step, progress.seconds)
                 lr = learning_rate(recipe, share)
-                size = small if share < recipe.small_until else None
+                size = small if share < recipe.progressive_resize_until else None
                 batch = Images(train.pixels, train.labels, train.rows[rows])
                 unseen.append(train_step(look, optimiser, lr, batch, mirrored, size, recipe, total_step, device))
                 progress.step = step + 1
                 progress.images += len(rows)
                 clock = time.monotonic()
-                now, stopping, save = ranks.agree(clock - began, stop.requested, clock - saved > CHECKPOINT_SECONDS)
-                pace.took(now - progress.seconds)
+                now, stopping, save = group.agree(clock - began, stop.requested, clock - saved > CHECKPOINT_SECONDS)
+                schedule.took(now - progress.seconds)
                 progress.seconds = now
-                over = pace.over(total_step + 1, now)
+                over = schedule.over(total_step + 1, now)
                 save = save or stopping
-                if device.type == "cpu" or save or over or step + 1 == pace.steps or len(unseen) == _STEPS_UNSEEN:
-                    _see(unseen, progress, folder, ranks)
-                    if ranks.leads:
-                        live.step(progress, pace.left(total_step + 1, now))
+                if device.type == "cpu" or save or over or step + 1 == schedule.steps or len(unseen) == _STEPS_UNSEEN:
+                    _see(unseen, progress, folder, group)
+                    if group.leads:
+                        live.step(progress, schedule.left(total_step + 1, now))
                 if save:
-                    if ranks.leads:
+                    if group.leads:
                         _save_sound(folder, network, optimiser, progress)
                     saved = time.monotonic()
                 if over:
                     break
-                if stopping and progress.step < pace.steps:
-                    raise _stopped(f"in epoch {_of(progress.epoch + 1, pace)}", run)
+                if stopping and progress.step < schedule.steps:
+                    raise _stopped(f"in epoch {_of(progress.epoch + 1, schedule)}", run)
             watched: tuple[float, float] | tuple[None, None] = (None, None)
             seen = None
             if watch is not None:
-                logits = _answer_together(network, watch, recipe, device, size, ranks)
-                if ranks.leads:
+                logits = _answer_together(network, watch, recipe, device, size, group)
+                if group.leads:
                     watched = loss_and_accuracy(logits, watch)
                     seen = logits, watch.labels[watch.rows], watch.rows
-            progress.seconds, stopping, _ = ranks.agree(time.monotonic() - began, stop.requested, False)
+            progress.seconds, stopping, _ = group.agree(time.monotonic() - began, stop.requested, False)
             done = Epoch(
                 progress.epoch + 1,
-                progress.epoch * pace.steps + progress.step,
+                progress.epoch * schedule.steps + progress.step,
                 progress.seconds,
                 lr,
                 progress.loss_sum / progress.images,
                 progress.correct / progress.images,
                 *watched,
             )
-            over = pace.over(done.step, done.seconds)
+            over = schedule.over(done.step, done.seconds)
             progress = Progress(done.epoch, 0, progress.seconds, history=[*progress.history, done])
-            if ranks.leads:
+            if group.leads:
                 _save_sound(folder, network, optimiser, progress)
                 write_history(run / runfolder.HISTORY, progress.history)
                 write_snapshot(run, done.epoch, network, seen)
@@ -167,7 +169,7 @@ def fit(
             if over:
                 break
             if stopping:
-                raise _stopped(f"after epoch {_of(progress.epoch, pace)}", run)
+                raise _stopped(f"after epoch {_of(progress.epoch, schedule)}", run)
     return progress.history
 
 
@@ -186,10 +188,10 @@ def _batches(
             yield step, rows, mirrored[rows]
 
 
-def _see(unseen: list[tuple[Tensor, Tensor, int]], progress: Progress, folder: Path, ranks: Ranks) -> None:
+def _see(unseen: list[tuple[Tensor, Tensor, int]], progress: Progress, folder: Path, group: ProcessGroup) -> None:
     """Add the steps' losses to the epoch's and forget them; raises WorkError when one is no number."""
     parts = torch.stack([torch.stack([loss, correct.to(loss.dtype)]) for loss, correct, _ in unseen])
-    sums = ranks.total(parts.cpu().double()).tolist()
+    sums = group.all_reduce(parts.cpu().double()).tolist()
     for back, (_, _, count), (loss, correct) in zip(range(len(unseen), 0, -1), unseen, sums, strict=True):
         if not math.isfinite(loss):
             raise _not_finite(progress.epoch, progress.step - back, folder)
@@ -199,11 +201,16 @@ def _see(unseen: list[tuple[Tensor, Tensor, int]], progress: Progress, folder: P
 
 
 def _answer_together(
-    network: Network, watch: Images, recipe: Recipe, device: torch.device, size: tuple[int, int] | None, ranks: Ranks
+    network: Network,
+    watch: Images,
+    recipe: Recipe,
+    device: torch.device,
+    size: tuple[int, int] | None,
+    group: ProcessGroup,
 ) -> Tensor:
     """Return the logits of the watched images, of which each process answers its share."""
-    own = Images(watch.pixels, watch.labels, watch.rows[ranks.share(len(watch))])
-    parts = ranks.hear(answer(network, own, recipe, device, size) if len(own) else None)
+    own = Images(watch.pixels, watch.labels, watch.rows[group.shard(len(watch))])
+    parts = group.all_gather(answer(network, own, recipe, device, size) if len(own) else None)
     return torch.cat([part for part in parts if part is not None])
 
 
@@ -217,8 +224,8 @@ def _save_sound(folder: Path, network: nn.Module, optimiser: torch.optim.Optimiz
         raise WorkError(f"{error} Then go on with: mirante train --resume --out {folder.parent}") from error
 
 
-def _of(epoch: int, pace: Pace) -> str:
-    return f"{epoch} of {pace.epochs}" if pace.epochs else str(epoch)
+def _of(epoch: int, schedule: Schedule) -> str:
+    return f"{epoch} of {schedule.epochs}" if schedule.epochs else str(epoch)
 
 
 def _stopped(where: str, run: Path) -> Stopped:

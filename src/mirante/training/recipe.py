@@ -21,13 +21,13 @@ class Size:
     """How large a network to train, where the time allows it.
 
     layers        the line of layers
-    largest_size  the largest input side, in pixels
-    views         how many images a training must show it before it becomes the best choice, repetitions counted
+    max_size  the largest input side, in pixels
+    samples_seen         how many images a training must show it before it becomes the best choice, repetitions counted
     """
 
     layers: str
-    largest_size: int
-    views: int
+    max_size: int
+    samples_seen: int
 
 
 @dataclass(frozen=True)
@@ -38,29 +38,29 @@ class Recipe:
     sizes          what `seconds` chooses from, from the quickest on
     weights        a .safetensors file of pretrained weights for `timm:NAME`; empty for those of the package or the hub
     epochs         passes over the training images; 0 trains only the last layer of a pretrained network
-    least_steps    more passes are made until there are so many steps, for few images; 0 for none
+    min_steps    more passes are made until there are so many steps, for few images; 0 for none
     seconds        train for so long instead of a number of epochs; 0 for none
     batch_size     images a step at most, as equal as can be; few images come in smaller batches, so that an epoch has 8
     optimiser      adam (Kingma and Ba 2015, epsilon 1e-7 as in Keras), sgd (with Nesterov momentum), or muon
                    (Jordan 2024) for the kernels of convolutions with adam for the rest
     learning_rate  of every step (constant), or at the peak (one-cycle)
-    rate_steps     how many steps learning_rate is meant for: longer trainings take it times √(rate_steps / steps); 0 as it is
+    lr_reference_steps     how many steps learning_rate is meant for: longer trainings take it times √(lr_reference_steps / steps); 0 as it is
     adam_rate      under muon: the learning rate of what is no kernel, as a share of learning_rate
     schedule       constant, or one-cycle: linear from 0 to the peak over the warm-up, then linear to 0
-    warm_up        share of the steps over which one-cycle rises
+    warmup        share of the steps over which one-cycle rises
     momentum       of sgd and of muon's kernels
     weight_decay   L2 penalty on kernels and dense weights, as part of the gradient; not under muon
     label_smoothing  share of each label spread evenly over all classes
     flip           mirror images left to right: half of them, and the other half in the next epoch
-    shift          move each image by up to this many pixels each way, borders reflected
-    small_until    share of the training in which images are seen smaller; 0 for none
-    small_scale    how much smaller, as a share of height and width
+    random_shift          move each image by up to this many pixels each way, borders reflected
+    progressive_resize_until    share of the training in which images are seen smaller; 0 for none
+    progressive_resize_scale    how much smaller, as a share of height and width
     precision      auto computes in bfloat16 where the processor does so by itself, float32 does not
-    mirror         answer with the mean over each image and its mirror image, also in model.onnx: slower, a little better
+    flip_tta         answer with the mean over each image and its mirror image, also in model.onnx: slower, a little better
     val_share      share of the training images kept for validation when the data bring none; 0 for none
     watch          which images' loss and accuracy stand in the history each epoch; they choose nothing
-    largest_size   the largest side in pixels that is chosen for the input by itself
-    least_size     the least one: smaller images are enlarged
+    max_size   the largest side in pixels that is chosen for the input by itself
+    min_size     the least one: smaller images are enlarged
     seed           of the initial weights, the order of the images and the augmentation
     """
 
@@ -72,46 +72,46 @@ class Recipe:
     learning_rate: float
     weights: str = ""
     sizes: tuple[Size, ...] = ()
-    least_steps: int = 0
+    min_steps: int = 0
     seconds: float = 0.0
-    rate_steps: int = 0
+    lr_reference_steps: int = 0
     adam_rate: float = 0.05
     schedule: Schedule = "constant"
-    warm_up: float = 0.2
+    warmup: float = 0.2
     momentum: float = 0.9
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     flip: bool = False
-    shift: int = 0
-    small_until: float = 0.0
-    small_scale: float = 0.75
+    random_shift: int = 0
+    progressive_resize_until: float = 0.0
+    progressive_resize_scale: float = 0.75
     precision: Precision = "float32"
-    mirror: bool = False
+    flip_tta: bool = False
     val_share: float = 0.1
     watch: Watch = "val"
-    largest_size: int = 64
-    least_size: int = 24
+    max_size: int = 64
+    min_size: int = 24
     seed: int = 0
 
     def __post_init__(self) -> None:
         limits: dict[str, tuple[float, float]] = {
             "epochs": (0, 100_000),
-            "least_steps": (0, 10_000_000),
+            "min_steps": (0, 10_000_000),
             "seconds": (0, 1e7),
             "batch_size": (1, 1_000_000),
             "learning_rate": (1e-12, 1e6),
-            "rate_steps": (0, 10_000_000),
+            "lr_reference_steps": (0, 10_000_000),
             "adam_rate": (0, 1e3),
-            "warm_up": (0, 1),
+            "warmup": (0, 1),
             "momentum": (0, 0.9999),
             "weight_decay": (0, 1e3),
             "label_smoothing": (0, 0.99),
-            "shift": (0, 1024),
-            "small_until": (0, 1),
-            "small_scale": (0.1, 1),
+            "random_shift": (0, 1024),
+            "progressive_resize_until": (0, 1),
+            "progressive_resize_scale": (0.1, 1),
             "val_share": (0, 0.9),
-            "largest_size": (1, 4096),
-            "least_size": (1, 4096),
+            "max_size": (1, 4096),
+            "min_size": (1, 4096),
             "seed": (0, 2**31 - 1),
         }
         for name, (low, high) in limits.items():
@@ -167,23 +167,25 @@ class Recipe:
         """
         given = {field: value for field, value in changes.items() if value is not None}
         if "epochs" in given:
-            given = {"least_steps": 0, "seconds": 0.0, **given}
+            given = {"min_steps": 0, "seconds": 0.0, **given}
         if "learning_rate" in given:
-            given = {"rate_steps": 0, **given}
+            given = {"lr_reference_steps": 0, **given}
         return replace(self, **given)
 
     def for_steps(self, steps: int) -> Recipe:
         """Return the recipe with the learning rate that suits a training of so many steps."""
-        if not self.rate_steps:
+        if not self.lr_reference_steps:
             return self
-        share = min(1.0, (self.rate_steps / steps) ** 0.5)
-        return replace(self, learning_rate=self.learning_rate * share, rate_steps=max(steps, self.rate_steps))
+        share = min(1.0, (self.lr_reference_steps / steps) ** 0.5)
+        return replace(
+            self, learning_rate=self.learning_rate * share, lr_reference_steps=max(steps, self.lr_reference_steps)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-_WHOLE = ("epochs", "least_steps", "rate_steps", "batch_size", "shift", "largest_size", "least_size", "seed")
+_WHOLE = ("epochs", "min_steps", "lr_reference_steps", "batch_size", "random_shift", "max_size", "min_size", "seed")
 _FOLDER = resources.files("mirante.training") / "recipes"
 
 

@@ -83,7 +83,7 @@ def read_snapshots(run: Path) -> list[Snapshot]:
                 found.append(
                     Snapshot(
                         int(values["epoch"]),
-                        str(values["word"]),
+                        str(values["location"]),
                         *(values[name] for name in ("kernels", "confusion", "mistakes", "sureness")),
                     )
                 )

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mirante.auroc import auroc
 from mirante.data.check.look import Looks, name_pattern
-from mirante.roc import roc_area
 
 _BINS = 12
 _FOLDS = 5
@@ -119,8 +119,8 @@ def _properties(
         ("file format", [looks.formats[row] for row in rows]),
         ("file name", [name_pattern(path, classes) for path in paths]),
     ):
-        common = {word: number for number, (word, _) in enumerate(Counter(words).most_common(_NAMES))}
-        column = np.array([common.get(word, len(common)) for word in words])
+        common = {location: number for number, (location, _) in enumerate(Counter(words).most_common(_NAMES))}
+        column = np.array([common.get(location, len(common)) for location in words])
         found.append((name, False, [column] if column.max() > 0 else []))
     return [(name, light, columns) for name, light, columns in found if columns]
 
@@ -181,6 +181,6 @@ def _best_class(
     bins: NDArray[np.int64], labels: NDArray[np.int64], folds: NDArray[np.int64], classes: int
 ) -> tuple[int, float]:
     shares = _shares(bins, labels, folds, classes)
-    areas = [np.nan_to_num(roc_area(shares[:, number], labels == number), nan=0.5) for number in range(classes)]
+    areas = [np.nan_to_num(auroc(shares[:, number], labels == number), nan=0.5) for number in range(classes)]
     best = int(np.argmax(areas))
     return best, float(areas[best])

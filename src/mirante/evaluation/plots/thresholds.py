@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from mirante.evaluation.discrimination import GRID, Discrimination, net_benefit
 from mirante.evaluation.plots.style import BLUE, GREY, RED, new_figure, shorten, tidy
+from mirante.evaluation.roc import GRID, Discrimination, net_benefit
 from mirante.locale import Language
 
 _MOST = 8

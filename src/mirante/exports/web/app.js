@@ -50,7 +50,7 @@ function pixelsOf(source, width, height) {
 async function ask(source, width, height) {
   const found = await session.run({ images: pixelsOf(source, width, height) });
   const one = (name) => (found[name] ? Array.from(found[name].data) : null);
-  return { probabilities: one('probabilities'), strangeness: one('strangeness'), sureness: one('sureness') };
+  return { probabilities: one('probabilities'), ood_score: one('ood_score'), sureness: one('sureness') };
 }
 
 async function askFile(file) {
@@ -104,12 +104,12 @@ function tell(answer) {
     }
     const sure = answer.sureness[0];
     const parts = [element('h2', `${letters.map((one) => one[0]).join('') || '–'}  ${percent(sure)}`)];
-    if (INFO.sure_above !== null && sure < INFO.sure_above) parts.push(element('p', WORDS.unsure, 'note'));
+    if (INFO.confidence_threshold !== null && sure < INFO.confidence_threshold) parts.push(element('p', WORDS.unsure, 'note'));
     return [...parts, ...bars(letters)];
   }
   const number = decide(shares);
   const parts = [element('h2', `${INFO.classes[number]}  ${percent(shares[number])}`)];
-  if (INFO.strange_above !== null && answer.strangeness && answer.strangeness[0] > INFO.strange_above) {
+  if (INFO.ood_threshold !== null && answer.ood_score && answer.ood_score[0] > INFO.ood_threshold) {
     parts.push(element('p', WORDS.strange, 'note'));
   }
   const order = shares.map((share, at) => at).sort((one, other) => shares[other] - shares[one]);

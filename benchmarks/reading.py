@@ -1,6 +1,6 @@
 """How many whole codes are read rightly: 10,000 images of the `captcha` package, 5 of 36 characters, 1,000 of them never seen.
 
-python benchmarks/codes.py [SECONDS]     as the package draws them by default, with dots and a curve, and without both
+python benchmarks/reading.py [SECONDS]     as the package draws them by default, with dots and a curve, and without both
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def roc_area(scores: NDArray[np.floating], wanted: NDArray[np.bool_]) -> float:
+def auroc(scores: NDArray[np.floating], wanted: NDArray[np.bool_]) -> float:
     """Return the area under the ROC curve: how often a wanted image scores higher than an unwanted one (ties half).
 
     scores (N,), wanted (N,); NaN where there is only one kind.

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mirante.auroc import auroc
 from mirante.evaluation.metrics import resampled_counts
-from mirante.roc import roc_area
 
 LEAST, MOST = 10, 30
 """Images that a part needs to be told apart, and how many parts are, the largest first."""
 
 
-def figures_by_part(
+def figures_by_subgroup(
     parts: Sequence[str],
     probabilities: NDArray[np.floating],
     labels: NDArray[np.int64],
@@ -35,7 +35,7 @@ def figures_by_part(
     statistics: dict[str, Callable[[NDArray[np.int64]], float]] = {"accuracy": lambda rows: _mean(right[rows])}
     if positive is not None:
         wanted, scores, alarm = labels == positive, probabilities[:, positive], decided == positive
-        statistics["roc_area"] = lambda rows: roc_area(scores[rows], wanted[rows])
+        statistics["roc_area"] = lambda rows: auroc(scores[rows], wanted[rows])
         statistics["sensitivity"] = lambda rows: _mean(alarm[rows][wanted[rows]])
         statistics["specificity"] = lambda rows: _mean(~alarm[rows][~wanted[rows]])
     draws = [np.repeat(np.arange(len(labels)), drawn) for drawn in resampled_counts(len(labels), groups)]

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from mirante.data.dataset import Dataset
+from mirante.experiment.calibrate import HeldOut
+from mirante.experiment.fit_network import Choices, ask, fit_network
 from mirante.experiment.heatmaps import write_heatmaps
-from mirante.experiment.teach import Choices, ask, teach
-from mirante.experiment.trust import HeldOut
 from mirante.files import write_file
 from mirante.images import Pixels
 from mirante.model.network import Network
@@ -58,19 +58,19 @@ def out_of_fold(
             folder = kept.with_suffix("")
             folder.mkdir(parents=True, exist_ok=True)
             network.load_state_dict(start)
-            taught = teach(folder, asking, pixels, recipe, info, network, place)
+            taught = fit_network(folder, asking, pixels, recipe, info, network, place)
             logits, strange = ask(taught, dataset, pixels, rows)
             if number == 0:
                 write_heatmaps(run, taught, asking, pixels, rows, logits)
             stored = made = {
                 "logits": logits,
-                "strangeness": strange,
+                "ood_score": strange,
                 "strength": np.array(taught.choices.strength),
                 "tuned": np.array(taught.choices.tuned),
             }
             write_file(kept, partial(_write, values=made))
             shutil.rmtree(folder)
-        parts.append((rows, np.full(len(rows), number), stored["logits"], stored["strangeness"]))
+        parts.append((rows, np.full(len(rows), number), stored["logits"], stored["ood_score"]))
         chosen.append((float(stored["strength"]), bool(stored["tuned"])))
     rows, folds, logits, strange = (np.concatenate(part) for part in zip(*parts, strict=True))
     network.load_state_dict(start)
@@ -88,7 +88,7 @@ def _write(part: Path, values: dict[str, NDArray[Any]]) -> None:
 def _read(path: Path, count: int) -> dict[str, NDArray[Any]] | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            values = {name: stored[name] for name in ("logits", "strangeness", "strength", "tuned")}
+            values = {name: stored[name] for name in ("logits", "ood_score", "strength", "tuned")}
     except (OSError, ValueError, KeyError, BadZipFile):  # not there yet, or damaged: trained again
         return None
     return values if len(values["logits"]) == count else None

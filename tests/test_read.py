@@ -27,7 +27,7 @@ from mirante.data.texts import NO_CHARACTER, decode, encode
 from mirante.model.export import build_onnx, largest_difference, write_onnx
 from mirante.model.network import build_network
 from mirante.model.notation import parameters, parse_layers
-from mirante.prediction.calibration import sure_from
+from mirante.prediction.calibration import fit_confidence_threshold
 from mirante.runfolder import ModelInfo
 
 LETTERS = "abd4Å"
@@ -100,7 +100,7 @@ def test_predict_tells_the_text_each_letter_and_what_it_is_unsure_of(
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["path"] for answer in answers] == [str(path) for path in some]
     assert sum(answer["text"] == path.stem.partition("_")[0] for answer, path in zip(answers, some, strict=True)) > 12
-    limit = json.loads((run / "model.json").read_text())["sure_above"]
+    limit = json.loads((run / "model.json").read_text())["confidence_threshold"]
     for answer in answers:
         assert answer["text"] == "".join(letter for letter, _ in answer["letters"])
         assert answer["unsure"] == (answer["confidence"] < limit) or abs(answer["confidence"] - limit) < 1e-5
@@ -214,7 +214,7 @@ def test_attention_in_torch_and_in_the_graph_are_one(line: str, characters: int,
     counted = sum(parameters(layer, before) for layer, before in zip(layers, befores, strict=False))
     held = sum(one.numel() for name, one in network.state_dict().items() if "batches" not in name)
     assert counted == held
-    info = ModelInfo(classes, *shape, "squash", line, mirror=mirror, characters=characters, power=0.7, temperature=1.3)
+    info = ModelInfo(classes, *shape, "squash", line, flip_tta=mirror, characters=characters, power=0.7, temperature=1.3)
     write_onnx(build_onnx(network, info), info, tmp_path / "model.onnx")
     images = np.random.default_rng(1).integers(0, 256, (7, *shape), np.uint8)
     assert largest_difference(network, info, tmp_path / "model.onnx", images) < 1e-5
@@ -229,10 +229,10 @@ def test_sure_means_one_mistake_in_a_hundred() -> None:
     right = np.ones(1001, bool)
     right[[150, 300]] = False
     right[500:] = False
-    limit = sure_from(confidences, right)
+    limit = fit_confidence_threshold(confidences, right)
     above = confidences >= limit
     assert (~right[above]).mean() <= 0.01 and (~right[confidences >= limit - 0.002]).mean() > 0.009
-    assert sure_from(confidences[:50], right[:50]) == 0.99
+    assert fit_confidence_threshold(confidences[:50], right[:50]) == 0.99
 
 
 def test_images_are_shown_at_a_size_at_which_letters_can_be_told() -> None:

@@ -1,6 +1,6 @@
 """How much sooner `fast` gets where the tutorial's Keras code gets: both sides in one run, on CIFAR-10.
 
-    python benchmarks/sooner.py [SEEDS]
+    python benchmarks/time_to_accuracy.py [SEEDS]
 
 Keras trains its ten epochs once; then `mirante train --time` gets a tenth of the time to Keras's best epoch, the time of its
 first epoch, and the time of all ten, with several seeds. Mirante keeps a tenth of the training images for validation.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 
-def by_torchrun() -> bool:
+def started_by_torchrun() -> bool:
     """Tell whether torchrun started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def leads() -> bool:
     """Tell whether this is the process that speaks to the person: the only one, or the first of those that torchrun started."""
-    return not by_torchrun() or os.environ["RANK"] == "0"
+    return not started_by_torchrun() or os.environ["RANK"] == "0"

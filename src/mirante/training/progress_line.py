@@ -19,7 +19,7 @@ STEPS = "steps.csv"
 _SECONDS = 0.25
 
 
-class LiveLine:
+class ProgressLine:
     """Prints to stderr. Speeds in images a second, times in seconds."""
 
     def __init__(self, epochs: int, images: int, folder: Path) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from mirante.data.dataset import Dataset
 from mirante.evaluation.judge import Answers
-from mirante.experiment.folds import FOLDER, out_of_fold
-from mirante.experiment.plan import Plan
-from mirante.experiment.teach import ask, new_network, spread, teach
-from mirante.experiment.trust import CALIBRATED, HeldOut, answers_across, calibrated, learn_from
+from mirante.experiment.calibrate import CALIBRATED, HeldOut, answers_across, calibrated, learn_from
+from mirante.experiment.cross_validation import FOLDER, out_of_fold
+from mirante.experiment.fit_network import ask, fit_network, new_network, spread
+from mirante.experiment.objectives import Objectives
 from mirante.images import Pixels
 from mirante.prediction.decision import decide
 from mirante.runfolder import ModelInfo
@@ -20,14 +20,21 @@ from mirante.training.recipe import Recipe
 
 
 def repeat(
-    run: Path, dataset: Dataset, pixels: Pixels, recipe: Recipe, info: ModelInfo, plan: Plan, device: str
+    run: Path, dataset: Dataset, pixels: Pixels, recipe: Recipe, info: ModelInfo, plan: Objectives, device: str
 ) -> list[Answers]:
     """Return the answers of each further training that the plan asks for; the run keeps nothing of them but figures."""
     return [_once(run, dataset, pixels, recipe, info, plan, device, number) for number in range(1, plan.repeats)]
 
 
 def _once(
-    run: Path, dataset: Dataset, pixels: Pixels, recipe: Recipe, info: ModelInfo, plan: Plan, device: str, number: int
+    run: Path,
+    dataset: Dataset,
+    pixels: Pixels,
+    recipe: Recipe,
+    info: ModelInfo,
+    plan: Objectives,
+    device: str,
+    number: int,
 ) -> Answers:
     print(f"repetition {number + 1} of {plan.repeats}", file=sys.stderr)
     recipe = replace(recipe, seed=recipe.seed + number)
@@ -38,7 +45,7 @@ def _once(
         return answers_across(known, redrawn, info, plan)
     folder = run / FOLDER / f"repetition{number}"
     folder.mkdir(parents=True, exist_ok=True)
-    taught = teach(folder, dataset, pixels, recipe, info, network, place)
+    taught = fit_network(folder, dataset, pixels, recipe, info, network, place)
     held, rows = spread(dataset.rows("val"), CALIBRATED), dataset.rows("test")
     learned = learn_from(HeldOut(held, *ask(taught, dataset, pixels, held)), dataset, info, plan)
     shares = calibrated(ask(taught, dataset, pixels, rows)[0], learned)

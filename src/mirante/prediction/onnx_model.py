@@ -30,13 +30,13 @@ class Output(NamedTuple):
 
     probabilities  (N, [characters,] classes), calibrated
     logits         (N, [characters,] classes), before the calibration
-    strangeness    (N,) from 0 to 1: how unlike the training images they are; 0 where the model cannot tell
+    ood_score    (N,) from 0 to 1: how unlike the training images they are; 0 where the model cannot tell
     sureness       (N,) the probability that a whole text is right; 0 for classes
     """
 
     probabilities: NDArray[np.float32]
     logits: NDArray[np.float32]
-    strangeness: NDArray[np.float32]
+    ood_score: NDArray[np.float32]
     sureness: NDArray[np.float32]
 
 
@@ -44,7 +44,7 @@ class OtherKindError(RunError):
     """The model answers another question than the one that it was opened for."""
 
 
-class OpenedModel:
+class OnnxModel:
     """A model of Mirante, opened from a run folder or from its model.onnx."""
 
     def __init__(self, run: str | Path, threads: int = 0) -> None:

@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 
 from mirante import runfolder
 from mirante.data.dataset import Dataset
-from mirante.experiment.together import ask_for_help
-from mirante.experiment.transfer import backbone_features, backbone_graph, teach_head
+from mirante.experiment.distributed import broadcast_fit
+from mirante.experiment.transfer import backbone_features, backbone_graph, fit_last_layer
 from mirante.images import Pixels
 from mirante.model.backbone import Backbone
-from mirante.model.export import add_strangeness, build_onnx, seen_as, write_onnx
+from mirante.model.export import add_ood_score, build_onnx, seen_as, write_onnx
 from mirante.model.network import Network, build_network
 from mirante.model.running import open_graph
-from mirante.prediction.opened import BATCH, OpenedModel
-from mirante.prediction.strangeness import familiar_space, strangeness
+from mirante.prediction.onnx_model import BATCH, OnnxModel
+from mirante.prediction.out_of_distribution import fit_subspace, ood_score
 from mirante.runfolder import ModelInfo
 from mirante.training.engine import Images, best_device, hold
 from mirante.training.history import Epoch, write_history
 from mirante.training.loop import fit
-from mirante.training.memory import keep_memory
+from mirante.training.malloc import keep_memory
 from mirante.training.recipe import Recipe
 
 _FAMILIAR = 5000  # training images whose features tell what is familiar
@@ -47,7 +47,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Taught:
+class FittedNetwork:
     """A trained network.
 
     info      what it takes and answers, before calibration
@@ -71,10 +71,10 @@ def new_network(recipe: Recipe, info: ModelInfo, device: str) -> tuple[Network, 
     place = best_device(device)
     torch.manual_seed(recipe.seed)
     shape = info.height, info.width, info.channels
-    return build_network(info.layers, shape, len(info.classes), info.mirror, recipe.weights, info.characters), place
+    return build_network(info.layers, shape, len(info.classes), info.flip_tta, recipe.weights, info.characters), place
 
 
-def teach(
+def fit_network(
     folder: Path,
     dataset: Dataset,
     pixels: Pixels,
@@ -85,7 +85,7 @@ def teach(
     report: Callable[[Epoch], None] | None = None,
     spent: float = 0.0,
     chosen: Choices | None = None,
-) -> Taught:
+) -> FittedNetwork:
     """Train the network on the `train` images, watched by the `val` images; history and checkpoints go into `folder`.
 
     report  called with each finished epoch
@@ -99,14 +99,14 @@ def teach(
     graph, before, strength, history = None, None, 0.0, []
     if isinstance(network.body, Backbone):
         info = replace(info, licence=network.body.licence)
-        graph, before, strength = teach_head(network, dataset, pixels, info, chosen.strength if chosen else None)
+        graph, before, strength = fit_last_layer(network, dataset, pixels, info, chosen.strength if chosen else None)
         spent, history = before.seconds, [before]
         write_history(folder / runfolder.HISTORY, history)
     tuned = (recipe.epochs > 0 or recipe.seconds > spent) and (chosen is None or chosen.tuned)
     if tuned:
         untuned = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         watched = watch if len(watch) else None
-        ask_for_help(folder, recipe, info, dataset, None if watched is None else watched.rows)
+        broadcast_fit(folder, recipe, info, dataset, None if watched is None else watched.rows)
         history = fit(network, train_images, watched, recipe, folder, place, report, before, spent)
         if before is not None and _is_better(before, history[-1]):
             network.load_state_dict(untuned)
@@ -120,16 +120,16 @@ def teach(
     rows = spread(dataset.rows("train"), _FAMILIAR)
     if graph is not None:
         info = replace(info, seen_with=backbone_graph(network, info)[0])
-        space = familiar_space(backbone_features(network, dataset, pixels, info, rows)[1])
+        space = fit_subspace(backbone_features(network, dataset, pixels, info, rows)[1])
         model = build_onnx(network, info, graph)
     else:
         model = build_onnx(network, info)
         name = None if info.characters else seen_as(model)
-        space = None if name is None else familiar_space(_watch(model, name, info, pixels[rows]))
+        space = None if name is None else fit_subspace(_watch(model, name, info, pixels[rows]))
     name = seen_as(model)
     if space is not None and name is not None:
-        add_strangeness(model, name, space, network.mirror)
-    return Taught(network, info, graph, model, space, Choices(strength, tuned), history)
+        add_ood_score(model, name, space, network.mirror)
+    return FittedNetwork(network, info, graph, model, space, Choices(strength, tuned), history)
 
 
 def spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -150,17 +150,17 @@ def _is_better(one: Epoch, other: Epoch) -> bool:
 
 
 def ask(
-    taught: Taught, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64]
+    taught: FittedNetwork, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the logits (rows, [characters,] classes) and the strangeness (rows,) of these rows, through ONNX Runtime."""
+    """Return the logits (rows, [characters,] classes) and the ood_score (rows,) of these rows, through ONNX Runtime."""
     if taught.graph is not None:  # the backbone has seen most of them already, and what it said is kept
         body = taught.network.body
         assert isinstance(body, Backbone)
         _, features = backbone_features(taught.network, dataset, pixels, taught.info, rows)
         with torch.no_grad():
             logits: NDArray[np.float32] = body.head.cpu()(torch.from_numpy(features)).numpy()
-        return logits, np.zeros(len(rows), np.float32) if taught.space is None else strangeness(features, taught.space)
+        return logits, np.zeros(len(rows), np.float32) if taught.space is None else ood_score(features, taught.space)
     with tempfile.TemporaryDirectory(prefix="mirante-") as folder:
         write_onnx(taught.model, taught.info, Path(folder) / runfolder.ONNX)
-        found = OpenedModel(Path(folder) / runfolder.ONNX).run(pixels[rows])
-    return found.logits, found.strangeness
+        found = OnnxModel(Path(folder) / runfolder.ONNX).run(pixels[rows])
+    return found.logits, found.ood_score

@@ -16,14 +16,14 @@ from mirante.data.dataset import Dataset
 from mirante.data.notes import unequal_classes
 from mirante.errors import RunError
 from mirante.evaluation.judge import Answers, set_column
-from mirante.experiment.plan import Plan
+from mirante.experiment.objectives import Objectives
 from mirante.images import Pixels
 from mirante.prediction.calibration import fit_calibration, softmax
 from mirante.prediction.classifier import Classifier
+from mirante.prediction.conformal import fit_thresholds, plausible
 from mirante.prediction.decision import choose_threshold, decide, even_out
-from mirante.prediction.opened import Output
-from mirante.prediction.sets import learn_limits, plausible
-from mirante.prediction.strangeness import learn_limit
+from mirante.prediction.onnx_model import Output
+from mirante.prediction.out_of_distribution import fit_ood_threshold
 from mirante.runfolder import ModelInfo
 
 CALIBRATED = 5000
@@ -39,21 +39,21 @@ class HeldOut:
 
     rows         (N,) of the data set
     logits       (N, classes)
-    strangeness  (N,)
+    ood_score  (N,)
     folds        (N,) number of the fold of each image, where a network of its own answered each fold; else None
     """
 
     rows: NDArray[np.int64]
     logits: NDArray[np.float32]
-    strangeness: NDArray[np.float32]
+    ood_score: NDArray[np.float32]
     folds: NDArray[np.int64] | None = None
 
     def only(self, chosen: NDArray[np.bool_]) -> HeldOut:
         """Return what is known of some of the images."""
-        return HeldOut(self.rows[chosen], self.logits[chosen], self.strangeness[chosen])
+        return HeldOut(self.rows[chosen], self.logits[chosen], self.ood_score[chosen])
 
 
-def learn_from(known: HeldOut, dataset: Dataset, info: ModelInfo, plan: Plan) -> ModelInfo:
+def learn_from(known: HeldOut, dataset: Dataset, info: ModelInfo, plan: Objectives) -> ModelInfo:
     """Return the model with what these answers teach; unchanged without any."""
     labels = dataset.labels[known.rows]
     if not len(labels):
@@ -64,15 +64,15 @@ def learn_from(known: HeldOut, dataset: Dataset, info: ModelInfo, plan: Plan) ->
         info = replace(info, scales=tuple(vectors[0].tolist()), shifts=tuple(vectors[1].tolist()))
     probabilities = calibrated(known.logits, info)
     groups = None if dataset.groups is None else [dataset.groups[row] for row in known.rows]
-    info = replace(info, limits=learn_limits(probabilities, labels, groups))
-    if known.strangeness.any():
-        info = replace(info, strange_above=learn_limit(known.strangeness))
+    info = replace(info, conformal_thresholds=fit_thresholds(probabilities, labels, groups))
+    if known.ood_score.any():
+        info = replace(info, ood_threshold=fit_ood_threshold(known.ood_score))
     if plan.aim is not None and plan.positive is not None:
         number = info.classes.index(plan.positive)
         threshold = choose_threshold(probabilities[:, number], labels == number, plan.aim)
         info = replace(info, positive=plan.positive, threshold=threshold)
     elif plan.even and unequal_classes(info.classes, dataset.labels):
-        info = replace(info, weights=even_out(np.bincount(dataset.labels, minlength=len(info.classes))))
+        info = replace(info, class_weights=even_out(np.bincount(dataset.labels, minlength=len(info.classes))))
     return info
 
 
@@ -94,17 +94,21 @@ def answers_from(found: Output, rows: NDArray[np.int64], info: ModelInfo) -> Ans
         found.probabilities,
         decide(found.probabilities, info),
         softmax(found.logits),
-        found.strangeness > (1.0 if info.strange_above is None else info.strange_above),
+        found.ood_score > (1.0 if info.ood_threshold is None else info.ood_threshold),
         sets=sets_of(found.probabilities, info),
     )
 
 
 def sets_of(probabilities: NDArray[np.float32], info: ModelInfo) -> dict[float, NDArray[np.bool_]]:
     """Return coverage promised → which classes (N, classes) are plausible; empty where nothing can be promised."""
-    return {one: plausible(probabilities, info.limits, one) for one in PROMISED} if info.limits else {}
+    return (
+        {one: plausible(probabilities, info.conformal_thresholds, one) for one in PROMISED}
+        if info.conformal_thresholds
+        else {}
+    )
 
 
-def answers_across(known: HeldOut, dataset: Dataset, info: ModelInfo, plan: Plan) -> Answers:
+def answers_across(known: HeldOut, dataset: Dataset, info: ModelInfo, plan: Objectives) -> Answers:
     """Return the answers to all folds; what the answers of one fold are made with was learned from the other folds."""
     assert known.folds is not None
     raw = softmax(known.logits)
@@ -115,7 +119,7 @@ def answers_across(known: HeldOut, dataset: Dataset, info: ModelInfo, plan: Plan
         learned = learn_from(known.only(~mine), dataset, info, plan)
         probabilities[mine] = calibrated(known.logits[mine], learned)
         decided[mine] = decide(probabilities[mine], learned)
-        strange[mine] = known.strangeness[mine] > (1.0 if learned.strange_above is None else learned.strange_above)
+        strange[mine] = known.ood_score[mine] > (1.0 if learned.ood_threshold is None else learned.ood_threshold)
         for coverage, found in sets_of(probabilities[mine], learned).items():
             sets[coverage][mine] = found
     return Answers(known.rows, probabilities, decided, raw, strange, known.folds, sets)

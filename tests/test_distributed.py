@@ -17,7 +17,7 @@ from conftest import Command, write_shapes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirante.training.ranks import Ranks
+from mirante.training.process_group import ProcessGroup
 
 WORDS = ["--recipe", "recipe.toml", "--batch-size", "31", "--device", "cpu", "--lang", "en"]
 RECIPE = """
@@ -154,6 +154,6 @@ def test_a_wrong_request_is_said_once(place: Path) -> None:
 
 @given(st.integers(0, 500), st.integers(1, 40))
 def test_shares_are_whole_even_and_in_order(count: int, size: int) -> None:
-    parts = [np.arange(count)[Ranks(rank, size).share(count)] for rank in range(size)]
+    parts = [np.arange(count)[ProcessGroup(rank, size).share(count)] for rank in range(size)]
     assert np.concatenate(parts).tolist() == list(range(count))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1

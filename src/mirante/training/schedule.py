@@ -10,7 +10,7 @@ _SMOOTHING = 0.1
 _LEAST_STEPS, _LEAST_BATCH = 8, 32  # few images come in batches small enough for so many steps an epoch
 
 
-class Pace:
+class Schedule:
     """Says for each step its learning rate, whether images are seen small in it, and after which step it is over.
 
     By steps the answers are the same at every run. By the clock they follow the time that steps really take, so that the
@@ -22,7 +22,7 @@ class Pace:
         self._recipe = recipe
         few = min(_LEAST_STEPS, math.ceil(images / _LEAST_BATCH))
         self.steps = max(few, math.ceil(images / recipe.batch_size))  # an epoch
-        self.epochs = 0 if recipe.seconds else max(recipe.epochs, math.ceil(recipe.least_steps / self.steps))
+        self.epochs = 0 if recipe.seconds else max(recipe.epochs, math.ceil(recipe.min_steps / self.steps))
         self._limit = max(recipe.seconds - reserve, recipe.seconds / 2)
         self._step_seconds = 0.0
 
@@ -54,6 +54,6 @@ def learning_rate(recipe: Recipe, share: float) -> float:
     """Return the learning rate at a share of the training, from 0 to 1."""
     if recipe.schedule == "constant":
         return recipe.learning_rate
-    rising = share / recipe.warm_up if recipe.warm_up else 1.0
-    falling = (1 - share) / (1 - recipe.warm_up) if recipe.warm_up < 1 else 1.0
+    rising = share / recipe.warmup if recipe.warmup else 1.0
+    falling = (1 - share) / (1 - recipe.warmup) if recipe.warmup < 1 else 1.0
     return recipe.learning_rate * min(rising, falling)

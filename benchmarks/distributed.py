@@ -1,6 +1,6 @@
 """One process and two of torchrun on CIFAR-10, the same global batch: do the learning curves agree, and what does it cost?
 
-python benchmarks/together.py        two cores: one process with two threads beside two processes with one each
+python benchmarks/distributed.py        two cores: one process with two threads beside two processes with one each
 """
 
 from __future__ import annotations

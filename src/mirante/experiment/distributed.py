@@ -21,12 +21,12 @@ from mirante.data.dataset import Dataset
 from mirante.errors import MiranteError, RequestError, WorkError
 from mirante.experiment.evaluate import Run
 from mirante.images import Fit, Pixels
-from mirante.launched import by_torchrun
 from mirante.runfolder import ModelInfo
+from mirante.torchrun import started_by_torchrun
 from mirante.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from mirante.training.ranks import Ranks
+    from mirante.training.process_group import ProcessGroup
 
 Arguments = ParamSpec("Arguments")
 
@@ -35,7 +35,7 @@ Arguments = ParamSpec("Arguments")
 class _Data:
     """Where the images are, and how they are shown to the network."""
 
-    word: str
+    location: str
     options: dict[str, Any]
     size: tuple[int, int]
     channels: Literal[1, 3]
@@ -70,7 +70,7 @@ class _Place:
     failed: tuple[int, ...]
 
 
-def by_the_first(train: Callable[Arguments, Run]) -> Callable[Arguments, Run]:
+def led_by_rank_zero(train: Callable[Arguments, Run]) -> Callable[Arguments, Run]:
     """Have the first process that torchrun started do this, and the others help; all return the same Run.
 
     Without torchrun it is called as it is.
@@ -78,20 +78,20 @@ def by_the_first(train: Callable[Arguments, Run]) -> Callable[Arguments, Run]:
 
     @wraps(train)
     def led(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Run:
-        if not by_torchrun():
+        if not started_by_torchrun():
             return train(*args, **kwargs)
-        from mirante.training import ranks
+        from mirante.training import process_group
 
-        if ranks.here() is not ranks.ALONE:  # a resumed training within a training
+        if process_group.current() is not process_group.ALONE:  # a resumed training within a training
             return train(*args, **kwargs)
         device = str(kwargs.get("device", "auto"))
-        own = ranks.gather(device)
+        own = process_group.init(device)
         try:
-            run = own.tell(train(*args, **kwargs)) if own.leads else _help(own, device)
+            run = own.broadcast(train(*args, **kwargs)) if own.leads else _help(own, device)
         except BaseException as error:
-            ranks.claim(error)
+            process_group.claim(error)
             raise
-        ranks.leave()
+        process_group.leave()
         return run
 
     return led
@@ -99,19 +99,19 @@ def by_the_first(train: Callable[Arguments, Run]) -> Callable[Arguments, Run]:
 
 def remember(run: Path) -> None:
     """Have a training that torchrun restarts find its run folder."""
-    if by_torchrun():
-        from mirante.training import ranks
+    if started_by_torchrun():
+        from mirante.training import process_group
 
-        ranks.remember(str(run))
+        process_group.remember(str(run))
 
 
 def begun_before() -> str | None:
     """Return the run folder that this training had before torchrun restarted it, or None."""
-    if not by_torchrun():
+    if not started_by_torchrun():
         return None
-    from mirante.training import ranks
+    from mirante.training import process_group
 
-    return ranks.begun()
+    return process_group.begun()
 
 
 def load(dataset: Dataset, info: ModelInfo) -> tuple[Dataset, Pixels]:
@@ -119,45 +119,47 @@ def load(dataset: Dataset, info: ModelInfo) -> tuple[Dataset, Pixels]:
 
     Raises WorkError when another machine has other images.
     """
-    from mirante.training.ranks import here
+    from mirante.training.process_group import current
 
-    ranks = here()
-    if ranks.size == 1:
+    group = current()
+    if group.world_size == 1:
         return dataset.load(info.size, info.channels, info.fit)
-    ranks.tell(_Data(dataset.word, dataset.options, info.size, info.channels, info.fit))
+    group.broadcast(_Data(dataset.location, dataset.options, info.size, info.channels, info.fit))
     pixels, failed = dataset.decode(info.size, info.channels, info.fit)
-    own = _place(ranks, dataset, pixels, failed)
-    for place in ranks.hear(own):
+    own = _place(group, dataset, pixels, failed)
+    for place in group.all_gather(own):
         if place is not None and place.digest != own.digest:
             raise WorkError(
-                f"{dataset.word}: {place.host} has other images there than {own.host}; give every machine the same ones."
+                f"{dataset.location}: {place.host} has other images there than {own.host}; give every machine the same ones."
             )
     return dataset.without(pixels, failed)
 
 
-def ask_for_help(run: Path, recipe: Recipe, info: ModelInfo, dataset: Dataset, watch: NDArray[np.int64] | None) -> None:
+def broadcast_fit(
+    run: Path, recipe: Recipe, info: ModelInfo, dataset: Dataset, watch: NDArray[np.int64] | None
+) -> None:
     """Have the other processes take part in the `fit` that follows, on the `train` images of the data set."""
-    from mirante.training.ranks import here
+    from mirante.training.process_group import current
 
-    if here().size > 1:
-        here().tell(_Task(str(run), recipe, info, dataset.labels, dataset.rows("train"), watch))
+    if current().world_size > 1:
+        current().broadcast(_Task(str(run), recipe, info, dataset.labels, dataset.rows("train"), watch))
 
 
-def _help(ranks: Ranks, device: str) -> Run:
+def _help(group: ProcessGroup, device: str) -> Run:
     """Take part in every `fit` that the first process asks for, until it tells the finished run."""
-    from mirante.experiment.teach import new_network
+    from mirante.experiment.fit_network import new_network
     from mirante.training.engine import Images, hold
     from mirante.training.loop import fit
-    from mirante.training.ranks import LostError
+    from mirante.training.process_group import LostError
 
     pixels: Pixels | None = None
     try:
         while True:
-            word: _Data | _Task | Run = ranks.tell(None)
+            word: _Data | _Task | Run = group.broadcast(None)
             if isinstance(word, Run):
                 return word
             if isinstance(word, _Data):
-                pixels = _decode(ranks, word)
+                pixels = _decode(group, word)
                 continue
             assert pixels is not None
             network, place = new_network(word.recipe, word.info, device)
@@ -168,24 +170,26 @@ def _help(ranks: Ranks, device: str) -> Run:
             except LostError:
                 raise
             except MiranteError:  # all of them come to it alike, and the first one tells it
-                ranks.tell(None)
+                group.broadcast(None)
     except RequestError as error:  # what the first process was asked for is all right
-        raise WorkError(f"process {ranks.rank} on {socket.gethostname()}: {error}") from error
+        raise WorkError(f"process {group.rank} on {socket.gethostname()}: {error}") from error
 
 
-def _decode(ranks: Ranks, data: _Data) -> Pixels:
+def _decode(group: ProcessGroup, data: _Data) -> Pixels:
     """Return the pixels; the first process of each machine decodes them, the others there find them in its cache."""
     own = None
-    if ranks.local == 0:
-        dataset = Dataset.open(data.word, **data.options, val_share=0.0)  # how they are split is told with each task
-        own = _place(ranks, dataset, *dataset.decode(data.size, data.channels, data.fit))
-    place = next(one for one in ranks.hear(own) if one is not None and one.machine == ranks.machine)
+    if group.local_rank == 0:
+        dataset = Dataset.open(
+            data.location, **data.options, val_share=0.0
+        )  # how they are split is told with each task
+        own = _place(group, dataset, *dataset.decode(data.size, data.channels, data.fit))
+    place = next(one for one in group.all_gather(own) if one is not None and one.machine == group.machine)
     pixels: Pixels = np.load(place.file, mmap_mode="r")
     return np.delete(pixels, place.failed, axis=0) if place.failed else pixels
 
 
-def _place(ranks: Ranks, dataset: Dataset, pixels: Pixels, failed: dict[str, str]) -> _Place:
+def _place(group: ProcessGroup, dataset: Dataset, pixels: Pixels, failed: dict[str, str]) -> _Place:
     digest = hashlib.sha256("".join(dataset.digests).encode()).hexdigest()
     rows = tuple(row for row, path in enumerate(dataset.paths) if path in failed)
     assert isinstance(pixels, np.memmap)
-    return _Place(ranks.machine, socket.gethostname(), digest, str(pixels.filename), rows)
+    return _Place(group.machine, socket.gethostname(), digest, str(pixels.filename), rows)

@@ -11,7 +11,7 @@ from mirante.prediction.decision import Aim
 
 
 @dataclass(frozen=True)
-class Plan:
+class Objectives:
     """What is asked for.
 
     positive    the class that the others are held against: one of two is the second; of more there is none unless it is named
@@ -27,7 +27,7 @@ class Plan:
     even: bool = True
     repeats: int = 1
 
-    def of(self, classes: Sequence[str]) -> Plan:
+    def of(self, classes: Sequence[str]) -> Objectives:
         """Return the plan for these classes. Raises RequestError when it does not fit them."""
         positive = self.positive or (classes[1] if len(classes) == 2 else None)
         if positive is not None and positive not in classes:
@@ -65,6 +65,6 @@ class Plan:
         return values
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Plan:
+    def from_dict(cls, values: dict[str, Any]) -> Objectives:
         aim = Aim(**values["aim"]) if "aim" in values else None
         return cls(**{**values, "aim": aim})

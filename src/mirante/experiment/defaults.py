@@ -15,8 +15,8 @@ from mirante.errors import RequestError
 from mirante.images import Fit
 from mirante.model.notation import is_pretrained
 from mirante.runfolder import ModelInfo
-from mirante.training.pace import Pace
 from mirante.training.recipe import Recipe
+from mirante.training.schedule import Schedule
 
 _SMALL = 64  # pixels of the shorter side
 
@@ -65,7 +65,7 @@ def input_shape(
 def untrained(dataset: Dataset, shape: tuple[int, int, Literal[1, 3]], fit: Fit, recipe: Recipe) -> ModelInfo:
     """Return what a network is to take and to answer."""
     classes, characters = dataset.classes, dataset.characters
-    return ModelInfo(classes, *shape, fit, recipe.layers, mirror=recipe.mirror, characters=characters)
+    return ModelInfo(classes, *shape, fit, recipe.layers, flip_tta=recipe.flip_tta, characters=characters)
 
 
 def usual_fit(task: Task) -> Fit:
@@ -82,9 +82,9 @@ def fit_to_data(recipe: Recipe, dataset: Dataset, shape_at: ShapeAt, device: str
     """
     images = len(dataset.rows("train"))
     if not recipe.seconds or is_pretrained(recipe.layers):
-        pace = Pace(recipe, images)
-        return recipe.for_steps(max(1, pace.epochs * pace.steps)), 0.0
-    from mirante.training.memory import keep_memory
+        schedule = Schedule(recipe, images)
+        return recipe.for_steps(max(1, schedule.epochs * schedule.steps)), 0.0
+    from mirante.training.malloc import keep_memory
 
     keep_memory()
     from mirante.training.budget import fit_to_seconds

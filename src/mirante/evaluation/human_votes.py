@@ -18,7 +18,7 @@ _FIRST = (0.01, 0.05, 0.1)
 _SURE, _UNSURE = 0.05, 0.5  # dispersion up to which, and from which on, the model counts as sure and as unsure
 
 
-def read_votes(file: Path, paths: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:
+def read_human_votes(file: Path, paths: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:
     """Return people's votes as shares (N, classes) for N images; a row of NaN for images that nobody voted on.
 
     file   a CSV with the column path and one column a class, under its name or people_NAME: counts or shares
@@ -59,7 +59,7 @@ def read_votes(file: Path, paths: Sequence[str], classes: Sequence[str]) -> NDAr
     return votes
 
 
-def beside_people(
+def compare_with_humans(
     probabilities: NDArray[np.floating], labels: NDArray[np.int64], votes: NDArray[np.float64]
 ) -> dict[str, Any]:
     """Return how far the model's doubts are people's; probabilities and votes (N, classes), labels (N,).
@@ -90,7 +90,7 @@ def beside_people(
     return found
 
 
-def people_sentences(found: dict[str, Any], say: Language) -> list[str]:
+def human_votes_sentences(found: dict[str, Any], say: Language) -> list[str]:
     """Return what the report says of it; nothing without votes."""
     people = found.get("people")
     if people is None:

@@ -24,24 +24,24 @@ _SIDES = ((64, 160), (300, 224))  # images up to so many pixels are shown to the
 
 
 @dataclass(frozen=True)
-class Doubts:
+class LabelErrors:
     """What the model says of each of N images that it was not taught.
 
     probabilities  (N, classes)
     doubtful       rows whose label is probably wrong, the surest first
     outliers       rows that are like no other image, the strangest first
-    strangeness    (N,) distance to the nearest images, over the usual one
+    ood_score    (N,) distance to the nearest images, over the usual one
     accuracy       share of images whose own class got the most: how far the doubts can be trusted
     """
 
     probabilities: NDArray[np.float64]
     doubtful: NDArray[np.int64]
     outliers: NDArray[np.int64]
-    strangeness: NDArray[np.float64]
+    ood_score: NDArray[np.float64]
     accuracy: float
 
 
-def find_doubts(dataset: Dataset, layers: str) -> tuple[Dataset, Doubts]:
+def find_label_errors(dataset: Dataset, layers: str) -> tuple[Dataset, LabelErrors]:
     """Ask a pretrained network, `layers`, about every image; return the data set without the unreadable ones, and its doubts."""
     from mirante.experiment.transfer import backbone_features
     from mirante.model.network import build_network
@@ -53,15 +53,15 @@ def find_doubts(dataset: Dataset, layers: str) -> tuple[Dataset, Doubts]:
     network = build_network(layers, (side, side, info.channels), len(info.classes), False, "")
     _, features = backbone_features(network, dataset, pixels, info, np.arange(len(dataset)))
     units = dataset.groups or dataset.digests
-    votes, strangeness = _neighbours(features, dataset.labels, units, len(dataset.classes))
+    votes, ood_score = _neighbours(features, dataset.labels, units, len(dataset.classes))
     probabilities = (out_of_fold(features, dataset.labels, units, len(dataset.classes)) + votes) / 2
-    outliers = np.flatnonzero(strangeness > 1.6)
+    outliers = np.flatnonzero(ood_score > 1.6)
     right = float((probabilities.argmax(axis=1) == dataset.labels).mean())
-    return dataset, Doubts(
+    return dataset, LabelErrors(
         probabilities,
         rank_doubtful(probabilities, dataset.labels)[0],
-        outliers[np.argsort(-strangeness[outliers], kind="stable")],
-        strangeness,
+        outliers[np.argsort(-ood_score[outliers], kind="stable")],
+        ood_score,
         right,
     )
 

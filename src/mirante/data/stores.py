@@ -17,17 +17,17 @@ TABLE = ".parquet"
 _PAUSES = (0.5, 2.0)  # seconds before a file of a store is asked for again
 
 
-def place(word: str) -> tuple[Any, str]:
+def place(location: str) -> tuple[Any, str]:
     """Return the file system of a path or URL, and the path in it. Raises RequestError when the package for it is missing."""
     from fsspec.core import url_to_fs
     from fsspec.implementations.local import LocalFileSystem
 
-    if "://" not in word:
-        return LocalFileSystem(), str(Path(word).expanduser().absolute())
+    if "://" not in location:
+        return LocalFileSystem(), str(Path(location).expanduser().absolute())
     try:
-        system, path = url_to_fs(word)
+        system, path = url_to_fs(location)
     except (ImportError, ValueError) as error:
-        raise RequestError(f"{word}: {str(error).rstrip('.')}.") from error
+        raise RequestError(f"{location}: {str(error).rstrip('.')}.") from error
     return system, str(path)
 
 
@@ -37,21 +37,21 @@ def is_local(system: Any) -> bool:
     return "file" in ((protocol,) if isinstance(protocol, str) else protocol)
 
 
-def below(word: str, name: str) -> str:
+def below(location: str, name: str) -> str:
     """Return the path or URL of what has this name in a folder."""
-    return f"{word.rstrip('/')}/{name}"
+    return f"{location.rstrip('/')}/{name}"
 
 
-def exists(word: str) -> bool:
+def exists(location: str) -> bool:
     """Tell whether there is something at a path or URL."""
-    system, path = place(word)
+    system, path = place(location)
     return bool(system.exists(path))
 
 
-def read(word: str) -> bytes:
+def read(location: str) -> bytes:
     """Return a file's bytes. Raises ImageError when it is not there or too large, or, after three attempts, for any other reason."""
     try:
-        system, path = place(word)
+        system, path = place(location)
     except RequestError as error:
         raise ImageError(str(error)) from error
     if is_local(system):
@@ -71,36 +71,36 @@ def read(word: str) -> bytes:
     return content
 
 
-def write(word: str, content: bytes) -> None:
+def write(location: str, content: bytes) -> None:
     """Put the content at a path or URL in one step: whoever reads finds the old file, none, or the whole new one.
 
     Raises WorkError when it cannot be written.
     """
-    system, path = place(word)
+    system, path = place(location)
     if is_local(system):
         write_bytes(Path(path), content)
         return
     try:
         system.pipe_file(path, content)  # stores make a file visible when it is whole
     except Exception as error:
-        raise WorkError(f"{word} could not be written: {_reason(error)}.") from error
+        raise WorkError(f"{location} could not be written: {_reason(error)}.") from error
 
 
-def files(word: str) -> Iterator[str]:
-    """Yield the paths or URLs of all that a word names: a file, those that match a pattern, or all images or tables of a folder.
+def files(location: str) -> Iterator[str]:
+    """Yield the paths or URLs of all that a location names: a file, those that match a pattern, or all images or tables of a folder.
 
     Raises DataError when it names nothing.
     """
-    system, path = place(word)
+    system, path = place(location)
     try:
         found = 0
         for one in _files(system, path):
             found += 1
             yield one if is_local(system) else system.unstrip_protocol(one)
     except OSError as error:
-        raise DataError(f"{word}: cannot be listed ({_reason(error)}).") from error
+        raise DataError(f"{location}: cannot be listed ({_reason(error)}).") from error
     if not found:
-        raise DataError(f"{word}: no image in it and no file of that name.")
+        raise DataError(f"{location}: no image in it and no file of that name.")
 
 
 def _files(system: Any, path: str) -> Iterator[str]:

