@@ -70,7 +70,7 @@ def measure(name: str, folder: Path) -> list[str]:
 
     dataset = Dataset.open(folder / "images", lenient=True)
     wrong = random.choice(len(dataset), round(0.03 * len(dataset)), replace=False)
-    dataset.labels[wrong] = (dataset.labels[wrong] + random.integers(1, len(dataset.classes), len(wrong))) % len(
+    dataset.targets[wrong] = (dataset.targets[wrong] + random.integers(1, len(dataset.classes), len(wrong))) % len(
         dataset.classes
     )
     is_wrong = {dataset.paths[row] for row in wrong.tolist()}

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from record import record
 from sides import MADE, test_data, unpacked
 
-from mirante.prediction.reader import open_model
+from mirante.prediction.model import Model
 from mirante.prediction.stream import predict_stream
 
 ROWS, PARTS = 512, 3000
@@ -49,7 +49,7 @@ def alone(run: Path, pictures: list[Path], cores: int) -> float:
 
 def _alone(core: int, run: Path, pictures: list[Path]) -> float:
     os.sched_setaffinity(0, {core})
-    model = open_model(run, 1)
+    model = Model(run, 1)
     list(predict_stream(model, [(str(path), path) for path in pictures[:64]]))
     began = time.monotonic()
     for _ in predict_stream(model, [(str(path), path) for path in pictures]):

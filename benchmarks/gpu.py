@@ -65,7 +65,7 @@ def export(data: str, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for split in ("train", "test"):
         rows = dataset.rows(split)
-        images, labels = torch.from_numpy(pixels[rows]), torch.from_numpy(dataset.labels[rows])
+        images, labels = torch.from_numpy(pixels[rows]), torch.from_numpy(dataset.targets[rows])
         torch.save({"images": images, "labels": labels, "classes": list(dataset.classes)}, folder / f"{split}.pt")
 
 

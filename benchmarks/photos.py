@@ -122,7 +122,7 @@ def questions(folder: Path) -> Iterator[str]:
     from mirante.experiment.transfer import backbone_features
     from mirante.model.backbone import OFFLINE
     from mirante.model.network import build_network
-    from mirante.runfolder import ModelInfo
+    from mirante.model_info import ModelInfo
 
     dataset = Dataset.open(unpacked("flowers-128"), lenient=True)
     info = ModelInfo(dataset.classes, 224, 224, 3, "crop", OFFLINE)
@@ -133,7 +133,7 @@ def questions(folder: Path) -> Iterator[str]:
     for wrong in (0.0, 0.05):
         for way in ("random", "chosen", "chosen, every click counted"):
             curves[way, wrong] = np.array(
-                [simulate(features, dataset.labels, way, wrong, seed) for seed in range(SEEDS)]
+                [simulate(features, dataset.targets, way, wrong, seed) for seed in range(SEEDS)]
             )
     with CURVES.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

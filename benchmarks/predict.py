@@ -30,8 +30,9 @@ print(count / (time.monotonic() - began))
 MIRANTE = """
 import resource, sys, time
 from mirante import Classifier
+from mirante.prediction.model import Model
 from mirante.prediction.stream import find_images, predict_stream
-classifier = Classifier(sys.argv[1])
+classifier = Model(sys.argv[1])
 began = time.monotonic()
 count = sum(1 for _ in predict_stream(classifier, find_images([sys.argv[2]])))
 print(count / (time.monotonic() - began), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

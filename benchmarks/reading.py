@@ -52,7 +52,7 @@ def main(*words: str) -> None:
     for name, noise in (("with dots and curves", True), ("without", False)):
         table = draw(MADE / "images" / f"codes-{'noise' if noise else 'plain'}", noise)
         run = MADE / "run-codes"
-        command = [sys.executable, "-m", "mirante", "train", str(table), "--task", "code", *time]
+        command = [sys.executable, "-m", "mirante", "train", str(table), "--task", "read", *time]
         subprocess.run([*command, "--out", str(run), "--overwrite", "--lang", "en"], check=True)
         seconds = float((run / "history.csv").read_text().splitlines()[-1].split(",")[2])
         found = json.loads((run / "metrics.json").read_text())

@@ -20,7 +20,7 @@ import psutil
 from record import record
 from sides import HERE, MADE, python_of, test_data, unpacked
 
-from mirante.prediction.reader import open_model
+from mirante.prediction.model import Model
 
 SECONDS, DEADLINE = 12.0, 2.0
 BOUNDARY = "many"
@@ -129,7 +129,7 @@ def main() -> None:
         if not (run / "model.onnx").exists():
             command = [sys.executable, "-m", "mirante", "train", str(test_data() / "flowers-128.tar.xz"), *words]
             subprocess.run([*command, "--out", str(run), "--overwrite"], check=True, capture_output=True)
-        model = open_model(run)
+        model = Model(run)
         path = f"/v1/models/{run.name}/predict"
         command = [
             sys.executable,

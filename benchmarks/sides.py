@@ -68,7 +68,7 @@ def cifar10_arrays() -> Path:
         arrays = {}
         for split in ("train", "test"):
             rows = dataset.rows(split)
-            arrays |= {f"x_{split}": pixels[rows], f"y_{split}": dataset.labels[rows]}
+            arrays |= {f"x_{split}": pixels[rows], f"y_{split}": dataset.targets[rows]}
         np.savez(path, **arrays)
     return path
 

@@ -39,16 +39,16 @@ def calibration(folder: Path) -> Iterator[str]:
     """The fast recipe on CIFAR-10: what held-out images make of its probabilities, each way beside the others."""
     from sklearn.isotonic import IsotonicRegression
 
-    from mirante import Classifier, Dataset
+    from mirante import Dataset
     from mirante.evaluation.metrics import calibration_error, log_losses
     from mirante.prediction.calibration import fit_temperature, fit_vectors, softmax
 
     word = DATA / "cifar10-images.tar.xz"
     train(word, "--time", os.environ.get("SECONDS_OF_TRAINING", "120s"), out=folder / "run")
-    classifier = Classifier(folder / "run")
+    classifier = Model(folder / "run")
     dataset, pixels = Dataset.open(word).load(classifier.info.size, 3, "crop")
     (held, taught), (asked, labels) = (
-        (classifier.run(pixels[dataset.rows(split)]).logits, dataset.labels[dataset.rows(split)])
+        (classifier.run(pixels[dataset.rows(split)]).logits, dataset.targets[dataset.rows(split)])
         for split in ("val", "test")
     )
     temperature = fit_temperature(held, taught)
@@ -121,8 +121,8 @@ def none(folder: Path) -> Iterator[str]:
     from mirante import Dataset
     from mirante.experiment.transfer import backbone_features
     from mirante.model.network import build_network
+    from mirante.model_info import ModelInfo
     from mirante.prediction.out_of_distribution import fit_subspace, ood_score
-    from mirante.runfolder import ModelInfo
     from mirante.training.head import fit_head
 
     words: dict[str, dict[str, object]] = {
@@ -141,7 +141,7 @@ def none(folder: Path) -> Iterator[str]:
         network = build_network(BACKBONE, (224, 224, 3), len(dataset.classes), False, "")
         seen[dataset.name] = (
             backbone_features(network, dataset, pixels, info, np.arange(len(dataset)))[1],
-            dataset.labels,
+            dataset.targets,
         )
     yield "| known | score | " + " | ".join(f"against {name}" for name in seen) + " |\n|---|---|" + "--:|" * len(seen)
     for name, (features, labels) in seen.items():
@@ -239,7 +239,7 @@ def xrays(folder: Path) -> Iterator[str]:
     words = (
         "--labels",
         "labels.csv",
-        "--group",
+        "--group-column",
         "patient",
         "--recipe",
         "transfer",

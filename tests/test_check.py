@@ -163,7 +163,7 @@ def test_a_shortcut_is_told_and_sound_data_have_none(tmp_path: Path) -> None:
     for name in ("sound", "marked"):
         dataset = Dataset.open(tmp_path / name)
         looks = look(dataset.source, dict(zip(dataset.paths, dataset.digests, strict=True)))
-        measured = find_shortcuts(looks, dataset.paths, dataset.labels, dataset.classes)
+        measured = find_shortcuts(looks, dataset.paths, dataset.targets, dataset.classes)
         strong[name] = {one.name for one in measured if one.strong and not one.light}
         chance = next(one.chance for one in measured if one.name == "corners")
         assert chance[0] < 0.6 and chance[1] > 0.5
@@ -196,7 +196,7 @@ def test_doubtful_labels_rank_before_sound_ones() -> None:
     assert np.allclose(shares.sum(axis=1), 1)
 
 
-@settings(max_examples=25, timeout=None)
+@settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     edges=st.tuples(*[st.integers(0, 6)] * 4),
@@ -216,7 +216,7 @@ def test_a_copy_is_found_however_it_was_made(seed: int, edges: tuple[int, ...], 
     assert bool(found.mirrored[0]) == mirrored
 
 
-@settings(max_examples=25, timeout=None)
+@settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     edges=st.tuples(*[st.integers(0, 2)] * 4),

@@ -36,7 +36,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["train", "digits", "--epochs", "many"], "invalid int value: 'many'"),
         (["train", "digits", "--size", "big"], "'big' is no size"),
         (["train", "digits", "--classes", "1,11"], "no class '11'"),
-        (["train", "digits", "--group", "patient"], "--group patient needs a table"),
+        (["train", "digits", "--group-column", "patient"], "--group patient needs a table"),
         (["train", "digits", "--labels", "gone.csv"], "gone.csv: no such table"),
         (["train", "digits", "--model", "gone.py:network"], "gone.py: no such file"),
         (["train", "--resume"], "--resume needs the run"),

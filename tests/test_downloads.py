@@ -161,7 +161,7 @@ def test_cifar_in_its_binary_format(tmp_path: Path, name: str) -> None:
     assert len(dataset.classes) == (10 if name == "cifar10" else 100) and dataset.classes[3] == "class3"
     assert len(dataset.rows("test")) == 500 and dataset.split_by == "source"
     _, pixels = dataset.load((32, 32), 3, "crop")
-    assert np.array_equal(pixels, images) and np.array_equal(dataset.labels, labels)
+    assert np.array_equal(pixels, images) and np.array_equal(dataset.targets, labels)
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])

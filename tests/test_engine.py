@@ -29,7 +29,7 @@ from mirante.training.schedule import Schedule, learning_rate
     st.booleans(),
     st.integers(0, 99),
 )
-@settings(timeout=None)
+@settings(deadline=None)
 def test_a_batch_holds_each_image_moved_and_mirrored_with_reflected_borders(
     height: int, width: int, channels: int, shift: int, held: bool, seed: int
 ) -> None:
@@ -56,7 +56,7 @@ def test_every_shift_is_drawn() -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
-@settings(timeout=None)
+@settings(deadline=None)
 def test_muon_gives_every_direction_the_same_weight(rows: int, columns: int, seed: int) -> None:
     torch.manual_seed(seed)
     values = torch.linalg.svdvals(orthogonalise(torch.randn(rows, columns)))
@@ -117,7 +117,7 @@ def test_by_steps_a_training_takes_its_epochs_and_at_least_its_steps(
 
 
 @given(st.floats(2, 500), st.floats(0.001, 0.2), st.integers(0, 99))
-@settings(timeout=None)
+@settings(deadline=None)
 def test_by_the_clock_a_training_ends_with_its_seconds_however_fast_its_steps(
     seconds: float, step_seconds: float, seed: int
 ) -> None:

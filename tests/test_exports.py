@@ -24,13 +24,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
-from mirante import Classifier
 from mirante.exports.any_size import with_resize
 from mirante.images import FITS, Fit, read_image
 from mirante.model.export import build_onnx, write_onnx
 from mirante.model.network import build_network
+from mirante.model_info import ModelInfo
 from mirante.prediction.onnx_model import OnnxModel
-from mirante.runfolder import ModelInfo
 
 SIZES = ((24, 24), (30, 100), (57, 41))
 LINES = (
@@ -60,7 +59,7 @@ def resizer(fit: Fit, size: tuple[int, int], channels: int) -> Any:
     )
 
 
-@settings(max_examples=150, timeout=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(FITS), st.sampled_from(SIZES), st.sampled_from((1, 3)),
     st.integers(1, 400), st.integers(1, 400), st.integers(0, 2**32 - 1),
@@ -154,7 +153,7 @@ def test_the_torch_module_needs_no_mirante(photos_run: Path, shapes_run: tuple[P
         "print(CLASSES[int(shares.argmax())], float(shares.max()))"
     )
     said = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True).stdout
-    answer = Classifier(photos_run).predict(picture)
+    answer = Model(photos_run).predict(picture)
     assert said.split()[0] == answer.label and float(said.split()[1]) == pytest.approx(answer.confidence, abs=1e-4)
 
 
@@ -178,7 +177,7 @@ def test_the_hubs_folder_has_a_card_that_the_hub_reads_and_an_example_that_runs(
     said = subprocess.run(
         [sys.executable, "-c", example], cwd=folder, capture_output=True, text=True, check=True
     ).stdout
-    answer = Classifier(photos_run).predict(picture)
+    answer = Model(photos_run).predict(picture)
     label, share = said.split()
     assert label == answer.label and float(share) == pytest.approx(answer.confidence, abs=1e-4)
 
@@ -248,7 +247,7 @@ def test_the_page_answers_in_a_browser_from_the_disk(browser, web_page: Path, ph
     page.set_input_files("#files", [str(path) for path in [*shown, tmp_path / "no.png"]])
     page.wait_for_function(f"document.querySelectorAll('#answers li p.soft').length == {len(shown) + 1}")
     assert "não pode ser mostrado" in page.inner_text("#answers li:first-child")
-    model = Classifier(photos_run)
+    model = Model(photos_run)
     worst = 0.0
     for path in shown:
         content = base64.b64encode(path.read_bytes()).decode()

@@ -124,7 +124,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(side: int) -> None:
 
 
 @given(st.binary(max_size=300), st.sampled_from(["PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG"]), st.data())
-@settings(max_examples=150, timeout=None)
+@settings(max_examples=150, deadline=None)
 def test_damage_of_any_kind_gives_pixels_or_an_image_error(noise: bytes, form: str, data: st.DataObject) -> None:
     whole = bytearray(encoded(gradient(), form))
     start = data.draw(st.integers(0, len(whole)))
@@ -146,7 +146,7 @@ def test_damage_of_any_kind_gives_pixels_or_an_image_error(noise: bytes, form: s
     st.integers(1, 40),
     st.integers(1, 40),
 )
-@settings(max_examples=60, timeout=None)
+@settings(max_examples=60, deadline=None)
 def test_the_size_asked_for_is_the_size_given(h: int, w: int, channels: int, fit: str, height: int, width: int) -> None:
     image = np.zeros((h, w, 3), np.uint8)
     assert read_image(image, (height, width), channels, fit).shape == (height, width, channels)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
 from mirante.evaluation import metrics
-from mirante.evaluation.compare import _within_noise, mcnemar
+from mirante.experiment.compare import _within_noise, mcnemar
 
 
 def answers(count: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -22,7 +22,7 @@ def answers(count: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray
 
 
 @given(st.integers(2, 60), st.integers(2, 7), st.integers(0, 10_000))
-@settings(max_examples=30, timeout=None)
+@settings(max_examples=30, deadline=None)
 def test_figures_agree_with_scikit_learn(count: int, classes: int, seed: int) -> None:
     probabilities, labels = answers(count, classes, seed)
     predicted = probabilities.argmax(axis=1)

@@ -14,7 +14,7 @@ from mirante.model.export import build_onnx, largest_difference, write_onnx
 from mirante.model.network import build_network
 from mirante.model.notation import parse_layers
 from mirante.model.summary import summarise
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
 
 TUTORIAL = "32C3-MP2-64C3-MP2-64N"
 LISTING = "32C3-MP2-64C3-MP2-64C3-64N"
@@ -93,7 +93,7 @@ lines = st.builds(
 
 
 @given(lines, st.integers(8, 30), st.integers(8, 30), st.sampled_from([1, 3]), st.booleans(), st.integers(0, 99))
-@settings(max_examples=60, timeout=None)
+@settings(max_examples=60, deadline=None)
 def test_any_line_is_the_same_in_the_table_in_torch_and_in_onnx(
     tmp_path_factory: pytest.TempPathFactory, line: str, height: int, width: int, channels: int, mirror: bool, seed: int
 ) -> None:

@@ -96,7 +96,7 @@ def test_sorted_and_taken_back_everything_is_as_it_was(
         for path, (_, _, _, kind) in tree(album).items()
         if kind == "file" and not path.endswith((".txt", "broken.jpg"))
     }
-    words = ("photos", "organise", shapes_run[0], album, "--into", into, how, "--at-least", "34%", "--lang", "en")
+    words = ("photos", "organise", shapes_run[0], album, "--into", into, how, "--min-confidence", "34%", "--lang", "en")
     environment = {"HOME": str(tmp_path.parent / f"home{how}"), "XDG_STATE_HOME": str(tmp_path.parent / f"state{how}")}
     shown = mirante(*words, "--dry-run", **environment)
     assert shown.returncode == 0 and tree(tmp_path) == before
@@ -335,7 +335,7 @@ def test_a_copy_is_not_removed_when_its_original_has_gone(tmp_path: Path) -> Non
     assert (tmp_path / "sorted" / "class 2" / "2.jpg").exists()
 
 
-@settings(max_examples=60, timeout=None)
+@settings(max_examples=60, deadline=None)
 @given(
     stem=st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=260),
     number=st.integers(1, 10**6),
@@ -348,7 +348,7 @@ def test_numbered_names_fit_and_keep_what_comes_after_the_stem(stem: str, number
     assert number == 1 or len(os.fsencode(name)) <= 255
 
 
-@settings(timeout=None)
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_class_makes_a_name_for_a_folder(label: str) -> None:
     name = safe_name(label.encode("utf-8", "ignore").decode())
@@ -380,7 +380,7 @@ FOREIGN = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
 </rdf:Description></rdf:RDF></x:xmpmeta>"""
 
 
-@settings(max_examples=40, timeout=None)
+@settings(max_examples=40, deadline=None)
 @given(
     labels=st.lists(
         st.text(st.characters(whitelist_categories=("L", "N", "P", "Zs")), min_size=1, max_size=20),
@@ -426,7 +426,7 @@ def test_sidecars_are_written_with_the_photos_and_taken_back(
     before = tree(folder)
     for words in (("--into", tmp_path / "out", "--move"), ()):
         done = mirante(
-            "photos", "organise", shapes_run[0], folder, *words, "--write-xmp", "--at-least", "34%", XDG_STATE_HOME=str(tmp_path / "s")
+            "photos", "organise", shapes_run[0], folder, *words, "--write-xmp", "--min-confidence", "34%", XDG_STATE_HOME=str(tmp_path / "s")
         )  # fmt: skip
         assert done.returncode == 0 and "001.png: a sidecar that is no XMP" in done.stderr, done.stderr
         written = list((tmp_path / "out" if words else folder).rglob("*.xmp"))
@@ -515,7 +515,7 @@ def test_a_second_look_reads_only_what_is_new(tmp_path: Path) -> None:
     assert [one.path for one in library.look()[1]] == ["bar/000.png"]
 
 
-@settings(max_examples=40, timeout=None)
+@settings(max_examples=40, deadline=None)
 @given(
     count=st.integers(1, 80),
     classes=st.integers(2, 5),
@@ -548,8 +548,8 @@ def test_questions_are_of_photos_that_are_open_and_one_in_five_is_drawn(
 
 def test_new_photos_are_classified_as_they_arrive(tmp_path: Path, shapes_run: tuple[Path, Path]) -> None:
     folder = write_shapes(tmp_path / "photos", 1)
-    command = [sys.executable, "-m", "mirante", "photos", "watch", str(shapes_run[0]), str(folder), "--every", "0.3",
-               "--format", "json", "--into", str(tmp_path / "sorted"), "--at-least", "34%"]  # fmt: skip
+    command = [sys.executable, "-m", "mirante", "photos", "watch", str(shapes_run[0]), str(folder), "--interval", "0.3",
+               "--format", "json", "--into", str(tmp_path / "sorted"), "--min-confidence", "34%"]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stderr is not None
     try:

@@ -18,7 +18,6 @@ from PIL import Image
 from studio_process import Studio, start_studio
 from test_studio_browser import until, visitor
 
-from mirante import Classifier
 from mirante.data.entries import digest_of
 from mirante.errors import RequestError
 from mirante.locale import language
@@ -28,6 +27,7 @@ from mirante.photos.learn import learn
 from mirante.photos.library import Library, labels_of
 from mirante.photos.questions import RANDOM_EVERY
 from mirante.photos.versions import EARLIER
+from mirante.prediction.model import Model
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def files(run: Path) -> dict[str, bytes]:
 
 
 def test_the_new_model_is_taken_when_it_is_not_worse_and_the_old_one_is_kept(own_run: Path, tmp_path: Path) -> None:
-    before, old = files(own_run), Classifier(own_run)
+    before, old = files(own_run), Model(own_run)
     labels = new_photos(tmp_path / "photos", 20)
     library = Library(tmp_path / "photos")
     for number, (digest, label) in enumerate(labels.items()):
@@ -78,7 +78,7 @@ def test_the_new_model_is_taken_when_it_is_not_worse_and_the_old_one_is_kept(own
     assert (done.taught, done.adopted) == (45, True) and done.after >= done.before
     kept = files(own_run / EARLIER / "1")
     assert all(kept[name] == before[name] for name in kept) and "model.onnx" in kept
-    new = Classifier(own_run)
+    new = Model(own_run)
     assert new.classes == old.classes and files(own_run)["model.onnx"] != before["model.onnx"]
 
     # what it says it got right can be counted again: the run's own test images, and the photos that were drawn
@@ -129,11 +129,11 @@ def test_a_new_class_is_known_after_five_photos(own_run: Path, tmp_path: Path, m
     library.answer(seen[:4], "ring", "chosen", "disc", "four")
     done = mirante("photos", "learn", own_run, tmp_path / "photos", "--lang", "en")
     assert done.returncode == 0 and "ring: 4 of the 5 photos that a new class needs" in done.stderr
-    assert Classifier(own_run).classes == ("bar", "cross", "disc")
+    assert Model(own_run).classes == ("bar", "cross", "disc")
     library.answer(seen[4:], "ring", "chosen", "disc", "fifth")
     done = mirante("photos", "learn", own_run, tmp_path / "photos", "--lang", "en")
     assert done.returncode == 0 and "New classes: ring." in done.stdout, done.stderr
-    model = Classifier(own_run)
+    model = Model(own_run)
     assert model.classes == ("bar", "cross", "disc", "ring") and len(unseen) == 15
     found = [one.label for one in model.predict_many(sorted((tmp_path / "other").glob("*.png"))[5:])]
     assert found.count("ring") >= 12
@@ -197,7 +197,7 @@ def test_a_persons_word_goes_before_the_models(own_run: Path, tmp_path: Path, mi
     first, second, *_ = labels
     library.answer([first], "my own", "chosen", None, "1")
     library.answer([second], None, "chosen", None, "2")
-    done = mirante("photos", "organise", own_run, tmp_path / "photos", "--into", tmp_path / "out", "--at-least", "1%",
+    done = mirante("photos", "organise", own_run, tmp_path / "photos", "--into", tmp_path / "out", "--min-confidence", "1%",
                    XDG_STATE_HOME=str(tmp_path / "state"))  # fmt: skip
     assert done.returncode == 0, done.stderr
     where = {digest_of(path.read_bytes()): path.parent.name for path in (tmp_path / "out").rglob("*.png")}

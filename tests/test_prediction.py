@@ -16,13 +16,13 @@ import pytest
 from conftest import Command, draw_shape
 from PIL import Image
 
-from mirante import Classifier
 from mirante.errors import ImageError, RunError
+from mirante.prediction.model import Model
 
 
 def test_path_bytes_pil_and_array_give_the_same_answer(shapes_run: tuple[Path, Path]) -> None:
     run, data = shapes_run
-    classifier = Classifier(run)
+    classifier = Model(run)
     path = data / "disc" / "003.png"
     forms = [path, str(path), path.read_bytes(), Image.open(path), np.asarray(Image.open(path))]
     answers = list(classifier.predict_many(forms))  # type: ignore[arg-type]
@@ -35,7 +35,7 @@ def test_path_bytes_pil_and_array_give_the_same_answer(shapes_run: tuple[Path, P
 def test_the_onnx_file_alone_is_enough(shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
     run, data = shapes_run
     alone = shutil.copy(run / "model.onnx", tmp_path / "elsewhere.onnx")
-    one, other = Classifier(run).predict(data / "bar/001.png"), Classifier(alone).predict(data / "bar/001.png")
+    one, other = Model(run).predict(data / "bar/001.png"), Model(alone).predict(data / "bar/001.png")
     assert np.array_equal(one.probabilities, other.probabilities)
 
     # and without Mirante: ONNX Runtime and the file's own metadata
@@ -53,7 +53,7 @@ def test_the_onnx_file_alone_is_enough(shapes_run: tuple[Path, Path], tmp_path: 
 def test_predictions_are_those_that_were_evaluated(shapes_run: tuple[Path, Path]) -> None:
     run, data = shapes_run
     rows = list(csv.DictReader((run / "predictions.csv").open()))
-    answers = Classifier(run).predict_many(data / row["path"] for row in rows)
+    answers = Model(run).predict_many(data / row["path"] for row in rows)
     for row, answer in zip(rows, answers, strict=True):
         assert row["predicted"] == answer.label
         for name, share in zip(answer.classes, answer.probabilities, strict=True):
@@ -132,13 +132,13 @@ def test_what_is_no_model_says_so(shapes_run: tuple[Path, Path], tmp_path: Path)
     cases = {tmp_path / "gone": "no such run", tmp_path: "not a run", tmp_path / "model.onnx": "damaged"}
     for path, words in cases.items():
         with pytest.raises(RunError, match=words):
-            Classifier(path)
+            Model(path)
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     for name, words in {"model.onnx": "damaged", "metrics.json": None}.items():
         (copy / name).write_bytes((copy / name).read_bytes()[:100])
         if words:
             with pytest.raises(RunError, match=words):
-                Classifier(copy)
+                Model(copy)
     import onnx
 
     foreign = onnx.load(run / "model.onnx")
@@ -146,13 +146,13 @@ def test_what_is_no_model_says_so(shapes_run: tuple[Path, Path], tmp_path: Path)
     foreign.metadata_props[0].value = json.dumps(newer)
     onnx.save(foreign, tmp_path / "newer.onnx")
     with pytest.raises(RunError, match="newer Mirante"):
-        Classifier(tmp_path / "newer.onnx")
+        Model(tmp_path / "newer.onnx")
     del foreign.metadata_props[:]
     onnx.save(foreign, tmp_path / "foreign.onnx")
     with pytest.raises(RunError, match="not a model of Mirante"):
-        Classifier(tmp_path / "foreign.onnx")
+        Model(tmp_path / "foreign.onnx")
     with pytest.raises(ImageError, match="no such file"):
-        Classifier(run).predict(data / "nothing.png")
+        Model(run).predict(data / "nothing.png")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are a POSIX thing")
@@ -185,7 +185,7 @@ def test_in_a_terminal_the_images_are_shown_in_half_blocks(shapes_run: tuple[Pat
 
 def test_another_size_of_image_comes_to_the_input_size_by_the_rule_of_the_model(shapes_run: tuple[Path, Path]) -> None:
     run, _ = shapes_run
-    classifier = Classifier(run)
+    classifier = Model(run)
     wide = np.zeros((48, 96, 3), np.uint8)
     wide[:, 24:72] = np.asarray(draw_shape("disc", 3).resize((48, 48)))
     assert classifier.pixels(wide).shape == (24, 24, 3)

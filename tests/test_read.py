@@ -19,16 +19,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mirante import Classifier, Dataset, MiranteError, Reader
+from mirante import Dataset, MiranteError
 from mirante.cluster.part import Order, answer_part
 from mirante.cluster.plan import make_plan
-from mirante.data.sizes import text_size
-from mirante.data.texts import NO_CHARACTER, decode, encode
 from mirante.model.export import build_onnx, largest_difference, write_onnx
 from mirante.model.network import build_network
 from mirante.model.notation import parameters, parse_layers
+from mirante.model_info import ModelInfo
 from mirante.prediction.calibration import fit_confidence_threshold
-from mirante.runfolder import ModelInfo
+from mirante.sizes import text_size
+from mirante.tasks.read.texts import NO_CHARACTER, decode, encode
 
 LETTERS = "abd4Å"
 
@@ -50,7 +50,7 @@ def draw_texts(folder: Path, count: int, shortest: int = 2, longest: int = 3, se
 def texts_run(tmp_path_factory: pytest.TempPathFactory, mirante: Command) -> Iterator[tuple[Path, Path]]:
     folder = tmp_path_factory.mktemp("texts")
     data = draw_texts(folder / "tags", 700)
-    words = ["--task", "code", "--model", "W2-24B-48B-ATT", "--epochs", "30", "--lang", "pt"]
+    words = ["--task", "read", "--model", "W2-24B-48B-ATT", "--epochs", "30", "--lang", "pt"]
     done = mirante("train", data, *words, "--out", folder / "run")
     assert done.returncode == 0, done.stderr
     assert "Textos inteiros" in done.stdout
@@ -108,7 +108,7 @@ def test_predict_tells_the_text_each_letter_and_what_it_is_unsure_of(
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 100), np.uint8)).save(noise)
     table = mirante("predict", run, noise, "--lang", "pt").stdout
     assert "em dúvida" in table and "Letra menos certa" in table
-    reader = Reader(run)
+    reader = Model(run)
     assert reader.predict(some[0]).text == answers[0]["text"]
     lines = list(csv.reader(mirante("predict", run, some[0], "--format", "csv").stdout.splitlines()))
     assert lines[0] == ["path", "text", "confidence", "unsure", "letters"] and lines[1][1] == answers[0]["text"]
@@ -134,10 +134,10 @@ def test_what_only_classes_have_is_refused(
 ) -> None:
     run, data = texts_run
     for words in (
-        ["train", data, "--task", "code", "--folds", "5"],
-        ["train", data, "--task", "code", "--sensitivity", "0.9"],
-        ["train", data, "--task", "code", "--length", "2"],
-        ["train", data, "--task", "code", "--model", "timm:tf_efficientnet_lite0"],
+        ["train", data, "--task", "read", "--folds", "5"],
+        ["train", data, "--task", "read", "--sensitivity", "0.9"],
+        ["train", data, "--task", "read", "--length", "2"],
+        ["train", data, "--task", "read", "--model", "timm:tf_efficientnet_lite0"],
         ["predict", run, data, "--coverage", "95%"],
         ["predict", run, data, "--threshold", "0.5"],
         ["see", "heatmap", run, next(data.iterdir())],
@@ -145,9 +145,9 @@ def test_what_only_classes_have_is_refused(
         done = mirante(*words)
         assert done.returncode == 2 and len(done.stderr.splitlines()) <= 2, (words, done.stderr)
     with pytest.raises(MiranteError, match="Reader"):
-        Classifier(run)
+        Model(run)
     with pytest.raises(MiranteError, match="Classifier"):
-        Reader(shapes_run[0])
+        Model(shapes_run[0])
 
 
 def test_a_worker_of_a_cluster_writes_texts_with_their_letters(texts_run: tuple[Path, Path], tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_worker_of_a_cluster_writes_texts_with_their_letters(texts_run: tuple[
     plan = make_plan(str(tmp_path / "out"), words, words, hashlib.sha256(model).hexdigest(), None, None, 8)
     done = [answer_part(Order(str(tmp_path / "out"), plan, model), number) for number in range(plan.parts)]
     assert sum(one.rows for one in done) == 11 and sum(one.failed for one in done) == 1
-    reader = Reader(run)
+    reader = Model(run)
     *rows, broken = pq.read_table(
         tmp_path / "out", columns=["path", "text", "confidence", "letters", "error"]
     ).to_pylist()
@@ -172,7 +172,7 @@ def test_a_worker_of_a_cluster_writes_texts_with_their_letters(texts_run: tuple[
 
 def test_too_long_a_text_is_named(tmp_path: Path, mirante: Command) -> None:
     data = draw_texts(tmp_path / "tags", 30, 2, 3)
-    done = mirante("train", data, "--task", "code", "--length", "2")
+    done = mirante("train", data, "--task", "read", "--length", "2")
     assert done.returncode == 2 and "more than --length 2" in done.stderr and ".png" in done.stderr
 
 
@@ -180,14 +180,14 @@ def test_a_table_names_the_texts_and_the_same_text_stays_on_one_side(tmp_path: P
     data = draw_texts(tmp_path / "tags", 120, 2, 2)
     rows = [f"{path.name},{path.stem.partition('_')[0]}" for path in sorted(data.iterdir())]
     (data / "list.csv").write_text("\n".join(["path,plate", *rows]), encoding="utf-8")
-    opened = Dataset.open(data / "list.csv", task="code", text="plate", length=5)
+    opened = Dataset.open(data / "list.csv", task="read", text="plate", length=5)
     assert opened.names == [row.partition(",")[2] for row in rows]
-    assert opened.labels.shape == (120, 5) and opened.classes == (*sorted(LETTERS), NO_CHARACTER)
+    assert opened.targets.shape == (120, 5) and opened.classes == (*sorted(LETTERS), NO_CHARACTER)
     sides: dict[str, set[str]] = {}
     for text, split in zip(opened.names, opened.splits.tolist(), strict=True):
         sides.setdefault(text, set()).add(split)
     assert all(len(one) == 1 for one in sides.values()) and {"train", "val", "test"} == set().union(*sides.values())
-    by_name = Dataset.open(data, task="code")
+    by_name = Dataset.open(data, task="read")
     assert sorted(by_name.names) == sorted(opened.names)
 
 
@@ -214,12 +214,14 @@ def test_attention_in_torch_and_in_the_graph_are_one(line: str, characters: int,
     counted = sum(parameters(layer, before) for layer, before in zip(layers, befores, strict=False))
     held = sum(one.numel() for name, one in network.state_dict().items() if "batches" not in name)
     assert counted == held
-    info = ModelInfo(classes, *shape, "squash", line, flip_tta=mirror, characters=characters, power=0.7, temperature=1.3)
+    info = ModelInfo(
+        classes, *shape, "squash", line, flip_tta=mirror, characters=characters, power=0.7, temperature=1.3
+    )
     write_onnx(build_onnx(network, info), info, tmp_path / "model.onnx")
     images = np.random.default_rng(1).integers(0, 256, (7, *shape), np.uint8)
     assert largest_difference(network, info, tmp_path / "model.onnx", images) < 1e-5
     if characters:
-        found = Reader(tmp_path / "model.onnx").run(images)
+        found = Model(tmp_path / "model.onnx").run(images)
         assert found.probabilities.shape == (7, characters, 6)
         assert found.sureness == pytest.approx(found.probabilities.max(2).prod(1) ** 0.7, abs=1e-5)
 

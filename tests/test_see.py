@@ -18,7 +18,7 @@ sides = st.integers(1, 14)
 @given(
     sides, sides, st.sampled_from([1, 3]), st.integers(1, 5), st.integers(1, 4), st.integers(0, 3), st.integers(0, 99)
 )
-@settings(timeout=None)
+@settings(deadline=None)
 def test_convolution_is_pytorchs(
     height: int, width: int, channels: int, kernel: int, stride: int, padding: int, seed: int
 ) -> None:
@@ -41,7 +41,7 @@ def test_convolution_is_pytorchs(
 
 
 @given(sides, sides, st.integers(1, 6), st.sampled_from(["max", "average"]), st.integers(0, 99))
-@settings(timeout=None)
+@settings(deadline=None)
 def test_pooling_is_pytorchs(height: int, width: int, size: int, kind: str, seed: int) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     if min(height, width) < size:

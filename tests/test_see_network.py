@@ -25,8 +25,8 @@ from mirante.locale import language
 from mirante.model.export import build_onnx, write_onnx
 from mirante.model.network import Network, build_network, load_network
 from mirante.model.notation import parse_layers
-from mirante.prediction.classifier import Classifier
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
+from mirante.prediction.model import Model
 from mirante.see.attribution import grad_cam, shapley
 from mirante.see.drawing import Polygon, Text, draw_model, to_svg
 from mirante.see.inside import Inside
@@ -89,7 +89,7 @@ def test_kernels_are_the_weights(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 1000), st.integers(1, 6), st.integers(5, 20), st.integers(5, 20))
-@settings(max_examples=25, timeout=None)
+@settings(max_examples=25, deadline=None)
 def test_shapley_values_add_up_to_the_answer(seed: int, cells: int, height: int, width: int) -> None:
     random = np.random.default_rng(seed)
     pixels = random.integers(0, 256, (height, width, 3), np.uint8)
@@ -132,7 +132,7 @@ def test_grad_cam_is_its_equation(tmp_path: Path) -> None:
 def test_heat_maps_change_with_the_weights(shapes_run: tuple[Path, Path]) -> None:
     """The sanity check of Adebayo et al. (2018): a map that random weights leave as it is says nothing of the model."""
     run, _ = shapes_run
-    classifier = Classifier(run)
+    classifier = Model(run)
     network = load_network(classifier.info, run / runfolder.WEIGHTS)
     random = build_network(classifier.info.layers, (*classifier.info.size, 3), 3).eval()
 
@@ -158,7 +158,7 @@ def test_heat_maps_change_with_the_weights(shapes_run: tuple[Path, Path]) -> Non
 
 def test_shapley_finds_what_decides(shapes_run: tuple[Path, Path]) -> None:
     """The shape, not the noisy ground, brings the answer."""
-    classifier = Classifier(shapes_run[0])
+    classifier = Model(shapes_run[0])
     ratios = []
     for seed in range(300, 312):
         pixels = np.asarray(draw_shape("disc", seed))

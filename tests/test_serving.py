@@ -30,7 +30,7 @@ import uvicorn
 from conftest import Command
 from PIL import Image
 
-from mirante import Classifier
+from mirante.prediction.model import Model
 from mirante.serving import connections
 
 Answer = tuple[int, dict[str, str], Any]
@@ -118,7 +118,7 @@ def as_json(*images: bytes) -> bytes:
 def test_three_kinds_of_body_get_the_answer_of_the_classifier(
     server: Server, shapes_run: tuple[Path, Path], picture: Path
 ) -> None:
-    expected = Classifier(shapes_run[0]).predict(picture)
+    expected = Model(shapes_run[0]).predict(picture)
     content = picture.read_bytes()
     for body, kind in ((content, "image/png"), multipart([("a.png", content)]), (as_json(content), "application/json")):
         status, _, found = server.predict(body, kind)

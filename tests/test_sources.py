@@ -15,8 +15,8 @@ import pytest
 from conftest import draw_shape, write_shapes
 
 from mirante.data.dataset import Dataset
-from mirante.data.sizes import input_size
 from mirante.errors import DataError
+from mirante.sizes import input_size
 
 
 def open_error(data: str | Path, **options: object) -> str:
@@ -31,7 +31,7 @@ def test_folder_of_class_folders(shapes: Path) -> None:
     dataset = Dataset.open(shapes)
     assert dataset.classes == ("bar", "cross", "disc")
     assert len(dataset) == 90 and dataset.channels == 3 and dataset.split_by == "content"
-    assert [dataset.classes[label] for label in dataset.labels] == [path.split("/")[0] for path in dataset.paths]
+    assert [dataset.classes[label] for label in dataset.targets] == [path.split("/")[0] for path in dataset.paths]
     _, pixels = dataset.load((24, 24), 3, "crop")
     from PIL import Image
 

@@ -29,7 +29,7 @@ def test_the_shares_are_about_those_that_were_asked_for() -> None:
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=120, max_size=200, unique=True), st.integers(0, 60))
-@settings(max_examples=60, timeout=None)
+@settings(max_examples=60, deadline=None)
 def test_adding_images_never_moves_one_out_of_the_test_set(names: list[int], added: int) -> None:
     labels = [0] * len(names)
     before = drawn(names[: len(names) - added], labels[: len(names) - added])
@@ -39,7 +39,7 @@ def test_adding_images_never_moves_one_out_of_the_test_set(names: list[int], add
 
 
 @given(st.lists(st.integers(0, 15), min_size=20, max_size=100), st.integers(0, 3))
-@settings(max_examples=60, timeout=None)
+@settings(max_examples=60, deadline=None)
 def test_copies_stand_on_one_side_whatever_their_label(names: list[int], seed: int) -> None:
     labels = np.random.default_rng(seed).integers(0, 2, len(names)).tolist()
     splits = drawn(names, labels)
@@ -48,7 +48,7 @@ def test_copies_stand_on_one_side_whatever_their_label(names: list[int], seed: i
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), min_size=20, max_size=150))
-@settings(max_examples=60, timeout=None)
+@settings(max_examples=60, deadline=None)
 def test_a_group_is_never_cut_nor_are_copies_in_two_groups(rows: list[tuple[int, int]]) -> None:
     names, groups = [name for name, _ in rows], [f"patient {group}" for _, group in rows]
     splits = drawn(names, [name % 2 for name in names], groups)

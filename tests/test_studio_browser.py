@@ -252,7 +252,7 @@ sides = st.integers(1, 12)
 
 
 @given(sides, sides, st.integers(1, 5), st.integers(1, 4), st.integers(0, 3), st.integers(0, 99))
-@settings(timeout=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_browsers_convolution_is_pythons(
     arithmetic, height: int, width: int, k: int, stride: int, padding: int, seed: int
 ) -> None:  # type: ignore[no-untyped-def]
@@ -273,7 +273,7 @@ def test_the_browsers_convolution_is_pythons(
 
 
 @given(sides, sides, st.integers(1, 6), st.sampled_from(["max", "average"]), st.integers(0, 99))
-@settings(timeout=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_browsers_pooling_is_pythons(arithmetic, height: int, width: int, size: int, kind: str, seed: int) -> None:  # type: ignore[no-untyped-def]
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 4), np.uint8)
     theirs = arithmetic.evaluate(
@@ -289,7 +289,7 @@ def test_the_browsers_pooling_is_pythons(arithmetic, height: int, width: int, si
 
 
 @given(st.lists(st.floats(-30, 30), min_size=1, max_size=9), st.floats(0.1, 10))
-@settings(timeout=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_browsers_softmax_is_softmax(arithmetic, logits: list[float], temperature: float) -> None:  # type: ignore[no-untyped-def]
     theirs = arithmetic.evaluate("([logits, temperature]) => maths.softmax(logits, temperature)", [logits, temperature])
     powers = np.exp((np.array(logits) - max(logits)) / temperature)

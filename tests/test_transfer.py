@@ -12,10 +12,10 @@ import torch
 from conftest import Command, draw_shape
 from safetensors.torch import save_file
 
-from mirante import Classifier
 from mirante.data.features import known_or_new
 from mirante.errors import RequestError
 from mirante.model import backbone
+from mirante.prediction.model import Model
 from mirante.training.head import fit_head
 
 offline = pytest.mark.skipif(not backbone.at_hand(), reason="the package with pretrained weights is not installed")
@@ -97,7 +97,7 @@ def test_weights_come_from_a_file_and_only_fitting_ones(
     words = ("train", photos, "--model", "timm:mobilenetv3_small_050", "--size", "32", "--weights")
     done = mirante(*words, tmp_path / "w.safetensors", "--out", tmp_path / "run", MIRANTE_CACHE=str(cache))
     assert done.returncode == 0, done.stderr
-    assert Classifier(tmp_path / "run").predict(photos / "disc" / "0.png").probabilities.shape == (2,)
+    assert Model(tmp_path / "run").predict(photos / "disc" / "0.png").probabilities.shape == (2,)
     (tmp_path / "w.pth").write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
     save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     for file, reason in (

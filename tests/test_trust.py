@@ -19,19 +19,20 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from mirante import Classifier, Dataset
+from mirante import Dataset
 from mirante.data.splits import assign_folds
 from mirante.errors import RequestError
-from mirante.evaluation.human_votes import compare_with_humans
 from mirante.evaluation.metrics import calibration_error, log_losses
+from mirante.evaluation.objectives import Aim
 from mirante.evaluation.roc import decisions, discriminate, net_benefit
-from mirante.evaluation.subgroups import figures_by_subgroup
 from mirante.model.backbone import at_hand
+from mirante.model_info import ModelInfo
 from mirante.prediction.calibration import fit_calibration, fit_temperature, softmax
 from mirante.prediction.conformal import fit_thresholds, plausible
-from mirante.prediction.decision import Aim, choose_threshold, decide
 from mirante.prediction.out_of_distribution import fit_ood_threshold, fit_subspace, ood_score
-from mirante.runfolder import ModelInfo
+from mirante.tasks.classify.decision import choose_threshold, decide
+from mirante.tasks.classify.human_votes import compare_with_humans
+from mirante.tasks.classify.subgroups import figures_by_subgroup
 
 OPTIONS = ("--model", "8C3-MP2-16N", "--epochs", "2")
 
@@ -56,7 +57,7 @@ def folded(photographed: Path, mirante: Command) -> Path:
     words = (
         "--labels",
         "labels.csv",
-        "--group",
+        "--group-column",
         "person",
         "--folds",
         "3",
@@ -75,7 +76,7 @@ def rows_of(run: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((run / "predictions.csv").open(encoding="utf-8")))
 
 
-@settings(max_examples=50, timeout=None)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_folds_cut_no_group_and_no_copies_and_share_out_the_classes(data: st.DataObject) -> None:
     count = data.draw(st.integers(30, 120))
@@ -168,7 +169,7 @@ def test_the_model_card_has_the_metadata_of_the_hub_and_no_folder_of_the_person(
 
 
 def test_the_threshold_is_stored_and_predict_decides_by_it(folded: Path, photographed: Path, mirante: Command) -> None:
-    info = Classifier(folded).info
+    info = Model(folded).info
     assert info.positive == "disc" and info.threshold is not None
     done = mirante("predict", folded, photographed, "--format", "json", "--coverage", "95%")
     assert done.returncode == 0, done.stderr
@@ -185,7 +186,7 @@ def test_folds_that_were_killed_go_on_with_the_one_they_were_at(
     photographed: Path, folded: Path, tmp_path: Path, mirante: Command
 ) -> None:
     out = tmp_path / "killed"
-    words = ["train", photographed, *OPTIONS, "--labels", "labels.csv", "--group", "person", "--folds", "3"]
+    words = ["train", photographed, *OPTIONS, "--labels", "labels.csv", "--group-column", "person", "--folds", "3"]
     command = [
         sys.executable,
         "-m",
@@ -294,7 +295,7 @@ def test_rare_classes_are_answered_more_often_and_their_probabilities_left_alone
     assert metrics["evened_out"]["balanced_accuracy"]["value"] == pytest.approx(np.mean(recalls))
     assert "answers with the rare ones more often" in (tmp_path / "even/report.html").read_text()
 
-    classifier = Classifier(tmp_path / "even")
+    classifier = Model(tmp_path / "even")
     found = list(classifier.predict_many(data / row["path"] for row in rows))
     assert [one.label for one in found] == [row["decision"] for row in rows]
     assert np.allclose([one.probabilities for one in found], shares, atol=1e-4)
@@ -321,7 +322,7 @@ def test_peoples_votes_stand_beside_the_models_doubt(
             said = (label + 1) % 3 if row["path"] in other else label
             shares = np.array([float(row[name]) for name in names])
             writer.writerow([row["path"], *(np.eye(3)[said] * 60 + 40 * shares)])
-    done = mirante("evaluate", tmp_path / "run", "--votes", tmp_path / "votes.csv", "--lang", "en")
+    done = mirante("evaluate", tmp_path / "run", "--human-votes", tmp_path / "votes.csv", "--lang", "en")
     assert done.returncode == 0, done.stderr
     people = json.loads((tmp_path / "run/metrics.json").read_text())["people"]
     shares = np.array([[float(row[name]) for name in names] for row in voted])
@@ -345,7 +346,7 @@ def test_peoples_votes_stand_beside_the_models_doubt(
         f"path,bar,cross,disc\n{rows[0]['path']},x,2,3\n",
     ):
         (tmp_path / "wrong.csv").write_text(text)
-        done = mirante("evaluate", tmp_path / "run", "--votes", tmp_path / "wrong.csv")
+        done = mirante("evaluate", tmp_path / "run", "--human-votes", tmp_path / "wrong.csv")
         assert (done.returncode, done.stderr.strip().count("\n")) == (2, 0), done.stderr
 
 
@@ -423,7 +424,7 @@ def test_what_lies_outside_the_familiar_directions_is_strange() -> None:
 def test_the_exported_model_tells_the_strangeness_that_was_measured(mirror: bool, tmp_path: Path) -> None:
     from mirante.model.export import add_ood_score, build_onnx, seen_as, write_onnx
     from mirante.model.network import build_network
-    from mirante.runfolder import ModelInfo
+    from mirante.model_info import ModelInfo
 
     info = ModelInfo(
         ("a", "b"), 12, 12, 3, "crop", "8C3-MP2-12N", flip_tta=mirror, conformal_thresholds=((0.5,) * 53,) * 2
@@ -436,7 +437,7 @@ def test_the_exported_model_tells_the_strangeness_that_was_measured(mirror: bool
     add_ood_score(model, name, space, mirror)
     write_onnx(model, info, tmp_path / "model.onnx")
     images = np.random.default_rng(1).integers(0, 256, (70, 12, 12, 3), dtype=np.uint8)
-    found = Classifier(tmp_path / "model.onnx").run(images).ood_score
+    found = Model(tmp_path / "model.onnx").run(images).ood_score
 
     import torch
 
@@ -461,7 +462,7 @@ def test_a_model_without_held_out_images_promises_nothing(tmp_path: Path, mirant
     assert done.returncode == 2 and "--folds does without" in done.stderr
 
 
-@settings(max_examples=30, timeout=None)
+@settings(max_examples=30, deadline=None)
 @given(scores_and_labels)
 def test_curves_areas_and_counts_are_those_of_the_field(rows: list[tuple[float, bool]]) -> None:
     scores, wanted = np.array([one for one, _ in rows]), np.array([one for _, one in rows])
@@ -483,7 +484,7 @@ def test_pneumonia_is_told_from_healthy_lungs_of_people_never_seen(
     words = (
         "--labels",
         "labels.csv",
-        "--group",
+        "--group-column",
         "patient",
         "--recipe",
         "transfer",
@@ -554,7 +555,7 @@ def test_a_camera_on_which_the_model_fails_is_marked_and_the_others_are_not(tmp_
     ]
     (root / "labels.csv").write_text("\n".join(["path,label,hospital", *lines]))
     run = tmp_path / "run"
-    words = ("--labels", "labels.csv", "--by", "hospital", "--folds", "3", "--out", run, "--lang", "pt")
+    words = ("--labels", "labels.csv", "--subgroup", "hospital", "--folds", "3", "--out", run, "--lang", "pt")
     done = mirante("train", root, *OPTIONS, *words)
     assert done.returncode == 0, done.stderr
     parts_of_run = json.loads((run / "metrics.json").read_text())["parts"]
@@ -562,5 +563,5 @@ def test_a_camera_on_which_the_model_fails_is_marked_and_the_others_are_not(tmp_
     north = [row["label"] == row["predicted"] for row in rows if row["part"] == "north"]
     assert parts_of_run["north"]["images"] == 24 and parts_of_run["north"]["accuracy"]["value"] == np.mean(north)
     assert "Os números por hospital" in (run / "report.html").read_text(encoding="utf-8")
-    wrong = mirante("train", root, *OPTIONS, "--labels", "labels.csv", "--by", "country")
+    wrong = mirante("train", root, *OPTIONS, "--labels", "labels.csv", "--subgroup", "country")
     assert wrong.returncode == 2 and "no column named 'country' (--by)" in wrong.stderr

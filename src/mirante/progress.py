@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -10,9 +11,14 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
+def shows_progress() -> bool:
+    """Tell whether somebody watches: stderr is a terminal, and the logger `mirante` tells what goes on."""
+    return sys.stderr.isatty() and logging.getLogger("mirante").isEnabledFor(logging.INFO)
+
+
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
     """Yield the items; once a second has passed, show how many came, how fast, and the time left if `total` is known."""
-    if not sys.stderr.isatty():
+    if not shows_progress():
         yield from items
         return
     from rich.console import Console

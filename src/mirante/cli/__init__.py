@@ -18,6 +18,16 @@ from mirante.torchrun import leads
 VERBS = (demo, train, evaluate, predict, compare, summary, data, see, studio, photos, export, serve, tune)
 
 
+def _show_log(quiet: bool) -> None:
+    """Have what the library tells go to stderr as it is; with `quiet` only what it warns of."""
+    import logging
+
+    log = logging.getLogger("mirante")
+    log.handlers = [logging.StreamHandler(sys.stderr)]
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    log.propagate = False
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, without repeating the usage."""
 
@@ -39,6 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     shared.add_argument(
         "--lang", choices=("en", "pt"), help="language of tables, plots and reports (default: the system's)"
     )
+    shared.add_argument("--quiet", action="store_true", help="print results, warnings and errors only")
     shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for verb in VERBS:
@@ -64,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "surrogateescape")
     try:
         parsed = make_parser().parse_args(words)
+        _show_log(quiet=getattr(parsed, "quiet", False))
         parsed.run(parsed)
         sys.stdout.flush()
     except KeyboardInterrupt:

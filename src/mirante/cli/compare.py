@@ -23,11 +23,11 @@ def run(arguments: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from mirante.cli.tables import print_rows, print_table
-    from mirante.evaluation.compare import compare
+    from mirante.experiment.compare import compare
 
     if arguments.out is not None:
         _require_png(Path(arguments.out))
-    ranked = compare([Path(run).expanduser() for run in arguments.runs])
+    ranked = compare(arguments.runs)
     say = language(arguments.lang)
     if arguments.out is not None:
         from mirante.evaluation.plots.ranking import ranking

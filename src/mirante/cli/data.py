@@ -42,13 +42,11 @@ def run(arguments: argparse.Namespace) -> None:
         _check(arguments)
         return
     from mirante.cli.tables import print_rows, print_table
-    from mirante.data.dataset import SPLITS, Dataset
+    from mirante.data.dataset import Dataset
+    from mirante.data.partition import SPLITS
     from mirante.locale import language
 
-    dataset = Dataset.open(
-        arguments.data,
-        **data_options(arguments),
-    )
+    dataset = Dataset.open(arguments.data, **data_options(arguments))
     counts = dataset.counts()
     if arguments.format != "table":
         print_rows([{"class": name, **per_split} for name, per_split in counts.items()], arguments.format)
@@ -123,7 +121,7 @@ def _train_words(arguments: argparse.Namespace, table: Path, grouped: bool) -> l
         words = [str(table), "--root", str(arguments.root or data.parent)]
     else:
         words = [arguments.data, "--labels", str(table), *(["--root", arguments.data] if data.is_dir() else [])]
-    return ["mirante", "train", *words, *(["--group", "group"] if grouped else [])]
+    return ["mirante", "train", *words, *(["--group-column", "group"] if grouped else [])]
 
 
 def _get(name: str) -> None:

@@ -17,29 +17,28 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from mirante.cli.evaluate import print_result
     from mirante.cli.tables import print_table
-    from mirante.data.dataset import Dataset
     from mirante.experiment.train import train
     from mirante.locale import language
+    from mirante.task import task_named
 
     say = language(arguments.lang)
     finished = train("digits", "tutorial", out=arguments.out, overwrite=arguments.overwrite, lang=arguments.lang)
-    print_result(finished, arguments.lang)
+    print_result(finished, task_named(finished.task), arguments.lang)
 
-    dataset = Dataset.open("digits", val_share=0.0)
-    classifier = finished.classifier()
-    dataset, pixels = dataset.load(classifier.info.size, classifier.info.channels, classifier.info.fit)
+    dataset = finished.dataset()
+    model = finished.model()
+    dataset, pixels = dataset.load(model.info.size, model.info.channels, model.info.fit)
     chosen = dataset.rows("test")[:4]
     print()
     if sys.stdout.isatty():
-        from mirante.cli.pictures import print_answer
-        from mirante.prediction.stream import Answer
+        from mirante.cli.pictures import print_beside
 
-        for row, prediction in zip(chosen, classifier.predict_many(pixels[chosen]), strict=True):
-            print_answer(Answer(prediction, pixels[row]), say)
+        for row, prediction in zip(chosen, model.predict_many(pixels[chosen]), strict=True):
+            print_beside(pixels[row], None, model.task.beside_picture(prediction, say))
     else:
         rows = [
-            [dataset.paths[row], dataset.classes[dataset.labels[row]], one.label, say.confidence(one.confidence)]
-            for row, one in zip(chosen, classifier.predict_many(pixels[chosen]), strict=True)
+            [dataset.paths[row], dataset.classes[dataset.targets[row]], one.label, say.confidence(one.confidence)]
+            for row, one in zip(chosen, model.predict_many(pixels[chosen]), strict=True)
         ]
         print_table([say("Image"), say("True class"), say("Predicted class"), say("Probability")], rows, 3)
     print(

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
         images=arguments.images,
         runtime=arguments.runtime,
-        say=say,
+        lang=arguments.lang,
     )
     if arguments.format != "table":
         row = {"folder": str(done.folder), "images": done.images, "largest_difference": done.difference}

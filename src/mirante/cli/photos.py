@@ -56,8 +56,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     watch.add_argument("folder", metavar="FOLDER", help="the folder to watch")
     watch.add_argument("--into", metavar="DIR", type=Path, help="also sort them into folders there")
     watch.add_argument("--move", action="store_true", help="move them there (default: copy)")
-    watch.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="how often to look (default: 2)")
-    watch.add_argument("--format", choices=("table", "json"), default="table", help="a line, or one JSON object a line")
+    watch.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="how often to look (default: 2)")
+    watch.add_argument(
+        "--format", choices=("table", "json"), default="table", help="a line, or one JSON object per line"
+    )
     _add_deciding(watch)
     organise = kind("organise", "one folder a class, the unsure ones in review/")
     organise.add_argument("run_folder", metavar="RUN", help="a run folder, or a model.onnx")
@@ -86,7 +88,11 @@ def _add_deciding(parser: argparse.ArgumentParser) -> None:
         help="folders, of {class}, {year}, {month}, {day}, {camera}, {confidence} (default: {class})",
     )
     parser.add_argument(
-        "--at-least", type=share, metavar="P", default=None, help="the probability that counts as sure (default: 80%%)"
+        "--min-confidence",
+        type=share,
+        metavar="P",
+        default=None,
+        help="the probability that counts as sure (default: 80%%)",
     )
 
 
@@ -178,7 +184,7 @@ def _watch(arguments: argparse.Namespace) -> None:
         how="move" if arguments.move else "copy",
         layout=arguments.layout,
         min_confidence=arguments.min_confidence,
-        every=arguments.every,
+        interval=arguments.interval,
         say=say,
     )
     print(say("Watching {folder}; Ctrl-C ends it.", folder=arguments.folder), file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
 """Answer for new images: class, probability, runner-up; or the text, and how sure each letter is.
 
 PATH is an image, a folder, an archive, or - for a list of paths on stdin. RUN is a run folder or a model.onnx. With --coverage it also
-tells the plausible classes. With --engine ray the images may be more than one machine can take, PATH also a pattern, a URL of an
+tells the prediction set. With --engine ray the images may be more than one machine can take, PATH also a pattern, a URL of an
 object store, or a .parquet of paths or bytes, and the answers are Parquet files.
 """
 
@@ -11,17 +11,15 @@ import argparse
 import csv
 import sys
 import time
-from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mirante.cli.arguments import require_positive, share
 from mirante.errors import RequestError
 
 if TYPE_CHECKING:
-    from mirante.prediction.classifier import Prediction
-    from mirante.prediction.reader import Reading
-    from mirante.prediction.stream import Answer
+    from mirante.images import Pixels
+    from mirante.task import Answer, Task
 
 _OF_RAY = ("out", "address", "workers", "rows_per_file")
 
@@ -33,13 +31,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("table", "json", "csv"),
         default="table",
-        help="a table, one JSON object a line, or CSV with a column a class (default: table)",
+        help="a table, one JSON object per line, or CSV with one column per class (default: table)",
     )
     parser.add_argument(
         "--coverage",
         type=share,
         metavar="C",
-        help="also answer with the set of plausible classes, among which the true one is so often, as 95%%",
+        help="also tell the prediction set, in which the true class is this often, such as 95%%",
     )
     parser.add_argument(
         "--threshold", type=share, metavar="T", help="another threshold than the model's own, where it has one"
@@ -68,30 +66,24 @@ def run(arguments: argparse.Namespace) -> None:
         if getattr(arguments, name) is not None:
             raise RequestError(f"--{name.replace('_', '-')} goes with --engine ray; without it, answers go to stdout.")
     from mirante.data.entries import Skipped
-    from mirante.prediction.classifier import Classifier
-    from mirante.prediction.reader import open_model
-    from mirante.prediction.stream import find_images, predict_stream
+    from mirante.data.sources import expand_stdin, images_of
+    from mirante.prediction.model import Model
+    from mirante.prediction.stream import predict_stream
 
-    model = open_model(arguments.run_folder)
+    model = Model(arguments.run_folder)
     model.require_coverage(arguments.coverage)
+    if arguments.threshold is not None:
+        model.set_threshold(arguments.threshold)
+    printer = _Printer(arguments, model.task)
     answered = unreadable = 0
-    printer: _Printer | _TextPrinter
-    if isinstance(model, Classifier):
-        if arguments.threshold is not None:
-            model.set_threshold(arguments.threshold)
-        printer = _Printer(arguments, model.classes)
-    else:
-        if arguments.threshold is not None:
-            raise RequestError(f"{arguments.run_folder}: a model that reads texts has no threshold to set.")
-        printer = _TextPrinter(arguments)
-    answers: Iterator[Any] = predict_stream(model, find_images(_words(arguments.paths)), arguments.coverage)
-    for answer in answers:
+    images = images_of(expand_stdin(arguments.paths, sys.stdin))
+    for _, answer, pixels in predict_stream(model, images, arguments.coverage):
         if isinstance(answer, Skipped):
             unreadable += 1
             print(f"{answer.path}: left out: {answer.reason}", file=sys.stderr)
         else:
             answered += 1
-            printer.show(answer)
+            printer.show(answer, pixels)
     if unreadable:
         print(f"{answered} answered, {unreadable} left out because they cannot be read.", file=sys.stderr)
     if answered == 0:
@@ -110,12 +102,13 @@ def _run_on_ray(arguments: argparse.Namespace) -> None:
         )
     from mirante.cluster.on_ray import predict_on_ray
     from mirante.cluster.plan import ROWS
+    from mirante.data.sources import expand_stdin
 
     began = time.monotonic()
     done = predict_on_ray(
         arguments.run_folder,
         arguments.paths,
-        _words(arguments.paths),
+        expand_stdin(arguments.paths, sys.stdin),
         arguments.out,
         arguments.coverage,
         arguments.threshold,
@@ -134,106 +127,34 @@ def _run_on_ray(arguments: argparse.Namespace) -> None:
         raise RequestError(f"{' '.join(arguments.paths)}: no image in it that can be read.")
 
 
-def _words(paths: list[str]) -> Iterator[str]:
-    for path in paths:
-        if path == "-":
-            yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
-        else:
-            yield path
-
-
-def _with_pictures(arguments: argparse.Namespace) -> bool:
-    return arguments.format == "table" and not arguments.no_pictures and sys.stdout.isatty()
-
-
-class _TextPrinter:
-    """Prints what was read, one by one as it comes; knows only whether it has begun."""
-
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        from mirante.locale import language
-
-        self._form, self._say = arguments.format, language(arguments.lang)
-        self._pictures = _with_pictures(arguments)
-        self._first = True
-
-    def show(self, answer: Answer[Reading]) -> None:
-        from mirante.files import to_json
-
-        say, reading = self._say, answer.prediction
-        row = reading.to_dict()
-        if self._form == "json":
-            print(to_json(row, None))
-        elif self._form == "csv":
-            writer = csv.writer(sys.stdout, lineterminator="\n")
-            if self._first:
-                writer.writerow(row)
-            writer.writerow([*list(row.values())[:3], int(reading.unsure), to_json(row["letters"], None)])
-        elif self._pictures:
-            from mirante.cli.pictures import print_reading
-
-            print_reading(answer, say)
-        else:
-            if self._first:
-                print(
-                    f"{say('Text'):<16} {say('Probability'):>13}  {'':<8} {say('Least sure letter'):<20} {say('Image')}"
-                )
-            letter, share = min(reading.letters, key=lambda one: one[1], default=("–", 0.0))
-            doubt = say("unsure") if reading.unsure else ""
-            least = f"{letter} ({say.confidence(share)})"
-            print(
-                f"{reading.text or '–':<16} {say.confidence(reading.confidence):>13}  {doubt:<8} {least:<20} {reading.path}"
-            )
-        self._first = False
-
-
 class _Printer:
     """Prints answers one by one as they come; knows only whether it has begun."""
 
-    def __init__(self, arguments: argparse.Namespace, classes: tuple[str, ...]) -> None:
+    def __init__(self, arguments: argparse.Namespace, task: Task) -> None:
         from mirante.locale import language
 
-        self._form, self._say = arguments.format, language(arguments.lang)
+        self._form, self._say, self._task = arguments.format, language(arguments.lang), task
+        self._pictures = self._form == "table" and not arguments.no_pictures and sys.stdout.isatty()
         self._first = True
-        self._classes = classes
-        self._pictures = _with_pictures(arguments)
 
-    def show(self, answer: Answer[Prediction]) -> None:
-        prediction = answer.prediction
+    def show(self, answer: Answer, pixels: Pixels | None) -> None:
         from mirante.files import to_json
 
         if self._form == "json":
-            print(to_json(prediction.to_dict(), None))
+            print(to_json(answer.to_dict(), None))
         elif self._form == "csv":
+            row = self._task.csv_row(answer)
             writer = csv.writer(sys.stdout, lineterminator="\n")
             if self._first:
-                names = ["path", "label", "confidence", "runner_up", "runner_up_confidence", *self._classes]
-                further = [] if prediction.plausible is None else ["plausible"]
-                writer.writerow([*names, "none_of_these", *further])
-            row = prediction.to_dict()
-            shares = [f"{float(share):.6g}" for share in prediction.probabilities]
-            values = [prediction.path, prediction.label, row["confidence"], prediction.runner_up]
-            sets = [] if prediction.plausible is None else [to_json(list(prediction.plausible), None)]
-            writer.writerow([*values, row["runner_up_confidence"], *shares, int(prediction.none_of_these), *sets])
-        elif self._pictures:
-            from mirante.cli.pictures import print_answer
+                writer.writerow(row)
+            writer.writerow(row.values())
+        elif self._pictures and pixels is not None:
+            from mirante.cli.pictures import print_beside
 
-            print_answer(answer, self._say)
+            print_beside(pixels, answer.path, self._task.beside_picture(answer, self._say))
         else:
-            self._show_line(answer)
+            columns = self._task.table_row(answer, self._say)
+            if self._first:
+                print(*(heading for heading, _ in columns), self._say("Image"))
+            print(*(cell for _, cell in columns), answer.path)
         self._first = False
-
-    def _show_line(self, answer: Answer[Prediction]) -> None:
-        say, prediction = self._say, answer.prediction
-        if self._first:
-            sets = "" if prediction.plausible is None else f"{say('Plausible'):<28} "
-            print(f"{say('Class'):<20} {say('Probability'):>13}  {sets}{say('Runner-up'):<28} {say('Image')}")
-        second = f"{prediction.runner_up} ({say.percent(prediction.runner_up_confidence)})"
-        share, label = say.confidence(prediction.confidence), prediction.label
-        if prediction.none_of_these:  # what it would have been comes second
-            second, label, share = f"{label} ({share})", say("none of these"), "–"
-        sets = ""
-        if prediction.plausible is not None:
-            names = ", ".join(prediction.plausible) or "–"
-            names = f"{say('unsure')}: {names}" if prediction.unsure else names
-            sets = f"{names:<28} "
-        print(f"{label:<20} {share:>13}  {sets}{second:<28} {prediction.path}")

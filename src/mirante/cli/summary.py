@@ -1,15 +1,13 @@
 """The table of layers: output shapes and parameters, as Keras prints it.
 
-WHAT is a line of layers, as 32C3-MP2-64C3-MP2-64N, or a run folder.
+LAYERS is a line of layers, such as 32C3-MP2-64C3-MP2-64N; of a RUN folder it is that of its network.
 """
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from mirante.cli.arguments import add_format, input_shape
-from mirante.errors import RequestError
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", type=input_shape, default=(32, 32, 3), metavar="HxWxC", help="the input of LAYERS (default: 32x32x3)"
     )
-    parser.add_argument("--outputs", type=int, default=10, metavar="N", help="the number of classes (default: 10)")
+    parser.add_argument("--num-classes", type=int, default=10, metavar="N", help="of LAYERS (default: 10)")
     parser.add_argument(
         "--characters",
         type=int,
@@ -31,19 +29,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from mirante.cli.tables import print_rows, print_table
     from mirante.locale import language
-    from mirante.model.notation import has_layers, parse_layers
-    from mirante.model.summary import summarise
+    from mirante.model.summary import summary
 
-    line, shape, outputs, characters = arguments.what, arguments.input, arguments.outputs, arguments.characters
-    if Path(line).is_dir():
-        from mirante.runfolder import read_model
-
-        info = read_model(Path(line))
-        line, shape, outputs = info.layers, (info.height, info.width, info.channels), len(info.classes)
-        characters = info.characters
-    if not has_layers(line):
-        raise RequestError(f"{line}: not a line of layers; only those have a table.")
-    table = summarise(parse_layers(line, shape, outputs, characters), shape)
+    outputs = (*([arguments.characters] if arguments.characters else []), arguments.num_classes)
+    table = summary(arguments.what, arguments.input, outputs)
     if arguments.format != "table":
         rows = [
             {
@@ -62,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         [f"{row.name} ({row.kind})", row.word, f"(None, {', '.join(map(str, row.shape))})", say.number(row.parameters)]
         for row in table.rows
     ]
-    title = f"{line}  ·  {shape[0]}×{shape[1]}×{shape[2]}"
+    title = "{}  ·  {}×{}×{}".format(table.line, *table.shape)
     print_table([say("Layer"), say("In the line"), say("Output shape"), say("Parameters")], lines, 2, title)
     print(f"{say('Total parameters')}: {say.number(table.total)}")
     print(f"{say('Trainable parameters')}: {say.number(table.trainable)}")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 
-from mirante.cli.arguments import add_data, add_format, data_options, image_size, require_positive, seconds
+from mirante.cli.arguments import add_data, add_format, add_task, data_options, image_size, require_positive, seconds
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help="where the images are, as for train")
-    parser.add_argument("--task", choices=("class", "code"), default="class", help="as for train (default: class)")
-    parser.add_argument("--recipe", help="the recipe to start from (default: fast; for --task code, code)")
+    add_task(parser, "as for train")
+    parser.add_argument("--recipe", help="the recipe to start from (default: the task's own, or fast)")
     parser.add_argument(
         "--model", metavar="LAYERS", help="a line of layers that is kept, instead of searching among the recipe's"
     )
@@ -41,9 +41,13 @@ def run(arguments: argparse.Namespace) -> None:
     changes = {"layers": arguments.model, "epochs": arguments.epochs}
     done = tune(
         arguments.data,
-        arguments.recipe or ("code" if arguments.task == "code" else "fast"),
+        arguments.recipe,
         changes={name: value for name, value in changes.items() if value is not None},
-        options={**data_options(arguments), "task": arguments.task},
+        options={
+            name: value
+            for name, value in {**data_options(arguments), "task": arguments.task}.items()
+            if value is not None
+        },
         out=arguments.out,
         trials=arguments.trials,
         seconds=arguments.time or 0.0,

@@ -18,9 +18,8 @@ import numpy as np
 
 from mirante.cluster.part import Order, answer_part
 from mirante.cluster.plan import ROWS, make_plan
-from mirante.errors import MiranteError, RequestError, WorkError
-from mirante.prediction.classifier import Classifier
-from mirante.prediction.reader import open_model
+from mirante.errors import MiranteError, WorkError
+from mirante.prediction.model import Model
 from mirante.progress import track
 
 _CONNECT_SECONDS = 10
@@ -28,7 +27,7 @@ _TASKS = 20_000  # more of them would cost the driver more than they spread the 
 
 
 @dataclass(frozen=True)
-class Answered:
+class Counts:
     """What became of the inputs: how many there are, how many failed, and how many of all were answered before this run."""
 
     inputs: int
@@ -47,7 +46,7 @@ def predict_on_ray(
     address: str | None = None,
     workers: int = 0,
     rows: int = ROWS,
-) -> Answered:
+) -> Counts:
     """Answer for all images that the words name, in Parquet files in the folder or URL `out`; what is there is not done again.
 
     listed   the words, with those of stdin in the place of -
@@ -57,11 +56,9 @@ def predict_on_ray(
 
     Raises RequestError when something asked for cannot be done, WorkError when the work fails.
     """
-    model = open_model(run)
+    model = Model(run)
     model.require_coverage(coverage)
     if threshold is not None:
-        if not isinstance(model, Classifier):
-            raise RequestError(f"{run}: a model that reads texts has no threshold to set.")
         model.set_threshold(threshold)
     content = model.path.read_bytes()
     out = out if "://" in out else str(Path(out).expanduser().absolute())
@@ -86,7 +83,7 @@ def predict_on_ray(
         if sums["rows"] != plan.inputs:
             raise WorkError(f"{out}: {sums['rows']:,} rows for {plan.inputs:,} inputs; please report this.")
         cores = int(ray.cluster_resources().get("CPU", 1))
-        return Answered(plan.inputs, sums["failed"], sums["before"], min(workers or cores, cores))
+        return Counts(plan.inputs, sums["failed"], sums["before"], min(workers or cores, cores))
     except ray.exceptions.RayError as error:
         raise _plainly(error) from error
     finally:

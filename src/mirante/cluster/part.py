@@ -10,19 +10,17 @@ import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirante import __version__
 from mirante.cluster.plan import PLAN, Objectives, Part
-from mirante.data.entries import Skipped, printable
-from mirante.data.stores import TABLE, below, exists, is_local, place, read, write
+from mirante.data.entries import Entry, Skipped, printable
+from mirante.data.stores import TABLE, Remote, below, exists, is_local, place, write
 from mirante.errors import WorkError
 from mirante.files import to_json
-from mirante.prediction.classifier import Classifier
-from mirante.prediction.reader import Reader, open_model
-from mirante.prediction.stream import Named, predict_stream
+from mirante.prediction.model import Model
+from mirante.prediction.stream import predict_stream
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,51 +63,38 @@ def answer_part(order: Order, number: int) -> Done:
     plan = order.plan
     part = plan.part(number)
     model = _open(order.plan.model, order.model)
-    if plan.threshold is not None and isinstance(model, Classifier):
+    if plan.threshold is not None:
         model.set_threshold(plan.threshold)
-    images: Iterable[Named] = _images(part)
+    entries: Iterable[Entry] = _entries(part)
     readers = 1
     if part.table.kind == "path":
-        images = list(images)
-        readers = _READERS if any("://" in path for path, _ in images) else 1
+        entries = list(entries)
+        readers = _READERS if any("://" in entry.path for entry in entries) else 1
     rows: list[dict[str, Any]] = []
     failed = 0
-    answers: Iterator[Any] = predict_stream(model, images, plan.coverage, readers)
-    for answer in answers:
+    for _, answer, _ in predict_stream(model, entries, plan.coverage, readers):
         if isinstance(answer, Skipped):
             failed += 1
             rows.append({"path": answer.path, "error": answer.reason})
         else:
-            rows.append(answer.prediction.to_dict())
+            rows.append(answer.to_dict())
     assert len(rows) == part.count
     write(file, _parquet(rows, schema_of(model, plan.coverage), failed))
     return Done(part.count, failed, False)
 
 
-def schema_of(model: Classifier | Reader, coverage: float | None) -> pa.Schema:
+def schema_of(model: Model, coverage: float | None) -> pa.Schema:
     """Return the columns of the answers. `error` says why an image has none, and is null where it has one."""
     import pyarrow as pa
 
-    share, text, yes = pa.float32(), pa.string(), pa.bool_()
-    if isinstance(model, Reader):
-        letters = pa.list_(pa.struct([("letter", text), ("probability", share)]))
-        columns = {"text": text, "confidence": share, "unsure": yes, "letters": letters}
-    else:
-        columns = {"label": text, "confidence": share, "runner_up": text, "runner_up_confidence": share}
-        columns |= {"none_of_these": yes, "ood_score": share}
-        if coverage is not None:
-            columns |= {"plausible": pa.list_(text), "unsure": yes}
-        columns["probabilities"] = pa.struct([(name, share) for name in model.classes])
-    return pa.schema({"path": text, **columns, "error": text})
+    own = model.task.parquet_columns(model.info, coverage is not None)
+    return pa.schema({"path": pa.string(), **own, "error": pa.string()})
 
 
 def _parquet(rows: list[dict[str, Any]], schema: pa.Schema, failed: int) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    for row in rows:
-        if "letters" in row:
-            row["letters"] = [{"letter": letter, "probability": share} for letter, share in row["letters"]]
     told = schema.with_metadata({"mirante": to_json({"version": __version__, "failed": failed}, None)})
     content = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, told), content, compression="zstd")
@@ -126,7 +111,7 @@ def _count(file: str) -> tuple[int, int]:
     return metadata.num_rows, int(json.loads(metadata.metadata[b"mirante"])["failed"])
 
 
-def _images(part: Part) -> Iterator[Named]:
+def _entries(part: Part) -> Iterator[Entry]:
     """Yield the images of a part, each under its name."""
     table = part.table
     rows = _row_group(table.file, part.group, table.column, table.names, table.stamp)
@@ -135,13 +120,13 @@ def _images(part: Part) -> Iterator[Named]:
         value, name = rows[0][number].as_py(), None if rows[1] is None else rows[1][number].as_py()
         if table.kind == "bytes":
             known = _text(name) if name else f"{table.file}:{part.group}:{number}"
-            yield known, Skipped(known, "no bytes") if value is None else value
+            yield Entry(known, value, error="no bytes" if value is None else None)
         else:
             path = _text(value) if value else ""
             if path and "://" not in path and not path.startswith("/"):
                 path = below(base, path)
             missing = f"{table.file}:{part.group}:{number}"
-            yield printable(path) or missing, partial(read, path) if path else Skipped(missing, "no path")
+            yield Entry(printable(path) or missing, Remote(path), error=None if path else "no path")
 
 
 def _text(value: str | bytes) -> str:
@@ -162,14 +147,14 @@ def _row_group(file: str, group: int, column: str, names: str | None, stamp: str
 
 
 @functools.lru_cache(1)
-def _open(digest: str, content: bytes) -> Classifier | Reader:
+def _open(digest: str, content: bytes) -> Model:
     """Return the model, on one thread: a worker has one core."""
     if hashlib.sha256(content).hexdigest() != digest:
         raise WorkError("the model did not arrive whole.")
     with tempfile.TemporaryDirectory(prefix="mirante-") as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(content)
-        return open_model(path, 1)
+        return Model(path, 1)
 
 
 def _require_same(order: Order) -> None:

@@ -47,6 +47,9 @@ class ArchiveSource:
                 except _OneMember as error:
                     yield Entry(printable(name), b"", error=str(error))
 
+    def named(self, path: str) -> str:
+        return f"{self.path}:{path}"
+
     def find(self, name: str) -> tuple[str, bytes] | None:
         with self._damage_said():
             # one pass for the names, one for the content: a tar can only be read from its beginning

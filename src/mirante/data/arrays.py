@@ -55,6 +55,9 @@ class ArraySource:
             for index, (image, label) in enumerate(zip(part.images, part.labels, strict=True)):
                 yield Entry(f"{folder}/{index:0{width}d}", image, self._names[label], part.split)
 
+    def named(self, path: str) -> str:
+        return f"{self.name}:{path}"
+
     def find(self, name: str) -> tuple[str, bytes] | None:
         return None
 

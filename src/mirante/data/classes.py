@@ -12,29 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.data.labels import Labelled
+from mirante.data.targets import LabelOptions
 from mirante.errors import DataError
 
 
 def choose_classes(
-    location: str,
-    rows: list[Labelled],
-    chosen: Sequence[str] | None,
-    official: tuple[str, ...] | None,
-    model: Sequence[str] | None,
-    merge: bool = False,
+    location: str, rows: list[Labelled], options: LabelOptions
 ) -> tuple[list[Labelled], tuple[str, ...], tuple[tuple[str, str], ...]]:
     """Return the rows that are wanted, the names of the classes in order, and the pairs of names that were made one.
-
-    chosen    the classes that the person wants, in that order; None for all
-    official  the order that the source gives; None sorts the names
-    model     the classes of a model to be tested, among which the labels must be
-    merge     make classes one whose names differ only by case or spaces, under the more frequent name
 
     Raises DataError for a class that is not there, a single one, or labels that look alike.
     """
     present = {row.label for row in rows}
     merged = _look_alikes(Counter(row.label for row in rows))
-    if merged and not merge:
+    if merged and not options.lenient:
         one, other = merged[0]
         raise DataError(
             f"{location}: the labels {one!r} and {other!r} differ only by case or spaces; make them one, or give them "
@@ -44,6 +35,7 @@ def choose_classes(
         names_of = {other: one for one, other in merged}
         rows = [replace(row, label=names_of.get(row.label, row.label)) for row in rows]
         present -= names_of.keys()
+    official, chosen, model = options.official, options.classes, options.model
     names = tuple(name for name in official if name in present) if official else tuple(sorted(present, key=_natural))
     if chosen is not None:
         if unknown := [name for name in chosen if name not in present]:

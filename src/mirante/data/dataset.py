@@ -6,44 +6,65 @@ Holds no pixels; `Dataset.load` decodes them (once, see cache.py) to one array.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.data.classes import choose_classes, require_enough
-from mirante.data.entries import Skipped, Source
-from mirante.data.labels import label_by_folder, label_by_table
-from mirante.data.notes import Note, find_notes
-from mirante.data.scan import scan
-from mirante.data.sources import open_source
-from mirante.data.splits import assign_folds, assign_splits
-from mirante.data.tables import TABLE_SUFFIXES, Columns, Table, read_table, read_table_file
-from mirante.data.texts import MAX_CHARACTERS, alphabet_of, as_texts, decode, encode, label_by_name
+from mirante.data.entries import Entry, Skipped, Source
+from mirante.data.notes import Note
+from mirante.data.partition import SPLITS, fold_rows
 from mirante.errors import DataError
 from mirante.images import Fit, Pixels
+from mirante.task import Task, task_named
 
-SPLITS = ("train", "val", "test")
 VAL_SHARE = 0.1
 
-Task = Literal["class", "code"]
-"""What is answered of an image: its class, or the text that it shows."""
 
-MIN_FOLDS, MAX_FOLDS = 3, 20
+class DataOptions(TypedDict, total=False):
+    """What can be asked of data.
+
+    labels        a table of path, label[, split][, group], on disk or inside the data
+    label_column  the column of the table that holds the label or text (default: label, or text)
+    group         the table's column that says which images belong together; a split never cuts a group
+    subgroup      the table's column by which figures are told apart (a hospital, a camera)
+    classes       keep only these classes, in this order
+    root          the folder that the table's paths start from (default: the table's own)
+    folds         divide all but the test images that the source gives into so many folds, each of which tests once; 0 for none
+    val_share     share of the training images kept for validation when the source gives none; 0 for none
+    as_test_of    the classes of a model to be tested on these data: nothing is split, all images are test images (or those that
+                  the source calls so), and their labels must be among these classes
+    task          what is asked of the images: classify, or read, the text of each, from its file's name or the table's column
+    length        of texts, characters of the longest one, also where the longest one here has fewer
+    lenient       for the data check: classes whose names differ only by case or spaces are made one, and where a class has too few
+                  images to be split, all of them stay training images
+    """
+
+    labels: str | Path | None
+    label_column: str | None
+    group: str | None
+    subgroup: str | None
+    classes: Sequence[str] | None
+    root: str | Path | None
+    folds: int
+    val_share: float
+    as_test_of: Sequence[str] | None
+    task: str
+    length: int | None
+    lenient: bool
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Dataset:
     """N labelled images of one source.
 
-    location      where they are, as the person said it
-    classes   the names of the classes, in the order of the label numbers; of a code the letters, and last "", no character
+    location  where they are, as the person said it
+    classes   the names of the classes, in the order of the label numbers; of texts the letters, and last "", no character
     paths     N paths, relative to the source, with forward slashes
-    labels    (N,) int64 class numbers; of a code (N, characters), one a character (mirante.data.texts)
+    targets   (N, …) int64 class numbers, as the task makes them of labels: (N,) for classes, (N, characters) for texts
     splits    (N,) 'train', 'val' or 'test'; with folds 'fold1', 'fold2' … and the 'test' that the source gives
     groups    N names of what belongs together (a patient), or None
     subgroups  N values of what figures are told apart by (a hospital), or None
@@ -52,9 +73,10 @@ class Dataset:
     channels  3 if any image has colour, else 1
     skipped   images left out because they cannot be read or lie outside the classes
     notes     what a careful person should know of these data, one sentence each
-    task      class or code
+    task      what is asked of the images (mirante.task)
+    output    the shape of what a network answers for one image
     split_by  'source' when the test images were given, 'content' when they were drawn by a hash, 'folds'
-    options   the arguments of `Dataset.open` that were not left out, so that it can be opened again
+    options   what `Dataset.open` was asked, without what was left out, so that it can be opened again
     merged    pairs of class names that were made one, the kept name first
     source    where the bytes of the images come from
     """
@@ -63,7 +85,7 @@ class Dataset:
     name: str
     classes: tuple[str, ...]
     paths: tuple[str, ...]
-    labels: NDArray[np.int64]
+    targets: NDArray[np.int64]
     splits: NDArray[np.str_]
     groups: tuple[str, ...] | None
     subgroups: tuple[str, ...] | None
@@ -72,132 +94,49 @@ class Dataset:
     channels: Literal[1, 3]
     skipped: tuple[Skipped, ...]
     notes: tuple[Note, ...]
-    task: Task
+    task: str
+    output: tuple[int, ...]
     split_by: Literal["source", "content", "folds"]
     options: dict[str, Any]
     merged: tuple[tuple[str, str], ...]
     source: Source
 
     @classmethod
-    def open(
-        cls,
-        data: str | Path,
-        *,
-        labels: str | Path | None = None,
-        group: str | None = None,
-        by: str | None = None,
-        classes: Sequence[str] | None = None,
-        root: str | Path | None = None,
-        folds: int = 0,
-        val_share: float = VAL_SHARE,
-        as_test_of: Sequence[str] | None = None,
-        lenient: bool = False,
-        task: Task = "class",
-        text: str | None = None,
-        length: int | None = None,
-    ) -> Dataset:
+    def open(cls, data: str | Path, **options: Unpack[DataOptions]) -> Dataset:
         """Read what there is in `data` and split it; decodes nothing yet.
 
-        data       a folder, archive, table, .npz or name; see docs/data.md
-        labels     a table of path, label[, split][, group], on disk or inside `data`
-        group      the table's column that says which images belong together; a split never cuts a group
-        by         the table's column by which figures are told apart (a hospital, a camera)
-        classes    keep only these classes, in this order
-        root       the folder that the table's paths start from (default: the table's own)
-        folds      divide all but the test images that the source gives into so many folds, each of which tests once; 0 for none
-        val_share  share of the training images kept for validation when the source gives none; 0 for none
-        as_test_of  the classes of a model to be tested on these data: nothing is split, all images are test images (or
-                   those that the source calls so), and their labels must be among these classes
-        task       code reads the text of each image: from its file's name, or from the table's column
-        text       the column of the table that holds the label or text (default: label, or text)
-        length     characters of the longest text, also where the longest one here has fewer
-        lenient    for the data check: classes whose names differ only by case or spaces are made one, and where a class has
-                   too few images to be split, all of them stay training images
+        data     a folder, archive, table, .npz, URL of an object store, or name; see docs/data.md
+        options  as in DataOptions
 
         Raises DataError when the source, its labels or its splits cannot be used as they are.
         """
-        location = str(data)
-        place = None if root is None else Path(root).expanduser()
-        if task == "code" and (folds or classes):
-            raise DataError(
-                f"--task code: {'--folds divides' if folds else '--classes chooses'} classes, and a code has none."
-            )
-        if length is not None and not 1 <= length <= MAX_CHARACTERS:
-            raise DataError(f"--length {length}: it can be 1 to {MAX_CHARACTERS}.")
-        columns = Columns(group, by, text)
-        source, table = open_source(location, place, columns)
-        if labels is not None:
-            table = _find_table(str(labels), source, location, columns, place)
-        elif table is None and columns != Columns():
-            option = f"--group {group}" if group is not None else f"--by {by}" if by is not None else f"--text {text}"
-            raise DataError(f"{location}: {option} needs a table that has this column; --labels FILE.csv names it.")
-        scanned = scan(source)
-        if not scanned:
-            raise DataError(f"{location}: no image in it.")
-        by_place = label_by_name if task == "code" else label_by_folder
-        rows, skipped = label_by_table(location, scanned, table) if table else by_place(location, scanned)
-        merged: tuple[tuple[str, str], ...] = ()
-        if task == "code":
-            rows = as_texts(location, rows, length)
-            names = tuple(as_test_of or alphabet_of(location, [row.label for row in rows]))
-        else:
-            rows, names, merged = choose_classes(location, rows, classes, source.classes, as_test_of, lenient)
-        given = {"labels": labels, "group": group, "by": by, "root": root, "text": text}
-        options: dict[str, Any] = {name: str(value) for name, value in given.items() if value is not None}
-        if classes is not None:
-            options["classes"] = list(classes)
-        if folds:
-            options["folds"] = folds
-        if task == "code":
-            options |= {"task": task} | ({} if length is None else {"length": length})
-            texts = [row.label for row in rows]
-            numbers = encode(location, texts, names, length or max(map(len, texts)))
-            alike = np.unique(np.array(texts), return_inverse=True)[1].astype(np.int64)  # by whole texts
-        else:
-            number = {name: index for index, name in enumerate(names)}
-            numbers = alike = np.array([number[row.label] for row in rows], dtype=np.int64)
-        digests = tuple(row.image.digest for row in rows)
-        groups: tuple[str, ...] | None = None
-        if any(row.group is not None for row in rows):
-            groups = tuple(row.group or row.image.path for row in rows)
-        elif task == "code" and len(np.unique(alike)) < len(rows):
-            groups = tuple(texts)  # what was read once may be known by heart
-        has_test = any(row.split == "test" for row in rows)
-        if folds and as_test_of is None:
-            splits = _fold(location, names, numbers, digests, groups, [row.split for row in rows], folds, 0)
-        elif as_test_of is None:
-            try:
-                kinds = (names, numbers) if task == "class" else (("",), np.zeros(len(rows), np.int64))
-                splits = _split(location, *kinds, digests, groups, [row.split for row in rows], val_share)
-            except DataError:
-                if not lenient:
-                    raise
-                splits = np.array([row.split or "train" for row in rows], dtype="<U5")
-        else:
-            splits = np.array([row.split or "train" if has_test else "test" for row in rows])
-        return cls(
-            location=location,
-            name=source.name,
-            classes=names,
-            paths=tuple(row.image.path for row in rows),
-            labels=numbers,
-            splits=splits,
-            groups=groups,
-            subgroups=None if by is None else tuple((row.part or "").strip() or "–" for row in rows),
-            digests=digests,
-            sizes=np.array([(row.image.height, row.image.width) for row in rows], dtype=np.int64),
-            channels=3 if any(row.image.channels == 3 for row in rows) else 1,
-            skipped=tuple(skipped),
-            notes=find_notes(names if task == "class" else (), alike, splits, digests, groups),
-            task=task,
-            split_by="folds" if folds else "source" if has_test else "content",
-            options=options,
-            merged=merged,
-            source=source,
-        )
+        from mirante.data.opening import open_dataset
+
+        return open_dataset(str(data), options)
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def __getitem__(self, row: int) -> tuple[Pixels, int | NDArray[np.int64]]:
+        """Return an image as it is, uint8 (H, W, C) with the channels of the data set, and its target, for a torch DataLoader.
+
+        Raises IndexError past the end, ImageError for an image that cannot be read.
+        """
+        from mirante.images import read_image
+
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"{self.location}: image {row} of {len(self)}.")
+        target = self.targets[row]
+        pixels = read_image(self._entries()[self.paths[row]].content(), None, self.channels)
+        return pixels, int(target) if target.ndim == 0 else target
+
+    def _entries(self) -> dict[str, Entry]:
+        known: dict[str, Entry] | None = self.__dict__.get("_known")
+        if known is None:
+            wanted = set(self.paths)
+            known = {entry.path: entry for entry in self.source.entries() if entry.path in wanted}
+            self.__dict__["_known"] = known  # a frozen dataclass keeps its fields, and this is none
+        return known
 
     def __repr__(self) -> str:
         return f"<Dataset {self.location}: {len(self):,} images of {len(self.classes)} classes>"
@@ -211,16 +150,13 @@ class Dataset:
         return digest.hexdigest()
 
     @property
-    def names(self) -> list[str]:
-        """The label of each image in words: the name of its class, or its text."""
-        if self.task == "code":
-            return decode(self.labels, self.classes)
-        return [self.classes[label] for label in self.labels.tolist()]
+    def asks(self) -> Task:
+        return task_named(self.task)
 
     @property
-    def characters(self) -> int:
-        """Of the longest text, where texts are read; else 0."""
-        return self.labels.shape[1] if self.task == "code" else 0
+    def names(self) -> list[str]:
+        """The label of each image in words."""
+        return self.asks.label_names(self.targets, self.classes)
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Return the row numbers of the images of one split."""
@@ -233,22 +169,14 @@ class Dataset:
 
     def known_as(self, classes: tuple[str, ...]) -> Dataset:
         """Return the data set for a model that learned more classes after its own; unchanged for any other model."""
-        return replace(self, classes=classes) if classes[: len(self.classes)] == self.classes else self
+        if classes[: len(self.classes)] != self.classes:
+            return self
+        return replace(self, classes=classes, output=(*self.output[:-1], len(classes)))
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return class → split → number of images; of a code, letter → split → how often it stands there."""
+        """Return class → split → number of images; of texts, letter → split → how often it stands there."""
         kinds = (*self.folds, *(["test"] if len(self.rows("test")) else [])) if self.folds else SPLITS
-        if self.task == "code":
-            inside = {
-                split: np.bincount(self.labels[self.rows(split)].ravel(), minlength=len(self.classes))
-                for split in kinds
-            }
-            letters = enumerate(self.classes[:-1])
-            return {name: {split: int(inside[split][number]) for split in kinds} for number, name in letters}
-        return {
-            name: {split: int(((self.labels == number) & (self.splits == split)).sum()) for split in kinds}
-            for number, name in enumerate(self.classes)
-        }
+        return self.asks.counts(self.targets, self.classes, {split: self.rows(split) for split in kinds})
 
     def asking(self, fold: str) -> Dataset:
         """Return the data set in which one fold tests, the next one validates, and the others train; '' trains with all folds."""
@@ -262,7 +190,9 @@ class Dataset:
     def redrawn(self, seed: int) -> Dataset:
         """Return the data set divided into as many folds in another way."""
         given = [split if split == "test" else None for split in self.splits.tolist()]
-        drawn = _fold(self.location, self.classes, self.labels, self.digests, self.groups, given, len(self.folds), seed)
+        drawn = fold_rows(
+            self.location, self.classes, self.targets, self.digests, self.groups, given, len(self.folds), seed
+        )
         return replace(self, splits=drawn)
 
     def load(self, size: tuple[int, int], channels: Literal[1, 3], fit: Fit) -> tuple[Dataset, Pixels]:
@@ -288,11 +218,18 @@ class Dataset:
         skipped = (*self.skipped, *(Skipped(path, why) for path, why in failed.items()))
         return replace(self._only(kept), skipped=skipped), pixels[kept]
 
+    def only(self, paths: Sequence[str]) -> Dataset:
+        """Return the data set with only the images of these paths, in this order. Raises DataError when one is not there."""
+        row_of = {path: row for row, path in enumerate(self.paths)}
+        if missing := [path for path in paths if path not in row_of]:
+            raise DataError(f"{self.location}: {missing[0]} is no longer there.")
+        return self._only([row_of[path] for path in paths])
+
     def _only(self, rows: list[int]) -> Dataset:
         smaller = replace(
             self,
             paths=tuple(self.paths[row] for row in rows),
-            labels=self.labels[rows],
+            targets=self.targets[rows],
             splits=self.splits[rows],
             groups=None if self.groups is None else tuple(self.groups[row] for row in rows),
             subgroups=None if self.subgroups is None else tuple(self.subgroups[row] for row in rows),
@@ -306,88 +243,3 @@ class Dataset:
                     f"{self.location}: no image of class {name!r} can be read; mend the files or leave it out."
                 )
         return smaller
-
-
-def _find_table(name: str, source: Source, location: str, columns: Columns, root: Path | None) -> Table:
-    """Find the table of labels as a file, beside the data or inside it.
-
-    Its paths start from where it lies, or from the data themselves when it lies beside them.
-    """
-    if not name.lower().endswith(TABLE_SUFFIXES):
-        raise DataError(f"{name}: --labels takes a table, .csv, .tsv or .parquet.")
-    data = Path(location).expanduser()
-    for path in (Path(name).expanduser(), data.parent / name):
-        if path.is_file():
-            table = read_table_file(path, columns)
-            return _within(table, data, root or path.parent) if data.is_dir() else table
-    found = source.find(name)
-    if found is None:
-        raise DataError(f"{name}: no such table here, beside {location} or inside it (--labels).")
-    inside, content = found
-    folder = inside.rpartition("/")[0]
-    table = read_table(inside, content, columns)
-    if not folder:
-        return table
-    return replace(table, rows=tuple(replace(row, path=f"{folder}/{row.path}") for row in table.rows))
-
-
-def _within(table: Table, data: Path, base: Path) -> Table:
-    """Return the table with those paths that lead from `base` into the folder `data` made relative to it."""
-    rows = []
-    for row in table.rows:
-        path = Path(os.path.relpath(base / row.path, data)).as_posix()
-        rows.append(row if path.startswith("../") else replace(row, path=path))
-    return replace(table, rows=tuple(rows))
-
-
-def _split(
-    location: str,
-    names: tuple[str, ...],
-    labels: NDArray[np.int64],
-    digests: Sequence[str],
-    groups: Sequence[str] | None,
-    given: list[str | None],
-    val_share: float,
-) -> NDArray[np.str_]:
-    require_enough(location, names, labels, groups or digests, given, val_share)
-    splits = assign_splits(labels, digests, groups, given, val_share)
-    for number, name in enumerate(names):
-        for split in SPLITS:
-            if (split != "val" or val_share > 0) and not (splits[labels == number] == split).any():
-                raise DataError(
-                    f"{location}: class {name!r} has no {split} image; add some, give it more groups, or leave the class out with "
-                    "--classes."
-                )
-    return splits
-
-
-def _fold(
-    location: str,
-    names: tuple[str, ...],
-    labels: NDArray[np.int64],
-    digests: Sequence[str],
-    groups: Sequence[str] | None,
-    given: Sequence[str | None],
-    folds: int,
-    seed: int,
-) -> NDArray[np.str_]:
-    if not MIN_FOLDS <= folds <= MAX_FOLDS:
-        raise DataError(f"--folds {folds}: it can be {MIN_FOLDS} to {MAX_FOLDS}.")
-    splits = np.array([split or "" for split in given], dtype="<U7")
-    free = np.flatnonzero(splits != "test")
-    numbers = assign_folds(
-        labels[free],
-        [digests[row] for row in free.tolist()],
-        groups and [groups[row] for row in free.tolist()],
-        folds,
-        seed,
-    )
-    splits[free] = [f"fold{number + 1}" for number in numbers]
-    for number, name in enumerate(names):
-        have = len(set(numbers[labels[free] == number].tolist()))
-        if have < folds:
-            raise DataError(
-                f"{location}: class {name!r} reaches only {have} of the {folds} folds: it has too few different images (or groups). "
-                "Ask for fewer folds, add images, or leave the class out with --classes."
-            )
-    return splits

@@ -1,4 +1,4 @@
-"""What every source yields, whatever it is made of: one entry an image, in an order that does not change."""
+"""What every source yields, whatever it is made of: one entry per image, in an order that does not change."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Any, Protocol
 
-from mirante.images import Pixels, read_bytes
+from mirante.images import read_bytes
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One image as its source holds it.
+    """One image as its source holds it: a name, and a way to read it.
 
     path     with forward slashes, relative to the source; unique within it
-    payload  encoded bytes, the file that holds them, or pixels uint8 (H, W, C) where the source stores those
+    payload  encoded bytes, the file that holds them, a function that fetches them, or pixels uint8 (H, W, C)
     label    the class, where the source itself says it (arrays do; folders say it by their names)
     split    train, val or test, where the source itself says it
     error    why the source could not give its bytes; the payload is then empty
     """
 
     path: str
-    payload: bytes | Path | Pixels
+    payload: Any
     label: str | None = None
     split: str | None = None
     error: str | None = None
 
-    def content(self) -> bytes | Pixels:
-        """Return what is stored: encoded bytes, or pixels. Raises ImageError when the file cannot be read."""
-        return read_bytes(self.payload) if isinstance(self.payload, Path) else self.payload
+    def content(self) -> Any:
+        """Return what is stored: encoded bytes, or pixels. Raises ImageError when it cannot be read."""
+        if isinstance(self.payload, Path):
+            return read_bytes(self.payload)
+        return self.payload() if callable(self.payload) else self.payload
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Skipped:
 
 
 class Source(Protocol):
-    """Something that holds images."""
+    """Anything that holds images and is named by one location: a folder, an archive, a table, a store, a file, arrays."""
 
     name: str
     """Short name, used to name runs."""
@@ -57,7 +59,10 @@ class Source(Protocol):
         """Yield every image; what is plainly something else (see `is_companion`) is left out."""
 
     def find(self, name: str) -> tuple[str, bytes] | None:
-        """Return (path, content) of a file of that relative path or name inside the source, a table of labels say."""
+        """Return (path, content) of a file of that relative path or name inside the source, such as a table of labels."""
+
+    def named(self, path: str) -> str:
+        """Return how a person would call an entry of this path: where it is, not only where it is inside the source."""
 
 
 # Files that lie beside images for good reasons. Anything else is taken for an image and named when it is not one.

@@ -28,6 +28,9 @@ class FolderSource:
             if not is_companion(path):
                 yield Entry(printable(path), self.root / path)
 
+    def named(self, path: str) -> str:
+        return str(self.root / path)
+
     def find(self, name: str) -> tuple[str, bytes] | None:
         path = find_path(self._files(), name)
         return None if path is None else (path, (self.root / path).read_bytes())
@@ -60,8 +63,22 @@ class ListedFiles:
         for path in self._paths:
             yield Entry(path, self.root / path)
 
+    def named(self, path: str) -> str:
+        return str(self.root / path)
+
     def find(self, name: str) -> tuple[str, bytes] | None:
         return None
+
+
+class SingleFile(ListedFiles):
+    """One file, taken for an image whatever it is called."""
+
+    def __init__(self, path: Path, location: str) -> None:
+        super().__init__(path.parent, [path.name], path.stem)
+        self._location = location
+
+    def named(self, path: str) -> str:
+        return self._location
 
 
 def _stamp(root: Path, paths: list[str]) -> str:

@@ -13,13 +13,13 @@ from mirante.errors import DataError
 
 @dataclass(frozen=True)
 class Labelled:
-    """A readable image with its label, and its split, group and part where the source says them."""
+    """A readable image with its label, and its split, group and subgroup where the source says them."""
 
     image: Scanned
     label: str
     split: str | None
     group: str | None
-    part: str | None = None
+    subgroup: str | None = None
 
 
 def label_by_folder(location: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
@@ -65,7 +65,7 @@ def label_by_table(location: str, scanned: list[Scanned], table: Table) -> tuple
         elif image.error is not None:
             skipped.append(Skipped(image.path, image.error))
         else:
-            rows.append(Labelled(image, row.label, row.split, row.group or image.person, row.part))
+            rows.append(Labelled(image, row.label, row.split, row.group or image.person, row.subgroup))
     if missing:
         table.refuse_missing(missing)
     if not rows:

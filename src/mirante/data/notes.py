@@ -40,18 +40,23 @@ class Note:
 def find_notes(
     names: tuple[str, ...],
     labels: NDArray[np.int64],
+    alike: NDArray[np.int64],
     splits: NDArray[np.str_],
     digests: Sequence[str],
     groups: Sequence[str] | None,
 ) -> tuple[Note, ...]:
-    """Return what there is to note of N images: copies, leaks, contradictions, cut groups, unequal classes."""
+    """Return what there is to note of N images: copies, leaks, contradictions, cut groups, unequal classes.
+
+    names, labels  the classes and (N,) the number of each image's
+    alike          (N,) numbers, the same for the same label; where an image has several answers, for the same answers
+    """
     notes = []
     copies: dict[str, list[int]] = defaultdict(list)
     for row, digest in enumerate(digests):
         copies[digest].append(row)
     repeated = [found for found in copies.values() if len(found) > 1]
     leaks = sum(len(set(splits[found].tolist())) > 1 for found in repeated)
-    contradictions = sum(len(set(labels[found].tolist())) > 1 for found in repeated)
+    contradictions = sum(len(set(alike[found].tolist())) > 1 for found in repeated)
     if repeated:
         count = sum(map(len, repeated)) - len(repeated)
         notes.append(Note("Byte-identical copies of other images: {count}.", {"count": count}))
@@ -71,7 +76,7 @@ def find_notes(
     for one, other in alike_names(names):
         text = "The class names {one} and {other} look alike: are they one class?"
         notes.append(Note(text, {"one": one, "other": other}))
-    if names and (values := unequal_classes(names, labels)):
+    if values := unequal_classes(names, labels):
         notes.append(Note("The classes are very unequal: {count} images of {most}, {few} of {least}.", values))
     return tuple(notes)
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 from mirante.data import arrays, downloads
 from mirante.data.archives import ARCHIVE_SUFFIXES, ArchiveSource
-from mirante.data.entries import Source
-from mirante.data.folders import FolderSource, ListedFiles
+from mirante.data.entries import Entry, Source
+from mirante.data.folders import FolderSource, ListedFiles, SingleFile
 from mirante.data.tables import TABLE_SUFFIXES, Columns, Table, read_table_file
 from mirante.errors import DataError
 
 ACCEPTED = (
-    "a folder of class folders, a .zip or .tar(.gz, .xz, .zst) of one, a .csv, .tsv or .parquet with columns path and "
-    f"label, a .npz with x and y, or a name: {', '.join(downloads.NAMES)}"
+    "a folder of class folders, a .zip or .tar(.gz, .xz, .zst) of one, a URL of an object store, "
+    f"a .csv, .tsv or .parquet with columns path and label, a .npz with x and y, or a name: {', '.join(downloads.NAMES)}"
 )
 
 
@@ -30,14 +33,16 @@ def open_source(
     name, _, local = location.partition(":")
     if name in downloads.NAMES and not Path(location).exists():
         return downloads.open_named(name, Path(local).expanduser() if local else None), None
+    if "://" in location:
+        from mirante.data.stores import StoreSource
+
+        return StoreSource(location, keep=True), None
     path = Path(location).expanduser()
-    if path.is_dir():
-        return FolderSource(path), None
     if not path.exists():
         raise DataError(f"{location}: no such file or folder; DATA is {ACCEPTED}.")
+    if (holding := _holding(path)) is not None:
+        return holding, None
     lower = path.name.lower()
-    if lower.endswith(ARCHIVE_SUFFIXES):
-        return ArchiveSource(path), None
     if lower.endswith(".npz"):
         return arrays.read_npz(path), None
     if lower.endswith(TABLE_SUFFIXES):
@@ -46,3 +51,44 @@ def open_source(
         table.require_files(base)
         return ListedFiles(base, [row.path for row in table.rows], path.stem), table
     raise DataError(f"{location}: not a kind of source that Mirante reads; DATA is {ACCEPTED}.")
+
+
+def images_of(locations: Iterable[str]) -> Iterator[Entry]:
+    """Yield every image that the locations name, each under the name that a person would give it.
+
+    A location is an image file, a folder with all in it, an archive, or a URL of an object store. Raises DataError when one of them
+    names nothing at all.
+    """
+    for location in locations:
+        source = _images_at(location)
+        for entry in source.entries():
+            yield replace(entry, path=source.named(entry.path))
+
+
+def expand_stdin(locations: Iterable[str], stdin: IO[str]) -> Iterator[str]:
+    """Yield the locations, with the lines of stdin in the place of `-`."""
+    for location in locations:
+        if location == "-":
+            yield from (line.rstrip("\r\n") for line in stdin if line.strip())
+        else:
+            yield location
+
+
+def _images_at(location: str) -> Source:
+    if "://" in location:
+        from mirante.data.stores import StoreSource
+
+        return StoreSource(location, keep=False)
+    path = Path(location).expanduser()
+    if not path.exists():
+        raise DataError(
+            f"{location}: no such file or folder; give images, folders or archives, or - for a list on stdin."
+        )
+    return _holding(path) or SingleFile(path, location)
+
+
+def _holding(path: Path) -> Source | None:
+    """Return the source that a folder or an archive is."""
+    if path.is_dir():
+        return FolderSource(path)
+    return ArchiveSource(path) if path.name.lower().endswith(ARCHIVE_SUFFIXES) else None

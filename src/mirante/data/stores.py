@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mirante.data.entries import is_companion
+from mirante.data.cache import cache_folder
+from mirante.data.entries import Entry, find_path, is_companion
 from mirante.errors import DataError, ImageError, RequestError, WorkError
 from mirante.files import write_bytes
 from mirante.images import MAX_BYTES, read_bytes
@@ -101,6 +104,69 @@ def files(location: str) -> Iterator[str]:
         raise DataError(f"{location}: cannot be listed ({_reason(error)}).") from error
     if not found:
         raise DataError(f"{location}: no image in it and no file of that name.")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file of a store that is read when it is called; once it was read, its bytes are kept in `kept`, if that is given.
+
+    Raises ImageError when it cannot be fetched.
+    """
+
+    url: str
+    kept: Path | None = None
+
+    def __call__(self) -> bytes:
+        if self.kept is None:
+            return read(self.url)
+        if not self.kept.exists():
+            content = read(self.url)
+            self.kept.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(self.kept, content)
+        return self.kept.read_bytes()
+
+
+class StoreSource:
+    """All images below a URL of an object store. To train, each is fetched once and kept in the cache (`keep`)."""
+
+    classes: tuple[str, ...] | None = None
+
+    def __init__(self, url: str, keep: bool) -> None:
+        self.url = url
+        self.name = url.rstrip("/").rpartition("/")[2] or "images"
+        self._keep = keep
+
+    def stamp(self) -> str:
+        digest = hashlib.sha256(self.url.encode())
+        for url, state in self._listed():
+            digest.update(f"{url}\0{state}\n".encode())
+        return digest.hexdigest()
+
+    def entries(self) -> Iterator[Entry]:
+        folder = cache_folder() / "fetched"
+        for url, state in self._listed():
+            key = hashlib.sha256(f"{url}\0{state}".encode()).hexdigest()[:32]
+            yield Entry(self._inside(url), Remote(url, folder / key if self._keep else None))
+
+    def find(self, name: str) -> tuple[str, bytes] | None:
+        system, path = place(self.url)
+        inside = {self._inside(system.unstrip_protocol(one)): one for one in system.find(path)}
+        found = find_path(list(inside), name)
+        return None if found is None else (found, bytes(system.cat_file(inside[found])))
+
+    def named(self, path: str) -> str:
+        return self.url if path == self.name else below(self.url, path)
+
+    def _inside(self, url: str) -> str:
+        start = self.url.rstrip("/") + "/"
+        return url.removeprefix(start) if url.startswith(start) else url.rpartition("/")[2]
+
+    def _listed(self) -> Iterator[tuple[str, str]]:
+        """Yield each file's URL and what changes with its content."""
+        system, _ = place(self.url)
+        for url in files(self.url):
+            info = {} if not self._keep else system.info(place(url)[1])
+            yield url, " ".join(str(info.get(key, "")) for key in ("size", "ETag", "LastModified", "mtime"))
 
 
 def _files(system: Any, path: str) -> Iterator[str]:

@@ -22,25 +22,25 @@ class Columns:
     """Which columns of a table are meant, where they have names of their own.
 
     group  says which images belong together; None takes a column named `group` if there is one
-    part   by which figures are told apart (a hospital, a camera)
+    subgroup   by which figures are told apart (a hospital, a camera)
     label  holds the label or text; None takes one named `label`, or else `text`
     """
 
     group: str | None = None
-    part: str | None = None
+    subgroup: str | None = None
     label: str | None = None
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table, its number as a spreadsheet counts; `part` is the value of the column by which figures are split."""
+    """One line of a table, its number as a spreadsheet counts; `subgroup` is the value of the column by which figures are split."""
 
     number: int
     path: str
     label: str
     split: str | None
     group: str | None
-    part: str | None = None
+    subgroup: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,11 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns()) -> Table:
     }
     if "label" not in columns and "text" in header:
         columns["label"] = header.index("text")
-    named = (("group", "--group", wanted.group), ("part", "--by", wanted.part), ("label", "--text", wanted.label))
+    named = (
+        ("group", "--group-column", wanted.group),
+        ("subgroup", "--subgroup", wanted.subgroup),
+        ("label", "--label-column", wanted.label),
+    )
     for kind, option, column in named:
         if column is not None:
             if column.lower() not in header:
@@ -122,7 +126,7 @@ def _read_row(name: str, number: int, line: list[str], columns: dict[str, int]) 
     if named_group is not None and not named_group.strip():
         raise DataError(f"{name}, row {number}: the group of {path} is empty; give each image one, its own if need be.")
     return Row(
-        number, path.replace("\\", "/").removeprefix("./"), label, split_of(split or ""), named_group, cell("part")
+        number, path.replace("\\", "/").removeprefix("./"), label, split_of(split or ""), named_group, cell("subgroup")
     )
 
 

@@ -7,7 +7,7 @@ over groups where images of one group stand together. Nothing here chooses anyth
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +33,65 @@ class Figure:
     low: float
     high: float
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Figure:
+        """Return the figure that metrics.json holds; null there is NaN."""
+        return cls(*(math.nan if values[name] is None else float(values[name]) for name in ("value", "low", "high")))
+
     def to_dict(self) -> dict[str, float]:
         return {"value": self.value, "low": self.low, "high": self.high}
+
+
+class Metrics(Mapping[str, Any]):
+    """The figures of a run, as metrics.json holds them; as attributes they are typed: a figure has value, low and high.
+
+    >>> metrics = Metrics({"images": 10, "accuracy": {"value": 0.8, "low": 0.49, "high": 0.94}})
+    >>> metrics.accuracy
+    Figure(value=0.8, low=0.49, high=0.94)
+    >>> metrics["images"], metrics.images
+    (10, 10)
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    @property
+    def images(self) -> int:
+        """How many images the figures are of."""
+        return int(self._values["images"])
+
+    @property
+    def accuracy(self) -> Figure:
+        """Share of the images that are answered rightly."""
+        return Figure.of(self._values["accuracy"])
+
+    @property
+    def ece(self) -> Figure:
+        """The expected calibration error."""
+        return Figure.of(self._values["ece"])
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self._values:
+            raise AttributeError(f"no figure {name!r}; there are {', '.join(self._values)}")
+        value = self._values[name]
+        if isinstance(value, dict):
+            return Figure.of(value) if {"value", "low", "high"} <= value.keys() else Metrics(value)
+        return value
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        figures = {name: getattr(self, name) for name in self if isinstance(getattr(self, name), Figure)}
+        return "\n".join(
+            f"{name:<20} {one.value:.4f}  ({one.low:.4f} – {one.high:.4f})" for name, one in figures.items()
+        )
 
 
 def wilson(hits: int, count: int) -> Figure:

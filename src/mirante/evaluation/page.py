@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import mirante
-from mirante.evaluation.card import Question
-from mirante.evaluation.judge import Judgement, Plot
+from mirante.evaluation.card_text import Question
+from mirante.evaluation.judgement import Judgement, Plot
 from mirante.files import write_text
 from mirante.locale import Language
 from mirante.model.notation import has_layers, is_pretrained, parse_layers
 from mirante.model.summary import summarise
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Story:
     seconds   that training took, or None
     evaluated what the images are, when they are not the run's own test images
     positive  the class that is held against the others, if there is one
-    by        the name of what the figures are told apart by, or empty
+    subgroup  the name of what the figures are told apart by, or empty
     warnings  sentences for the top of the page, and whether each is grave
     """
 
@@ -44,19 +44,28 @@ class Story:
     seconds: float | None
     evaluated: str | None
     positive: str | None
-    by: str
+    subgroup: str
     warnings: Sequence[tuple[str, bool]]
 
 
-def write_page(path: Path, template: str, content: dict[str, Any]) -> None:
-    """Write a template of this room, filled, at `path`; no script, nothing fetched, every picture inside it."""
+def write_report(path: Path, judgement: Judgement, story: Story, say: Language) -> None:
+    """Write the page at `path`; no script, nothing fetched, every picture inside it.
+
+    What it says of any model stands in this room, what it says of the answers in the folder of the task.
+    """
     import jinja2
 
-    room = resources.files("mirante.evaluation")
-    loader = jinja2.FunctionLoader(lambda name: (room / name).read_text(encoding="utf-8"))
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    css = (room / "report.css").read_text(encoding="utf-8")
-    write_text(path, environment.get_template(template).render(css=_Raw(css), **content) + "\n")
+    package, content = story.model.asks.report(judgement, story, say)
+    own, room = resources.files(package), resources.files("mirante.evaluation")
+
+    def load(name: str) -> str:
+        return ((own if name == "report.html.j2" else room) / name).read_text(encoding="utf-8")
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(load), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    page = environment.get_template("report.html.j2").render(css=_Raw(load("report.css")), **content)
+    write_text(path, page + "\n")
 
 
 class _Raw(str):
@@ -75,6 +84,7 @@ def shared_content(judgement: Judgement, story: Story, card: Sequence[Question],
     summary, parameters = _summary(story.model, say)
     return {
         "say": say,
+        "counted": say(story.model.asks.counted),
         "title": story.name,
         "card": card,
         "warnings": list(story.warnings),
@@ -120,10 +130,9 @@ def _split_name(split: str, say: Language) -> str:
 
 
 def _summary(model: ModelInfo, say: Language) -> tuple[list[dict[str, str]], str]:
-    shape = (model.height, model.width, model.channels)
     if not has_layers(model.layers):
         return [], ""
-    table = summarise(parse_layers(model.layers, shape, len(model.classes), model.characters), shape)
+    table = summarise(parse_layers(model.layers, model.shape, model.output), model.shape)
     rows = [
         {
             "kind": row.kind,

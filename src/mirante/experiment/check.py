@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
-import sys
+import logging
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from PIL import Image
 
@@ -28,11 +26,11 @@ from mirante.data.check.findings import (
 )
 from mirante.data.check.look import look
 from mirante.data.check.shortcuts import Shortcut, find_shortcuts
-from mirante.data.dataset import Dataset
+from mirante.data.dataset import DataOptions, Dataset
 from mirante.data.notes import Note
 from mirante.errors import ImageError, RequestError
 from mirante.experiment.label_errors import LabelErrors, find_label_errors
-from mirante.files import write_json, write_text
+from mirante.files import csv_text, next_free, write_json, write_text
 from mirante.images import read_image
 from mirante.locale import Language, language
 from mirante.model.backbone import OFFLINE, at_hand
@@ -71,7 +69,7 @@ class Check:
                 "kind": one.kind,
                 "harm": KINDS[one.kind].harm,
                 "paths": [one.path] if one.path else [self.dataset.paths[row] for row in one.rows],
-                "labels": [self.dataset.classes[self.dataset.labels[row]] for row in one.rows],
+                "labels": [self.dataset.classes[self.dataset.targets[row]] for row in one.rows],
                 "splits": [str(self.dataset.splits[row]) for row in one.rows],
                 "note": str(one.note),
             }
@@ -79,23 +77,15 @@ class Check:
         ]
 
 
-def check(
-    data: str | Path,
-    *,
-    labels: str | Path | None = None,
-    group: str | None = None,
-    text: str | None = None,
-    classes: Sequence[str] | None = None,
-    root: str | Path | None = None,
-    with_model: bool = True,
-) -> Check:
-    """Look for what is wrong with labelled images; arguments as in Dataset.open.
+def check(data: str | Path, *, with_model: bool = True, **options: Unpack[DataOptions]) -> Check:
+    """Look for what is wrong with labelled images; options as in Dataset.open.
 
     with_model  also ask a pretrained network for doubtful labels and outliers, where one is installed
     """
-    dataset = Dataset.open(data, labels=labels, group=group, text=text, classes=classes, root=root, lenient=True)
+    lenient: DataOptions = {**options, "lenient": True}
+    dataset = Dataset.open(data, **lenient)
     looks = look(dataset.source, dict(zip(dataset.paths, dataset.digests, strict=True)))
-    shortcuts = find_shortcuts(looks, dataset.paths, dataset.labels, dataset.classes, dataset.groups)
+    shortcuts = find_shortcuts(looks, dataset.paths, dataset.targets, dataset.classes, dataset.groups)
     findings = [
         *find_copies_of(dataset, find_copies(looks.small, dataset.sizes.min(axis=1))),
         *find_among_classes(dataset),
@@ -104,9 +94,8 @@ def check(
     ]
     doubts = None
     if with_model and not at_hand():
-        print(
-            "Wrong labels and outliers are not looked for: that needs a pretrained network, pip install 'mirante[offline]'.",
-            file=sys.stderr,
+        logging.getLogger("mirante").warning(
+            "Wrong labels and outliers are not looked for: that needs a pretrained network, pip install 'mirante[offline]'."
         )
     elif with_model:
         asked, doubts = find_label_errors(dataset, OFFLINE)
@@ -127,21 +116,15 @@ def require_new(folder: str | Path) -> Path:
 def write_check(done: Check, folder: Path | None = None, lang: str | None = None) -> Path:
     """Write report.html and findings.csv into a folder, the next free one under checks/ when None, and return it."""
     if folder is None:
-        name, number = Path("checks") / done.dataset.name, 1
-        folder = name
-        while folder.exists():
-            number += 1
-            folder = name.with_name(f"{name.name}-{number}")
+        folder = next_free(Path("checks") / done.dataset.name)
     _make(folder)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["kind", "harm", "path", "label", "split", "with", "note"])
+    found = []
     for row in done.rows():
         for number, path in enumerate(row["paths"] or [""]):
             label, split = (row["labels"][number], row["splits"][number]) if row["labels"] else ("", "")
             others = " | ".join(other for other in row["paths"] if other != path)
-            writer.writerow([row["kind"], row["harm"], path, label, split, others, row["note"]])
-    write_text(folder / TABLE, text.getvalue())
+            found.append([row["kind"], row["harm"], path, label, split, others, row["note"]])
+    write_text(folder / TABLE, csv_text(["kind", "harm", "path", "label", "split", "with", "note"], found))
     write_text(folder / REPORT, _page(done, language(lang)))
     rows = [
         {**row, "text": [one.note.text, one.note.values]} for row, one in zip(done.rows(), done.findings, strict=True)
@@ -158,28 +141,22 @@ def write_cleaned(done: Check, folder: Path) -> int:
     _make(folder)
     dataset = done.dataset
     gone = leave_out(dataset, list(done.findings))
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
     # splits that were drawn by content are drawn again, the same, for what is left
-    with_split, with_group = dataset.split_by == "source", dataset.groups is not None
-    writer.writerow(["path", "label", *(["split"] if with_split else []), *(["group"] if with_group else [])])
-    for row, path in enumerate(dataset.paths):
-        if row not in gone:
-            values = [path, dataset.classes[dataset.labels[row]]]
-            values += [str(dataset.splits[row])] if with_split else []
-            values += [dataset.groups[row]] if dataset.groups is not None else []
-            writer.writerow(values)
-    write_text(folder / CLEANED, text.getvalue())
+    columns = {"path": dataset.paths, "label": dataset.names}
+    if dataset.split_by == "source":
+        columns["split"] = dataset.splits.tolist()
+    if dataset.groups is not None:
+        columns["group"] = dataset.groups
+    rows = [values for row, values in enumerate(zip(*columns.values(), strict=True)) if row not in gone]
+    write_text(folder / CLEANED, csv_text(list(columns), rows))
     if done.doubts is not None:
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["path", "label", "model_says", "probability", "probability_of_label"])
+        doubtful = []
         for one in done.findings:
             if one.kind == "doubtful":
                 said, row = one.note.values, one.rows[0]
-                label = dataset.classes[dataset.labels[row]]
-                writer.writerow([dataset.paths[row], label, said["other"], said["share"], said["own"]])
-        write_text(folder / DOUBTFUL, text.getvalue())
+                doubtful.append([dataset.paths[row], dataset.names[row], said["other"], said["share"], said["own"]])
+        header = ["path", "label", "model_says", "probability", "probability_of_label"]
+        write_text(folder / DOUBTFUL, csv_text(header, doubtful))
     return len(gone)
 
 
@@ -189,8 +166,8 @@ def _from_doubts(dataset: Dataset, asked: Dataset, doubts: LabelErrors) -> list[
     found = []
     for row in doubts.doubtful.tolist():
         shares = doubts.probabilities[row].copy()
-        own = float(shares[asked.labels[row]])
-        shares[asked.labels[row]] = -1
+        own = float(shares[asked.targets[row]])
+        shares[asked.targets[row]] = -1
         other = int(shares.argmax())
         values = {"other": asked.classes[other], "share": round(float(shares[other]), 3), "own": round(own, 3)}
         text = "more likely {other} ({share}; its own class {own})"
@@ -226,7 +203,7 @@ def _page(done: Check, say: Language) -> str:
     return environment.from_string(template).render(
         css=css,
         say=say,
-        word=done.dataset.location,
+        location=done.dataset.location,
         total=say.number(len(done.dataset)),
         classes=len(done.dataset.classes),
         kinds=[
@@ -264,7 +241,7 @@ def _shown(dataset: Dataset, one: Finding, pictures: dict[int, str], say: Langua
             {
                 "data": pictures.get(row),
                 "path": dataset.paths[row],
-                "label": dataset.classes[dataset.labels[row]],
+                "label": dataset.classes[dataset.targets[row]],
                 "split": say({"train": "Training", "val": "Validation", "test": "Test"}[str(dataset.splits[row])]),
             }
             for row in one.rows[:_PICTURES]

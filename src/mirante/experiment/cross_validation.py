@@ -6,78 +6,98 @@ image has a part in how it is judged itself.
 
 from __future__ import annotations
 
+import logging
 import shutil
-import sys
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from mirante import runfolder
 from mirante.data.dataset import Dataset
-from mirante.experiment.calibrate import HeldOut
+from mirante.evaluation.objectives import Objectives
 from mirante.experiment.fit_network import Choices, ask, fit_network
 from mirante.experiment.heatmaps import write_heatmaps
+from mirante.experiment.training import Training
 from mirante.files import write_file
-from mirante.images import Pixels
-from mirante.model.network import Network
-from mirante.runfolder import ModelInfo
-from mirante.training.recipe import Recipe
+from mirante.model_info import ModelInfo
+from mirante.prediction.onnx_model import Output
+from mirante.predictions import Predictions
 
-FOLDER = "folds"
-"""In a run that is not finished: what each fold came to."""
+_log = logging.getLogger("mirante")
 
 
-def out_of_fold(
-    run: Path,
-    dataset: Dataset,
-    pixels: Pixels,
-    recipe: Recipe,
-    info: ModelInfo,
-    network: Network,
-    place: torch.device,
-) -> tuple[HeldOut, Choices]:
+@dataclass(frozen=True)
+class OutOfFold:
+    """What networks answer for images that they were not trained on.
+
+    rows    (N,) of the data set
+    folds   (N,) the number of the fold of each, from 0
+    chosen  what most of the folds chose, for a network that is trained on all
+    """
+
+    rows: NDArray[np.int64]
+    output: Output
+    folds: NDArray[np.int64]
+    chosen: Choices
+
+
+def out_of_fold(run: Path, training: Training) -> OutOfFold:
     """Train the network on each fold's other folds and have it answer that fold; it is then as it was before.
 
-    Also returns what most of the folds chose, for the network that is trained on all.
-
-    What is finished is kept in the run and not done again.
+    What is finished is kept in the run folder and not done again.
     """
+    dataset, pixels, network = training.dataset, training.pixels, training.network
     parts, chosen = [], []
     start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     for number, fold in enumerate(dataset.folds):
-        kept = run / FOLDER / f"{fold}-{recipe.seed}.npz"
+        kept = run / runfolder.FOLDS / f"{fold}-{training.recipe.seed}.npz"
         asking = dataset.asking(fold)
         rows = asking.rows("test")
         stored = _read(kept, len(rows))
         if stored is None:
-            print(f"fold {number + 1} of {len(dataset.folds)}: {len(rows):,} images are kept apart", file=sys.stderr)
+            _log.info(f"fold {number + 1} of {len(dataset.folds)}: {len(rows):,} images are kept apart")
             folder = kept.with_suffix("")
             folder.mkdir(parents=True, exist_ok=True)
             network.load_state_dict(start)
-            taught = fit_network(folder, asking, pixels, recipe, info, network, place)
-            logits, strange = ask(taught, dataset, pixels, rows)
+            fitted = fit_network(training.changed(folder=folder, dataset=asking))
+            output = ask(fitted, dataset, pixels, rows)
             if number == 0:
-                write_heatmaps(run, taught, asking, pixels, rows, logits)
+                write_heatmaps(run, fitted, asking, pixels, rows, output.logits)
             stored = made = {
-                "logits": logits,
-                "ood_score": strange,
-                "strength": np.array(taught.choices.strength),
-                "tuned": np.array(taught.choices.tuned),
+                "logits": output.logits,
+                "ood_score": output.ood_scores,
+                "strength": np.array(fitted.choices.strength),
+                "tuned": np.array(fitted.choices.tuned),
             }
             write_file(kept, partial(_write, values=made))
             shutil.rmtree(folder)
         parts.append((rows, np.full(len(rows), number), stored["logits"], stored["ood_score"]))
         chosen.append((float(stored["strength"]), bool(stored["tuned"])))
-    rows, folds, logits, strange = (np.concatenate(part) for part in zip(*parts, strict=True))
+    rows, folds, logits, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
     network.load_state_dict(start)
     order = np.argsort(rows)
     strength = float(np.exp(np.median(np.log([max(one, 1e-9) for one, _ in chosen]))))
     tuned = 2 * sum(tuned for _, tuned in chosen) > len(chosen)
-    return HeldOut(rows[order], logits[order], strange[order], folds[order]), Choices(strength, tuned)
+    output = Output.of_logits(logits[order], scores[order], training.info)
+    return OutOfFold(rows[order], output, folds[order], Choices(strength, tuned))
+
+
+def predict_folds(known: OutOfFold, dataset: Dataset, info: ModelInfo, objectives: Objectives) -> Predictions:
+    """Return the predictions for all folds; what those of one fold are made with was learned from the other folds."""
+    parts, order = [], []
+    for fold in np.unique(known.folds):
+        mine = known.folds == fold
+        others, rows = known.output.only(~mine), known.rows[mine]
+        learned = info.asks.calibrate(others, known.rows[~mine], dataset, info, objectives)
+        output = known.output.only(mine).with_calibration(learned)
+        parts.append(replace(info.asks.predict(output, rows, dataset, learned), folds=known.folds[mine]))
+        order.append(np.flatnonzero(mine))
+    return Predictions.join(parts, np.argsort(np.concatenate(order)))
 
 
 def _write(part: Path, values: dict[str, NDArray[Any]]) -> None:

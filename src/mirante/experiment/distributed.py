@@ -1,7 +1,7 @@
 """A training by several processes, started by torchrun: the first one does everything, the others help with each `fit`.
 
 All of them call `mirante.train` with the same arguments. The first one goes through it; the others wait for its words: where the
-images are, then one task for each network to be fitted, then the end. They need the images, and no run folder.
+images are, then what each network is to be fitted with, then the end. They need the images, and no run folder.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from mirante.data.dataset import Dataset
 from mirante.errors import MiranteError, RequestError, WorkError
-from mirante.experiment.evaluate import Run
+from mirante.experiment.training import Training
 from mirante.images import Fit, Pixels
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
+from mirante.run import Run
 from mirante.torchrun import started_by_torchrun
 from mirante.training.recipe import Recipe
 
@@ -37,19 +38,20 @@ class _Data:
 
     location: str
     options: dict[str, Any]
+    paths: tuple[str, ...]
     size: tuple[int, int]
     channels: Literal[1, 3]
     fit: Fit
 
 
 @dataclass(frozen=True)
-class _Task:
-    """A network to be fitted: labels of all images, and the rows to train on and to watch."""
+class _Fit:
+    """A network to be fitted: targets of all images, and the rows to train on and to watch."""
 
     run: str
     recipe: Recipe
     info: ModelInfo
-    labels: NDArray[np.int64]
+    targets: NDArray[np.int64]
     train: NDArray[np.int64]
     watch: NDArray[np.int64] | None
 
@@ -124,7 +126,7 @@ def load(dataset: Dataset, info: ModelInfo) -> tuple[Dataset, Pixels]:
     group = current()
     if group.world_size == 1:
         return dataset.load(info.size, info.channels, info.fit)
-    group.broadcast(_Data(dataset.location, dataset.options, info.size, info.channels, info.fit))
+    group.broadcast(_Data(dataset.location, dataset.options, dataset.paths, info.size, info.channels, info.fit))
     pixels, failed = dataset.decode(info.size, info.channels, info.fit)
     own = _place(group, dataset, pixels, failed)
     for place in group.all_gather(own):
@@ -135,14 +137,14 @@ def load(dataset: Dataset, info: ModelInfo) -> tuple[Dataset, Pixels]:
     return dataset.without(pixels, failed)
 
 
-def broadcast_fit(
-    run: Path, recipe: Recipe, info: ModelInfo, dataset: Dataset, watch: NDArray[np.int64] | None
-) -> None:
+def broadcast_fit(training: Training, watch: NDArray[np.int64] | None) -> None:
     """Have the other processes take part in the `fit` that follows, on the `train` images of the data set."""
     from mirante.training.process_group import current
 
     if current().world_size > 1:
-        current().broadcast(_Task(str(run), recipe, info, dataset.labels, dataset.rows("train"), watch))
+        dataset = training.dataset
+        rows = dataset.rows("train")
+        current().broadcast(_Fit(str(training.folder), training.recipe, training.info, dataset.targets, rows, watch))
 
 
 def _help(group: ProcessGroup, device: str) -> Run:
@@ -155,7 +157,7 @@ def _help(group: ProcessGroup, device: str) -> Run:
     pixels: Pixels | None = None
     try:
         while True:
-            word: _Data | _Task | Run = group.broadcast(None)
+            word: _Data | _Fit | Run = group.broadcast(None)
             if isinstance(word, Run):
                 return word
             if isinstance(word, _Data):
@@ -163,10 +165,10 @@ def _help(group: ProcessGroup, device: str) -> Run:
                 continue
             assert pixels is not None
             network, place = new_network(word.recipe, word.info, device)
-            train = Images(hold(pixels, place), word.labels, word.train)
-            watch = None if word.watch is None else Images(pixels, word.labels, word.watch)
+            train = Images(hold(pixels, place), word.targets, word.train)
+            watch = None if word.watch is None else Images(pixels, word.targets, word.watch)
             try:
-                fit(network, train, watch, word.recipe, Path(word.run), place)
+                fit(network, train, watch, word.recipe, word.info.asks.criterion(), Path(word.run), place)
             except LostError:
                 raise
             except MiranteError:  # all of them come to it alike, and the first one tells it
@@ -179,9 +181,9 @@ def _decode(group: ProcessGroup, data: _Data) -> Pixels:
     """Return the pixels; the first process of each machine decodes them, the others there find them in its cache."""
     own = None
     if group.local_rank == 0:
-        dataset = Dataset.open(
-            data.location, **data.options, val_share=0.0
-        )  # how they are split is told with each task
+        dataset = Dataset.open(data.location, **{**data.options, "val_share": 0.0}).only(
+            data.paths
+        )  # splits come with each fit
         own = _place(group, dataset, *dataset.decode(data.size, data.channels, data.fit))
     place = next(one for one in group.all_gather(own) if one is not None and one.machine == group.machine)
     pixels: Pixels = np.load(place.file, mmap_mode="r")

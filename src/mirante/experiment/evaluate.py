@@ -1,165 +1,154 @@
-"""Judge a run, again or on other images; and what a finished run is."""
+"""Judge a run, again or on other images."""
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mirante import runfolder
-from mirante.data.dataset import Dataset
+from mirante.data.dataset import DataOptions, Dataset
 from mirante.data.notes import Note
 from mirante.errors import DataError, RunError
-from mirante.evaluation.judge import Answers, judge, require_classes
-from mirante.evaluation.page import Story
-from mirante.evaluation.report import card_text, write_report
-from mirante.evaluation.texts import TextAnswers, judge_texts
-from mirante.experiment.calibrate import answers_of, answers_read
-from mirante.experiment.folder import read_recipe_toml
-from mirante.experiment.objectives import Objectives
-from mirante.experiment.texts import texts_of
+from mirante.evaluation.judgement import Setting
+from mirante.evaluation.metrics import Metrics
+from mirante.evaluation.page import Story, write_report
 from mirante.files import write_text
 from mirante.images import Pixels
 from mirante.locale import Language, language
-from mirante.prediction.classifier import Classifier
-from mirante.prediction.reader import Reader, open_model
-from mirante.runfolder import ModelInfo
-from mirante.training.history import Epoch, read_history
-from mirante.training.recipe import Recipe
+from mirante.predictions import Predictions
+from mirante.run import Run
 
-_SHOWN = 30  # images left out that are named on the terminal
+_log = logging.getLogger("mirante")
+_SHOWN = 30  # images left out that are named one by one
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished run: its folder, and the content of its metrics.json."""
+class Evaluation:
+    """What judging a run came to: the folder with its report, the figures, and the predictions that they are of."""
 
-    path: Path
-    metrics: dict[str, Any]
+    def __init__(self, path: Path, metrics: Metrics, predictions: Predictions) -> None:
+        self.path, self.metrics, self._predictions = path, metrics, predictions
+
+    def __repr__(self) -> str:
+        return f"<Evaluation {self.path}>"
 
     @property
-    def accuracy(self) -> float:
-        return float(self.metrics["accuracy"]["value"])
+    def report(self) -> Path:
+        return self.path / runfolder.REPORT
 
-    def classifier(self) -> Classifier:
-        """Return its model, ready to predict. Raises RunError for one that reads texts."""
-        return Classifier(self.path)
-
-    def reader(self) -> Reader:
-        """Return its model, ready to read. Raises RunError for one that knows classes."""
-        return Reader(self.path)
+    def predictions(self) -> Predictions:
+        """Return what the model says of the images."""
+        return self._predictions
 
 
 def evaluate(
-    run: str | Path,
+    run: str | Path | Run,
     data: str | Path | None = None,
     *,
-    labels: str | Path | None = None,
-    group: str | None = None,
-    by: str | None = None,
-    classes: Sequence[str] | None = None,
-    root: str | Path | None = None,
-    votes: str | Path | None = None,
-    text: str | None = None,
+    human_votes: str | Path | None = None,
     lang: str | None = None,
-) -> Run:
+    **options: Unpack[DataOptions],
+) -> Evaluation:
     """Judge a run again: on its own test images, or on other labelled images with the same classes.
 
-    text   the column of the table that holds the label or text (default: label, or text)
-    votes  a CSV of what people said of the images (mirante.evaluation.human_votes); the report then holds the model's doubt beside theirs
+    human_votes  a CSV of what people said of the images; the report then holds the model's doubt beside theirs
+    options      by name, as in Dataset.open: labels, label_column, group, subgroup, classes, root; without data only subgroup
 
     Of its own, the figures, plots and report in the run are made anew; of other data they go to evaluations/NAME in the
     run. Raises RunError when it is no run, or its test images are not what they were.
     """
-    path = Path(run).expanduser()
-    runfolder.require_run(path)
+    opened = run if isinstance(run, Run) else Run(run)
     say = language(lang)
-    model = open_model(path)
-    info = model.info
-    stored = runfolder.read_json(path, runfolder.DATA)
-    folder, evaluated = path, None
+    model = opened.model()
+    info, folder = model.info, opened.path
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if data is None:
-        recipe = Recipe.from_dict(read_recipe_toml(path)["recipe"], str(path / runfolder.RECIPE))
-        chosen = stored["options"] | ({"by": by} if by else {})
-        dataset = Dataset.open(stored["location"], **chosen, val_share=recipe.val_share).known_as(info.classes)
+        if ignored := sorted(set(given) - {"subgroup"}):
+            raise DataError(f"{', '.join(ignored)}: of other data, and none are given; a run knows its own.")
+        dataset = opened.dataset(subgroup=given.get("subgroup"))
     else:
-        options: dict[str, Any] = {"labels": labels, "group": group, "by": by, "classes": classes, "root": root}
-        if info.characters:
-            options |= {"task": "code", "text": text, "length": info.characters}
-        dataset = Dataset.open(data, **options, as_test_of=info.classes)
-        folder, evaluated = path / "evaluations" / dataset.name, str(data)
+        length = {"length": info.output[0]} if len(info.output) > 1 else {}
+        dataset = Dataset.open(data, **{**given, "task": info.task, **length, "as_test_of": info.classes})
+        folder = opened.path / "evaluations" / dataset.name
         folder.mkdir(parents=True, exist_ok=True)
-    require_classes(dataset, info)
+    require_classes(dataset, info.classes)
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
     tell_skipped(dataset, strict=False)
     folded = data is None and bool(dataset.folds)
     tested = np.flatnonzero(dataset.splits != "test") if folded else dataset.rows("test")
     if data is None:
-        require_tested(path, stored, dataset, tested)
-    answers: Answers | TextAnswers
-    people = None if votes is None else Path(votes).expanduser()
-    if isinstance(model, Reader):
-        if people is not None:
-            raise RunError(f"{path}: votes are for classes, and this model reads texts.")
-        answers = texts_of(model, pixels, tested)
-    elif folded:
-        answers = answers_read(path, dataset, info)
+        opened.require_same(dataset, tested)
+    if folded:  # the networks that answered are gone
+        predictions = _as_rows_of(opened.predictions(), dataset, opened)
     else:
-        answers = answers_of(model, dataset, pixels, tested)
-    metrics = judge_run(path, folder, answers, [], info, dataset, pixels, evaluated, [], say, people)
-    return Run(folder, metrics)
+        predictions = model.task.predict(model.run(pixels[tested]), tested, dataset, info)
+    votes = None if human_votes is None else Path(human_votes).expanduser()
+    evaluated = None if data is None else str(data)
+    metrics = judge_run(opened, folder, predictions, dataset, pixels, say, evaluated=evaluated, human_votes=votes)
+    return Evaluation(folder, metrics, predictions)
 
 
 def judge_run(
-    run: Path,
+    run: Run,
     folder: Path,
-    answers: Answers | TextAnswers,
-    again: list[Answers],
-    info: ModelInfo,
+    predictions: Predictions,
     dataset: Dataset,
     pixels: Pixels,
-    evaluated: str | None,
-    warnings: list[Note],
     say: Language,
-    votes: Path | None = None,
-) -> dict[str, Any]:
-    """Measure, draw and report into `folder` what the run answers."""
-    values = read_recipe_toml(run)
-    data = runfolder.read_json(run, runfolder.DATA)
-    history: list[Epoch] = read_history(run / runfolder.HISTORY) if evaluated is None else []
-    watched = values["recipe"].get("watch", "val")
-    plan = Objectives.from_dict(values.get("plan", {})).of(info.classes)
-    if isinstance(answers, TextAnswers):
-        judgement = judge_texts(answers, info, dataset, pixels, folder, history, watched, say)
-    else:
-        judgement = judge(
-            answers, again, info, dataset, pixels, folder, history, watched, plan.positive, plan.prevalence, votes, say
-        )
-    notes = [*warnings, *(Note(*stored) for stored in data["notes"])]
+    *,
+    evaluated: str | None = None,
+    again: Sequence[Predictions] = (),
+    warnings: Sequence[Note] = (),
+    human_votes: Path | None = None,
+) -> Metrics:
+    """Measure, draw and report into `folder` what a run predicts; of its own images, the run's metrics are then these.
+
+    evaluated  what the images are, when they are not the run's own
+    again      the predictions of further trainings with other seeds
+    warnings   beside those of the data
+    """
+    info, task = run.info, run.info.asks
+    objectives = task.require_objectives(run.objectives, info.classes)
+    history = run.history if evaluated is None else []
+    watched = str(run.settings["recipe"].get("watch", "val"))
+    setting = Setting(info, dataset, pixels, objectives, say, again, history, watched, human_votes)
+    judgement = task.judge(predictions, setting, folder)
+    notes = sorted((*warnings, *run.notes), key=lambda one: not one.grave)
     story = Story(
-        name=run.name,
-        data=data,
+        name=run.path.name,
+        data=run.data,
         model=info,
-        recipe=values["recipe"],
-        versions=values["versions"],
+        recipe=run.settings["recipe"],
+        versions=run.settings["versions"],
         seconds=history[-1].seconds if history else None,
         evaluated=evaluated,
-        positive=plan.positive,
-        by=dataset.options.get("by", ""),
-        warnings=[(note.said(say), note.grave) for note in sorted(notes, key=lambda one: not one.grave)],
+        positive=objectives.positive,
+        subgroup=dataset.options.get("subgroup", ""),
+        warnings=[(note.said(say), note.grave) for note in notes],
     )
     write_report(folder / runfolder.REPORT, judgement, story, say)
-    write_text(folder / runfolder.CARD, card_text(judgement, story, say))
-    return judgement.metrics
+    write_text(folder / runfolder.CARD, task.card(judgement, story, say))
+    metrics = Metrics(judgement.metrics)
+    if folder == run.path:
+        run.__dict__["metrics"] = metrics  # what was written a moment ago is not read again
+    return metrics
+
+
+def require_classes(dataset: Dataset, classes: tuple[str, ...]) -> None:
+    """Raise RunError unless the data set has the classes of the model."""
+    if dataset.classes != classes:
+        raise RunError(
+            f"{dataset.location}: its classes are {_some(dataset.classes)}, the model's are {_some(classes)}; "
+            "evaluate on data with the same classes, or choose them with --classes."
+        )
 
 
 def tell_skipped(dataset: Dataset, strict: bool) -> None:
-    """Name the images that are left out, on stderr; with `strict` raise DataError instead."""
+    """Name the images that are left out; with `strict` raise DataError instead."""
     if not dataset.skipped:
         return
     lines = [f"  {one.path}: {one.reason}" for one in dataset.skipped]
@@ -168,15 +157,18 @@ def tell_skipped(dataset: Dataset, strict: bool) -> None:
         raise DataError(f"{dataset.location}: images that cannot be used (--strict): {len(lines)}\n{listed}")
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"  … and {len(lines) - _SHOWN} more; the report names them all"]
-    print(f"Left out, because they cannot be used: {len(dataset.skipped)}", *lines, sep="\n", file=sys.stderr)
+    _log.warning("\n".join([f"Left out, because they cannot be used: {len(dataset.skipped)}", *lines]))
 
 
-def require_tested(path: Path, stored: dict[str, Any], dataset: Dataset, tested: NDArray[np.int64]) -> None:
-    """Raise RunError unless these rows are the images that a run was tested on: with folds, all that were not kept out of it."""
-    folded = bool(dataset.folds)
-    before = sorted(digest for _, digest, _, split in stored["files"] if (split == "test") != folded)
-    if sorted(dataset.digests[row] for row in tested) != before:
-        raise RunError(
-            f"{stored['word']}: its test images are not those that {path} was tested on; give the data to test on: mirante "
-            f"evaluate {path} DATA"
-        )
+def _as_rows_of(predictions: Predictions, dataset: Dataset, run: Run) -> Predictions:
+    """Return the predictions with their rows in the data set. Raises RunError when they are not of its images."""
+    row_of = {path: row for row, path in enumerate(dataset.paths)}
+    if set(predictions.paths) - row_of.keys():
+        raise RunError(f"{run.path / runfolder.PREDICTIONS}: damaged, or not of these data; restore it or train again.")
+    rows = np.array([row_of[path] for path in predictions.paths], np.int64)
+    subgroups = None if dataset.subgroups is None else tuple(dataset.subgroups[row] for row in rows)
+    return replace(predictions, rows=rows, subgroups=subgroups)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f", … ({len(names)})" if len(names) > 6 else "")

@@ -1,8 +1,8 @@
-"""Teach one network on the training images of a data set, and ask it about others."""
+"""Fit one network on the training images of a data set, and ask it about others."""
 
 from __future__ import annotations
 
-import sys
+import logging
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,20 +16,25 @@ from numpy.typing import NDArray
 from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.experiment.distributed import broadcast_fit
+from mirante.experiment.training import Training
 from mirante.experiment.transfer import backbone_features, backbone_graph, fit_last_layer
 from mirante.images import Pixels
 from mirante.model.backbone import Backbone
 from mirante.model.export import add_ood_score, build_onnx, seen_as, write_onnx
 from mirante.model.network import Network, build_network
 from mirante.model.running import open_graph
-from mirante.prediction.onnx_model import BATCH, OnnxModel
+from mirante.model_info import ModelInfo
+from mirante.prediction.onnx_model import BATCH, OnnxModel, Output
 from mirante.prediction.out_of_distribution import fit_subspace, ood_score
-from mirante.runfolder import ModelInfo
 from mirante.training.engine import Images, best_device, hold
 from mirante.training.history import Epoch, write_history
 from mirante.training.loop import fit
 from mirante.training.malloc import keep_memory
 from mirante.training.recipe import Recipe
+
+_log = logging.getLogger("mirante")
+CALIBRATED = 5000
+"""Validation images that are learned from, at most."""
 
 _FAMILIAR = 5000  # training images whose features tell what is familiar
 
@@ -69,32 +74,28 @@ def new_network(recipe: Recipe, info: ModelInfo, device: str) -> tuple[Network, 
     """Return the network with the weights that the seed gives it, and where it will be trained."""
     keep_memory()
     place = best_device(device)
+    info.asks.require_layers(info.layers)
     torch.manual_seed(recipe.seed)
-    shape = info.height, info.width, info.channels
-    return build_network(info.layers, shape, len(info.classes), info.flip_tta, recipe.weights, info.characters), place
+    return build_network(info.layers, info.shape, info.output, info.flip_tta, recipe.weights), place
 
 
 def fit_network(
-    folder: Path,
-    dataset: Dataset,
-    pixels: Pixels,
-    recipe: Recipe,
-    info: ModelInfo,
-    network: Network,
-    place: torch.device,
+    training: Training,
     report: Callable[[Epoch], None] | None = None,
     spent: float = 0.0,
     chosen: Choices | None = None,
 ) -> FittedNetwork:
-    """Train the network on the `train` images, watched by the `val` images; history and checkpoints go into `folder`.
+    """Train the network on the `train` images, watched by the `val` images; history and checkpoints go into its folder.
 
     report  called with each finished epoch
     spent   seconds that have gone into this training already
     chosen  where there are no validation images to choose by: what is taken instead
     """
-    held = hold(pixels, place)
-    train_images, val_images = (Images(held, dataset.labels, dataset.rows(split)) for split in ("train", "val"))
-    test_images = Images(pixels, dataset.labels, dataset.rows("test"))
+    folder, dataset, pixels, recipe = training.folder, training.dataset, training.pixels, training.recipe
+    info, network, device = training.info, training.network, training.device
+    held = hold(pixels, device)
+    train_images, val_images = (Images(held, dataset.targets, dataset.rows(split)) for split in ("train", "val"))
+    test_images = Images(pixels, dataset.targets, dataset.rows("test"))
     watch = test_images if recipe.watch == "test" else val_images
     graph, before, strength, history = None, None, 0.0, []
     if isinstance(network.body, Backbone):
@@ -106,15 +107,13 @@ def fit_network(
     if tuned:
         untuned = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         watched = watch if len(watch) else None
-        broadcast_fit(folder, recipe, info, dataset, None if watched is None else watched.rows)
-        history = fit(network, train_images, watched, recipe, folder, place, report, before, spent)
+        broadcast_fit(training.changed(info=info), None if watched is None else watched.rows)
+        criterion = info.asks.criterion()
+        history = fit(network, train_images, watched, recipe, criterion, folder, device, report, before, spent)
         if before is not None and _is_better(before, history[-1]):
             network.load_state_dict(untuned)
             tuned = False
-            print(
-                "Tuning made it worse on the validation images, so the network is kept as it was before.",
-                file=sys.stderr,
-            )
+            _log.info("Tuning made it worse on the validation images, so the network is kept as it was before.")
         else:
             graph = None
     rows = spread(dataset.rows("train"), _FAMILIAR)
@@ -124,11 +123,11 @@ def fit_network(
         model = build_onnx(network, info, graph)
     else:
         model = build_onnx(network, info)
-        name = None if info.characters else seen_as(model)
+        name = seen_as(model) if info.asks.judges_ood else None
         space = None if name is None else fit_subspace(_watch(model, name, info, pixels[rows]))
     name = seen_as(model)
     if space is not None and name is not None:
-        add_ood_score(model, name, space, network.mirror)
+        add_ood_score(model, name, space, network.flip_tta)
     return FittedNetwork(network, info, graph, model, space, Choices(strength, tuned), history)
 
 
@@ -149,18 +148,16 @@ def _is_better(one: Epoch, other: Epoch) -> bool:
     return one.val_loss is not None and other.val_loss is not None and one.val_loss < other.val_loss
 
 
-def ask(
-    taught: FittedNetwork, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the logits (rows, [characters,] classes) and the ood_score (rows,) of these rows, through ONNX Runtime."""
-    if taught.graph is not None:  # the backbone has seen most of them already, and what it said is kept
-        body = taught.network.body
+def ask(fitted: FittedNetwork, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64]) -> Output:
+    """Return what the network answers for these rows, through ONNX Runtime; its probabilities are not calibrated."""
+    if fitted.graph is not None:  # the backbone has seen most of them already, and its features are kept
+        body = fitted.network.body
         assert isinstance(body, Backbone)
-        _, features = backbone_features(taught.network, dataset, pixels, taught.info, rows)
+        _, features = backbone_features(fitted.network, dataset, pixels, fitted.info, rows)
         with torch.no_grad():
             logits: NDArray[np.float32] = body.head.cpu()(torch.from_numpy(features)).numpy()
-        return logits, np.zeros(len(rows), np.float32) if taught.space is None else ood_score(features, taught.space)
+        scores = np.zeros(len(rows), np.float32) if fitted.space is None else ood_score(features, fitted.space)
+        return Output.of_logits(logits, scores, fitted.info)
     with tempfile.TemporaryDirectory(prefix="mirante-") as folder:
-        write_onnx(taught.model, taught.info, Path(folder) / runfolder.ONNX)
-        found = OnnxModel(Path(folder) / runfolder.ONNX).run(pixels[rows])
-    return found.logits, found.ood_score
+        write_onnx(fitted.model, fitted.info, Path(folder) / runfolder.ONNX)
+        return OnnxModel(Path(folder) / runfolder.ONNX).run(pixels[rows])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mirante.data.dataset import Dataset
 from mirante.data.features import Features
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
 
 _FOLDS = 5
 _NEAR = 10  # neighbours that an image is held against
@@ -48,18 +48,18 @@ def find_label_errors(dataset: Dataset, layers: str) -> tuple[Dataset, LabelErro
 
     shorter = float(np.median(dataset.sizes.min(axis=1)))
     side = next((shown for largest, shown in _SIDES if shorter <= largest), 320)
-    info = ModelInfo(dataset.classes, side, side, dataset.channels, "squash", layers)
+    info = ModelInfo(dataset.task, dataset.classes, side, side, dataset.channels, "squash", layers, dataset.output)
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
     network = build_network(layers, (side, side, info.channels), len(info.classes), False, "")
     _, features = backbone_features(network, dataset, pixels, info, np.arange(len(dataset)))
     units = dataset.groups or dataset.digests
-    votes, ood_score = _neighbours(features, dataset.labels, units, len(dataset.classes))
-    probabilities = (out_of_fold(features, dataset.labels, units, len(dataset.classes)) + votes) / 2
+    votes, ood_score = _neighbours(features, dataset.targets, units, len(dataset.classes))
+    probabilities = (out_of_fold(features, dataset.targets, units, len(dataset.classes)) + votes) / 2
     outliers = np.flatnonzero(ood_score > 1.6)
-    right = float((probabilities.argmax(axis=1) == dataset.labels).mean())
+    right = float((probabilities.argmax(axis=1) == dataset.targets).mean())
     return dataset, LabelErrors(
         probabilities,
-        rank_doubtful(probabilities, dataset.labels)[0],
+        rank_doubtful(probabilities, dataset.targets)[0],
         outliers[np.argsort(-ood_score[outliers], kind="stable")],
         ood_score,
         right,

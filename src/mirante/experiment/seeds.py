@@ -2,52 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mirante.data.dataset import Dataset
-from mirante.evaluation.judge import Answers
-from mirante.experiment.calibrate import CALIBRATED, HeldOut, answers_across, calibrated, learn_from
-from mirante.experiment.cross_validation import FOLDER, out_of_fold
-from mirante.experiment.fit_network import ask, fit_network, new_network, spread
-from mirante.experiment.objectives import Objectives
-from mirante.images import Pixels
-from mirante.prediction.decision import decide
-from mirante.runfolder import ModelInfo
-from mirante.training.recipe import Recipe
+from mirante import runfolder
+from mirante.evaluation.objectives import Objectives
+from mirante.experiment.cross_validation import out_of_fold, predict_folds
+from mirante.experiment.fit_network import CALIBRATED, ask, fit_network, new_network, spread
+from mirante.experiment.training import Training
+from mirante.predictions import Predictions
+
+_log = logging.getLogger("mirante")
 
 
-def repeat(
-    run: Path, dataset: Dataset, pixels: Pixels, recipe: Recipe, info: ModelInfo, plan: Objectives, device: str
-) -> list[Answers]:
-    """Return the answers of each further training that the plan asks for; the run keeps nothing of them but figures."""
-    return [_once(run, dataset, pixels, recipe, info, plan, device, number) for number in range(1, plan.repeats)]
+def repeat(run: Path, training: Training, objectives: Objectives) -> list[Predictions]:
+    """Return the predictions of each further training that is asked for; the run keeps nothing of them but figures."""
+    return [_once(run, training, objectives, number) for number in range(1, objectives.repeats)]
 
 
-def _once(
-    run: Path,
-    dataset: Dataset,
-    pixels: Pixels,
-    recipe: Recipe,
-    info: ModelInfo,
-    plan: Objectives,
-    device: str,
-    number: int,
-) -> Answers:
-    print(f"repetition {number + 1} of {plan.repeats}", file=sys.stderr)
-    recipe = replace(recipe, seed=recipe.seed + number)
-    network, place = new_network(recipe, info, device)
+def _once(run: Path, training: Training, objectives: Objectives, number: int) -> Predictions:
+    _log.info(f"repetition {number + 1} of {objectives.repeats}")
+    recipe = replace(training.recipe, seed=training.recipe.seed + number)
+    network, device = new_network(recipe, training.info, str(training.device))
+    folder = run / runfolder.FOLDS / f"repetition{number}"
+    training = training.changed(folder=folder, recipe=recipe, network=network, device=device)
+    dataset, pixels, task = training.dataset, training.pixels, training.info.asks
     if dataset.folds:
         redrawn = dataset.redrawn(number)
-        known, _ = out_of_fold(run, redrawn, pixels, recipe, info, network, place)
-        return answers_across(known, redrawn, info, plan)
-    folder = run / FOLDER / f"repetition{number}"
+        known = out_of_fold(run, training.changed(dataset=redrawn))
+        return predict_folds(known, redrawn, training.info, objectives)
     folder.mkdir(parents=True, exist_ok=True)
-    taught = fit_network(folder, dataset, pixels, recipe, info, network, place)
+    fitted = fit_network(training)
     held, rows = spread(dataset.rows("val"), CALIBRATED), dataset.rows("test")
-    learned = learn_from(HeldOut(held, *ask(taught, dataset, pixels, held)), dataset, info, plan)
-    shares = calibrated(ask(taught, dataset, pixels, rows)[0], learned)
+    learned = task.calibrate(ask(fitted, dataset, pixels, held), held, dataset, fitted.info, objectives)
+    output = ask(fitted, dataset, pixels, rows).with_calibration(learned)
     shutil.rmtree(folder)
-    return Answers(rows, shares, decide(shares, learned))
+    return task.predict(output, rows, dataset, learned)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import sys
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,9 @@ from mirante.files import write_bytes
 from mirante.images import Pixels
 from mirante.model.export import trace_features
 from mirante.model.running import open_graph
+from mirante.model_info import ModelInfo
 from mirante.prediction.onnx_model import BATCH
 from mirante.progress import track
-from mirante.runfolder import ModelInfo
 from mirante.training.head import fit_head
 from mirante.training.history import Epoch
 
@@ -46,16 +46,15 @@ def fit_last_layer(
     rows = np.concatenate([train, val])
     graph, features = backbone_features(network, dataset, pixels, info, rows)
     known, held = features[: len(train)], features[len(train) :]
-    head = fit_head(known, dataset.labels[train], held, dataset.labels[val], len(info.classes), strength)
+    head = fit_head(known, dataset.targets[train], held, dataset.targets[val], len(info.classes), strength)
     with torch.no_grad():
         body.head.weight.copy_(head.weight)
         body.head.bias.copy_(head.bias)
     done = Epoch(0, 0, time.monotonic() - began, 0.0, *head.train, *(head.val or (None, None)))
     held_out = "" if head.val is None else f", {head.val[1]:.1%} of {len(val):,} validation images"
-    print(
+    logging.getLogger("mirante").info(
         f"last layer on features of {len(rows):,} images: {done.seconds:.1f} s, right for {head.train[1]:.1%} of the training "
-        f"images{held_out}",
-        file=sys.stderr,
+        f"images{held_out}"
     )
     return graph, done, head.strength
 

@@ -6,8 +6,8 @@ name the same folder share it. Only validation images choose; the test images ar
 
 from __future__ import annotations
 
+import logging
 import shutil
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,15 +20,17 @@ import tomli_w
 from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.errors import RequestError, WorkError
-from mirante.experiment.defaults import changed, input_shape, untrained, usual_fit
+from mirante.experiment.defaults import changed, input_shape, suited, untrained
 from mirante.files import write_json, write_text
 from mirante.images import Pixels
 from mirante.model.notation import has_layers
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
+from mirante.task import task_named
 from mirante.training.history import Epoch
 from mirante.training.recipe import Recipe
 
 STUDY, BEST, FOUND = "study.db", "best.toml", "tuning.json"
+_log = logging.getLogger("mirante")
 _NAME = "mirante"
 _RANGE = 4.0  # how many times larger or smaller the learning rate may be
 _BATCHES = (32, 64, 128, 250, 500)
@@ -55,8 +57,8 @@ class Tuned:
 
 
 def tune(
-    data: str,
-    recipe: str = "fast",
+    data: str | Path,
+    recipe: str | Recipe | None = None,
     *,
     changes: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -68,6 +70,7 @@ def tune(
 ) -> Tuned:
     """Search, and write study, best recipe and figures into a folder.
 
+    recipe    where the search begins; None takes that of the task, or fast
     changes   fields of the recipe that are to be others, and are not searched
     options   arguments of Dataset.open
     out       the folder; tunings/DATA-RECIPE when None. One that holds a study of the same images is gone on with
@@ -80,19 +83,18 @@ def tune(
         raise RequestError("mirante tune needs one more package; pip install 'mirante[tune]'.")
     import optuna
 
-    given = dict(changes or {})
-    base = changed(recipe, given)
+    given, asked = dict(changes or {}), dict(options or {})
+    base = changed(recipe or task_named(asked.get("task", "classify")).recipe or "fast", given)
     if not has_layers(base.layers):
         raise RequestError(f"recipe {base.name}: {base.layers} is no line of layers; only such networks are tuned.")
     if base.seconds:
         raise RequestError(f"recipe {base.name}: trainings by the clock cannot be compared; give epochs.")
-    dataset = Dataset.open(data, **dict(options or {}), val_share=base.val_share)
+    dataset = Dataset.open(data, **{"val_share": base.val_share, **asked})
     if not len(dataset.rows("val")):
         raise RequestError(f"{data}: no validation images, and they choose; give the recipe a val_share.")
-    if dataset.task == "code":
-        base = base.changed(flip=False, flip_tta=False)
+    base = suited(base, dataset)
     shape = input_shape(dataset, base.max_size, base.min_size, size)
-    info = untrained(dataset, shape, usual_fit(dataset.task), base)
+    info = untrained(dataset, shape, dataset.asks.fit, base)
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
     folder = Path(out).expanduser() if out is not None else Path("tunings") / f"{dataset.name}-{base.name}"
     if folder.exists() and any(folder.iterdir()) and not (folder / STUDY).exists():
@@ -110,10 +112,7 @@ def tune(
     if not study.trials:
         study.enqueue_trial(_as_it_is(base, given, dataset))  # what the search has to beat
     ends = time.monotonic() + seconds if seconds else float("inf")
-    print(
-        f"{dataset.location}: {base.name}, judged by {len(dataset.rows('val')):,} validation images  →  {folder}",
-        file=sys.stderr,
-    )
+    _log.info(f"{dataset.location}: {base.name}, judged by {len(dataset.rows('val')):,} validation images  →  {folder}")
     while _done(study) < trials and time.monotonic() < ends:
         study.optimize(
             lambda trial: _train(
@@ -144,7 +143,7 @@ def _train(
 
     network, place = new_network(recipe, replace(info, layers=recipe.layers), device)
     held = hold(pixels, place)
-    train, val = (Images(held, dataset.labels, dataset.rows(split)) for split in ("train", "val"))
+    train, val = (Images(held, dataset.targets, dataset.rows(split)) for split in ("train", "val"))
 
     def report(epoch: Epoch) -> None:
         assert epoch.val_loss is not None  # it is watched
@@ -155,7 +154,7 @@ def _train(
     here = folder / f"trial-{trial.number:04d}"
     (here / runfolder.CHECKPOINT).mkdir(parents=True, exist_ok=True)
     try:
-        history = fit(network, train, val, recipe, here, place, report)
+        history = fit(network, train, val, recipe, dataset.asks.criterion(), here, place, report)
     except Stopped:
         raise
     except WorkError as error:
@@ -175,9 +174,9 @@ def _space(recipe: Recipe, given: Mapping[str, Any], dataset: Dataset) -> dict[s
         "learning_rate": (recipe.learning_rate / _RANGE, recipe.learning_rate * _RANGE, True),
         "batch_size": (tuple(dict.fromkeys((*batches, recipe.batch_size))),),
         "label_smoothing": (0.0, 0.2, False),
-        "shift": (tuple(dict.fromkeys((0, 1, 2, 3, 4, recipe.random_shift))),),
+        "random_shift": (tuple(dict.fromkeys((0, 1, 2, 3, 4, recipe.random_shift))),),
     }
-    if dataset.task == "class":
+    if dataset.asks.mirrors:
         space["flip"] = ((False, True),)
     if recipe.sizes and "layers" not in given:
         space["layers"] = (tuple(dict.fromkeys((recipe.layers, *(one.layers for one in recipe.sizes)))),)
@@ -220,7 +219,7 @@ def _say_last(study: Any) -> None:
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in last.params.items()
     )
     outcome = f"val loss {last.value:.4f}" if last.state.name == "COMPLETE" else "stopped early"
-    print(f"trial {last.number + 1}: {outcome}  ({settings})", file=sys.stderr)
+    _log.info(f"trial {last.number + 1}: {outcome}  ({settings})")
 
 
 def _written(study: Any, recipe: Recipe, folder: Path) -> Tuned:

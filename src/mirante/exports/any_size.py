@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
 
 
 def with_resize(model: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:

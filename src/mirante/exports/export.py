@@ -20,9 +20,10 @@ from mirante.exports.to_web import write_web
 from mirante.exports.verify import TOLERANCE, images_to_try, largest_difference, require_agreement, whole_sizes
 from mirante.files import write_file
 from mirante.images import Pixels
-from mirante.locale import Language
+from mirante.locale import language
 from mirante.model.running import open_graph
 from mirante.prediction.onnx_model import OnnxModel
+from mirante.run import Run
 
 Form = Literal["onnx", "keras", "torch", "web", "hub-folder"]
 _ANY_SIZE = "model-any-size.onnx"
@@ -41,7 +42,7 @@ class Exported:
 
 
 def export(
-    run: str | Path,
+    run: str | Path | Run,
     form: Form = "onnx",
     *,
     int8: bool = False,
@@ -49,7 +50,7 @@ def export(
     overwrite: bool = False,
     images: str | None = None,
     runtime: str | None = None,
-    say: Language,
+    lang: str | None = None,
 ) -> Exported:
     """Write a finished run in another form.
 
@@ -59,21 +60,22 @@ def export(
     overwrite  replace an export that is there
     images     a folder of images to try it on; None takes the run's own
     runtime    under web: a package of onnxruntime-web
+    lang       en or pt, of the page; the system's when None
 
     Raises RequestError when it cannot be done as asked, WorkError when the export does not agree with the model. Nothing is left then.
     """
-    path = Path(run).expanduser()
-    runfolder.require_run(path)
+    opened = run if isinstance(run, Run) else Run(run)
+    path = opened.path
     if int8 and form != "onnx":
         raise RequestError(f"--int8: goes with --to onnx, not with --to {form}.")
-    model = OnnxModel(path)
+    model = opened.model()
     target = Path(out).expanduser() if out is not None else path / "exports" / form
     if target.exists() and not (overwrite and _is_export(target)) and (not target.is_dir() or any(target.iterdir())):
         raise RequestError(
             f"{target}: is there already; name another folder with --out, or replace an export with --overwrite."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    tried = images_to_try(model, path, images)
+    tried = images_to_try(model, opened, images)
     quantised = None
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as made:
         folder = Path(made) / "export"
@@ -95,12 +97,12 @@ def export(
             if form == "onnx":
                 write_file(folder / _ANY_SIZE, lambda part: onnx.save_model(any_size, str(part)))
             elif form == "web":
-                write_web(path.name, model.info, any_size.SerializeToString(), folder, runtime, say)
+                write_web(path.name, model.info, any_size.SerializeToString(), folder, runtime, language(lang))
             else:
                 write_hub(path, model.info, any_size.SerializeToString(), folder)
         require_agreement(difference, tolerance, f"The {form} export")
         if int8:
-            learned = images_to_try(model, path, images, "train", _CALIBRATED)
+            learned = images_to_try(model, opened, images, "train", _CALIBRATED)
             write_int8(model, learned.pixels, folder / "model-int8.onnx")
             quantised = compare(model, OnnxModel(folder / "model-int8.onnx"), tried)
         (folder / _MARK).write_text("An export of Mirante, which may be made again.\n", encoding="utf-8")

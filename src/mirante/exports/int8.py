@@ -114,8 +114,8 @@ def compare(model: OnnxModel, other: OnnxModel, tried: Tried) -> Quantised:
     answers = [one.run(tried.pixels).probabilities for one in (model, other)]
     chosen = [found.argmax(axis=-1).reshape(len(found), -1) for found in answers]
     shares = [np.nan, np.nan]
-    if tried.labels is not None:
-        wanted = tried.labels.reshape(len(tried.labels), -1)
+    if tried.targets is not None:
+        wanted = tried.targets.reshape(len(tried.targets), -1)
         shares = [float((found == wanted).all(axis=1).mean()) for found in chosen]
     batch = np.ascontiguousarray(np.resize(tried.pixels, (BATCH, *tried.pixels.shape[1:])))
     taken: list[list[float]] = [[], []]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mirante import runfolder
 from mirante.files import write_bytes, write_json, write_text
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
 
 _ATTRIBUTES = "*.onnx filter=lfs diff=lfs merge=lfs -text\n*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
 
@@ -32,16 +32,11 @@ print({answer})
 def write_hub(run: Path, info: ModelInfo, any_size: bytes, folder: Path) -> None:
     """Write the folder; `any_size` is the graph that takes any size. Raises RunError when the run lacks a file."""
     card = runfolder.read_text(run, runfolder.CARD).rstrip()
-    answer = (
-        '"".join(CLASSES[number] for number in probabilities.argmax(1))'
-        if info.characters
-        else "CLASSES[int(probabilities.argmax())], float(probabilities.max())"
-    )
     use = _USE.format(
         mode="L" if info.channels == 1 else "RGB",
         axis="[:, :, None]" if info.channels == 1 else "",
         classes=json.dumps(list(info.classes), ensure_ascii=False),
-        answer=answer,
+        answer=info.asks.in_python,
     )
     write_text(folder / "README.md", card + use)
     write_text(folder / ".gitattributes", _ATTRIBUTES)

@@ -16,7 +16,7 @@ from mirante.errors import RequestError, RunError
 from mirante.files import write_file
 from mirante.images import Pixels
 from mirante.model.notation import Layer, Shape, has_layers, parse_layers
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -46,10 +46,9 @@ def write_keras(info: ModelInfo, weights: Path, path: Path) -> Callable[[Pixels]
         tensors = load_file(weights)
     except Exception as error:
         raise RunError(f"{weights}: missing or damaged; train the model again.") from error
-    shape = *info.size, info.channels
-    layers = parse_layers(info.layers, shape, len(info.classes), info.characters)
-    body = _body(keras, layers, shape, info, tensors)
-    images = keras.Input(shape, dtype="uint8", name="images")
+    layers = parse_layers(info.layers, info.shape, info.output)
+    body = _body(keras, layers, info.shape, info, tensors)
+    images = keras.Input(info.shape, dtype="uint8", name="images")
     pixels = keras.layers.Rescaling(1 / 255, name="pixels")(images)
     logits = body(pixels)
     if info.flip_tta:
@@ -132,7 +131,7 @@ def _plain(keras: Any, layer: Layer, number: int) -> Any:
             return make.GlobalMaxPooling2D(name=name)
         case "flatten":
             return make.Flatten(name=name)
-        case "characters":
+        case "reshape":
             return make.Reshape(layer.output, name=name)
         case "batchnorm":
             return make.BatchNormalization(epsilon=1e-5, momentum=0.9, name=name)

@@ -18,7 +18,7 @@ from mirante.files import write_file, write_text
 from mirante.images import Pixels
 from mirante.model.backbone import Backbone
 from mirante.model.network import Attention, Network, Whitening, load_network
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
 
 _HEAD = '''"""{title}
 
@@ -41,16 +41,16 @@ _ATTENTION = '''
 class Attention(nn.Module):
     """Weighted averages of feature maps over their places; the weights are a softmax of what a 1x1 kernel and a bias say."""
 
-    def __init__(self, channels, looks, height, width, characters):
+    def __init__(self, channels, looks, height, width, answers):
         super().__init__()
         self.score = nn.Conv2d(channels, looks, 1, bias=False)
         self.place = nn.Parameter(torch.zeros(looks, height, width))
-        self.characters = characters
+        self.answers = answers
 
     def forward(self, maps):
         weights = (self.score(maps) + self.place).flatten(2).softmax(2)
         means = weights @ maps.flatten(2).transpose(1, 2)
-        return means if self.characters else means[:, 0]
+        return means if self.answers else means[:, 0]
 '''
 
 _BACKBONE = '''
@@ -119,14 +119,12 @@ def write_torch(
 def _source(run_name: str, info: ModelInfo, network: Network) -> str:
     count = len(info.classes)
     text = _HEAD.format(
-        title=f"{run_name}: {'texts' if info.characters else 'classes'}, by Mirante. {info.layers}".replace(
-            '"""', "'''"
-        ),
+        title=f"{run_name}: a model of the task {info.task}, by Mirante. {info.layers}".replace('"""', "'''"),
         height=info.height,
         width=info.width,
         channels=info.channels,
         shown={"crop": ", the centre of each image", "pad": ", each image with black around it"}.get(info.fit, ""),
-        answers=f"{info.characters}, {count}" if info.characters else count,
+        answers=", ".join(map(str, info.output)),
         more_imports="\nimport timm" if isinstance(network.body, Backbone) else "",
         classes=textwrap.fill(repr(list(info.classes)), 110, subsequent_indent="    "),
     )
@@ -150,7 +148,7 @@ def _layer(part: nn.Module) -> str:
             return f"nn.Sequential({', '.join(map(_layer, part))})"
         case Attention():
             looks, height, width = part.place.shape
-            return f"Attention({part.score.in_channels}, {looks}, {height}, {width}, {part.characters})"
+            return f"Attention({part.score.in_channels}, {looks}, {height}, {width}, {part.answers})"
         case Whitening():
             return f"nn.Conv2d({part.in_channels}, {part.out_channels}, {part.kernel_size[0]})"
         case nn.Unflatten():

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from mirante.data.cache import cache_folder
 from mirante.errors import RequestError, WorkError
 from mirante.files import write_bytes, write_text
 from mirante.locale import Language
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
 
 _PACKAGE = "onnxruntime-web@^1.20.0"
 _MODULE, _WASM = "package/dist/ort.wasm.bundle.min.mjs", "package/dist/ort-wasm-simd-threaded.wasm"
@@ -51,17 +50,18 @@ def write_web(name: str, info: ModelInfo, model: bytes, folder: Path, runtime: s
         "noCamera": say("There is no camera that this page may use."),
         "failed": say("The model could not be opened."),
     }
-    if info.characters:
-        lead = say("It reads texts of up to {characters} characters.", characters=info.characters)
-    else:
-        lead = say("It tells {count} classes: {names}.", count=len(info.classes), names=_some(info.classes))
+    lead, script = info.asks.web_page(info, say)
     template = jinja2.Environment(autoescape=True).from_string((room / "index.html.j2").read_text(encoding="utf-8"))
     footer = say("Made by Mirante {version}. Runs on onnxruntime-web (MIT licence).", version=mirante.__version__)
     page = template.render(say=say, name=name, lead=lead, footer=footer, words=_Script(_json(words)))
     write_text(folder / "index.html", page + "\n")
     for file in ("style.css", "app.js"):
         write_text(folder / file, (room / file).read_text(encoding="utf-8"))
-    write_text(folder / "model.js", f"const MIRANTE_MODEL = {_json({'info': asdict(info), 'onnx': _text(model)})};\n")
+    write_text(folder / "task.js", script)
+    write_text(
+        folder / "model.js",
+        f"const MIRANTE_MODEL = {_json({'info': json.loads(info.to_json()), 'onnx': _text(model)})};\n",
+    )
     write_text(
         folder / "runtime.js", f"const MIRANTE_RUNTIME = {_json({'module': _text(module), 'wasm': _text(wasm)})};\n"
     )
@@ -80,10 +80,6 @@ def _json(value: object) -> str:
 
 def _text(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
 
 def _runtime(given: str | None) -> tuple[bytes, bytes]:

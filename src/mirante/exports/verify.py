@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante import runfolder
-from mirante.data.dataset import Dataset
-from mirante.data.folders import FolderSource
+from mirante.data.sources import images_of
 from mirante.errors import MiranteError, RequestError, WorkError
 from mirante.experiment.fit_network import spread
-from mirante.experiment.folder import read_recipe_toml
 from mirante.images import Pixels, read_image
 from mirante.prediction.onnx_model import OnnxModel
-from mirante.training.recipe import Recipe
+from mirante.run import Run
 
 TOLERANCE = 1e-4
 """The largest difference in any probability at which an export is handed over."""
@@ -29,57 +25,53 @@ COUNT = 200
 class Tried:
     """Images that an export is tried on.
 
-    pictures  as they are stored: encoded bytes, paths, or pixels uint8 (H, W, C)
+    pictures  as they are stored: encoded bytes, or pixels uint8 (H, W, C)
     pixels    (N, height, width, channels), as model.onnx takes them
-    labels    class numbers (N,) or (N, characters), where they are known
+    targets   (N, …), where they are known
     """
 
-    pictures: list[bytes | Path | Pixels]
+    pictures: list[bytes | Pixels]
     pixels: Pixels
-    labels: NDArray[np.int64] | None
+    targets: NDArray[np.int64] | None
 
 
-def images_to_try(model: OnnxModel, run: Path, folder: str | None, split: str = "test", count: int = COUNT) -> Tried:
+def images_to_try(model: OnnxModel, run: Run, folder: str | None, split: str = "test", count: int = COUNT) -> Tried:
     """Return some of the run's own images of a split, or those of a folder. Raises RequestError when there are none."""
     if folder is not None:
-        entries = (
-            [entry.payload for entry in FolderSource(Path(folder).expanduser()).entries()]
-            if Path(folder).is_dir()
-            else []
-        )
+        entries = [entry.content for entry in images_of([folder])]
         return _read(model, entries[:: max(1, len(entries) // count)][:count], None, folder)
     try:
-        stored = runfolder.read_json(run, runfolder.DATA)
-        recipe = Recipe.from_dict(read_recipe_toml(run)["recipe"], str(run / runfolder.RECIPE))
-        dataset = Dataset.open(stored["location"], **stored["options"], val_share=recipe.val_share)
+        dataset = run.dataset()
     except MiranteError as error:
         raise RequestError(
-            f"{run}: its images cannot be opened any more ({error}) Give others to try the export on: --images FOLDER"
+            f"{run.path}: its images cannot be opened any more ({error}) Give others to try the export on: --images FOLDER"
         ) from error
     rows = dataset.rows(split)
     if not len(rows):  # with folds there are no test images of their own
         rows = np.arange(len(dataset))
     rows = spread(rows, count)
     wanted = {dataset.paths[row]: row for row in rows}
-    found = {entry.path: entry.payload for entry in dataset.source.entries() if entry.path in wanted}
-    return _read(model, [found[path] for path in wanted], dataset.labels[list(wanted.values())], stored["location"])
+    found = {entry.path: entry.content for entry in dataset.source.entries() if entry.path in wanted}
+    return _read(model, [found[path] for path in wanted], dataset.targets[list(wanted.values())], dataset.location)
 
 
 def _read(
-    model: OnnxModel, pictures: list[bytes | Path | Pixels], labels: NDArray[np.int64] | None, word: str
+    model: OnnxModel, readers: Sequence[Callable[[], bytes | Pixels]], targets: NDArray[np.int64] | None, where: str
 ) -> Tried:
-    kept, pixels = [], []
-    for number, picture in enumerate(pictures):
+    kept, pictures, pixels = [], [], []
+    for number, read in enumerate(readers):
         try:
+            picture = read()
             pixels.append(model.pixels(picture))
+            pictures.append(picture)
             kept.append(number)
         except MiranteError:
             continue
     if not kept:
         raise RequestError(
-            f"{word}: no image in it that can be read; give others to try the export on: --images FOLDER"
+            f"{where}: no image in it that can be read; give others to try the export on: --images FOLDER"
         )
-    return Tried([pictures[number] for number in kept], np.stack(pixels), None if labels is None else labels[kept])
+    return Tried(pictures, np.stack(pixels), None if targets is None else targets[kept])
 
 
 def largest_difference(model: OnnxModel, tried: Tried, answer: Callable[[Pixels], NDArray[np.floating]]) -> float:

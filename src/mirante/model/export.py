@@ -1,6 +1,6 @@
 """The deliverable: model.onnx, which takes uint8 pixels and answers with calibrated probabilities.
 
-Its graph does everything after decoding and resizing: scaling, network, temperature, softmax. Networks of the notation
+Its graph does everything after decoding and resizing: scaling, network, calibration, probabilities. Networks of the notation
 are written node by node, which takes milliseconds; a person's own module goes through torch's exporter.
 """
 
@@ -21,13 +21,14 @@ from mirante.errors import WorkError
 from mirante.files import write_file
 from mirante.images import Pixels
 from mirante.model.backbone import Backbone
+from mirante.model.graph import Graph
 from mirante.model.network import Attention, Network, Whitening
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
 
 OPSET = 20
-_SCALES, _SHIFTS, _POWER, _SPACE = "scales", "shifts", "power", "space"
+_SCALES, _SHIFTS, _SPACE = "scales", "shifts", "space"
 ATTENTION = "attention"
-"""The name of the value that says where each character is looked for: float (N, characters, height · width of the maps)."""
+"""The name of the value that says where each answer is looked for: float (N, answers, height · width of the maps)."""
 TOLERANCE = 1e-4
 """The largest difference in any probability between torch and ONNX Runtime that counts as agreement."""
 
@@ -35,39 +36,34 @@ TOLERANCE = 1e-4
 def build_onnx(network: Network, info: ModelInfo, features: onnx.ModelProto | None = None) -> onnx.ModelProto:
     """Return the graph of the network with its preprocessing and its answer.
 
-    Inputs `images` uint8 (N, height, width, channels); outputs `probabilities` and `logits`, float (N, classes). Where texts are
-    read these are (N, characters, classes), and `sureness`, float (N,), is the probability that a whole text is right.
+    Inputs `images` uint8 (N, height, width, channels); outputs `logits` and `probabilities`, float (N, …, classes), and what else the
+    task answers.
+
     features  for a backbone, its own graph (trace_features), when it is known already
 
     Raises WorkError when the network is made of something that cannot be exported.
     """
     network.eval()
     body = network.body
-    if isinstance(body, Backbone) and not network.mirror:
+    if isinstance(body, Backbone) and not network.flip_tta:
         model = trace_features(network, info) if features is None else features
-        head = _Graph("features")
+        head = Graph("features")
         head.add("Gemm", *_numbers(body.head.weight, body.head.bias), output="logits", transB=1)
         head.append_to(model.graph)
     elif isinstance(body, nn.Sequential) and _known(body):
-        model = _write_nodes(body, info, network.mirror)
+        model = _write_nodes(body, info, network.flip_tta)
     else:
         model = _trace(network, info, "logits")
-    answer = _Graph("logits")
+    answer = Graph("logits")
     scales, shifts = info.calibration
     answer.add("Mul", scales, names=[_SCALES])
     answer.add("Add", shifts, names=[_SHIFTS])
-    answer.add("Softmax", output="probabilities", axis=-1)
-    shape = ["N", *([info.characters] if info.characters else []), len(info.classes)]
-    if info.characters:
-        answer.add("ReduceMax", np.array([2]), keepdims=0)
-        answer.add("ReduceProd", np.array([1]), keepdims=0)
-        answer.add("Pow", np.array(info.power, np.float32), names=[_POWER], output="sureness")
+    outputs = info.asks.finish_graph(answer, info)
+    outputs["logits"] = ["N", *info.output]
     answer.append_to(model.graph)
     del model.graph.output[:]
-    for name in ("probabilities", "logits"):
+    for name, shape in outputs.items():
         model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-    if info.characters:
-        model.graph.output.append(helper.make_tensor_value_info("sureness", TensorProto.FLOAT, ["N"]))
     model.producer_name = "mirante"
     return model
 
@@ -137,7 +133,7 @@ def add_ood_score(model: onnx.ModelProto, features: str, space: NDArray[np.float
 
     space  (width, d) the familiar directions
     """
-    chain = _Graph(features, "strange")
+    chain = Graph(features, "strange")
     chain.add("LpNormalization", axis=1, p=2)
     chain.add("MatMul", space, names=[_SPACE])
     chain.add("ReduceSumSquare", np.array([1]), keepdims=0)
@@ -152,10 +148,8 @@ def add_ood_score(model: onnx.ModelProto, features: str, space: NDArray[np.float
 
 def write_onnx(model: onnx.ModelProto, info: ModelInfo, path: Path) -> None:
     """Write the graph with the calibration of `info`; classes, size and fit go into the metadata."""
+    learned = dict(zip((_SCALES, _SHIFTS), info.calibration, strict=True)) | info.asks.constants(info)
     for weight in model.graph.initializer:
-        learned = dict(zip((_SCALES, _SHIFTS), info.calibration, strict=True)) | {
-            _POWER: np.array(info.power, np.float32)
-        }
         if weight.name in learned:
             weight.CopyFrom(numpy_helper.from_array(learned[weight.name], weight.name))
     helper.set_model_props(model, {"mirante": info.to_json()})
@@ -175,9 +169,8 @@ def largest_difference(network: Network, info: ModelInfo, path: Path, images: Pi
     network.eval()
     with torch.no_grad():
         device = next(network.parameters()).device
-        logits = network(torch.from_numpy(np.ascontiguousarray(images)).to(device)).double().cpu()
-        scales, shifts = map(torch.from_numpy, info.calibration)
-        expected = torch.softmax(logits * scales + shifts, dim=-1).numpy()
+        logits = network(torch.from_numpy(np.ascontiguousarray(images)).to(device)).double().cpu().numpy()
+        expected = info.asks.from_logits(logits, info)["probabilities"]
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     answered: NDArray[np.float32] = session.run(["probabilities"], {"images": np.ascontiguousarray(images)})[0]
     return float(np.abs(expected - answered).max())
@@ -200,42 +193,8 @@ def _known(body: nn.Sequential) -> bool:
     return all(_known(part) if isinstance(part, nn.Sequential) else type(part) in _SIMPLE + _SIZED for part in body)
 
 
-class _Graph:
-    """Collects the nodes and weights of a chain that begins at the value named `here`."""
-
-    def __init__(self, here: str, name: str = "") -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[onnx.TensorProto] = []
-        self.here = here
-        self._begin = name or here  # what its values are named after
-
-    def add(
-        self,
-        operator: str,
-        *weights: NDArray[np.generic],
-        output: str = "",
-        names: list[str] | None = None,
-        **attributes: object,
-    ) -> None:
-        names = names or [f"{self._begin}.w{len(self.weights) + number}" for number in range(len(weights))]
-        self.weights += [numpy_helper.from_array(weight, name) for weight, name in zip(weights, names, strict=True)]
-        self._node(operator, [self.here, *names], output, attributes)
-
-    def join(self, operator: str, other: str, **attributes: object) -> None:
-        """Add a node that takes another value of the graph before `here`."""
-        self._node(operator, [other, self.here], "", attributes)
-
-    def append_to(self, graph: onnx.GraphProto) -> None:
-        graph.node.extend(self.nodes)
-        graph.initializer.extend(self.weights)
-
-    def _node(self, operator: str, inputs: list[str], output: str, attributes: dict[str, object]) -> None:
-        self.here = output or f"{self._begin}.v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [self.here], **attributes))
-
-
 def _write_nodes(body: nn.Sequential, info: ModelInfo, mirror: bool) -> onnx.ModelProto:
-    graph = _Graph("images")
+    graph = Graph("images")
     graph.add("Cast", to=TensorProto.FLOAT)
     graph.add("Div", np.array(255, np.float32))
     graph.add("Transpose", perm=[0, 3, 1, 2])
@@ -244,9 +203,8 @@ def _write_nodes(body: nn.Sequential, info: ModelInfo, mirror: bool) -> onnx.Mod
         graph.add("Slice", *(np.array([number]) for number in (-1, np.iinfo(np.int64).min, 3, -1)))
         graph.join("Concat", straight, axis=0)  # (2N, C, H, W): each image, then each mirrored
     _add_modules(graph, body)
-    shape = [*([info.characters] if info.characters else []), len(info.classes)]
-    if mirror or info.characters:
-        graph.add("Reshape", np.array([*([2] if mirror else []), -1, *shape]))
+    if mirror or len(info.output) > 1:
+        graph.add("Reshape", np.array([*([2] if mirror else []), -1, *info.output]))
     if mirror:
         graph.add("ReduceMean", np.array([0]), keepdims=0)
     graph.add("Identity", output="logits")
@@ -256,7 +214,7 @@ def _write_nodes(body: nn.Sequential, info: ModelInfo, mirror: bool) -> onnx.Mod
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
 
 
-def _add_modules(graph: _Graph, body: nn.Sequential) -> None:
+def _add_modules(graph: Graph, body: nn.Sequential) -> None:
     for part in body:
         match part:
             case nn.Sequential():
@@ -285,12 +243,12 @@ def _add_modules(graph: _Graph, body: nn.Sequential) -> None:
                 graph.add("Relu")
             case nn.GELU():
                 graph.add("Gelu")
-            case nn.Dropout() | nn.Unflatten():  # a text's rows are told apart at the end
+            case nn.Dropout() | nn.Unflatten():  # the rows of several answers are told apart at the end
                 pass
 
 
-def _add_attention(graph: _Graph, part: Attention) -> None:
-    """Add weighted averages; those of the characters of one image follow each other as rows (N · characters, C)."""
+def _add_attention(graph: Graph, part: Attention) -> None:
+    """Add weighted averages; those of the answers of one image follow each other as rows (N · answers, C)."""
     looks, height, width = part.place.shape
     maps = graph.here
     graph.add("Reshape", np.array([0, part.score.in_channels, height * width]))

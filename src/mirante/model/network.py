@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mirante.errors import LayersError, RequestError, RunError
 from mirante.model.backbone import Backbone, Pretrained, find_weights
 from mirante.model.notation import PRETRAINED, Layer, Shape, has_layers, is_own_code, is_pretrained, parse_layers
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
 
 
 class Whitening(nn.Conv2d):
@@ -41,46 +41,46 @@ class Whitening(nn.Conv2d):
 
 
 class Attention(nn.Module):
-    """Weighted averages of feature maps (N, C, H, W) over their places: (N, C), or with characters (N, characters, C).
+    """Weighted averages of feature maps (N, C, H, W) over their places: (N, C), or for several answers (N, answers, C).
 
-    The weight of a place is a softmax over all places of what a 1×1 kernel finds there plus a bias of the place. Each character begins
+    The weight of a place is a softmax over all places of what a 1×1 kernel finds there plus a bias of the place. Each answer begins
     at its share of the width, from left to right; a single average begins even. Soft attention as Bahdanau, Cho, Bengio, "Neural
-    machine translation by jointly learning to align and translate", ICLR 2015, with a learned query for each character.
+    machine translation by jointly learning to align and translate", ICLR 2015, with a learned query for each answer.
     """
 
-    def __init__(self, shape: tuple[int, int, int], characters: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], answers: int) -> None:
         super().__init__()
         height, width, channels = shape
-        self.score = nn.Conv2d(channels, characters or 1, 1, bias=False)
+        self.score = nn.Conv2d(channels, answers or 1, 1, bias=False)
         nn.init.zeros_(self.score.weight)
-        self.place = nn.Parameter(torch.zeros(characters or 1, height, width))
-        self.characters = characters
-        if characters:
-            across = characters * (torch.arange(width) + 0.5) / width  # 0 to characters
-            own = torch.arange(characters)[:, None, None] + 0.5
+        self.place = nn.Parameter(torch.zeros(answers or 1, height, width))
+        self.answers = answers
+        if answers:
+            across = answers * (torch.arange(width) + 0.5) / width  # 0 to answers
+            own = torch.arange(answers)[:, None, None] + 0.5
             self.place.data -= (across - own) ** 2
 
     def forward(self, maps: Tensor) -> Tensor:
         weights = (self.score(maps) + self.place).flatten(2).softmax(2)
         means: Tensor = weights @ maps.flatten(2).transpose(1, 2)
-        return means if self.characters else means[:, 0]
+        return means if self.answers else means[:, 0]
 
 
 class Network(nn.Module):
     """Scales pixels to 0..1, then runs `body`, which takes (N, C, H, W) float.
 
-    With `mirror` it answers with the mean of the logits of each image and its mirror image.
+    With `flip_tta` it answers with the mean of the logits of each image and its mirror image.
     """
 
-    def __init__(self, body: nn.Module, mirror: bool = False) -> None:
+    def __init__(self, body: nn.Module, flip_tta: bool = False) -> None:
         super().__init__()
         self.body = body
-        self.mirror = mirror
+        self.flip_tta = flip_tta
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, classes), or (N, characters, classes), of images uint8 (N, H, W, C), as model.onnx gives them."""
+        """Return logits (N, …, classes) of images uint8 (N, H, W, C), as model.onnx gives them."""
         logits = self.look(images)
-        return (logits + self.look(images.flip(2))) / 2 if self.mirror else logits
+        return (logits + self.look(images.flip(2))) / 2 if self.flip_tta else logits
 
     def look(self, images: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """Return the logits of one look at the images, seen at another size (height, width) if one is given.
@@ -102,33 +102,33 @@ class Network(nn.Module):
 
 
 def build_network(
-    line: str, shape: tuple[int, int, int], classes: int, mirror: bool = False, weights: str = "", characters: int = 0
+    line: str, shape: tuple[int, int, int], outputs: Shape | int, flip_tta: bool = False, weights: str = ""
 ) -> Network:
     """Return the network of a line of layers, `timm:NAME` or `path.py:function`, for images (height, width, channels).
 
     A person's own function is called with (shape, classes) and returns a torch module that takes float images
     (N, C, H, W) in 0..1 and returns logits (N, classes). Weights start as in Keras: Glorot uniform, biases zero.
-    With `mirror` its answers are the mean over the image and its mirror image.
-    With `characters` it reads texts of so many characters at most, and answers (N, characters, classes).
+    With `flip_tta` its answers are the mean over the image and its mirror image.
+    `outputs` is the shape of the logits of one image, as in parse_layers; only a line of layers has several answers.
     `weights` is a file of pretrained weights for `timm:NAME`.
 
     Raises LayersError, and RequestError when there are no weights.
     """
-    if characters and not has_layers(line):
-        raise RequestError(
-            f"{line}: texts are read by a network of the notation only; give a line of layers (docs/reading.md)."
-        )
+    *several, classes = (outputs,) if isinstance(outputs, int) else outputs
+    if several and not has_layers(line):
+        raise RequestError(f"{line}: only a line of layers has several answers for an image.")
     if is_pretrained(line):
-        return Network(Backbone(line.removeprefix(PRETRAINED), find_weights(line, weights), shape[:2], classes), mirror)
+        backbone = Backbone(line.removeprefix(PRETRAINED), find_weights(line, weights), shape[:2], classes)
+        return Network(backbone, flip_tta)
     if is_own_code(line):
-        return Network(_own_module(line, shape, classes), mirror)
-    layers = parse_layers(line, shape, classes, characters)
+        return Network(_own_module(line, shape, classes), flip_tta)
+    layers = parse_layers(line, shape, outputs)
     before: Shape = shape
     modules = []
     for layer in layers:
         modules.append(_module(layer, before))
         before = layer.output
-    network = Network(nn.Sequential(*modules), mirror)
+    network = Network(nn.Sequential(*modules), flip_tta)
     for parameter in network.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -146,7 +146,6 @@ def load_network(info: ModelInfo, file: Path) -> Network:
         raise RequestError(f"{info.layers}: a network of a file of your own is not run again; only its model.onnx is.")
     try:
         tensors = load_file(file)
-        classes = len(info.classes)
         if is_pretrained(info.layers):
             own = {
                 name.removeprefix("body.body."): one for name, one in tensors.items() if name.startswith("body.body.")
@@ -154,11 +153,10 @@ def load_network(info: ModelInfo, file: Path) -> Network:
             mean, std = (tuple(tensors[f"body.{name}"].flatten().tolist()) for name in ("mean", "std"))
             weights = Pretrained(str(file), "", info.licence or "", own, mean, std)
             network = Network(
-                Backbone(info.layers.removeprefix(PRETRAINED), weights, info.size, classes), info.flip_tta
+                Backbone(info.layers.removeprefix(PRETRAINED), weights, info.size, len(info.classes)), info.flip_tta
             )
         else:
-            shape = *info.size, info.channels
-            network = build_network(info.layers, shape, classes, info.flip_tta, characters=info.characters)
+            network = build_network(info.layers, info.shape, info.output, info.flip_tta)
         network.load_state_dict(tensors)
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         raise RunError(f"{file}: missing or damaged; train the model again.") from error
@@ -186,7 +184,7 @@ def _module(layer: Layer, before: Shape) -> nn.Module:
         case "attention":
             height, width, channels = before
             return Attention((height, width, channels), layer.output[0] if len(layer.output) == 2 else 0)
-        case "characters":
+        case "reshape":
             return nn.Unflatten(1, layer.output)
         case "batchnorm":
             return nn.BatchNorm2d(before[-1]) if len(before) == 3 else nn.BatchNorm1d(before[-1])

@@ -5,7 +5,7 @@ Knows nothing of torch. docs/layers.md explains every word. Sizes are (height, w
     32C3       convolution: 32 kernels of 3×3, stride 1, no padding, ReLU      32C3same, 32C3/2, 32C3lin
     MP2  AP2   pooling by the maximum or the average of 2×2                    MP3/2
     GAP  GMP   the average or the maximum of each channel
-    ATT        attention: one weighted average of each channel, or, for a text, one for each of its characters
+    ATT        attention: one weighted average of each channel, or one for each of several answers (the characters of a text)
     64N        dense layer of 64 neurons, ReLU                                 64Nlin
     BN  D0.5   batch normalisation, dropout of half the values
     ReLU GELU  an activation by itself, after a layer that is `lin`
@@ -24,10 +24,11 @@ from typing import Literal
 from mirante.errors import LayersError
 
 Shape = tuple[int, ...]
-"""(height, width, channels) of an image or feature maps, (neurons,) once flattened, (characters, neurons) after the ATT of a text."""
+"""(height, width, channels) of an image or feature maps, (neurons,) once flattened, (answers, neurons) after an ATT for several
+answers."""
 
 Kind = Literal[
-    "conv", "whiten", "maxpool", "avgpool", "gap", "gmp", "attention", "flatten", "dense", "characters", "batchnorm",
+    "conv", "whiten", "maxpool", "avgpool", "gap", "gmp", "attention", "flatten", "dense", "reshape", "batchnorm",
     "dropout", "relu", "gelu",
 ]  # fmt: skip
 
@@ -66,13 +67,13 @@ PRETRAINED = "timm:"
 MAX_PARAMETERS = 500_000_000
 
 
-def parse_layers(line: str, shape: tuple[int, int, int], classes: int, characters: int = 0) -> tuple[Layer, ...]:
+def parse_layers(line: str, shape: tuple[int, int, int], outputs: Shape | int) -> tuple[Layer, ...]:
     """Return the layers of a line, the implied flattening and output layer included.
 
     line     the notation
     shape    (height, width, channels) of the images
-    classes  number of classes, and so of neurons in the output layer
-    characters  of the longest text, where texts are read: then the classes are those of each character; else 0
+    outputs  the shape of the logits of one image: (classes,), or (answers, classes) where an image has several answers, such as the
+             characters of a text; a number is the number of classes
 
     Raises LayersError, which points at the word that is wrong or whose size does not fit.
 
@@ -81,6 +82,8 @@ def parse_layers(line: str, shape: tuple[int, int, int], classes: int, character
     """
     layers: list[Layer] = []
     here: Shape = shape
+    *several, classes = (outputs,) if isinstance(outputs, int) else outputs
+    answers = several[0] if several else 0
 
     def add(kind: Kind, word: str, output: Shape, units: int = 0, **sizes: int) -> None:
         nonlocal here
@@ -97,18 +100,18 @@ def parse_layers(line: str, shape: tuple[int, int, int], classes: int, character
 
         if block := _BLOCK_WORD.fullmatch(word):
             for inner in _BLOCK.format(block[1]).split("-"):
-                _add_word(inner, here, characters, refuse, add, layers)
+                _add_word(inner, here, answers, refuse, add, layers)
         else:
-            _add_word(word, here, characters, refuse, add, layers)
+            _add_word(word, here, answers, refuse, add, layers)
         if _parameters_so_far(layers, shape) > MAX_PARAMETERS:
             raise refuse(f"{word} takes the model beyond {MAX_PARAMETERS:,} parameters; pool more before it.")
     if len(here) == 3:
         add("flatten", "", (here[0] * here[1] * here[2],))
-    if len(here) == 2:  # every character by the same neurons
-        add("dense", "", (characters, classes), classes)
-    elif characters:
-        add("dense", "", (characters * classes,), characters * classes)
-        add("characters", "", (characters, classes))
+    if len(here) == 2:  # every answer by the same neurons
+        add("dense", "", (answers, classes), classes)
+    elif answers:
+        add("dense", "", (answers * classes,), answers * classes)
+        add("reshape", "", (answers, classes))
     else:
         add("dense", "", (classes,), classes)
     return tuple(layers)
@@ -132,7 +135,7 @@ def has_layers(line: str) -> bool:
 def _add_word(
     word: str,
     here: Shape,
-    characters: int,
+    answers: int,
     refuse: Callable[[str], LayersError],
     add: Callable[..., None],
     layers: list[Layer],
@@ -174,7 +177,7 @@ def _add_word(
         add("gap" if word == "GAP" else "gmp", word, (size_of_maps()[2],))
     elif word == "ATT":
         channels = size_of_maps()[2]
-        add("attention", word, (characters, channels) if characters else (channels,), characters or 1)
+        add("attention", word, (answers, channels) if answers else (channels,), answers or 1)
     elif match := _WHITEN.fullmatch(word):
         if layers:
             raise refuse(f"{word}: whitening is of the image's own pixels; it can only be the first word.")
@@ -196,7 +199,7 @@ def _add_word(
         layers.append(Layer("dropout", word, here, rate=float(match[1])))
     elif word == "BN":
         if len(here) == 2:
-            raise refuse("BN after ATT: there is one row a character; it must come before.")
+            raise refuse("BN after ATT: there is one row per answer; it must come before.")
         add("batchnorm", word, here)
     elif word in ("ReLU", "GELU"):
         add("relu" if word == "ReLU" else "gelu", word, here)

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
-from mirante.model.notation import Layer, Shape, parameters
+from mirante.errors import RequestError
+from mirante.model.notation import Layer, Shape, has_layers, parameters, parse_layers
+from mirante.model_info import read_model_info
 
 _NAMES = {
     "conv": "Conv2D",
@@ -20,7 +23,7 @@ _NAMES = {
     "attention": "AttentionPooling2D",
     "flatten": "Flatten",
     "dense": "Dense",
-    "characters": "Reshape",
+    "reshape": "Reshape",
     "batchnorm": "BatchNormalization",
     "dropout": "Dropout",
     "relu": "ReLU",
@@ -43,12 +46,37 @@ class SummaryRow:
 class Summary:
     """The whole table. Batch normalisation's running statistics and whitening are not trained."""
 
+    line: str
+    shape: Shape
     rows: tuple[SummaryRow, ...]
     total: int
     trainable: int
 
+    def __str__(self) -> str:
+        lines = [f"{row.name:<26} {row.word:<12} {row.shape!s:<16} {row.parameters:>12,}" for row in self.rows]
+        return "\n".join([*lines, f"{'total':<56} {self.total:>12,}", f"{'trainable':<56} {self.trainable:>12,}"])
 
-def summarise(layers: tuple[Layer, ...], shape: Shape) -> Summary:
+
+def summary(what: str | Path, shape: tuple[int, int, int] = (32, 32, 3), outputs: Shape | int = 10) -> Summary:
+    """Return the table of a line of layers for images of this (height, width, channels), or of a run folder's network.
+
+    outputs  number of classes, or (answers, classes) where an image has several answers
+
+    Raises LayersError for a line that is misspelt, RequestError for a network that is none of layers.
+
+    >>> summary("32C3-MP2-64C3-MP2-64N").total
+    167562
+    """
+    line = str(what)
+    if Path(what).expanduser().is_dir():
+        info = read_model_info(Path(what).expanduser())
+        line, shape, outputs = info.layers, info.shape, info.output
+    if not has_layers(line):
+        raise RequestError(f"{line}: not a line of layers; only those have a table.")
+    return summarise(parse_layers(line, shape, outputs), shape, line)
+
+
+def summarise(layers: tuple[Layer, ...], shape: Shape, line: str = "") -> Summary:
     """Return the table of the layers for images of this (height, width, channels)."""
     rows: list[SummaryRow] = []
     seen: Counter[str] = Counter()
@@ -66,4 +94,4 @@ def summarise(layers: tuple[Layer, ...], shape: Shape) -> Summary:
         seen[stem] += 1
         rows.append(SummaryRow(name, kind, layer.word, layer.output, count))
     total = sum(row.parameters for row in rows)
-    return Summary(tuple(rows), total, total - fixed)
+    return Summary(line, shape, tuple(rows), total, total - fixed)

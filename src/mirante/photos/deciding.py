@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mirante.data.entries import Skipped, printable
+from mirante.data.entries import Entry, Skipped, printable
 from mirante.photos.arrange import Decided
 from mirante.photos.walk import Photo
-from mirante.prediction.classifier import Classifier
+from mirante.prediction.model import Model
 from mirante.prediction.stream import predict_stream
 from mirante.progress import track
+from mirante.tasks.classify.prediction import Prediction
 
 MIN_CONFIDENCE = 0.8
 """The probability below which a photo goes to review, unless a person says another."""
 
 
 def decide_photos(
-    classifier: Classifier,
+    model: Model,
     folder: Path,
     photos: Iterable[Photo],
     said: Mapping[str, str | None],
@@ -38,12 +39,12 @@ def decide_photos(
             decided[photo.path] = Decided(label, 1.0, False)
         else:
             asked.append(photo.path)
-    answers = predict_stream(classifier, ((path, folder / path) for path in asked))
-    for path, answer in zip(asked, track(answers, "Looking at photos", len(asked)), strict=True):
-        if isinstance(answer, Skipped):
-            skipped.append(Skipped(printable(path), answer.reason))
+    answers = predict_stream(model, (Entry(path, folder / path) for path in asked))
+    for path, (_, found, _) in zip(asked, track(answers, "Looking at photos", len(asked)), strict=True):
+        if isinstance(found, Skipped):
+            skipped.append(Skipped(printable(path), found.reason))
             continue
-        found = answer.prediction
+        assert isinstance(found, Prediction)
         unsure = found.none_of_these or found.confidence < min_confidence or path in said
         decided[path] = Decided(found.label, found.confidence, unsure)
     return decided, skipped

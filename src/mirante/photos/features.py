@@ -21,10 +21,10 @@ from mirante.images import Pixels, read_bytes, read_image, read_reduced
 from mirante.model.backbone import OFFLINE, at_hand
 from mirante.model.export import read_head, seen_as
 from mirante.model.running import open_graph
+from mirante.model_info import ModelInfo
 from mirante.photos.library import Known
 from mirante.prediction.onnx_model import BATCH
 from mirante.progress import track
-from mirante.runfolder import ModelInfo
 
 _SIDE = 224  # pixels that the packaged backbone sees
 
@@ -129,7 +129,7 @@ def packaged_extractor() -> FeatureExtractor:
     from mirante.model.backbone import find_weights
     from mirante.model.network import build_network
 
-    info = ModelInfo(("a", "b"), _SIDE, _SIDE, 3, "crop", OFFLINE)
+    info = ModelInfo("classify", ("a", "b"), _SIDE, _SIDE, 3, "crop", OFFLINE, (2,))
     key, model = backbone_graph(build_network(OFFLINE, (_SIDE, _SIDE, 3), 2, False, ""), info)
     *_, weight, bias = find_weights(OFFLINE).tensors.values()
     about = ImageNetInfo()

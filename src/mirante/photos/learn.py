@@ -19,25 +19,21 @@ from mirante.data.dataset import Dataset
 from mirante.data.features import Features, known_or_new
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
-from mirante.evaluation.judge import require_classes
-from mirante.experiment.calibrate import CALIBRATED, HeldOut, answers_from, calibrated, learn_from
-from mirante.experiment.evaluate import judge_run, require_tested
-from mirante.experiment.folder import read_recipe_toml
-from mirante.experiment.objectives import Objectives
-from mirante.files import write_file, write_json, write_text
+from mirante.evaluation.objectives import Objectives
+from mirante.experiment.evaluate import judge_run, require_classes
+from mirante.files import write_file
 from mirante.images import Pixels
 from mirante.locale import Language
 from mirante.model.export import TOLERANCE, replace_head, write_onnx
+from mirante.model_info import ModelInfo
 from mirante.photos.features import FeatureExtractor, extractor_of_run
 from mirante.photos.library import Library, contradictions, labels_of
 from mirante.photos.versions import EARLIER, keep
 from mirante.prediction.calibration import softmax
-from mirante.prediction.classifier import Classifier
-from mirante.prediction.decision import decide
 from mirante.prediction.onnx_model import Output
 from mirante.prediction.out_of_distribution import fit_subspace, ood_score
-from mirante.runfolder import ModelInfo
-from mirante.training.recipe import Recipe
+from mirante.run import Run
+from mirante.tasks.classify.decision import ClassifyLearned, decide
 
 NEEDED = 5
 """Answers that a new class needs before a model learns it."""
@@ -108,21 +104,19 @@ def learned_sentence(done: Learned, say: Language) -> str:
     return " ".join(part for part in (compared, taken, new) if part)
 
 
-def learn(run: Path, library: Library, say: Language) -> Learned:
+def learn(path: Path, library: Library, say: Language) -> Learned:
     """Teach a run with the answers that a library holds. Raises RequestError when there is nothing to learn, RunError."""
-    classifier = Classifier(run)
-    info = classifier.info
-    extractor = extractor_of_run(run / runfolder.ONNX, info)
-    stored = runfolder.read_json(run, runfolder.DATA)
-    values = read_recipe_toml(run)
-    recipe = Recipe.from_dict(values["recipe"], str(run / runfolder.RECIPE))
-    dataset = Dataset.open(stored["location"], **stored["options"], val_share=recipe.val_share).known_as(info.classes)
-    require_classes(dataset, info)
+    run = Run(path)
+    run.model().require_task("classify", "photos that are learned from")
+    info = run.info
+    extractor = extractor_of_run(path / runfolder.ONNX, info)
+    dataset = run.dataset()
+    require_classes(dataset, info.classes)
     if dataset.folds:
         raise RunError(
-            f"{run}: trained with folds, it keeps no images apart to compare on; train it without --folds first."
+            f"{path}: trained with folds, it keeps no images apart to compare on; train it without --folds first."
         )
-    require_tested(run, stored, dataset, dataset.rows("test"))
+    run.require_same(dataset, dataset.rows("test"))
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
     seen = known_or_new(extractor.key, dataset.digests, lambda rows: extractor.features(pixels, rows))
 
@@ -152,30 +146,26 @@ def learn(run: Path, library: Library, say: Language) -> Learned:
             f"{library.folder}: too few answers to learn from ({len(known.digests)}, of which {len(jury.digests)} are kept apart to "
             "compare on); answer some more."
         )
-    new_extractor, new_info, space = _teach(
-        extractor, dataset, seen, taught, Objectives.from_dict(values.get("plan", {}))
-    )
+    new_extractor, new_info, space = _fit(extractor, dataset, seen, taught, run.objectives)
     rows = dataset.rows("test")
-    wanted = np.concatenate([dataset.labels[rows], jury.numbers(classes)])
+    wanted = np.concatenate([dataset.targets[rows], jury.numbers(classes)])
     judged = np.concatenate([seen[rows], jury.features])
     before, after = (
-        int((decide(calibrated(one.logits(judged), known_info), known_info) == wanted).sum())
+        int((decide(_output(one.logits(judged), known_info).probabilities, known_info) == wanted).sum())
         for one, known_info in ((extractor, info), (new_extractor, new_info))
     )
     done = Learned(len(taught.digests), len(wanted), before, after, added, waiting, said_twice, after >= before)
     if not done.adopted:
         return done
-    kept = _adopt(
-        run, new_extractor, new_info, space, extractor, dataset, pixels, seen, len(taught.digests), stored, say
-    )
+    kept = _adopt(run, new_extractor, new_info, space, extractor, dataset, pixels, seen, len(taught.digests), say)
     return replace(done, kept=kept)
 
 
-def _teach(
-    extractor: FeatureExtractor, dataset: Dataset, seen: Features, taught: _Known, plan: Objectives
+def _fit(
+    extractor: FeatureExtractor, dataset: Dataset, seen: Features, taught: _Known, objectives: Objectives
 ) -> tuple[FeatureExtractor, ModelInfo, Features | None]:
     """Return the extractor with the new last layer, all that held-out images teach of it, and the familiar directions (width, d)."""
-    from mirante.experiment.fit_network import spread
+    from mirante.experiment.fit_network import CALIBRATED, spread
     from mirante.training.head import fit_head
 
     classes = dataset.classes
@@ -190,9 +180,9 @@ def _teach(
         often = np.repeat(which, weight)
         head = fit_head(
             np.concatenate([seen[own], taught.features[often]]),
-            np.concatenate([dataset.labels[own], numbers[often]]),
+            np.concatenate([dataset.targets[own], numbers[often]]),
             seen[val],
-            dataset.labels[val],
+            dataset.targets[val],
             len(classes),
             strength,
         )
@@ -206,35 +196,29 @@ def _teach(
         for tried in _WEIGHTS:
             matrix, bias, strength = fitted(everything[~held], tried, strength)
             shares = softmax(np.concatenate([taught.features[held], seen[val]]) @ matrix.T + bias)
-            right = shares[np.arange(len(shares)), np.concatenate([numbers[held], dataset.labels[val]])]
+            right = shares[np.arange(len(shares)), np.concatenate([numbers[held], dataset.targets[val]])]
             parts = np.split(-np.log(np.maximum(right, 1e-9)), [int(held.sum())])
             losses.append(sum(float(part.mean()) for part in parts if len(part)))
         weight = _WEIGHTS[int(np.argmin(losses))]
     matrix, bias, _ = fitted(everything, weight, strength)
     tells = any(output.name == "ood_score" for output in extractor.model.graph.output)
     space = fit_subspace(np.concatenate([taught.features, seen[own]])[:_FAMILIAR]) if tells else None
-    plain = replace(
-        extractor.info,
-        classes=classes,
-        temperature=1.0,
-        scales=(),
-        shifts=(),
-        conformal_thresholds=(),
-        class_weights=(),
-        positive=None,
-        threshold=None,
-    )
+    plain = replace(extractor.info, classes=classes, output=(len(classes),), learned=ClassifyLearned())
     rows = spread(val, CALIBRATED)
-    strange = np.zeros(len(rows), np.float32) if space is None else ood_score(seen[rows], space)
-    changed = replace(
-        extractor, weight=matrix, bias=bias, names=classes, model=replace_head(extractor.model, matrix, bias, space)
-    )
-    info = learn_from(HeldOut(rows, changed.logits(seen[rows]), strange), dataset, plain, plan.of(classes))
+    scores = np.zeros(len(rows), np.float32) if space is None else ood_score(seen[rows], space)
+    head = replace_head(extractor.model, matrix, bias, space)
+    changed = replace(extractor, weight=matrix, bias=bias, names=classes, model=head)
+    output = _output(changed.logits(seen[rows]), plain, scores)
+    info = plain.asks.calibrate(output, rows, dataset, plain, objectives.of(classes))
     return replace(changed, info=info), info, space
 
 
+def _output(logits: NDArray[np.float32], info: ModelInfo, scores: NDArray[np.float32] | None = None) -> Output:
+    return Output.of_logits(logits, np.zeros(len(logits), np.float32) if scores is None else scores, info)
+
+
 def _adopt(
-    run: Path,
+    run: Run,
     new: FeatureExtractor,
     info: ModelInfo,
     space: Features | None,
@@ -243,32 +227,26 @@ def _adopt(
     pixels: Pixels,
     seen: Features,
     taught: int,
-    stored: dict[str, object],
     say: Language,
 ) -> Path:
     """Keep the old model and its report, put the new one in its place, and judge it on the test images."""
-    kept = keep(run)
-    write_file(run / runfolder.WEIGHTS, lambda part: _save_weights(kept / runfolder.WEIGHTS, part, old, new))
-    write_text(run / runfolder.MODEL, info.to_json() + "\n")
-    write_onnx(new.model, info, run / runfolder.ONNX)
-    text = "FittedNetwork further with {count} photos that a person confirmed; the model before it is kept in {folder}."
-    note = Note(text, {"count": taught, "folder": f"{EARLIER}/{kept.name}"})
-    notes = [one for one in stored["notes"] if one[0] != text]  # type: ignore[attr-defined]
-    write_json(run / runfolder.DATA, {**stored, "notes": [*notes, [note.text, note.values, note.grave]]})
-
+    kept = keep(run.path)
+    write_file(run.path / runfolder.WEIGHTS, lambda part: _save_weights(kept / runfolder.WEIGHTS, part, old, new))
+    run.publish_info(info)
+    write_onnx(new.model, info, run.path / runfolder.ONNX)
+    text = "Taught further with {count} photos that a person confirmed; the model before it is kept in {folder}."
+    run.note(Note(text, {"count": taught, "folder": f"{EARLIER}/{kept.name}"}))
     rows = dataset.rows("test")
-    logits = new.logits(seen[rows])
-    shares = calibrated(logits, info)
+    scores = None if space is None else ood_score(seen[rows], space)
+    output = _output(new.logits(seen[rows]), info, scores)
     some = rows[:16]
-    answered = Classifier(run).run(pixels[some])
-    difference = float(np.abs(answered.probabilities - shares[: len(some)]).max(initial=0))
+    answered = run.model().run(pixels[some]).probabilities
+    difference = float(np.abs(answered - output.probabilities[: len(some)]).max(initial=0))
     if difference > TOLERANCE:
         raise WorkError(
-            f"{run}: the new model.onnx does not answer as it was taught ({difference:.1e}); the old one is in {kept}."
+            f"{run.path}: the new model.onnx does not answer as it was taught ({difference:.1e}); the old one is in {kept}."
         )
-    strange = np.zeros(len(rows), np.float32) if space is None else ood_score(seen[rows], space)
-    answers = answers_from(Output(shares, logits, strange, np.zeros(len(shares), np.float32)), rows, info)
-    judge_run(run, run, answers, [], info, dataset, pixels, None, [], say)
+    judge_run(run, run.path, info.asks.predict(output, rows, dataset, info), dataset, pixels, say)
     return kept
 
 

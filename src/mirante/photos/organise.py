@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from mirante.photos.library import DATABASE, Library, labels_of
 from mirante.photos.lock import both_locked
 from mirante.photos.moving import Came, carry_out, restore_times, undo
 from mirante.photos.walk import MEMORY, walk
-from mirante.prediction.classifier import Classifier
+from mirante.prediction.model import Model
 
 _REMEMBERED = 50  # folders that undo without a name looks through
 
@@ -58,7 +58,8 @@ def organise(
     when the work fails on the way.
     """
     layout = arranging.require_layout(layout)
-    classifier = Classifier(run)
+    model = Model(run)
+    model.require_task("classify", "photos in folders")
     folder = folder.expanduser()
     into = None if into is None else Path(os.path.abspath(into.expanduser()))  # noqa: PTH100 (links are kept)
     if not folder.is_dir():
@@ -72,7 +73,9 @@ def organise(
             held.enter_context(both_locked(target, folder, how == "move"))
             for journal in read_journals(target):
                 if not journal.done:
-                    print(f"{target}: an organising that was interrupted is finished first.", file=sys.stderr)
+                    logging.getLogger("mirante").info(
+                        f"{target}: an organising that was interrupted is finished first."
+                    )
                     carry_out(journal)
         try:
             walked = walk(folder)
@@ -81,7 +84,7 @@ def organise(
         photos = list(walked.photos) if into is None else arranging.outside(walked.photos, folder, into)
         said = _said(folder, memory)
         decided, unread = decide_photos(
-            classifier, folder, photos, said, MIN_CONFIDENCE if min_confidence is None else min_confidence
+            model, folder, photos, said, MIN_CONFIDENCE if min_confidence is None else min_confidence
         )
         found = arranging.arrange(folder.absolute(), photos, decided, into, layout, how, write_xmp, say)
         done = Organised(

@@ -16,7 +16,7 @@ from mirante.photos.journal import How
 from mirante.photos.lock import both_locked
 from mirante.photos.organise import put_in_place
 from mirante.photos.walk import Photo, walk
-from mirante.prediction.classifier import Classifier
+from mirante.prediction.model import Model
 
 _LEAST_PAUSE = 0.1
 
@@ -29,7 +29,7 @@ def watch(
     how: How,
     layout: str,
     min_confidence: float | None,
-    every: float,
+    interval: float,
     say: Language,
 ) -> Iterator[tuple[str, Decided | None, str]]:
     """Return an endless stream of (path, what is decided, "") of each photo that arrives from now on, or (path, None, why not).
@@ -38,27 +38,28 @@ def watch(
     that are there at the start are passed over. Raises RequestError when the folder goes away.
     """
     layout = arranging.require_layout(layout)
-    classifier = Classifier(run)
+    model = Model(run)
+    model.require_task("classify", "photos in folders")
     if not folder.is_dir():
         raise RequestError(f"{folder}: no such folder to watch.")
     least = MIN_CONFIDENCE if min_confidence is None else min_confidence
-    return _arrivals(classifier, folder, into, how, layout, least, every, say, _stamps(folder))
+    return _arrivals(model, folder, into, how, layout, least, interval, say, _stamps(folder))
 
 
 def _arrivals(
-    classifier: Classifier,
+    model: Model,
     folder: Path,
     into: Path | None,
     how: How,
     layout: str,
     min_confidence: float,
-    every: float,
+    interval: float,
     say: Language,
     known: dict[Photo, tuple[int, int]],
 ) -> Iterator[tuple[str, Decided | None, str]]:
     waiting: dict[Photo, tuple[int, int]] = {}
     while True:
-        time.sleep(max(_LEAST_PAUSE, every))
+        time.sleep(max(_LEAST_PAUSE, interval))
         now = _stamps(folder)
         fresh = {photo: stamp for photo, stamp in now.items() if known.get(photo) != stamp}
         arrived = [photo for photo, stamp in fresh.items() if waiting.get(photo) == stamp]
@@ -67,7 +68,7 @@ def _arrivals(
         known |= {photo: now[photo] for photo in arrived}
         if not outside:
             continue
-        decided, unread = decide_photos(classifier, folder, outside, {}, min_confidence)
+        decided, unread = decide_photos(model, folder, outside, {}, min_confidence)
         reasons = {one.path: one.reason for one in unread}
         if into is not None:
             target = into.expanduser().absolute()

@@ -14,17 +14,15 @@ from numpy.typing import NDArray
 Vectors = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Scales (classes,) and shifts (classes,)."""
 
-SURE_WITHOUT_PROOF = 0.99
-"""The probability from which on a text is called sure where images kept apart cannot tell."""
-
 _PARTS = 5
 _LEAST_PER_CLASS = 20  # held-out images of each class, below which two numbers a class are not tried
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return probabilities (N, classes) from logits (N, classes)."""
-    wide = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    shares: NDArray[np.float64] = wide / wide.sum(axis=1, keepdims=True)
+    """Return probabilities (…, classes) from logits (…, classes), computed in double precision."""
+    from scipy.special import softmax as double_softmax
+
+    shares: NDArray[np.float64] = double_softmax(logits.astype(np.float64), axis=-1)
     return shares.astype(np.float32)
 
 
@@ -50,7 +48,7 @@ def fit_calibration(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
     """Return the temperature that gives the least log loss, between 0.05 and 20.
 
-    logits (N, classes), labels (N,). The loss is convex in the inverse temperature, so golden-section search finds it.
+    logits (N, classes), labels (N,). The loss is convex in the inverse temperature.
 
     >>> rng = np.random.default_rng(0)
     >>> logits = rng.normal(size=(4000, 5))
@@ -68,53 +66,14 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> 
     def loss(inverse: float) -> float:
         return float(np.mean(np.log(np.exp(inverse * wide).sum(axis=1)) - inverse * right))
 
-    return 1 / _least(loss)
+    return 1 / minimum(loss)
 
 
-def fit_power(products: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
-    """Return the power, between 0.05 and 20, to which products of probabilities are raised to be those of whole texts.
+def minimum(loss: Callable[[float], float]) -> float:
+    """Return where a convex function is least between 0.05 and 20."""
+    from scipy.optimize import minimize_scalar
 
-    products (N,) of the probabilities of the characters of each text, right (N,) whether all of it is right. Mistakes in one text
-    are not independent, so the product itself is too low or too high. The loss is convex in the power; its targets are Platt's
-    ("Probabilistic outputs for support vector machines", 1999), so that texts without one mistake do not claim certainty.
-
-    >>> rng = np.random.default_rng(0)
-    >>> products = rng.uniform(0.2, 1, 4000)
-    >>> 1.9 < fit_power(products**0.5, rng.random(4000) < products) < 2.1
-    True
-    """
-    if len(right) == 0:
-        return 1.0
-    logs = np.log(np.clip(products.astype(np.float64), 1e-12, 1 - 1e-9))
-    hits = int(right.sum())
-    wanted = np.where(right, (hits + 1) / (hits + 2), 1 / (len(right) - hits + 2))
-
-    def loss(power: float) -> float:
-        scaled = power * logs
-        return float(np.mean(-wanted * scaled - (1 - wanted) * np.log(-np.expm1(scaled))))
-
-    return _least(loss)
-
-
-def fit_confidence_threshold(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
-    """Return the confidence from which on, of held-out texts, at most one in a hundred is wrong; 0.99 for too few to tell.
-
-    confidences (N,), right (N,). The text that is asked about counts as one more that may be wrong.
-    """
-    order = np.argsort(-confidences, kind="stable")
-    wrong = np.cumsum(~right[order])
-    good = np.flatnonzero((wrong + 1) / (np.arange(len(order)) + 2) <= 0.01)
-    return float(confidences[order[good[-1]]]) if len(good) else SURE_WITHOUT_PROOF
-
-
-def _least(loss: Callable[[float], float]) -> float:
-    """Return where a convex function is least between 0.05 and 20, by golden-section search."""
-    golden = (5**0.5 - 1) / 2
-    low, high = 0.05, 20.0
-    while high - low > 1e-5 * high:
-        one, two = high - golden * (high - low), low + golden * (high - low)
-        low, high = (low, two) if loss(one) < loss(two) else (one, high)
-    return (low + high) / 2
+    return float(minimize_scalar(loss, bounds=(0.05, 20.0), method="bounded", options={"xatol": 1e-6}).x)
 
 
 def fit_vectors(logits: NDArray[np.floating], labels: NDArray[np.int64], temperature: float) -> Vectors:

@@ -49,12 +49,12 @@ def _limits(given: NDArray[np.float64], units: NDArray[np.int64]) -> NDArray[np.
     return np.where(place < len(given), given[order][np.minimum(place, len(given) - 1)], 0.0)
 
 
-def plausible(
-    probabilities: NDArray[np.floating], limits: Sequence[Sequence[float]], coverage: float
+def prediction_sets(
+    probabilities: NDArray[np.floating], thresholds: Sequence[Sequence[float]], coverage: float
 ) -> NDArray[np.bool_]:
-    """Return which classes (N, classes) are plausible, so that the true one is among them in `coverage` of the cases."""
+    """Return which classes (N, classes) are in each prediction set, so that the true one is among them in `coverage` of the cases."""
     column = int(np.searchsorted(COVERAGES, coverage - 1e-9))
     if column == len(COVERAGES):
         return np.ones(probabilities.shape, dtype=bool)
-    reached: NDArray[np.bool_] = probabilities >= np.array([one[column] for one in limits]) * (1 - 1e-6)
+    reached: NDArray[np.bool_] = probabilities >= np.array([one[column] for one in thresholds]) * (1 - 1e-6)
     return reached

@@ -1,13 +1,14 @@
 """A model.onnx in ONNX Runtime: images of its input size in, everything that its graph answers out.
 
-The file alone is enough: it names its classes, its input and its calibration. What an answer means is known by Classifier and Reader.
+The file alone is enough: it names its task, its classes, its input and its calibration. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from mirante import runfolder
 from mirante.errors import RunError
 from mirante.images import Pixels, read_image
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,33 +25,57 @@ if TYPE_CHECKING:
 
 BATCH = 64
 
+Rows = NDArray[np.integer] | NDArray[np.bool_] | slice
 
-class Output(NamedTuple):
-    """What a network answers for N images; where texts are read each has `characters` rows of classes.
 
-    probabilities  (N, [characters,] classes), calibrated
-    logits         (N, [characters,] classes), before the calibration
-    ood_score    (N,) from 0 to 1: how unlike the training images they are; 0 where the model cannot tell
-    sureness       (N,) the probability that a whole text is right; 0 for classes
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a graph answers for N images: its outputs by name.
+
+    logits         (N, …, classes), before the calibration
+    probabilities  (N, …, classes), calibrated
+    ood_scores     (N,) from 0 to 1: how unlike the training images they are; 0 where the model cannot tell
     """
 
-    probabilities: NDArray[np.float32]
-    logits: NDArray[np.float32]
-    ood_score: NDArray[np.float32]
-    sureness: NDArray[np.float32]
+    values: Mapping[str, NDArray[np.float32]]
 
+    def __len__(self) -> int:
+        return len(self.logits)
 
-class OtherKindError(RunError):
-    """The model answers another question than the one that it was opened for."""
+    @property
+    def logits(self) -> NDArray[np.float32]:
+        return self.values["logits"]
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        return self.values["probabilities"]
+
+    @property
+    def ood_scores(self) -> NDArray[np.float32]:
+        found = self.values.get("ood_score")
+        return np.zeros(len(self), np.float32) if found is None else found
+
+    def only(self, rows: Rows) -> Output:
+        """Return the output for some of the images."""
+        return Output({name: value[rows] for name, value in self.values.items()})
+
+    def with_calibration(self, info: ModelInfo) -> Output:
+        """Return the output as a graph with the calibration of `info` answers the same logits."""
+        return Output({**self.values, **info.asks.from_logits(self.logits, info)})
+
+    @classmethod
+    def of_logits(cls, logits: NDArray[np.float32], ood_scores: NDArray[np.float32], info: ModelInfo) -> Output:
+        """Return what a graph with the calibration of `info` answers for these logits."""
+        return cls({"logits": logits, "ood_score": ood_scores}).with_calibration(info)
 
 
 class OnnxModel:
     """A model of Mirante, opened from a run folder or from its model.onnx."""
 
     def __init__(self, run: str | Path, threads: int = 0) -> None:
-        """Open it; raises RunError when it is missing, damaged, of a newer version, or no model of Mirante.
+        """Open it; raises RunError when it is missing, damaged, of another version, or no model of Mirante.
 
-        threads  that one call of `run` uses; 0 takes a core each
+        threads  that one call of `run` uses; 0 takes one per core
         """
         path = Path(run).expanduser()
         if path.is_dir() or not path.exists():
@@ -62,27 +87,14 @@ class OnnxModel:
         options.intra_op_num_threads = threads
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime has one exception a status code
+        except Exception as error:  # ONNX Runtime has an exception for each status code
             raise RunError(f"{path}: not a model that can be opened; it is damaged or no .onnx file.") from error
         text = self._session.get_modelmeta().custom_metadata_map.get("mirante")
         if text is None:
             raise RunError(f"{path}: not a model of Mirante; its metadata does not name its classes.")
         self.info = ModelInfo.from_json(text, str(path))
-        offered = {one.name for one in self._session.get_outputs()}
-        self._wanted = [name for name in Output._fields if name in offered]
+        self._names = [one.name for one in self._session.get_outputs()]
         self.path = path
-
-    def batches(self, pictures: Iterable[Picture]) -> Iterator[list[tuple[str | None, Pixels]]]:
-        """Yield images in batches as the network takes them, each with its path where it has one. Raises ImageError."""
-        batch: list[tuple[str | None, Pixels]] = []
-        for picture in pictures:
-            path = str(picture) if isinstance(picture, (str, Path)) else None
-            batch.append((path, self.pixels(picture)))
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
 
     def pixels(self, picture: Picture) -> Pixels:
         """Return an image as the network takes it, uint8 (height, width, channels). Raises ImageError when it cannot be read."""
@@ -90,12 +102,12 @@ class OnnxModel:
 
     def run(self, images: Pixels) -> Output:
         """Return what the network answers for images uint8 (N, height, width, channels)."""
+        starts = range(0, len(images), BATCH)
         parts = [
-            self._session.run(self._wanted, {"images": np.ascontiguousarray(images[start : start + BATCH])})
-            for start in range(0, len(images), BATCH)
+            self._session.run(self._names, {"images": np.ascontiguousarray(images[start : start + BATCH])})
+            for start in starts
         ]
-        rows = [*([self.info.characters] if self.info.characters else []), len(self.info.classes)]
-        empty = {name: np.zeros((len(images), *(rows if name in ("probabilities", "logits") else ())), np.float32)
-                 for name in Output._fields}  # fmt: skip
-        joined = {name: np.concatenate(found) for name, *found in zip(self._wanted, *parts, strict=True) if found}
-        return Output(**{**empty, **joined})
+        if not parts:
+            shape = (0, *self.info.output)
+            return Output.of_logits(np.zeros(shape, np.float32), np.zeros(0, np.float32), self.info)
+        return Output({name: np.concatenate(found) for name, *found in zip(self._names, *parts, strict=True)})

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from mirante.images import Pixels
-    from mirante.prediction.classifier import Classifier
+    from mirante.prediction.model import Model
     from mirante.prediction.onnx_model import Picture as AnyImage
     from mirante.see.inside import Inside
     from mirante.see.picture import Film, Picture
@@ -107,23 +107,23 @@ def model(
 
     shape, classes  (height, width, channels) and the names or number of classes, for a line; a run knows its own
     """
-    from mirante import runfolder
     from mirante.errors import RequestError
     from mirante.locale import language
-    from mirante.model.notation import has_layers, parse_layers
+    from mirante.model.notation import Shape, has_layers, parse_layers
+    from mirante.model_info import read_model_info
     from mirante.see.drawing import draw_model
     from mirante.see.picture import Picture
 
-    line, characters = str(what), 0
+    line = str(what)
+    outputs: Shape = (classes if isinstance(classes, int) else len(classes),)
     if Path(what).expanduser().is_dir():
-        info = runfolder.read_model(Path(what).expanduser())
-        line, shape, classes = info.layers, (*info.size, info.channels), info.classes
-        characters = info.characters
+        info = read_model_info(Path(what).expanduser())
+        line, shape, classes, outputs = info.layers, info.shape, info.classes, info.output
     if not has_layers(line):
         raise RequestError(
             f"{line}: not a line of layers; only those can be drawn. `mirante see features` looks inside it."
         )
-    layers = parse_layers(line, shape, classes if isinstance(classes, int) else len(classes), characters)
+    layers = parse_layers(line, shape, outputs)
     drawing = draw_model(layers, shape, classes, language(lang))
     return Picture(drawing, f"{line}: {drawing.alt}")
 
@@ -164,11 +164,11 @@ def heatmap(
 ) -> Picture:
     """Show where the model looked for the class `label` (its own answer when None): Grad-CAM and Shapley values."""
     from mirante.locale import language
-    from mirante.prediction.classifier import Classifier
+    from mirante.prediction.model import Model
     from mirante.see import network
 
-    classifier = Classifier(run)
-    return network.heatmap(classifier, _seen(classifier, image), label, language(lang))
+    opened = Model(run)
+    return network.heatmap(opened, _seen(opened, image), label, language(lang))
 
 
 def training(run: str | Path, lang: str | None = None) -> Film:
@@ -193,7 +193,7 @@ def read(image: AnyImage | None) -> Pixels:
     return seen
 
 
-def _seen(model: Classifier | Inside, image: AnyImage | None) -> Pixels:
+def _seen(model: Model | Inside, image: AnyImage | None) -> Pixels:
     """Return an image as a model takes it. Raises RequestError that names its file."""
     with _naming(image):
         return model.pixels(_given(image))

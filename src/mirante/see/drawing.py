@@ -184,7 +184,7 @@ def _stages(layers: Sequence[Layer], shape: Shape, say: Language) -> list[_Stage
                 stages[-1].after.append(names.get(layer.kind, layer.word))
         else:
             kind = {"maxpool": "pool", "avgpool": "pool", "gap": "dense", "gmp": "dense", "flatten": "dense"}.get(
-                layer.kind, "dense" if layer.kind in ("dense", "attention", "characters") else "conv"
+                layer.kind, "dense" if layer.kind in ("dense", "attention", "reshape") else "conv"
             )
             last = number == len(layers) - 1
             word = say("classes") if last else layer.word or (say("flat") if layer.kind == "flatten" else layer.kind)

@@ -16,8 +16,8 @@ from mirante import runfolder
 from mirante.errors import RequestError, RunError
 from mirante.images import Pixels
 from mirante.model.notation import Shape, has_layers, parse_layers
+from mirante.model_info import ModelInfo
 from mirante.prediction.onnx_model import BATCH
-from mirante.runfolder import ModelInfo
 
 if TYPE_CHECKING:
     from mirante.prediction.onnx_model import Picture
@@ -28,7 +28,7 @@ Values = NDArray[np.float32]
 _NODES = {
     "conv": ("Conv",), "whiten": ("Conv",), "dense": ("Gemm",), "maxpool": ("MaxPool",), "avgpool": ("AveragePool",),
     "gap": ("GlobalAveragePool", "Flatten"), "gmp": ("GlobalMaxPool", "Flatten"), "flatten": ("Flatten",),
-    "attention": ("Softmax", "MatMul", "Reshape"), "characters": (),
+    "attention": ("Softmax", "MatMul", "Reshape"), "reshape": (),
     "batchnorm": ("BatchNormalization",), "relu": ("Relu",), "gelu": ("Gelu",), "dropout": (),
 }  # fmt: skip
 _TRACED_ACTIVATIONS = ("Relu", "Clip", "Gelu", "Sigmoid", "HardSwish", "Mul")
@@ -53,6 +53,14 @@ class Kernels:
 
     word: str
     weights: Values
+
+
+def require_one_answer(info: ModelInfo) -> None:
+    """Raise RunError for a model with several answers for an image, such as the letters of a text."""
+    if len(info.output) > 1:
+        raise RunError(
+            f"A model of the task {info.task} has several answers for an image; a path and heat maps are of one. Its report shows it."
+        )
 
 
 class Inside:
@@ -95,9 +103,8 @@ class Inside:
         return np.concatenate(found)
 
     def probabilities(self, pixels: Pixels) -> Values:
-        """Return the answer (classes,) for one image uint8 (height, width, channels). Raises RunError for a model that reads texts."""
-        if self.info.characters:
-            raise RunError("A model that reads texts is shown by its report; a path and heat maps are of classes.")
+        """Return the answer (classes,) for one image uint8 (height, width, channels). Raises RunError as `require_one_answer`."""
+        require_one_answer(self.info)
         answer: Values = self._run(pixels, ["probabilities"])[0][0]
         return answer
 
@@ -161,8 +168,7 @@ class Inside:
         nodes = list(self._model.graph.node)
         if not has_layers(self.info.layers):
             return self._traced_stages()
-        shape = (self.info.height, self.info.width, self.info.channels)
-        layers = parse_layers(self.info.layers, shape, len(self.info.classes), self.info.characters)
+        layers = parse_layers(self.info.layers, self.info.shape, self.info.output)
         stages: list[Stage] = []
         at = next(number for number, node in enumerate(nodes) if node.op_type == "Transpose") + 1
         for number, layer in enumerate(layers):

@@ -16,9 +16,9 @@ from mirante.evaluation.plots.style import BLUE, GREY, INK, new_figure, shorten,
 from mirante.images import Pixels
 from mirante.locale import Language
 from mirante.model.notation import is_own_code
-from mirante.prediction.classifier import Classifier
+from mirante.prediction.model import Model
 from mirante.see.attribution import Map, grad_cam, shapley
-from mirante.see.inside import Inside, Values
+from mirante.see.inside import Inside, Values, require_one_answer
 from mirante.see.picture import Picture
 
 _MOST_MAPS = 64
@@ -141,23 +141,24 @@ def path(inside: Inside, pixels: Pixels, say: Language) -> Picture:
     return Picture(figure, alt)
 
 
-def heatmap(classifier: Classifier, pixels: Pixels, label: str | None, say: Language) -> Picture:
+def heatmap(model: Model, pixels: Pixels, label: str | None, say: Language) -> Picture:
     """Show an image, Shapley values and Grad-CAM for one class, side by side; for the model's own answer when it is None.
 
     Grad-CAM needs the weights beside model.onnx, and is left out without them or for a network of a file of one's own.
     """
-    shares = classifier.run(pixels[None])[0][0]
-    if label is not None and label not in classifier.classes:
-        raise RequestError(f"--class {label}: the model's classes are {', '.join(classifier.classes)}.")
-    number = int(shares.argmax()) if label is None else classifier.classes.index(label)
-    parts = shapley(lambda images: classifier.run(images)[0], pixels, number)
-    weights = classifier.path.with_name(runfolder.WEIGHTS)
+    require_one_answer(model.info)
+    shares = model.run(pixels[None]).probabilities[0]
+    if label is not None and label not in model.classes:
+        raise RequestError(f"--class {label}: the model's classes are {', '.join(model.classes)}.")
+    number = int(shares.argmax()) if label is None else model.classes.index(label)
+    parts = shapley(lambda images: model.run(images).probabilities, pixels, number)
+    weights = model.path.with_name(runfolder.WEIGHTS)
     cam: Map | None = None
-    if weights.is_file() and not is_own_code(classifier.info.layers):
+    if weights.is_file() and not is_own_code(model.info.layers):
         from mirante.model.network import load_network
 
-        cam = grad_cam(load_network(classifier.info, weights), pixels, number)
-    return heat_picture(pixels, parts, cam, classifier.classes[number], float(shares[number]), say)
+        cam = grad_cam(load_network(model.info, weights), pixels, number)
+    return heat_picture(pixels, parts, cam, model.classes[number], float(shares[number]), say)
 
 
 def heat_picture(pixels: Pixels, parts: Map, cam: Map | None, name: str, share: float, say: Language) -> Picture:

@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -21,7 +21,6 @@ from starlette.routing import Route
 from mirante.errors import ImageError
 from mirante.files import to_json
 from mirante.images import Pixels, read_header
-from mirante.prediction.classifier import Classifier
 from mirante.prediction.onnx_model import Output
 from mirante.serving.batching import QueueFullError
 from mirante.serving.body import Sent, read_body
@@ -29,6 +28,7 @@ from mirante.serving.measures import Measures
 from mirante.serving.models import Models, Served
 from mirante.serving.openapi import describe
 from mirante.serving.settings import Settings
+from mirante.task import Answer
 
 _COVERAGE = 0.95
 _RETRY_SECONDS = 1
@@ -201,7 +201,8 @@ def _full() -> HTTPException:
 
 def _coverage(request: Request, served: Served) -> float | None:
     text = request.query_params.get("coverage")
-    if not served.batcher.model.info.conformal_thresholds:
+    model = served.batcher.model
+    if not model.task.promises_coverage(model.info):
         if text is not None:
             raise HTTPException(400, "This model can promise no coverage.")
         return None
@@ -218,13 +219,9 @@ def _predictions(
     served: Served, sent: list[Sent], pixels: list[Pixels | str], found: Output | None, coverage: float | None
 ) -> list[dict[str, object]]:
     model = served.batcher.model
-    told: Any = iter(())
+    told: Iterator[Answer] = iter(())
     if found is not None:
-        told = (
-            model.tell(found, [None] * len(found.probabilities), coverage)
-            if isinstance(model, Classifier)
-            else model.tell(found, [None] * len(found.probabilities))
-        )
+        told = model.tell(found, [None] * len(found), coverage)
     predictions: list[dict[str, object]] = []
     for one, read in zip(sent, pixels, strict=True):
         named: dict[str, object] = {} if one.name is None else {"name": one.name}
@@ -242,7 +239,7 @@ def _described(served: Served) -> dict[str, object]:
     return {
         "name": served.name,
         "version": served.version,
-        "task": "code" if info.characters else "class",
+        "task": info.task,
         "classes": list(info.classes),
         "height": info.height,
         "width": info.width,

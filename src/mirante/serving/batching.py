@@ -18,9 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mirante.images import Pixels
-from mirante.prediction.classifier import Classifier
+from mirante.prediction.model import Model
 from mirante.prediction.onnx_model import BATCH, Output
-from mirante.prediction.reader import Reader
 
 
 class QueueFullError(Exception):
@@ -44,7 +43,7 @@ class Batcher:
     note_batch  called with the number of images of each batch and the seconds it took
     """
 
-    def __init__(self, model: Classifier | Reader, room: int, note_batch: Callable[[int, float], None]) -> None:
+    def __init__(self, model: Model, room: int, note_batch: Callable[[int, float], None]) -> None:
         self.model = model
         self._room, self._note = room, note_batch
         self._waiting: deque[_Waiting] = deque()
@@ -106,7 +105,7 @@ class Batcher:
         start = 0
         for one in batch:
             end = start + len(one.pixels)
-            _tell(one, Output(*(values[start:end] for values in found)))
+            _tell(one, found.only(slice(start, end)))
             start = end
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import sys
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirante import runfolder
 from mirante.errors import MiranteError, RequestError
-from mirante.prediction.reader import open_model
+from mirante.prediction.model import Model
 from mirante.serving.batching import Batcher
 
+_log = logging.getLogger("mirante")
 _SECONDS = 1.0
 
 
@@ -37,21 +39,22 @@ class Models:
         self._room, self._deadline, self._note = room, timeout, note_batch
         self.by_name: dict[str, Served] = {}
         for run in runs:
-            model = open_model(run)
-            name = model.path.parent.resolve().name if model.path.name == "model.onnx" else model.path.stem
+            model = Model(run)
+            name = model.path.parent.resolve().name if model.path.name == runfolder.ONNX else model.path.stem
             if name in self.by_name:
                 raise RequestError(
                     f"{run}: another model is called {name!r} already; copy one to a folder with another name."
                 )
-            self.by_name[name] = self._serve(name, model.path)
+            self.by_name[name] = self._serve(name, model)
 
-    def _serve(self, name: str, path: Path) -> Served:
-        stamp = _stamp(path)
-        model = open_model(path)
-        version = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        return Served(
-            name, path, stamp, version, Batcher(model, self._room, lambda count, took: self._note(name, count, took))
-        )
+    def _serve(self, name: str, model: Model) -> Served:
+        stamp = _stamp(model.path)
+        version = hashlib.sha256(model.path.read_bytes()).hexdigest()[:16]
+        batcher = Batcher(model, self._room, lambda count, took: self._note(name, count, took))
+        return Served(name, model.path, stamp, version, batcher)
+
+    def _serve_anew(self, name: str, path: Path) -> Served:
+        return self._serve(name, Model(path))
 
     async def watch(self) -> None:
         """Open models anew whose files have changed, for ever. The old one answers until the new one can, and what it was asked."""
@@ -63,18 +66,17 @@ class Models:
                 if stamp in (served.stamp, (0, 0), refused.get(name)):
                     continue
                 try:
-                    fresh = await asyncio.to_thread(self._serve, name, served.path)
+                    fresh = await asyncio.to_thread(self._serve_anew, name, served.path)
                 except (MiranteError, OSError) as error:
                     refused[name] = stamp
-                    print(
-                        f"{served.path}: has changed and cannot be opened ({error}); the model before it goes on.",
-                        file=sys.stderr,
+                    _log.warning(
+                        f"{served.path}: has changed and cannot be opened ({error}); the model before it goes on."
                     )
                     continue
                 self.by_name[name] = fresh
                 # requests that were taken in before still come to it, for as long as they may take
                 asyncio.get_running_loop().call_later(self._deadline, served.batcher.close)
-                print(f"{served.path}: has changed; {name} is now version {fresh.version}.", file=sys.stderr)
+                _log.info(f"{served.path}: has changed; {name} is now version {fresh.version}.")
 
 
 def _stamp(path: Path) -> tuple[int, int]:

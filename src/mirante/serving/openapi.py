@@ -6,31 +6,13 @@ from typing import Any
 
 import mirante
 from mirante.serving.settings import Settings
+from mirante.task import task_named, task_names
 
-_PREDICTION = {
-    "type": "object",
-    "properties": {
-        "name": {"type": "string", "description": "of the file, where one was sent"},
-        "error": {"type": "string", "description": "why this image has no answer; then nothing else stands here"},
-        "label": {"type": "string"},
-        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
-        "plausible": {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": "the prediction set of the coverage asked for",
-        },
-        "unsure": {"type": "boolean"},
-        "none_of_these": {"type": "boolean"},
-        "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
-        "text": {"type": "string", "description": "of a model that reads texts"},
-        "letters": {"type": "array", "description": "of a model that reads texts: each letter and its probability"},
-    },
-}
 _EXAMPLE = {
     "model": "flowers",
     "version": "3f2a9c01d4e5b687",
     "predictions": [
-        {"label": "daisy", "confidence": 0.97, "plausible": ["daisy"], "unsure": False, "none_of_these": False,
+        {"label": "daisy", "confidence": 0.97, "prediction_set": ["daisy"], "unsure": False, "none_of_these": False,
          "probabilities": {"daisy": 0.97, "rose": 0.03}},
         {"name": "notes.txt", "error": "not an image that can be read"},
     ],
@@ -42,7 +24,7 @@ def describe(names: list[str], guarded: bool, settings: Settings) -> dict[str, A
     security: dict[str, Any] = {"security": [{"token": []}]} if guarded else {}
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "enum": names}}
     coverage = {"name": "coverage", "in": "query", "schema": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
-                "description": "the true class is in `plausible` so often (default: 0.95)"}  # fmt: skip
+                "description": "the true class is in `prediction_set` so often (default: 0.95)"}  # fmt: skip
     text = {"description": "one word", "content": {"text/plain": {"schema": {"type": "string"}}}}
     denied = {"401": _error("the token is missing or unknown")} if guarded else {}
     model = _answer("a model", {"type": "object", "required": ["name", "version", "classes"]})
@@ -72,7 +54,7 @@ def describe(names: list[str], guarded: bool, settings: Settings) -> dict[str, A
                     "properties": {
                         "model": {"type": "string"},
                         "version": {"type": "string"},
-                        "predictions": {"type": "array", "items": _PREDICTION},
+                        "predictions": {"type": "array", "items": _prediction()},
                     },
                 },
                 _EXAMPLE,
@@ -107,6 +89,17 @@ def describe(names: list[str], guarded: bool, settings: Settings) -> dict[str, A
         "description": "Image classifiers, with calibrated probabilities.",
     }
     return {"openapi": "3.1.0", "info": info, "paths": paths, "components": schemes}
+
+
+def _prediction() -> dict[str, Any]:
+    """Return the schema of an answer for one image: what any task says of it."""
+    properties: dict[str, Any] = {
+        "name": {"type": "string", "description": "of the file, where one was sent"},
+        "error": {"type": "string", "description": "why this image has no answer; then nothing else stands here"},
+    }
+    for name in task_names():
+        properties |= task_named(name).json_schema()
+    return {"type": "object", "properties": properties}
 
 
 def _answer(meaning: str, schema: dict[str, Any], example: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from mirante.data.sizes import input_size
+from mirante.sizes import input_size
 from mirante.errors import ImageError, LayersError, RequestError
 from mirante.images import Pixels
 from mirante.model.notation import has_layers, parse_layers
@@ -81,7 +81,7 @@ def predictions(asked: Visit) -> dict[str, Any]:
         "count": count,
         "more": count > (page + 1) * answers.PAGE,
         "items": [
-            {"row": one.row, "path": one.path, "label": one.label, "predicted": one.predicted, "right": one.right,
+            {"row": one.number, "path": one.path, "label": one.label, "predicted": one.predicted, "right": one.right,
              "confidence": asked.say.confidence(one.confidence, 0)}
             for one in found
         ],
@@ -246,7 +246,7 @@ def draw_heatmap(asked: Visit, opened: answers.Opened, pixels: Pixels) -> Any:
     from mirante.see import network
 
     label = asked.query.get("class") or None
-    return network.heatmap(opened.classifier, np.asarray(pixels), label, asked.say)
+    return network.heatmap(opened.model, np.asarray(pixels), label, asked.say)
 
 
 def _shown(picture: Any) -> Response:
@@ -256,7 +256,7 @@ def _shown(picture: Any) -> Response:
 def _new_image(asked: Visit, body: bytes) -> tuple[answers.Opened, Pixels]:
     opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
     try:
-        return opened, opened.classifier.pixels(body)
+        return opened, opened.model.pixels(body)
     except ImageError as error:
         raise RequestError(f"{asked.query.get('filename', 'image')}: {error}.") from error
 

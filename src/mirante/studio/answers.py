@@ -5,7 +5,6 @@ A run is opened once and kept. Images are those of the run's own data, as the ne
 
 from __future__ import annotations
 
-import csv
 import io
 import threading
 from collections.abc import Sequence
@@ -19,36 +18,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mirante import runfolder
-from mirante.data.dataset import VAL_SHARE, Dataset
-from mirante.data.notes import Note
+from mirante.data.dataset import Dataset
 from mirante.errors import RequestError, RunError
-from mirante.evaluation.card import Question, questions
+from mirante.evaluation.card_text import Question
 from mirante.evaluation.roc import decisions
 from mirante.images import Pixels
 from mirante.locale import Language
-from mirante.prediction.classifier import Classifier
+from mirante.predictions import Row
+from mirante.run import Run
 from mirante.see.inside import Inside
+from mirante.tasks.classify.card import card_of
+from mirante.tasks.classify.prediction import Prediction
 
 MAX_NEIGHBOURS_FROM = 2000  # training images that are searched, drawn at random
 PAGE = 60
 NOTED = 0.95  # the coverage whose prediction sets are shown
 _LOCK = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Answered:
-    """A row of predictions.csv: the image's path, its label and the answer, and the probabilities (classes,)."""
-
-    row: int
-    path: str
-    label: str
-    predicted: str
-    confidence: float
-    probabilities: tuple[float, ...]
-
-    @property
-    def right(self) -> bool:
-        return self.label == self.predicted
 
 
 @dataclass(frozen=True)
@@ -61,7 +46,7 @@ class Filter:
     least: float = 0.0
     most: float = 1.0
 
-    def takes(self, one: Answered) -> bool:
+    def takes(self, one: Row) -> bool:
         """Tell whether an answer is among them."""
         return (
             self.label in ("", one.label)
@@ -75,11 +60,12 @@ class Opened:
     """A finished run: `answers` to its test images, its model, and its images."""
 
     def __init__(self, path: Path) -> None:
+        self.run = Run(path)
         self.path = path
-        self.metrics = runfolder.read_json(path, runfolder.METRICS)
-        self.info = runfolder.read_model(path)
-        self.classifier = Classifier(path)
-        self.answers = _read_answers(path, self.info.classes)
+        self.metrics = self.run.metrics
+        self.model = self.run.model()
+        self.info = self.model.info
+        self.answers = list(self.run.predictions())
         self.inside = Inside(path)
         self._data: tuple[dict[str, int], Pixels, Dataset] | None = None
         self._features: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
@@ -107,16 +93,13 @@ class Opened:
         alike = features @ _unit(self.inside.features(image[None]))[0]
         best = np.argsort(-alike, kind="stable")[:count]
         return [
-            (dataset.paths[rows[one]], dataset.classes[dataset.labels[rows[one]]], float(alike[one])) for one in best
+            (dataset.paths[rows[one]], dataset.classes[dataset.targets[rows[one]]], float(alike[one])) for one in best
         ]
 
     def _images(self) -> tuple[dict[str, int], Pixels, Dataset]:
         with _LOCK:
             if self._data is None:
-                stored = runfolder.read_json(self.path, runfolder.DATA)
-                # the split does not matter here but for what is training: validation may count as that
-                dataset = Dataset.open(stored["location"], **stored["options"], val_share=VAL_SHARE)
-                dataset, pixels = dataset.load(self.info.size, self.info.channels, self.info.fit)
+                dataset, pixels = self.run.dataset().load(self.info.size, self.info.channels, self.info.fit)
                 self._data = {path: row for row, path in enumerate(dataset.paths)}, pixels, dataset
             return self._data
 
@@ -132,7 +115,7 @@ def _opened(path: Path, stamp: int) -> Opened:
     return Opened(path)
 
 
-def select(answers: Sequence[Answered], wanted: Filter, page: int) -> tuple[list[Answered], int]:
+def select(answers: Sequence[Row], wanted: Filter, page: int) -> tuple[list[Row], int]:
     """Return a page of the answers that are wanted, the least sure first where they are right, and how many there are."""
     found = [one for one in answers if wanted.takes(one)]
     found.sort(key=lambda one: (one.right, one.confidence if one.right else -one.confidence))
@@ -150,26 +133,12 @@ def png(pixels: Pixels, least: int = 0) -> bytes:
     return buffer.getvalue()
 
 
-def _read_answers(path: Path, classes: Sequence[str]) -> list[Answered]:
-    lines = csv.reader(runfolder.read_text(path, runfolder.PREDICTIONS).splitlines())
-    try:
-        next(lines)
-        return [_answered(row, line, len(classes)) for row, line in enumerate(lines)]
-    except (ValueError, IndexError, StopIteration) as error:
-        raise RunError(f"{path / runfolder.PREDICTIONS}: damaged; mirante evaluate {path} mends it.") from error
-
-
-def _answered(row: int, line: list[str], classes: int) -> Answered:
-    path, label, predicted, confidence, *shares = line
-    return Answered(row, path, label, predicted, float(confidence), tuple(map(float, shares[:classes])))
-
-
 def _unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
     result: NDArray[np.float32] = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)
     return result
 
 
-def find(opened: Opened, row: int) -> Answered:
+def find(opened: Opened, row: int) -> Row:
     """Return the answer of a row of predictions.csv; raises RequestError."""
     if not 0 <= row < len(opened.answers):
         raise RequestError(f"image {row}: {opened.path.name} has answered {len(opened.answers)} images.")
@@ -178,19 +147,20 @@ def find(opened: Opened, row: int) -> Answered:
 
 def answer_json(opened: Opened, pixels: Pixels, say: Language) -> dict[str, Any]:
     """Return what the model answers for one image uint8 (H, W, C), as JSON; `note` says how far to trust it."""
-    coverage = NOTED if opened.info.conformal_thresholds else None
-    one = next(opened.classifier.answer([(None, pixels)], coverage))
+    coverage = NOTED if opened.model.task.promises_coverage(opened.info) else None
+    one = next(opened.model.answer([(None, pixels)], coverage))
+    assert isinstance(one, Prediction)
     note = []
     if one.none_of_these:
         note.append(say("It looks unlike all images of the training: probably none of these classes."))
-    elif one.plausible is not None and one.unsure:
-        names = ", ".join(one.plausible) or "–"
+    elif one.prediction_set is not None and one.unsure:
+        names = ", ".join(one.prediction_set) or "–"
         note.append(say("It is unsure. With a promise of {share}: {names}.", share=say.percent(NOTED, 0), names=names))
     return {
         "label": one.label,
         "confidence": one.confidence,
         "none_of_these": one.none_of_these,
-        "plausible": one.plausible,
+        "prediction_set": one.prediction_set,
         "note": " ".join(note),
         "probabilities": [
             [one.classes[number], float(one.probabilities[number])] for number in one.order[:20].tolist()
@@ -234,6 +204,5 @@ def at_threshold(opened: Opened, positive: str, threshold: float, prevalence: fl
 
 def card(opened: Opened, say: Language) -> list[Question]:
     """Return the model card of a run."""
-    data = runfolder.read_json(opened.path, runfolder.DATA)
-    grave = [note.said(say) for note in (Note(*stored) for stored in data["notes"]) if note.grave]
-    return questions(opened.metrics, data, opened.info, None, grave, say)
+    grave = [note.said(say) for note in opened.run.notes if note.grave]
+    return card_of(opened.metrics, opened.run.data, opened.info, None, grave, say)

@@ -29,6 +29,7 @@ from mirante.evaluation.metrics import wilson
 from mirante.files import write_json
 from mirante.images import read_image
 from mirante.locale import Language
+from mirante.model_info import read_model_info
 from mirante.photos.library import Kind, Known, Library, labels_of
 from mirante.photos.questions import Question, choose
 from mirante.prediction.calibration import softmax
@@ -87,7 +88,7 @@ class Session:
                 return
             from mirante.photos.features import extractor_of_run  # torch comes with it: not before it is needed
 
-            info = runfolder.read_model(Path(self.gallery.run))
+            info = read_model_info(Path(self.gallery.run))
             extractor = extractor_of_run(path, info)
             features, damaged = extractor.look(self.library.folder, one_each)
             sound = np.setdiff1d(np.arange(len(one_each)), damaged)
@@ -244,7 +245,7 @@ def read(workspace: Workspace, name: str) -> Gallery:
 def classes_of(gallery: Gallery) -> tuple[str, ...]:
     """Return the classes of a gallery's run, none where it has no run yet."""
     run = Path(gallery.run)
-    return runfolder.read_model(run).classes if gallery.run and (run / runfolder.MODEL).is_file() else ()
+    return read_model_info(run).classes if gallery.run and (run / runfolder.MODEL).is_file() else ()
 
 
 def session(workspace: Workspace, name: str) -> Session:

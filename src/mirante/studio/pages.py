@@ -16,9 +16,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from mirante import runfolder
 from mirante.errors import MiranteError
 from mirante.locale import LANGUAGES, Language, language
+from mirante.model_info import read_model_info
 from mirante.see.arithmetic import KERNELS
 from mirante.studio import answers, collections, gallery, trainings
 from mirante.studio.workspace import Workspace
+from mirante.task import own_recipes
+from mirante.tasks.classify.decision import learned_of
 from mirante.training.recipe import names as recipe_names
 
 _LANGUAGE = "mirante_lang"
@@ -136,7 +139,9 @@ def train(asked: Visit) -> Response:
         "train.html.j2",
         collections=collections.list_collections(asked.workspace),
         chosen=asked.query.get("collection", ""),
-        recipes=[name for name in recipe_names() if name != "code"],  # texts are trained on the command line
+        recipes=[
+            name for name in recipe_names() if name not in own_recipes()
+        ],  # those of other tasks are for the command line
         trainings=[(one, state) for one, state in under_way if state != "finished"],
     )
 
@@ -155,7 +160,7 @@ def results(asked: Visit) -> Response:
 def result(asked: Visit) -> Response:
     """One run: its figures, its confusion matrix, and its answers to be filtered; of one that reads texts, its report."""
     run = asked.workspace.run(asked.parts["name"])
-    if runfolder.read_model(run).characters:
+    if not read_model_info(run).asks.has_pages:
         return RedirectResponse(f"/results/{quote(run.name, safe='')}/report", 303)
     opened = answers.open_run(run)
     found = opened.metrics
@@ -168,7 +173,7 @@ def result(asked: Visit) -> Response:
         metrics=found,
         card=answers.card(opened, asked.say),
         positive=found["positive"] or found["classes"][0],
-        threshold=opened.info.threshold or 0.5,
+        threshold=learned_of(opened.info).threshold or 0.5,
         matrix=[[(count, count / max(1, sum(row))) for count in row] for row in matrix],
         wanted=_filter(asked.query),
         page=asked.query.get("page", "0"),
@@ -218,7 +223,7 @@ def groups(asked: Visit) -> Response:
 
 def compare(asked: Visit) -> Response:
     """The ranking of the runs that were tested on the same images."""
-    from mirante.evaluation.compare import compare as rank
+    from mirante.experiment.compare import compare as rank
 
     names = asked.workspace.finished_names()
     chosen = [name for name in asked.query.get("runs", "").split("|") if name in names]

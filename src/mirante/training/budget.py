@@ -12,6 +12,7 @@ import torch
 from mirante.errors import LayersError
 from mirante.model.network import build_network
 from mirante.model.notation import has_layers, multiply_adds, parse_layers
+from mirante.training.criterion import Criterion
 from mirante.training.engine import Images, make_optimiser, train_step
 from mirante.training.process_group import current
 from mirante.training.recipe import Recipe, Size
@@ -26,15 +27,15 @@ def fit_to_seconds(
     recipe: Recipe,
     shape_at: Callable[[int], Shape],
     images: int,
-    classes: int,
-    characters: int,
+    output: tuple[int, ...],
+    criterion: Criterion,
     device: torch.device,
 ) -> tuple[Recipe, float]:
     """Return the recipe with the largest of its sizes that its seconds suffice for, and images a second at that size.
 
     shape_at    tells the input's (height, width, channels) when its largest side may be so many pixels
-    characters  of the longest text, where texts are read; else 0
     images    how many there are to train on
+    output    the shape of the logits of one image
 
     A size is taken when the training would show the network as many images as the size needs to be the best one; the
     learning rate is that for as many steps.
@@ -43,18 +44,14 @@ def fit_to_seconds(
     for size in recipe.sizes or (Size(recipe.layers, recipe.max_size, 0),):
         shape = shape_at(size.max_size)
         try:
-            cost = (
-                multiply_adds(parse_layers(size.layers, shape, classes, characters), shape)
-                if has_layers(size.layers)
-                else 1
-            )
+            cost = multiply_adds(parse_layers(size.layers, shape, output), shape) if has_layers(size.layers) else 1
         except LayersError:
             continue  # too small an image for it
         fitting.append((size, shape, cost))
     if not fitting:
         return recipe, 0.0
     first, shape, cost = fitting[0]
-    speed = images_a_second(replace(recipe, layers=first.layers), shape, images, classes, characters, device)
+    speed = images_a_second(replace(recipe, layers=first.layers), shape, images, output, criterion, device)
     speed *= current().world_size
     chosen = [(size, speed * cost / other) for size, _, other in fitting]
     enough = [(size, at) for size, at in chosen if at * recipe.seconds >= size.samples_seen] or chosen[:1]
@@ -64,19 +61,21 @@ def fit_to_seconds(
 
 
 def images_a_second(
-    recipe: Recipe, shape: Shape, images: int, classes: int, characters: int, device: torch.device
+    recipe: Recipe, shape: Shape, images: int, output: tuple[int, ...], criterion: Criterion, device: torch.device
 ) -> float:
     """Return how many images of this (height, width, channels) the recipe trains on in a second, by a few steps."""
-    network = build_network(recipe.layers, shape, classes, characters=characters).to(device).train()
+    network = build_network(recipe.layers, shape, output).to(device).train()
     optimiser = make_optimiser(network, recipe)
     count = min(recipe.batch_size, images)
     noise = np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
-    labels = np.zeros((count, characters) if characters else count, np.int64)
+    labels = np.zeros((count, *output[:-1]), np.int64)
     batch = Images(noise, labels, np.arange(count))
     best = float("inf")
     for step in range(_STEPS):
         began = time.monotonic()
-        loss, _, _ = train_step(network.look, optimiser, 0.0, batch, np.zeros(count, bool), None, recipe, step, device)
+        loss, _, _ = train_step(
+            network.look, optimiser, 0.0, batch, np.zeros(count, bool), None, recipe, criterion, step, device
+        )
         loss.item()  # waits for a GPU
         best = min(best, time.monotonic() - began)
     return count / best

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ from mirante.errors import WorkError
 from mirante.images import Pixels
 from mirante.model.network import Network
 from mirante.training.augment import take
+from mirante.training.criterion import Criterion
 from mirante.training.muon import Muon
 from mirante.training.process_group import current
 from mirante.training.recipe import Recipe
@@ -28,10 +28,10 @@ Look = Callable[[Tensor, tuple[int, int] | None], Tensor]
 
 @dataclass(frozen=True)
 class Images:
-    """Pixels uint8 (N, H, W, C), in memory or on a device; which rows of them are meant; class numbers (N,), or (N, characters)."""
+    """Pixels uint8 (N, H, W, C), in memory or on a device; which rows of them are meant; targets (N, …)."""
 
     pixels: Pixels | Tensor
-    labels: NDArray[np.int64]
+    targets: NDArray[np.int64]
     rows: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -55,7 +55,7 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def answer(
     network: Network, images: Images, recipe: Recipe, device: torch.device, size: tuple[int, int] | None = None
 ) -> Tensor:
-    """Return logits (N, [characters,] classes) on the CPU for the images, seen as in training: its size and precision."""
+    """Return logits (N, …, classes) on the CPU for the images, seen as in training: its size and precision."""
     network.eval()
     found = []
     with torch.no_grad(), _precision(recipe, device):
@@ -65,20 +65,10 @@ def answer(
     return torch.cat(found).cpu()
 
 
-def loss_and_accuracy(logits: Tensor, images: Images) -> tuple[float, float]:
+def loss_and_accuracy(logits: Tensor, images: Images, criterion: Criterion) -> tuple[float, float]:
     """Return mean loss (nats) and accuracy of the answers to the images."""
-    labels = torch.from_numpy(images.labels[images.rows])
-    return float(_cross_entropy(logits, labels)), float(_right(logits, labels).double().mean())
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Return the mean loss (nats) of logits (N, classes), or of each character of (N, characters, classes)."""
-    return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), label_smoothing=smoothing)
-
-
-def _right(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return which images (N,) are answered rightly, a text in all its characters."""
-    return (logits.argmax(-1) == labels).reshape(len(labels), -1).all(1)
+    targets = torch.from_numpy(images.targets[images.rows])
+    return float(criterion.loss(logits, targets, 0.0)), float(criterion.right(logits, targets).double().mean())
 
 
 def _plain(images: Images, which: slice | NDArray[np.int64]) -> Tensor:
@@ -126,7 +116,7 @@ def seconds_to_measure(network: Network, watch: Images | None, recipe: Recipe, d
     """Return the seconds that measuring the watched images takes, about; 0 when time does not matter."""
     if not recipe.seconds or watch is None:
         return 0.0
-    few = Images(watch.pixels, watch.labels, watch.rows[:_EVALUATION_BATCH])
+    few = Images(watch.pixels, watch.targets, watch.rows[:_EVALUATION_BATCH])
     answer(network, few, recipe, device)  # the first time is slower
     began = time.monotonic()
     answer(network, few, recipe, device)
@@ -141,6 +131,7 @@ def train_step(
     mirrored: NDArray[np.bool_],
     size: tuple[int, int] | None,
     recipe: Recipe,
+    criterion: Criterion,
     total_step: int,
     device: torch.device,
 ) -> tuple[Tensor, Tensor, int]:
@@ -158,14 +149,14 @@ def train_step(
     torch.manual_seed((recipe.seed << 32) + (group.rank << 40) + total_step)  # what dropout draws
     part = group.shard(len(images))
     batch = take(images.pixels, images.rows, mirrored, recipe.random_shift, random, part).to(device, non_blocking=True)
-    wanted = torch.from_numpy(images.labels[images.rows[part]]).to(device, non_blocking=True)
+    wanted = torch.from_numpy(images.targets[images.rows[part]]).to(device, non_blocking=True)
     with _precision(recipe, device):
         logits = look(batch, size).float()
-    loss = _cross_entropy(logits, wanted, recipe.label_smoothing) * (len(batch) / len(images))
+    loss = criterion.loss(logits, wanted, recipe.label_smoothing) * (len(batch) / len(images))
     optimiser.zero_grad(set_to_none=True)
     (loss * group.world_size).backward()  # type: ignore[no-untyped-call]  # its gradient is a mean over the processes
     optimiser.step()
-    return loss.detach(), _right(logits.detach(), wanted).sum(), len(images)
+    return loss.detach(), criterion.right(logits.detach(), wanted).sum(), len(images)
 
 
 def best_device(wanted: str) -> torch.device:

@@ -21,6 +21,7 @@ from mirante import runfolder
 from mirante.errors import RequestError, WorkError
 from mirante.model.network import Network
 from mirante.training.checkpoint import Progress, load_checkpoint, pack, save_checkpoint, unpack
+from mirante.training.criterion import Criterion
 from mirante.training.engine import (
     Images,
     answer,
@@ -55,6 +56,7 @@ def fit(
     train: Images,
     watch: Images | None,
     recipe: Recipe,
+    criterion: Criterion,
     run: Path,
     device: torch.device,
     report: Callable[[Epoch], None] | None = None,
@@ -66,6 +68,7 @@ def fit(
     Where several processes train together, all call this with the same network, images and recipe; `run`, `before` and `spent` are
     those of the first one.
 
+    criterion  of the task: the loss, and what counts as right
     watch   images whose loss and accuracy are measured each epoch and choose nothing
     report  called with each finished epoch (TensorBoard)
     before  what the network came to before its first step, as epoch 0
@@ -97,7 +100,7 @@ def fit(
     schedule = Schedule(recipe, len(train), reserve)
     if len(train) // schedule.steps < group.world_size:
         raise RequestError(
-            f"batches of {len(train) // schedule.steps} images for {group.world_size} processes: start fewer processes, or use a larger "
+            f"batches of {len(train) // schedule.steps} images for {group.world_size} processes: start fewer, or use a larger "
             "--batch-size."
         )
     look = group.together(network, recipe, device)
@@ -118,8 +121,10 @@ def fit(
                 share = schedule.share(total_step, progress.seconds)
                 lr = learning_rate(recipe, share)
                 size = small if share < recipe.progressive_resize_until else None
-                batch = Images(train.pixels, train.labels, train.rows[rows])
-                unseen.append(train_step(look, optimiser, lr, batch, mirrored, size, recipe, total_step, device))
+                batch = Images(train.pixels, train.targets, train.rows[rows])
+                unseen.append(
+                    train_step(look, optimiser, lr, batch, mirrored, size, recipe, criterion, total_step, device)
+                )
                 progress.step = step + 1
                 progress.images += len(rows)
                 clock = time.monotonic()
@@ -145,8 +150,8 @@ def fit(
             if watch is not None:
                 logits = _answer_together(network, watch, recipe, device, size, group)
                 if group.leads:
-                    watched = loss_and_accuracy(logits, watch)
-                    seen = logits, watch.labels[watch.rows], watch.rows
+                    watched = loss_and_accuracy(logits, watch, criterion)
+                    seen = logits, watch.targets[watch.rows], watch.rows
             progress.seconds, stopping, _ = group.agree(time.monotonic() - began, stop.requested, False)
             done = Epoch(
                 progress.epoch + 1,
@@ -162,7 +167,7 @@ def fit(
             if group.leads:
                 _save_sound(folder, network, optimiser, progress)
                 write_history(run / runfolder.HISTORY, progress.history)
-                write_snapshot(run, done.epoch, network, seen)
+                write_snapshot(run, done.epoch, network, seen, criterion)
                 live.epoch(done, done.seconds - epoch_began, recipe.watch)
             if report is not None:
                 report(done)
@@ -209,7 +214,7 @@ def _answer_together(
     group: ProcessGroup,
 ) -> Tensor:
     """Return the logits of the watched images, of which each process answers its share."""
-    own = Images(watch.pixels, watch.labels, watch.rows[group.shard(len(watch))])
+    own = Images(watch.pixels, watch.targets, watch.rows[group.shard(len(watch))])
     parts = group.all_gather(answer(network, own, recipe, device, size) if len(own) else None)
     return torch.cat([part for part in parts if part is not None])
 

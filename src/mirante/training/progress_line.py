@@ -1,15 +1,17 @@
-"""What a person sees while it trains: a line that is rewritten in a terminal, one line an epoch everywhere.
+"""What a person sees while it trains: a line that is rewritten in a terminal, one line per epoch everywhere.
 
 The same figures go to steps.csv in the checkpoint folder, at most four times a second, for who watches from outside.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mirante.progress import shows_progress
 from mirante.training.history import Epoch
 
 if TYPE_CHECKING:  # a page that only reads steps is spared torch
@@ -20,13 +22,13 @@ _SECONDS = 0.25
 
 
 class ProgressLine:
-    """Prints to stderr. Speeds in images a second, times in seconds."""
+    """Writes to stderr, and logs each epoch. Speeds in images a second, times in seconds."""
 
     def __init__(self, epochs: int, images: int, folder: Path) -> None:
         """epochs: how many there will be, 0 where the clock decides; folder: of the checkpoint."""
         self._steps = folder / STEPS
         self._epochs, self._images = epochs, images
-        self._terminal = sys.stderr.isatty()
+        self._terminal = shows_progress()
         self._started = self._shown = time.monotonic()
         self._seen = self._before = 0
 
@@ -56,7 +58,7 @@ class ProgressLine:
         line += f"  train loss {done.train_loss:.4f}  accuracy {done.train_accuracy:6.2%}"
         if done.val_loss is not None and done.val_accuracy is not None:
             line += f"  {watch} loss {done.val_loss:.4f}  accuracy {done.val_accuracy:6.2%}"
-        print(line, file=sys.stderr, flush=True)
+        logging.getLogger("mirante").info(line)
 
     def _note(self, progress: Progress, left: float) -> None:
         share = progress.seconds / (progress.seconds + left) if progress.seconds + left > 0 else 0.0

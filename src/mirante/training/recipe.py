@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from mirante.errors import RequestError
 
 Optimiser = Literal["adam", "sgd", "muon"]
-Schedule = Literal["constant", "one-cycle"]
+ScheduleKind = Literal["constant", "one-cycle"]
 Precision = Literal["auto", "float32"]
 Watch = Literal["val", "test"]
 
@@ -44,7 +44,8 @@ class Recipe:
     optimiser      adam (Kingma and Ba 2015, epsilon 1e-7 as in Keras), sgd (with Nesterov momentum), or muon
                    (Jordan 2024) for the kernels of convolutions with adam for the rest
     learning_rate  of every step (constant), or at the peak (one-cycle)
-    lr_reference_steps     how many steps learning_rate is meant for: longer trainings take it times √(lr_reference_steps / steps); 0 as it is
+    lr_reference_steps     how many steps learning_rate is meant for: longer trainings take it times
+                   √(lr_reference_steps / steps); 0 as it is
     adam_rate      under muon: the learning rate of what is no kernel, as a share of learning_rate
     schedule       constant, or one-cycle: linear from 0 to the peak over the warm-up, then linear to 0
     warmup        share of the steps over which one-cycle rises
@@ -76,7 +77,7 @@ class Recipe:
     seconds: float = 0.0
     lr_reference_steps: int = 0
     adam_rate: float = 0.05
-    schedule: Schedule = "constant"
+    schedule: ScheduleKind = "constant"
     warmup: float = 0.2
     momentum: float = 0.9
     weight_decay: float = 0.0
@@ -120,7 +121,7 @@ class Recipe:
                 raise RequestError(f"recipe {self.name}: {name} is {value!r}; it must be a number.")
             if not low <= value <= high:
                 raise RequestError(f"recipe {self.name}: {name} is {value}; it must be from {low:g} to {high:g}.")
-        choices = (("optimiser", Optimiser), ("schedule", Schedule), ("precision", Precision), ("watch", Watch))
+        choices = (("optimiser", Optimiser), ("schedule", ScheduleKind), ("precision", Precision), ("watch", Watch))
         for name, kind in choices:
             if getattr(self, name) not in get_args(kind):
                 raise RequestError(

@@ -20,6 +20,8 @@ from mirante.files import write_bytes
 if TYPE_CHECKING:  # whoever only reads snapshots is spared torch
     from torch import Tensor, nn
 
+    from mirante.training.criterion import Criterion
+
 _MOST_CLASSES, _MOST_KERNELS, _MISTAKES = 100, 64, 12
 _EACH_UP_TO, _THEN_EVERY = 50, 10  # epochs
 
@@ -43,11 +45,15 @@ class Snapshot:
 
 
 def write_snapshot(
-    run: Path, epoch: int, network: nn.Module, seen: tuple[Tensor, NDArray[np.int64], NDArray[np.int64]] | None
+    run: Path,
+    epoch: int,
+    network: nn.Module,
+    seen: tuple[Tensor, NDArray[np.int64], NDArray[np.int64]] | None,
+    criterion: Criterion,
 ) -> None:
     """Keep a snapshot of an epoch, unless enough are kept already.
 
-    seen  logits (N, [characters,] classes) of the watched images, their labels and their rows in the data set
+    seen  logits (N, …, classes) of the watched images, their targets and their rows in the data set
     """
     if epoch > _EACH_UP_TO and epoch % _THEN_EVERY:
         return
@@ -57,16 +63,15 @@ def write_snapshot(
     if seen is not None:
         logits, labels, rows = seen
         count = logits.shape[-1]
-        shares = logits.double().softmax(-1).reshape(-1, count).numpy()  # of a text, each character
+        answers, shares = (one.flatten().numpy() for one in criterion.answers(logits))  # of a text, each character
         rows = np.repeat(rows, len(shares) // max(1, len(rows)))
         labels = labels.ravel()
-        answers = shares.argmax(1)
         if count <= _MOST_CLASSES:
             confusion = np.bincount(labels * count + answers, minlength=count**2).reshape(count, count)
         wrong = np.flatnonzero(answers != labels)
-        surest = wrong[np.argsort(-shares[wrong].max(1), kind="stable")][:_MISTAKES]
+        surest = wrong[np.argsort(-shares[wrong], kind="stable")][:_MISTAKES]
         mistakes = np.stack([rows[surest], labels[surest], answers[surest]], axis=1)
-        sureness = shares[surest].max(1).astype(np.float32)
+        sureness = shares[surest].astype(np.float32)
     buffer = io.BytesIO()
     np.savez(buffer, epoch=epoch, word=word, kernels=kernels, confusion=confusion, mistakes=mistakes, sureness=sureness)
     folder = run / runfolder.SNAPSHOTS
@@ -83,7 +88,7 @@ def read_snapshots(run: Path) -> list[Snapshot]:
                 found.append(
                     Snapshot(
                         int(values["epoch"]),
-                        str(values["location"]),
+                        str(values["word"]),
                         *(values[name] for name in ("kernels", "confusion", "mistakes", "sureness")),
                     )
                 )

@@ -6,8 +6,8 @@ Each gets the recipe, every epoch, and at the end the figures of the test images
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -34,7 +34,7 @@ class Tracker:
         values = {name: getattr(epoch, name) for name in _EPOCH}
         self.log({name: value for name, value in values.items() if value is not None}, epoch.epoch)
 
-    def finish(self, metrics: dict[str, Any]) -> None:
+    def finish(self, metrics: Mapping[str, Any]) -> None:
         """Tell the figures of the test images."""
         self.log({f"test_{name}": metrics[name]["value"] for name in _FIGURES if name in metrics}, None)
 
@@ -73,7 +73,7 @@ def tracking(run: Path, names: Sequence[str], recipe: Recipe) -> Iterator[Tracke
 
 def _leave_out(name: str, error: Exception) -> None:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    print(f"--track {name}: left out from here on ({reason}).", file=sys.stderr)
+    logging.getLogger("mirante").warning(f"--track {name}: left out from here on ({reason}).")
 
 
 Log = Callable[[dict[str, float], int | None], None]

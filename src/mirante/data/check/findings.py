@@ -130,7 +130,7 @@ def find_among_classes(dataset: Dataset) -> Iterator[Finding]:
     """Yield what the classes, their sizes and the groups say."""
     for one, other in (*dataset.merged, *alike_names(dataset.classes)):
         yield Finding("names", (), Note("{one} and {other}", {"one": one, "other": other}))
-    if values := unequal_classes(dataset.classes, dataset.labels):
+    if values := unequal_classes(dataset.classes, dataset.targets):
         yield Finding("unequal", (), Note("{count} images of {most}, {few} of {least}", values))
     if dataset.groups is not None:
         members: dict[str, list[int]] = defaultdict(list)
@@ -158,7 +158,7 @@ def find_copies_of(dataset: Dataset, copies: Copies) -> Iterator[Finding]:
         kind = "copy"
         if _on_both_sides(dataset, rows):
             kind = "leak"
-        if len(set(dataset.labels[rows].tolist())) > 1:
+        if len(set(dataset.targets[rows].tolist())) > 1:
             kind = "contradiction"
         yield Finding(kind, tuple(_test_first(dataset, rows)), note)
 

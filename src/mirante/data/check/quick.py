@@ -57,5 +57,5 @@ def shortcut_notes(dataset: Dataset, pixels: Pixels) -> tuple[Note, ...]:
     groups = None if dataset.groups is None else [dataset.groups[row] for row in rows]
     looks = Looks(small, numbers, ("",) * len(rows), {})
     paths = [dataset.paths[row] for row in rows]
-    found = find_shortcuts(looks, paths, dataset.labels[rows], dataset.classes, groups, _SHUFFLES)
+    found = find_shortcuts(looks, paths, dataset.targets[rows], dataset.classes, groups, _SHUFFLES)
     return tuple(replace(shortcut_note(one), grave=True) for one in found if one.strong and one.name != "file name")

@@ -1,8 +1,7 @@
-// The whole page: images in, the answers of model.js out. Decoding is the browser's, everything after it is in the graph.
+// The page: images in, the answers of model.js out; task.js shows an answer. Decoding is the browser's, the rest is in the graph.
 'use strict';
 
 const INFO = MIRANTE_MODEL.info;
-const SHOWN = 10;  // classes an image
 const MOST_PIXELS = 120e6;
 const place = (id) => document.getElementById(id);
 let session = null;
@@ -49,8 +48,7 @@ function pixelsOf(source, width, height) {
 
 async function ask(source, width, height) {
   const found = await session.run({ images: pixelsOf(source, width, height) });
-  const one = (name) => (found[name] ? Array.from(found[name].data) : null);
-  return { probabilities: one('probabilities'), ood_score: one('ood_score'), sureness: one('sureness') };
+  return Object.fromEntries(Object.entries(found).map(([name, value]) => [name, Array.from(value.data)]));
 }
 
 async function askFile(file) {
@@ -58,17 +56,6 @@ async function askFile(file) {
   const answer = await ask(bitmap, bitmap.width, bitmap.height);
   bitmap.close();
   return answer;
-}
-
-// Which class is the answer: the most probable one, or what the threshold or the weights of unequal classes say.
-function decide(shares) {
-  const best = (values) => values.indexOf(Math.max(...values));
-  if (INFO.positive !== null) {
-    const number = INFO.classes.indexOf(INFO.positive);
-    if (shares[number] >= INFO.threshold) return number;
-    return best(shares.map((share, at) => (at === number ? -1 : share)));
-  }
-  return best(shares.map((share, at) => share * (INFO.weights.length ? INFO.weights[at] : 1)));
 }
 
 function percent(share) {
@@ -93,29 +80,6 @@ function bars(pairs) {
   });
 }
 
-function tell(answer) {
-  const shares = answer.probabilities;
-  if (INFO.characters) {
-    const letters = [];
-    for (let at = 0; at < INFO.characters; at++) {
-      const row = shares.slice(at * INFO.classes.length, (at + 1) * INFO.classes.length);
-      const number = row.indexOf(Math.max(...row));
-      if (INFO.classes[number]) letters.push([INFO.classes[number], row[number]]);
-    }
-    const sure = answer.sureness[0];
-    const parts = [element('h2', `${letters.map((one) => one[0]).join('') || '–'}  ${percent(sure)}`)];
-    if (INFO.confidence_threshold !== null && sure < INFO.confidence_threshold) parts.push(element('p', WORDS.unsure, 'note'));
-    return [...parts, ...bars(letters)];
-  }
-  const number = decide(shares);
-  const parts = [element('h2', `${INFO.classes[number]}  ${percent(shares[number])}`)];
-  if (INFO.ood_threshold !== null && answer.ood_score && answer.ood_score[0] > INFO.ood_threshold) {
-    parts.push(element('p', WORDS.strange, 'note'));
-  }
-  const order = shares.map((share, at) => at).sort((one, other) => shares[other] - shares[one]);
-  return [...parts, ...bars(order.slice(0, SHOWN).map((at) => [INFO.classes[at], shares[at]]))];
-}
-
 async function show(files) {
   for (const file of files) {
     const item = element('li');
@@ -126,7 +90,7 @@ async function show(files) {
     item.append(picture, words);
     place('answers').prepend(item);
     try {
-      words.append(...tell(await askFile(file)));
+      words.append(...told(await askFile(file)));
     } catch (error) {
       words.append(element('h2', file.name), element('p', `${WORDS.unreadable} ${error.message || ''}`, 'note'));
     }
@@ -153,7 +117,7 @@ async function camera() {
   place('live').hidden = false;
   await video.play();
   while (video.srcObject) {
-    if (video.videoWidth) place('seen').replaceChildren(...tell(await ask(video, video.videoWidth, video.videoHeight)));
+    if (video.videoWidth) place('seen').replaceChildren(...told(await ask(video, video.videoWidth, video.videoHeight)));
     await new Promise((done) => setTimeout(done, 200));
   }
 }

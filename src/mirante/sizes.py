@@ -5,19 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_TEXT_HEIGHT, _CHARACTER_WIDTH = 30, 20
-
-
-def text_size(sizes: NDArray[np.int64], characters: int, largest: int) -> tuple[int, int]:
-    """Choose the (height, width) in pixels at which images with a text are shown to a network.
-
-    Their median shape, as small as leaves each character 20 pixels of width and the text 30 of height (benchmarks/reading.py), not
-    larger than they are, and not wider or higher than `largest`.
-    """
-    height, width = (float(side) for side in np.median(sizes, axis=0))
-    scale = min(1.0, max(_TEXT_HEIGHT / height, _CHARACTER_WIDTH * characters / width), largest / max(height, width))
-    return max(1, round(scale * height)), max(1, round(scale * width))
-
 
 def input_size(sizes: NDArray[np.int64], largest: int, least: int = 24) -> tuple[int, int]:
     """Choose the (height, width) in pixels at which images are shown to a network.

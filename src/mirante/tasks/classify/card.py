@@ -1,33 +1,29 @@
-"""The model card: what a careful reader asks before relying on a model, for the top of the report and as Markdown.
-
-The Markdown begins with the metadata that the Hugging Face Hub reads (its conventions for model cards).
-"""
+"""The model card of a classifier: what a careful reader asks before relying on it."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import PurePath
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from mirante.evaluation.card_text import Question, as_markdown, short_name, with_interval
+from mirante.evaluation.judgement import Judgement
+from mirante.evaluation.page import Story
 from mirante.locale import Language
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
+from mirante.tasks.classify.decision import learned_of
 
 
-@dataclass(frozen=True)
-class Question:
-    """What a reader asks, and the answer, each in the reader's language."""
+def questions(judgement: Judgement, story: Story, say: Language) -> list[Question]:
+    """Return the card of a model: what a careful reader asks before relying on it."""
+    found, model = judgement.metrics, story.model
+    grave = [sentence for sentence, is_grave in story.warnings if is_grave]
+    return card_of(found, story.data, model, story.evaluated, grave, say)
 
-    question: str
-    answer: str
 
-
-def questions(
-    found: dict[str, Any],
+def card_of(
+    found: Mapping[str, Any],
     data: dict[str, Any],
     model: ModelInfo,
     evaluated: str | None,
@@ -56,10 +52,9 @@ def questions(
     return [Question(*answer) for answer in answers]
 
 
-def markdown(
-    name: str, found: dict[str, Any], data: dict[str, Any], model: ModelInfo, card: Sequence[Question], say: Language
-) -> str:
+def markdown(judgement: Judgement, story: Story, say: Language) -> str:
     """Return the card of a classifier as Markdown with the metadata of the Hub."""
+    found = judgement.metrics
     results = [
         {"type": key, "value": round(found[key]["value"], 4)}
         for key in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
@@ -74,55 +69,7 @@ def markdown(
     )
     columns = [say("Class"), say("Images"), say("Recall"), say("Precision")]
     table = f"## {say('Class by class')}\n\n| {' | '.join(columns)} |\n|---|--:|--:|--:|\n{rows}"
-    return as_markdown(name, "image-classification", results, data, model, card, [table], say)
-
-
-def as_markdown(
-    name: str,
-    task: str,
-    results: Sequence[dict[str, Any]],
-    data: dict[str, Any],
-    model: ModelInfo,
-    card: Sequence[Question],
-    further: Sequence[str],
-    say: Language,
-) -> str:
-    """Return a card as Markdown with the metadata of the Hub.
-
-    task     as the Hub calls it
-    results  the figures, as the Hub's model-index takes them
-    further  sections between the questions and the use
-    """
-    source = {"type": "imagefolder", "name": short_name(data["location"])}
-    metadata = {
-        "library_name": "onnxruntime",
-        "pipeline_tag": task,
-        "tags": ["mirante", task, "onnx"],
-        "language": [say.code],
-        **({"license": model.licence.lower()} if model.licence else {}),
-        "metrics": [one["type"] for one in results],
-        "model-index": [
-            {"name": name, "results": [{"task": {"type": task}, "dataset": source, "metrics": list(results)}]}
-        ],
-    }
-    # JSON is YAML, and needs no rules of its own for the names of people's folders
-    head = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in metadata.items())
-    parts = [f"---\n{head}\n---", f"# {name}", *(f"## {one.question}\n\n{one.answer}" for one in card), *further]
-    use = f"mirante predict {name} image.jpg"
-    parts.append(f"## {say('Use')}\n\n```\n{use}\n```")
-    return "\n\n".join(parts) + "\n"
-
-
-def short_name(word: str) -> str:
-    """Return the last part of a path: a card is published, and the folders above are nobody's business."""
-    return PurePath(word).name or word
-
-
-def with_interval(figure: dict[str, float], say: Language) -> str:
-    """Return a share with its 95% interval in brackets; a dash where it is not defined."""
-    if math.isnan(figure["value"]):
-        return "–"
-    return f"{say.percent(figure['value'])} ({say.percent(figure['low'], 0)} – {say.percent(figure['high'], 0)})"
+    return as_markdown(story, results, questions(judgement, story, say), [table], say)
 
 
 def _trained_on(data: dict[str, Any], say: Language) -> str:
@@ -138,7 +85,7 @@ def _trained_on(data: dict[str, Any], say: Language) -> str:
     )
 
 
-def _tested_on(found: dict[str, Any], data: dict[str, Any], evaluated: str | None, say: Language) -> str:
+def _tested_on(found: Mapping[str, Any], data: dict[str, Any], evaluated: str | None, say: Language) -> str:
     count = say.number(found["images"])
     if evaluated:
         return say("{count} images from {word}.", count=count, word=short_name(evaluated))
@@ -158,7 +105,7 @@ def _tested_on(found: dict[str, Any], data: dict[str, Any], evaluated: str | Non
     return text + " " + say("Images of another source are another matter: test it on them first.")
 
 
-def _fails(found: dict[str, Any], say: Language) -> str:
+def _fails(found: Mapping[str, Any], say: Language) -> str:
     name, worst = min(found["per_class"].items(), key=lambda one: one[1]["recall"]["value"] if one[1]["images"] else 2)
     text = say("It finds {name} least: {share} of them.", name=name, share=with_interval(worst["recall"], say))
     matrix = np.array(found["confusion"])
@@ -175,8 +122,8 @@ def _fails(found: dict[str, Any], say: Language) -> str:
     return f"{text} {taken}"
 
 
-def _something_else(found: dict[str, Any], model: ModelInfo, say: Language) -> str:
-    if model.ood_threshold is None:
+def _something_else(found: Mapping[str, Any], model: ModelInfo, say: Language) -> str:
+    if learned_of(model).ood_threshold is None:
         return say("It cannot tell: it answers with one of its classes all the same.")
     return say(
         "It says “none of these” to images unlike those it was trained on; by mistake also to {share} of the images here.",

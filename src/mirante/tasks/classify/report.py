@@ -1,44 +1,24 @@
-"""report.html: the page that says how far to trust a model; of a classifier here, of one that reads texts in text_report."""
+"""What the report of a classifier says: how far to trust it, with every sentence made of figures."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from mirante.evaluation.card import Question, markdown, questions, with_interval
-from mirante.evaluation.deciding import deciding, parts_of, unsure
-from mirante.evaluation.human_votes import human_votes_sentences
-from mirante.evaluation.judge import Judgement
-from mirante.evaluation.page import Story, row_of_figure, shared_content, write_page
-from mirante.evaluation.text_report import content_of_texts, text_card
+from mirante.evaluation.card_text import with_interval
+from mirante.evaluation.judgement import Judgement
+from mirante.evaluation.page import Story, row_of_figure, shared_content
 from mirante.locale import Language
-from mirante.runfolder import ModelInfo
+from mirante.model_info import ModelInfo
+from mirante.tasks.classify.card import questions
+from mirante.tasks.classify.decision import learned_of
+from mirante.tasks.classify.human_votes import human_votes_sentences
+from mirante.tasks.classify.report_decisions import deciding, subgroups_of, unsure
 
 
-def write_report(path: Path, judgement: Judgement, story: Story, say: Language) -> None:
-    """Write the page at `path`."""
-    if story.model.characters:
-        write_page(path, "texts.html.j2", content_of_texts(judgement, story, say))
-    else:
-        write_page(path, "report.html.j2", _content(judgement, story, say))
-
-
-def card_text(judgement: Judgement, story: Story, say: Language) -> str:
-    """Return the model card as Markdown."""
-    if story.model.characters:
-        return text_card(judgement, story, say)
-    return markdown(story.name, judgement.metrics, story.data, story.model, card_of(judgement, story, say), say)
-
-
-def card_of(judgement: Judgement, story: Story, say: Language) -> list[Question]:
-    """Return the model card of what was judged."""
-    grave = [sentence for sentence, is_grave in story.warnings if is_grave]
-    return questions(judgement.metrics, story.data, story.model, story.evaluated, grave, say)
-
-
-def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]:
+def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]:
+    """Return what report.html.j2 takes."""
     found, data = judgement.metrics, story.data
     accuracy = found["accuracy"]
     folded = data["split_by"] == "folds"
@@ -47,8 +27,7 @@ def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any
     )
     wrong = found["images"] - round(found["top_k"]["1"]["value"] * found["images"])
     return {
-        **shared_content(judgement, story, card_of(judgement, story, say), say),
-        "counted": say("Class"),
+        **shared_content(judgement, story, questions(judgement, story, say), say),
         "lead": say(
             "A classifier of {classes} classes, trained on {count} images.",
             classes=len(story.model.classes),
@@ -59,8 +38,10 @@ def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any
             "name": say("accuracy, out of fold") if "folds" in found else say("accuracy on test images"),
         },
         "deciding": deciding(found, story.positive, folded and not story.evaluated, say),
-        "parts": parts_of(found, story.by, say),
-        "unsure": unsure(found, story.model.ood_threshold is not None and "taken_for_none_of_these" in found, say),
+        "subgroups": subgroups_of(found, story.subgroup, say),
+        "unsure": unsure(
+            found, learned_of(story.model).ood_threshold is not None and "taken_for_none_of_these" in found, say
+        ),
         "honesty": say(
             "Every figure here can be computed again from predictions.csv. What was learned from answers (calibration, limits, "
             "threshold) was learned for each fold from the other folds."
@@ -74,7 +55,7 @@ def _content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any
         "figures": list(_figures(found, say)),
         "repeats_sentence": _repeats_sentence(found, say),
         "evened_out": _evened_out(found, say),
-        "people": human_votes_sentences(found, say),
+        "human_votes": human_votes_sentences(found, say),
         "samples": say("Sixteen training images, drawn at random, as the network sees them."),
         "data_sentence": _data_sentence(data, story, say),
         "per_class": [
@@ -195,7 +176,7 @@ def _data_sentence(data: dict[str, Any], story: Story, say: Language) -> str:
             "Copies and images of one group share a fold."
         ),
     }[data["split_by"]]
-    return f"{say('Source: {word}.', word=data['word'])} {by}"
+    return f"{say('Source: {word}.', word=data['location'])} {by}"
 
 
 def _calibration_sentence(found: dict[str, Any], model: ModelInfo, say: Language) -> str:
@@ -205,14 +186,15 @@ def _calibration_sentence(found: dict[str, Any], model: ModelInfo, say: Language
         confidence=say.percent(confident),
         accuracy=say.percent(found["accuracy"]["value"]),
     )
-    if model.temperature == 1.0:
+    learned = learned_of(model)
+    if learned.temperature == 1.0:
         return f"{text} {say('Its probabilities are not calibrated: no validation images were kept for that.')}"
     fitted = (
         say("Its probabilities were calibrated with a scale and a shift for each class, fitted on images kept apart.")
-        if model.scales
+        if learned.scales
         else say(
             "Its probabilities were calibrated with a temperature of {temperature}, fitted on images kept apart.",
-            temperature=say.number(model.temperature, 2),
+            temperature=say.number(learned.temperature, 2),
         )
     )
     if "uncalibrated" not in found:

@@ -161,10 +161,10 @@ def unsure(found: dict[str, Any], known_strange: bool, say: Language) -> dict[st
     }
 
 
-def parts_of(found: dict[str, Any], by: str, say: Language) -> dict[str, Any] | None:
-    """Return the table of figures part by part, from the content of metrics.json; None where there are no parts."""
-    parts = found.get("parts")
-    if not parts:
+def subgroups_of(found: dict[str, Any], by: str, say: Language) -> dict[str, Any] | None:
+    """Return the table of figures subgroup by subgroup, from the content of metrics.json; None where there are none."""
+    subgroups = found.get("subgroups")
+    if not subgroups:
         return None
     names = {
         "accuracy": say("Accuracy"),
@@ -172,9 +172,9 @@ def parts_of(found: dict[str, Any], by: str, say: Language) -> dict[str, Any] | 
         "sensitivity": say("Sensitivity"),
         "specificity": say("Specificity"),
     }
-    shown = [key for key in names if any(key in row for row in parts.values())]
+    shown = [key for key in names if any(key in row for row in subgroups.values())]
     rows = []
-    for name, row in parts.items():
+    for name, row in subgroups.items():
         cells = [{"text": say.number(row["images"]), "differs": False}]
         for key in shown:
             text = "–" if key not in row else _three(row[key], say) if key == "roc_area" else _interval(row[key], say)

@@ -92,7 +92,7 @@ def compare_with_humans(
 
 def human_votes_sentences(found: dict[str, Any], say: Language) -> list[str]:
     """Return what the report says of it; nothing without votes."""
-    people = found.get("people")
+    people = found.get("human_votes")
     if people is None:
         return []
     sentences = [

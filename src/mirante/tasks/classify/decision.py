@@ -1,43 +1,55 @@
-"""From a probability to a decision: the threshold that a person's aim asks for, and what is answered at it."""
+"""From probabilities to one class: the most probable, or what a threshold, or very unequal classes, ask for instead."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.errors import RequestError
-from mirante.runfolder import ModelInfo
+from mirante.task import Learned
+
+if TYPE_CHECKING:
+    from mirante.evaluation.objectives import Aim
+    from mirante.model_info import ModelInfo
 
 
 @dataclass(frozen=True)
-class Aim:
-    """What a person wants of the decisions for one class, the positive one, against all others: one of three things.
+class ClassifyLearned(Learned):
+    """What held-out images taught of a model of classes.
 
-    sensitivity  share of the positive images that must be found
-    specificity  share of the others that must be left in peace
-    miss, false_alarm  what each mistake costs, in any one unit; the mean cost is made least
+    conformal_thresholds  the probability from which on a class is in the prediction set, by class and coverage
+                  (mirante.prediction.conformal); or empty
+    ood_threshold  images of a higher score are none of the classes, probably; None when that is not known
+    positive       the class that is answered whenever its probability reaches `threshold`; None answers the most probable class
+    threshold      of its probability
+    class_weights  by class, what probabilities are multiplied by before the largest is the answer, where classes are very
+                   unequal; else empty. The probabilities that are told stay as they are
     """
 
-    sensitivity: float | None = None
-    specificity: float | None = None
-    miss: float | None = None
-    false_alarm: float | None = None
+    conformal_thresholds: tuple[tuple[float, ...], ...] = ()
+    ood_threshold: float | None = None
+    positive: str | None = None
+    threshold: float | None = None
+    class_weights: tuple[float, ...] = ()
 
-    def __post_init__(self) -> None:
-        costs = (self.miss, self.false_alarm)
-        asked = (
-            (self.sensitivity is not None) + (self.specificity is not None) + any(cost is not None for cost in costs)
-        )
-        if asked != 1:
-            raise RequestError("a threshold has one aim: --sensitivity, --specificity or --cost.")
-        for name in ("sensitivity", "specificity"):
-            share = getattr(self, name)
-            if share is not None and not 0 < share < 1:
-                raise RequestError(f"--{name} {share:g}: it is a share between 0 and 1, as 0.9 or 90%.")
-        if any(cost is not None for cost in costs) and not all(cost is not None and 0 < cost < 1e9 for cost in costs):
-            raise RequestError("--cost needs both costs, each above 0: miss=10,false-alarm=1")
+    @property
+    def decides(self) -> bool:
+        """Whether something else than the most probable class can be the answer."""
+        return self.positive is not None or bool(self.class_weights)
+
+    def is_sound(self, classes: Sequence[str]) -> bool:
+        sound = all(len(one) in (0, len(classes)) for one in (self.conformal_thresholds, self.class_weights))
+        if self.positive is not None:
+            sound = sound and self.positive in classes and 0 <= float(self.threshold or 0) <= 1
+        return sound and super().is_sound(classes)
+
+
+def learned_of(info: ModelInfo) -> ClassifyLearned:
+    """Return what was learned, of a model of classes; before anything was, that nothing was."""
+    return info.learned if isinstance(info.learned, ClassifyLearned) else ClassifyLearned()
 
 
 def choose_threshold(scores: NDArray[np.floating], wanted: NDArray[np.bool_], aim: Aim) -> float:
@@ -78,10 +90,11 @@ def decide(probabilities: NDArray[np.floating], info: ModelInfo) -> NDArray[np.i
     The most probable one, or the one whose probability times its weight is largest; with a positive class that one from the
     threshold on, and below it the most probable of the others.
     """
-    positive = info.positive_number
-    if positive is None:
-        best: NDArray[np.int64] = (probabilities * np.array(info.class_weights or 1.0)).argmax(axis=1)
+    learned = learned_of(info)
+    if learned.positive is None:
+        best: NDArray[np.int64] = (probabilities * np.array(learned.class_weights or 1.0)).argmax(axis=1)
         return best
+    positive = info.classes.index(learned.positive)
     others = probabilities.astype(np.float64)
     others[:, positive] = -1
-    return np.where(probabilities[:, positive] >= (info.threshold or 0.0), positive, others.argmax(axis=1))
+    return np.where(probabilities[:, positive] >= (learned.threshold or 0.0), positive, others.argmax(axis=1))

@@ -1,4 +1,4 @@
-"""The texts of images that are to be read: from the names of files or from a table, and as numbers, one a character.
+"""The texts of images that are to be read: from the names of files or from a table, and as numbers, one per character.
 
 A text of n characters stands as n numbers of its letters, then the number of "no character" up to the longest text.
 """
@@ -17,10 +17,12 @@ from mirante.data.entries import Skipped
 from mirante.data.labels import Labelled
 from mirante.data.scan import Scanned
 from mirante.data.splits import split_of
+from mirante.data.targets import LabelOptions, Targets
 from mirante.errors import DataError
 
 NO_CHARACTER = ""
 MAX_CHARACTERS, MAX_LETTERS = 64, 2000
+_TEXT_HEIGHT, _CHARACTER_WIDTH = 30, 20  # pixels
 
 
 def label_by_name(location: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
@@ -43,6 +45,20 @@ def label_by_name(location: str, scanned: list[Scanned]) -> tuple[list[Labelled]
             f"{location}: no image in it can be read ({reason}). The text of each is its file's name: 2b827.png."
         )
     return rows, skipped
+
+
+def make_targets(location: str, rows: list[Labelled], options: LabelOptions) -> Targets:
+    """Return the targets of images with their texts; images with the same text belong together, for what was read once may be
+    known by heart. Raises DataError.
+    """
+    rows = as_texts(location, rows, options.length)
+    texts = [row.label for row in rows]
+    alphabet = tuple(options.model or alphabet_of(location, texts))
+    values = encode(location, texts, alphabet, options.length or max(map(len, texts)))
+    alike = np.unique(np.array(texts), return_inverse=True)[1].astype(np.int64)
+    repeated = len(np.unique(alike)) < len(rows)
+    strata = ("",), np.zeros(len(rows), np.int64)
+    return Targets(rows, alphabet, values, alike, strata, groups=tuple(texts) if repeated else None)
 
 
 def as_texts(location: str, rows: list[Labelled], length: int | None) -> list[Labelled]:
@@ -96,3 +112,14 @@ def decode(numbers: NDArray[np.int64], alphabet: Sequence[str]) -> list[str]:
     ['ba', 'b']
     """
     return ["".join(alphabet[number] for number in row) for row in numbers.tolist()]
+
+
+def text_size(sizes: NDArray[np.int64], characters: int, largest: int) -> tuple[int, int]:
+    """Choose the (height, width) in pixels at which images with a text are shown to a network.
+
+    Their median shape, as small as leaves each character 20 pixels of width and the text 30 of height (benchmarks/reading.py), not
+    larger than they are, and not wider or higher than `largest`.
+    """
+    height, width = (float(side) for side in np.median(sizes, axis=0))
+    scale = min(1.0, max(_TEXT_HEIGHT / height, _CHARACTER_WIDTH * characters / width), largest / max(height, width))
+    return max(1, round(scale * height)), max(1, round(scale * width))

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from mirante.evaluation.card import Question, as_markdown, short_name, with_interval
-from mirante.evaluation.judge import Judgement
+from mirante.evaluation.card_text import Question, as_markdown, short_name, with_interval
+from mirante.evaluation.judgement import Judgement
 from mirante.evaluation.page import Story, row_of_figure, shared_content
 from mirante.locale import Language
-from mirante.prediction.calibration import SURE_WITHOUT_PROOF
+from mirante.tasks.read.calibrate import SURE_WITHOUT_PROOF, learned_of
 
 _SHOWN = 15
 
 
-def content_of_texts(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]:
-    """Return what texts.html.j2 takes."""
+def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]:
+    """Return what report.html.j2 takes."""
     found, data = judgement.metrics, story.data
     accuracy, letters, sure = found["accuracy"], found["letters"], found["sure"]
     wrong = found["images"] - round(accuracy["value"] * found["images"])
     evaluated = f" {say('Evaluated on {where}.', where=story.evaluated)}" if story.evaluated else ""
     return {
         **shared_content(judgement, story, text_questions(judgement, story, say), say),
-        "counted": say("Letter"),
         "lead": say(
             "A reader of texts of up to {characters} characters, out of {letters}.",
-            characters=story.model.characters,
+            characters=story.model.output[0],
             letters=len(story.model.classes) - 1,
         ),
         "accuracy": {"value": say.percent(accuracy["value"]), "name": say("whole texts right, on test images")},
@@ -149,7 +148,7 @@ def text_questions(judgement: Judgement, story: Story, say: Language) -> list[Qu
     return [Question(*answer) for answer in answers]
 
 
-def text_card(judgement: Judgement, story: Story, say: Language) -> str:
+def markdown(judgement: Judgement, story: Story, say: Language) -> str:
     """Return the model card as Markdown with the metadata of the Hub."""
     found = judgement.metrics
     results = [
@@ -158,13 +157,13 @@ def text_card(judgement: Judgement, story: Story, say: Language) -> str:
         {"type": "accuracy", "name": "letters", "value": round(found["letters"]["accuracy"]["value"], 4)},
     ]
     questions = text_questions(judgement, story, say)
-    return as_markdown(story.name, "image-to-text", results, story.data, story.model, questions, [], say)
+    return as_markdown(story, results, questions, [], say)
 
 
 def _letters(story: Story, say: Language) -> str:
     return say(
         "Texts of up to {characters} characters of these: {letters}. Any other it reads as one of them.",
-        characters=story.model.characters,
+        characters=story.model.output[0],
         letters="".join(story.model.classes),
     )
 
@@ -177,19 +176,19 @@ def _data_sentence(data: dict[str, Any], say: Language) -> str:
             "sides. The table counts letters."
         ),
     }[data["split_by"]]
-    return f"{say('Source: {word}.', word=data['word'])} {by}"
+    return f"{say('Source: {word}.', word=data['location'])} {by}"
 
 
 def _calibration_sentence(found: dict[str, Any], story: Story, say: Language) -> str:
-    model = story.model
-    if model.confidence_threshold is None:
+    learned = learned_of(story.model)
+    if learned.confidence_threshold is None or "uncalibrated" not in found:
         return say("Its probabilities are not calibrated: no validation images were kept for that.")
     return say(
         "The probability of each letter was calibrated with a temperature of {temperature}, that of a whole text, the product of its "
         "letters', with a power of {power}, on images kept apart. Without that the calibration error would be {before} instead of "
         "{after}.",
-        temperature=say.number(model.temperature, 2),
-        power=say.number(model.power, 2),
+        temperature=say.number(learned.temperature, 2),
+        power=say.number(learned.power, 2),
         before=say.percent(found["uncalibrated"]["ece"]),
         after=say.percent(found["ece"]["value"]),
     )

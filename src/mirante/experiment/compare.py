@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante import runfolder
 from mirante.errors import RunError
 from mirante.evaluation.metrics import wilson
 from mirante.prediction.onnx_model import BATCH, OnnxModel
+from mirante.run import Run
 
 
 @dataclass(frozen=True)
@@ -41,40 +40,42 @@ class Ranked:
     within_noise: bool
 
 
-def compare(runs: Sequence[Path]) -> list[Ranked]:
+def compare(runs: Sequence[str | Path | Run]) -> list[Ranked]:
     """Return the runs, best first. Raises RunError when they were not tested on the same images."""
-    if len({run.resolve() for run in runs}) < len(runs):
+    opened = [one if isinstance(one, Run) else Run(one) for one in runs]
+    if len({run.path.resolve() for run in opened}) < len(opened):
         raise RunError("A run is named twice; each is compared once.")
-    answers = [_read_answers(run) for run in runs]
-    for run, one in zip(runs[1:], answers[1:], strict=True):
-        if one.keys() != answers[0].keys() or any(one[path][0] != answers[0][path][0] for path in one):
-            shared = len(one.keys() & answers[0].keys())
+    tables = [run.predictions() for run in opened]
+    labels = [dict(zip(one.paths, one.labels, strict=True)) for one in tables]
+    for run, one in zip(opened[1:], labels[1:], strict=True):
+        if one != labels[0]:
+            shared = len(one.keys() & labels[0].keys())
             raise RunError(
-                f"{run}: tested on other images than {runs[0]} ({shared} in common); only models that answered the same "
-                "test images can be ranked. `mirante evaluate RUN DATA` tests a run on other data."
+                f"{run.path}: tested on other images than {opened[0].path} ({shared} in common); only models that answered the "
+                "same test images can be ranked. `mirante evaluate RUN DATA` tests a run on other data."
             )
-    paths = list(answers[0])
-    right = [np.array([one[path][0] == one[path][1] for path in paths]) for one in answers]
-    speeds = _speeds([OnnxModel(run) for run in runs])
-    order = sorted(range(len(runs)), key=lambda number: -int(right[number].sum()))
-    best = right[order[0]]
-    p_values = [1.0 if number == order[0] else mcnemar(best, right[number]) for number in order]
-    near = _within_noise(p_values)
+    found = [dict(zip(one.paths, one.right.tolist(), strict=True)) for one in tables]
+    right = [np.array([one[path] for path in labels[0]]) for one in found]
+    speeds = _speeds([run.model() for run in opened])
+    order = sorted(range(len(opened)), key=lambda number: -int(right[number].sum()))
+    p_values = [1.0 if number == order[0] else mcnemar(right[order[0]], right[number]) for number in order]
     ranked = []
-    for place, number in enumerate(order):
-        accuracy = wilson(int(right[number].sum()), len(paths))
+    for number, p_value, near in zip(order, p_values, _within_noise(p_values), strict=True):
+        run = opened[number]
+        accuracy = wilson(int(right[number].sum()), len(labels[0]))
+        seconds = run.history[-1].seconds if run.history else None
         ranked.append(
             Ranked(
-                str(runs[number]),
+                str(run.path),
                 accuracy.value,
                 accuracy.low,
                 accuracy.high,
-                len(paths),
-                _parameters(runs[number]),
-                _seconds(runs[number]),
+                len(labels[0]),
+                run.parameters,
+                seconds,
                 speeds[number],
-                p_values[place],
-                near[place],
+                p_value,
+                near,
             )
         )
     return ranked
@@ -102,33 +103,6 @@ def _within_noise(p_values: list[float]) -> list[bool]:
             break
         near[place] = False
     return near
-
-
-def _read_answers(run: Path) -> dict[str, tuple[str, str]]:
-    """Return path → (label, predicted) of a run's test images."""
-    lines = csv.DictReader(runfolder.read_text(run, runfolder.PREDICTIONS).splitlines())
-    try:
-        return {line["path"]: (line["label"], line["predicted"]) for line in lines}
-    except KeyError as error:
-        raise RunError(
-            f"{run / runfolder.PREDICTIONS}: damaged: no column {error}; mirante evaluate {run} mends it."
-        ) from error
-
-
-def _parameters(run: Path) -> int:
-    from safetensors import safe_open
-
-    try:
-        with safe_open(run / runfolder.WEIGHTS, "np") as weights:
-            names = [name for name in weights.keys() if not name.endswith("num_batches_tracked")]  # noqa: SIM118
-            return sum(int(np.prod(weights.get_slice(name).get_shape())) for name in names)
-    except Exception as error:
-        raise RunError(f"{run / runfolder.WEIGHTS}: missing or damaged; train the model again.") from error
-
-
-def _seconds(run: Path) -> float | None:
-    last = runfolder.read_text(run, runfolder.HISTORY).splitlines()[-1].split(",")
-    return float(last[2]) if len(last) > 2 and last[0].isdigit() else None
 
 
 def _speeds(classifiers: Sequence[OnnxModel], rounds: int = 5) -> list[float]:

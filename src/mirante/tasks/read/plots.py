@@ -33,6 +33,7 @@ def text_samples(images: Pixels, texts: Sequence[str], say: Language) -> Figure:
 def reading_grid(
     images: Pixels,
     labels: NDArray[np.int64],
+    predicted: NDArray[np.int64],
     probabilities: NDArray[np.floating],
     sureness: NDArray[np.floating],
     classes: Sequence[str],
@@ -41,16 +42,18 @@ def reading_grid(
 ) -> Figure:
     """Draw up to 18 images, three a row, each above the letters read in it with the bar of each one's probability.
 
-    labels (N, characters), probabilities (N, characters, classes), sureness (N,). A wrong letter is red, beside the true one.
+    labels, predicted and the probabilities of what was predicted (N, characters), sureness (N,). A wrong letter is red, beside the
+    true one.
     """
     rows = max(1, -(-min(len(images), 18) // _COLUMNS))
     picture = _height_of(images, 3.2)
     figure = new_figure(11.0, rows * (picture + 1.35) + 0.9)
     parts = figure.subfigures(rows, _COLUMNS, squeeze=False).ravel()
-    for part, image, label, shares, sure in zip(parts, images, labels, probabilities, sureness, strict=False):
+    for part, image, label, read, shares, sure in zip(
+        parts, images, labels, predicted, probabilities, sureness, strict=False
+    ):
         above, below = part.subplots(2, 1, height_ratios=(picture, 0.8))
         show_image(above, image)
-        read = shares.argmax(axis=1)
         names = ["".join(classes[number] for number in numbers) for numbers in (read, label)]
         wrong = read != label
         caption = f"{shorten(names[0] or '–', 20)}  {say.confidence(float(sure), 0)}"
@@ -59,7 +62,7 @@ def reading_grid(
         shown = np.flatnonzero((read != len(classes) - 1) | wrong)
         below.bar(
             range(len(shown)),
-            shares[shown, read[shown]],
+            shares[shown],
             color=[RED if wrong[one] else BLUE for one in shown],
             width=0.7,
         )

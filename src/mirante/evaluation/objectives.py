@@ -1,4 +1,4 @@
-"""What a training is to tell beside the network: a threshold for an aim, predictive values, how much a seed matters."""
+"""What a training is to reach and to prove beside the network: a threshold for an aim, predictive values, how much a seed matters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,35 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mirante.errors import RequestError
-from mirante.prediction.decision import Aim
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a person wants of the decisions for one class, the positive one, against all others: one of three things.
+
+    sensitivity  share of the positive images that must be found
+    specificity  share of the others that must be left in peace
+    miss, false_alarm  what each mistake costs, in any one unit; the mean cost is made least
+    """
+
+    sensitivity: float | None = None
+    specificity: float | None = None
+    miss: float | None = None
+    false_alarm: float | None = None
+
+    def __post_init__(self) -> None:
+        costs = (self.miss, self.false_alarm)
+        asked = (
+            (self.sensitivity is not None) + (self.specificity is not None) + any(cost is not None for cost in costs)
+        )
+        if asked != 1:
+            raise RequestError("a threshold has one aim: --sensitivity, --specificity or --cost.")
+        for name in ("sensitivity", "specificity"):
+            share = getattr(self, name)
+            if share is not None and not 0 < share < 1:
+                raise RequestError(f"--{name} {share:g}: it is a share between 0 and 1, as 0.9 or 90%.")
+        if any(cost is not None for cost in costs) and not all(cost is not None and 0 < cost < 1e9 for cost in costs):
+            raise RequestError("--cost needs both costs, each above 0: miss=10,false-alarm=1")
 
 
 @dataclass(frozen=True)
@@ -41,21 +69,6 @@ class Objectives:
         if not 1 <= self.repeats <= 20:
             raise RequestError(f"--repeats {self.repeats}: it can be 1 to 20.")
         return replace(self, positive=positive)
-
-    def require_no_classes(self) -> None:
-        """Raise RequestError when something is planned that only classes have."""
-        asked = {
-            "--positive": self.positive,
-            "--prevalence": self.prevalence,
-            "--sensitivity, --specificity and --cost": self.aim,
-        }
-        for option, value in asked.items():
-            if value is not None:
-                raise RequestError(
-                    f"{option}: for classes; --task code reads texts, and says itself when it is unsure."
-                )
-        if self.repeats > 1:
-            raise RequestError("--repeats: not with --task code; train again with --seed instead.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a TOML file takes; `from_dict` reads it back."""

@@ -1,0 +1,43 @@
+"""The table of labels that a person names: a file, beside the images or inside them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from mirante.data.entries import Source
+from mirante.data.tables import TABLE_SUFFIXES, Columns, Table, read_table, read_table_file
+from mirante.errors import DataError
+
+
+def find_table(name: str, source: Source, location: str, columns: Columns, root: Path | None) -> Table:
+    """Find the table of labels as a file, beside the data or inside it.
+
+    Its paths start from where it lies, or from the data themselves when it lies beside them.
+    """
+    if not name.lower().endswith(TABLE_SUFFIXES):
+        raise DataError(f"{name}: --labels takes a table, .csv, .tsv or .parquet.")
+    data = Path(location).expanduser()
+    for path in (Path(name).expanduser(), data.parent / name):
+        if path.is_file():
+            table = read_table_file(path, columns)
+            return _within(table, data, root or path.parent) if data.is_dir() else table
+    found = source.find(name)
+    if found is None:
+        raise DataError(f"{name}: no such table here, beside {location} or inside it (--labels).")
+    inside, content = found
+    folder = inside.rpartition("/")[0]
+    table = read_table(inside, content, columns)
+    if not folder:
+        return table
+    return replace(table, rows=tuple(replace(row, path=f"{folder}/{row.path}") for row in table.rows))
+
+
+def _within(table: Table, data: Path, base: Path) -> Table:
+    """Return the table with those paths that lead from `base` into the folder `data` made relative to it."""
+    rows = []
+    for row in table.rows:
+        path = Path(os.path.relpath(base / row.path, data)).as_posix()
+        rows.append(row if path.startswith("../") else replace(row, path=path))
+    return replace(table, rows=tuple(rows))

@@ -1,0 +1,118 @@
+"""Opening a data set: the source, its labels, the targets that the task makes of them, and the splits. Decodes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante.data.dataset import VAL_SHARE, DataOptions, Dataset
+from mirante.data.entries import Skipped, Source
+from mirante.data.label_tables import find_table
+from mirante.data.labels import Labelled, label_by_table
+from mirante.data.notes import find_notes
+from mirante.data.partition import fold_rows, split_rows
+from mirante.data.scan import scan
+from mirante.data.sources import open_source
+from mirante.data.tables import Columns
+from mirante.data.targets import LabelOptions, Targets
+from mirante.errors import DataError
+from mirante.task import Task, task_named
+
+_KEPT = ("labels", "label_column", "group", "subgroup", "root", "classes", "folds", "task", "length", "val_share")
+
+
+def open_dataset(location: str, options: DataOptions) -> Dataset:
+    """Read what there is at a location and split it; see Dataset.open."""
+    if unknown := sorted(set(options) - set(DataOptions.__annotations__)):
+        known = ", ".join(sorted(DataOptions.__annotations__))
+        raise DataError(f"{location}: {unknown[0]!r} is no option of data; they are {known}.")
+    options = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
+    task = task_named(options.get("task", "classify"))
+    folds, model = options.get("folds", 0), options.get("as_test_of")
+    task.require_options(folds, options.get("classes"), options.get("length"))
+    source, rows, skipped = _labelled(location, task, options)
+    wanted = LabelOptions(
+        options.get("classes"), source.classes, model, options.get("length"), options.get("lenient", False)
+    )
+    targets = task.make_targets(location, rows, wanted)
+    rows = targets.rows
+    digests = tuple(row.image.digest for row in rows)
+    groups = targets.groups
+    if any(row.group is not None for row in rows):
+        groups = tuple(row.group or row.image.path for row in rows)
+    has_test = any(row.split == "test" for row in rows)
+    if model is None:
+        splits = _splits(location, targets, digests, groups, options)
+    else:
+        splits = np.array([row.split or "train" if has_test else "test" for row in rows])
+    return Dataset(
+        location=location,
+        name=source.name,
+        classes=targets.classes,
+        paths=tuple(row.image.path for row in rows),
+        targets=targets.values,
+        splits=splits,
+        groups=groups,
+        subgroups=tuple((row.subgroup or "").strip() or "–" for row in rows) if options.get("subgroup") else None,
+        digests=digests,
+        sizes=np.array([(row.image.height, row.image.width) for row in rows], dtype=np.int64),
+        channels=3 if any(row.image.channels == 3 for row in rows) else 1,
+        skipped=tuple(skipped),
+        notes=find_notes(*targets.strata, targets.alike, splits, digests, groups),
+        task=task.name,
+        output=task.output_shape(targets.values, targets.classes),
+        split_by="folds" if folds else "source" if has_test else "content",
+        options=_kept(options),
+        merged=targets.merged,
+        source=source,
+    )
+
+
+def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, list[Labelled], list[Skipped]]:
+    """Return the source, its images with their labels, and those that are left out."""
+    asked = {"group": options.get("group"), "subgroup": options.get("subgroup"), "label": options.get("label_column")}
+    columns = Columns(**asked)
+    given = options.get("root")
+    root = None if given is None else Path(given).expanduser()
+    source, table = open_source(location, root, columns)
+    labels = options.get("labels")
+    if labels is not None:
+        table = find_table(str(labels), source, location, columns, root)
+    elif table is None and columns != Columns():
+        names = {"group": "--group-column", "subgroup": "--subgroup", "label": "--label-column"}
+        option = next(f"{names[name]} {column}" for name, column in asked.items() if column is not None)
+        raise DataError(f"{location}: {option} needs a table that has this column; --labels FILE.csv names it.")
+    scanned = scan(source)
+    if not scanned:
+        raise DataError(f"{location}: no image in it.")
+    if table is None:
+        return source, *task.label_images(location, scanned)
+    return source, *label_by_table(location, scanned, table)
+
+
+def _splits(
+    location: str, targets: Targets, digests: tuple[str, ...], groups: tuple[str, ...] | None, options: DataOptions
+) -> NDArray[np.str_]:
+    given = [row.split for row in targets.rows]
+    if folds := options.get("folds", 0):
+        return fold_rows(location, *targets.strata, digests, groups, given, folds, 0)
+    try:
+        return split_rows(location, *targets.strata, digests, groups, given, options.get("val_share", VAL_SHARE))
+    except DataError:
+        if not options.get("lenient"):
+            raise
+        return np.array([split or "train" for split in given], dtype="<U5")
+
+
+def _kept(options: DataOptions) -> dict[str, Any]:
+    """Return what opens the same data again, as JSON takes it."""
+    kept: dict[str, Any] = {}
+    for name in _KEPT:
+        value: Any = options.get(name)
+        if value is None or (name, value) in (("folds", 0), ("task", "classify")):
+            continue
+        kept[name] = list(value) if name == "classes" else str(value) if isinstance(value, Path) else value
+    return kept

@@ -1,0 +1,76 @@
+"""Splits and folds that can be trained and tested with: every class stands on every side, or it is said which one cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante.data.classes import require_enough
+from mirante.data.splits import assign_folds, assign_splits
+from mirante.errors import DataError
+
+SPLITS = ("train", "val", "test")
+MIN_FOLDS, MAX_FOLDS = 3, 20
+
+
+def split_rows(
+    location: str,
+    names: tuple[str, ...],
+    labels: NDArray[np.int64],
+    digests: Sequence[str],
+    groups: Sequence[str] | None,
+    given: list[str | None],
+    val_share: float,
+) -> NDArray[np.str_]:
+    """Return 'train', 'val' or 'test' for each of N images; names and labels (N,) are what each side must have some of.
+
+    Raises DataError when one of them reaches only some sides.
+    """
+    require_enough(location, names, labels, groups or digests, given, val_share)
+    splits = assign_splits(labels, digests, groups, given, val_share)
+    for number, name in enumerate(names):
+        for split in SPLITS:
+            if (split != "val" or val_share > 0) and not (splits[labels == number] == split).any():
+                raise DataError(
+                    f"{location}: class {name!r} has no {split} image; add some, give it more groups, or leave the class out with "
+                    "--classes."
+                )
+    return splits
+
+
+def fold_rows(
+    location: str,
+    names: tuple[str, ...],
+    labels: NDArray[np.int64],
+    digests: Sequence[str],
+    groups: Sequence[str] | None,
+    given: Sequence[str | None],
+    folds: int,
+    seed: int,
+) -> NDArray[np.str_]:
+    """Return 'fold1', 'fold2' … for each of N images, and 'test' for those that the source keeps apart.
+
+    Raises DataError when a class reaches only some folds.
+    """
+    if not MIN_FOLDS <= folds <= MAX_FOLDS:
+        raise DataError(f"--folds {folds}: it can be {MIN_FOLDS} to {MAX_FOLDS}.")
+    splits = np.array([split or "" for split in given], dtype="<U7")
+    free = np.flatnonzero(splits != "test")
+    numbers = assign_folds(
+        labels[free],
+        [digests[row] for row in free.tolist()],
+        groups and [groups[row] for row in free.tolist()],
+        folds,
+        seed,
+    )
+    splits[free] = [f"fold{number + 1}" for number in numbers]
+    for number, name in enumerate(names):
+        have = len(set(numbers[labels[free] == number].tolist()))
+        if have < folds:
+            raise DataError(
+                f"{location}: class {name!r} reaches only {have} of the {folds} folds: it has too few different images (or groups). "
+                "Ask for fewer folds, add images, or leave the class out with --classes."
+            )
+    return splits

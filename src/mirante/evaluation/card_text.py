@@ -1,0 +1,64 @@
+"""The model card as text: questions with their answers, and the metadata that the Hugging Face Hub reads (its own conventions)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from mirante.locale import Language
+
+if TYPE_CHECKING:
+    from mirante.evaluation.page import Story
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a reader asks, and the answer, each in the reader's language."""
+
+    question: str
+    answer: str
+
+
+def as_markdown(
+    story: Story, results: Sequence[dict[str, Any]], card: Sequence[Question], further: Sequence[str], say: Language
+) -> str:
+    """Return a card as Markdown with the metadata of the Hub.
+
+    results  the figures, as the Hub's model-index takes them
+    further  sections between the questions and the use
+    """
+    name, model, task = story.name, story.model, story.model.asks.hub_task
+    source = {"type": "imagefolder", "name": short_name(story.data["location"])}
+    metadata = {
+        "library_name": "onnxruntime",
+        "pipeline_tag": task,
+        "tags": ["mirante", task, "onnx"],
+        "language": [say.code],
+        **({"license": model.licence.lower()} if model.licence else {}),
+        "metrics": [one["type"] for one in results],
+        "model-index": [
+            {"name": name, "results": [{"task": {"type": task}, "dataset": source, "metrics": list(results)}]}
+        ],
+    }
+    # JSON is YAML, and needs no rules of its own for the names of people's folders
+    head = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in metadata.items())
+    parts = [f"---\n{head}\n---", f"# {name}", *(f"## {one.question}\n\n{one.answer}" for one in card), *further]
+    use = f"mirante predict {name} image.jpg"
+    parts.append(f"## {say('Use')}\n\n```\n{use}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def short_name(word: str) -> str:
+    """Return the last part of a path: a card is published, and the folders above are nobody's business."""
+    return PurePath(word).name or word
+
+
+def with_interval(figure: dict[str, float], say: Language) -> str:
+    """Return a share with its 95% interval in brackets; a dash where it is not defined."""
+    if math.isnan(figure["value"]):
+        return "–"
+    return f"{say.percent(figure['value'])} ({say.percent(figure['low'], 0)} – {say.percent(figure['high'], 0)})"

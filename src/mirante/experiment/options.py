@@ -1,0 +1,107 @@
+"""What can be asked of a training by name: options of the data, fields of the recipe, objectives. One flat list for the user."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any, Literal, NamedTuple, TypedDict
+
+from mirante.data.dataset import DataOptions
+from mirante.errors import RequestError
+from mirante.evaluation.objectives import Aim, Objectives
+from mirante.quantities import read_seconds
+from mirante.training.recipe import Optimiser, Recipe, ScheduleKind, Watch
+
+
+class RecipeOptions(TypedDict, total=False):
+    """Fields of the recipe that are to be others (mirante.Recipe says what each means), and `time`, as "5m" or in seconds."""
+
+    layers: str
+    weights: str
+    epochs: int
+    time: str | float
+    batch_size: int
+    optimiser: Optimiser
+    learning_rate: float
+    schedule: ScheduleKind
+    warmup: float
+    momentum: float
+    weight_decay: float
+    label_smoothing: float
+    flip: bool
+    flip_tta: bool
+    random_shift: int
+    progressive_resize_until: float
+    progressive_resize_scale: float
+    precision: Literal["auto", "float32"]
+    watch: Watch
+    max_size: int
+    min_size: int
+    seed: int
+
+
+class ObjectiveOptions(TypedDict, total=False):
+    """What the model is to reach, and how surely that is to be known.
+
+    positive     the class that is held against the others (default: of two, the second)
+    sensitivity, specificity   choose the threshold that reaches this share
+    miss, false_alarm          choose the threshold of least cost; both are needed
+    prevalence   share of positive images where the model will be used
+    even         answer rare classes more often where classes are very unequal (default: True)
+    repeats      train so many times with other seeds, to see how much chance matters
+    """
+
+    positive: str
+    sensitivity: float
+    specificity: float
+    miss: float
+    false_alarm: float
+    prevalence: float
+    even: bool
+    repeats: int
+
+
+class TrainOptions(DataOptions, RecipeOptions, ObjectiveOptions, total=False):
+    """Everything that can be asked of a training by name."""
+
+
+class Asked(NamedTuple):
+    """The options, sorted."""
+
+    data: DataOptions
+    recipe: dict[str, Any]
+    objectives: Objectives
+
+
+_AIMS = ("sensitivity", "specificity", "miss", "false_alarm")
+
+
+def sort_options(options: dict[str, Any]) -> Asked:
+    """Return what each option is of; those that are None count as left out. Raises RequestError for one that there is not."""
+    given = {name: value for name, value in options.items() if value is not None}
+    known = {*TrainOptions.__annotations__, *(one.name for one in fields(Recipe))} - {"name"}
+    for name in given:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            raise RequestError(
+                f"{name}: there is no such option{f'; did you mean {close[0]}?' if close else '.'} They are "
+                f"{', '.join(sorted(known))}."
+            )
+    recipe = {one.name: given[one.name] for one in fields(Recipe) if one.name in given}
+    if "time" in given:
+        if "epochs" in given:
+            raise RequestError("time and epochs exclude each other: one says when training ends.")
+        recipe["seconds"] = _seconds(given["time"])
+    if "layers" in recipe:
+        recipe.setdefault("sizes", ())
+    data: DataOptions = {name: given[name] for name in DataOptions.__annotations__ if name in given}  # type: ignore[assignment]
+    aims = {name: given[name] for name in _AIMS if name in given}
+    rest = {name: given[name] for name in ("positive", "prevalence", "even", "repeats") if name in given}
+    return Asked(data, recipe, Objectives(aim=Aim(**aims) if aims else None, **rest))
+
+
+def _seconds(time: str | float) -> float:
+    try:
+        return read_seconds(time) if isinstance(time, str) else float(time)
+    except ValueError as error:
+        raise RequestError(f"time {error}.") from error

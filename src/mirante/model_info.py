@@ -1,0 +1,88 @@
+"""model.json: what a trained network takes and answers. The same text stands in the metadata of model.onnx."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante.errors import MiranteError, RunError
+from mirante.files import to_json
+from mirante.images import FITS, Fit
+from mirante.runfolder import FORMAT, MODEL, parse, read_text
+from mirante.task import Learned, Task, task_named
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a trained network takes and answers.
+
+    task      what it is asked (mirante.task)
+    classes   names, in the order of its outputs; of texts the letters, and last "", no character
+    height, width, channels   the images it takes, uint8 (N, height, width, channels)
+    fit       how an image of another shape comes to that size (mirante.images.Fit)
+    layers    its line of layers, or the path.py:function that made it
+    output    the shape of the logits of one image: (classes,), or (answers, classes) where an image has several answers
+    flip_tta  whether it answers with the mean over each image and its mirror image
+    licence   of pretrained weights, if it started from any
+    seen_with  the name under which the features of its backbone are kept in the cache; empty where all of it was trained
+    learned   what held-out images taught: calibration, thresholds; the task says what
+    """
+
+    task: str
+    classes: tuple[str, ...]
+    height: int
+    width: int
+    channels: Literal[1, 3]
+    fit: Fit
+    layers: str
+    output: tuple[int, ...]
+    flip_tta: bool = False
+    licence: str | None = None
+    seen_with: str = ""
+    learned: Learned = field(default_factory=Learned)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.height, self.width
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.height, self.width, self.channels
+
+    @property
+    def asks(self) -> Task:
+        return task_named(self.task)
+
+    @property
+    def calibration(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What logits are multiplied by, and what is then added, each (classes,)."""
+        return self.learned.affine(len(self.classes))
+
+    def to_json(self) -> str:
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "learned"}
+        return to_json({"format": FORMAT, **values, "learned": self.learned.to_dict()})
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> ModelInfo:
+        """Read it back; `where` names the file in messages. Raises RunError."""
+        value = parse(text, where)
+        try:
+            given = {one.name: value[one.name] for one in fields(cls) if one.name in value}
+            given["learned"] = task_named(value["task"]).read_learned(value["learned"])
+            info = cls(**{**given, "classes": tuple(value["classes"]), "output": tuple(value["output"])})
+            sound = info.height > 0 and info.width > 0 and info.channels in (1, 3) and info.fit in FITS
+            sound = sound and len(info.classes) > 1 and info.output[-1] == len(info.classes)
+            if not (sound and all(side > 0 for side in info.output) and info.learned.is_sound(info.classes)):
+                raise ValueError
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError, MiranteError) as error:
+            raise RunError(f"{where}: damaged: it does not describe a model; train it again.") from error
+        return info
+
+
+def read_model_info(run: Path) -> ModelInfo:
+    """Return the run's model.json; raises RunError."""
+    return ModelInfo.from_json(read_text(run, MODEL), str(run / MODEL))

@@ -1,0 +1,123 @@
+"""A trained model that answers: model.onnx in ONNX Runtime, for paths, PIL images, bytes and arrays, whichever its task.
+
+Nothing is known here of how it was trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante.data.entries import Entry, Skipped
+from mirante.errors import ImageError, RunError
+from mirante.prediction.onnx_model import OnnxModel, Output
+from mirante.prediction.stream import predict_stream
+from mirante.task import Answer, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mirante.images import Pixels
+    from mirante.prediction.onnx_model import Picture
+
+
+class Model(OnnxModel):
+    """A finished model, from a run folder or from its model.onnx.
+
+    model = mirante.load("runs/flowers-fast")
+    model.predict("photo.jpg").label
+    """
+
+    def __repr__(self) -> str:
+        return f"<Model {self.path}: {self.info.task}, {len(self.info.classes)} classes>"
+
+    @property
+    def task(self) -> Task:
+        return self.info.asks
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.info.classes
+
+    @property
+    def classes_(self) -> NDArray[np.str_]:
+        """The classes as scikit-learn names them: the order of the columns of `predict_proba`."""
+        return np.array(self.info.classes)
+
+    def predict(self, picture: Picture, coverage: float | None = None) -> Any:
+        """Return the answer for one image: a path, encoded bytes, a PIL image, or an array uint8 (H, W[, 1, 3 or 4]).
+
+        coverage  also tell the prediction set, in which the true class is with this probability
+
+        A model of classes returns a Prediction, one that reads texts a Reading. Raises ImageError when the image cannot be read,
+        RunError when the model can promise no coverage.
+        """
+        self.require_coverage(coverage)
+        path = str(picture) if isinstance(picture, (str, Path)) else None
+        return next(self.answer([(path, self.pixels(picture))], coverage))
+
+    def predict_many(
+        self,
+        pictures: Iterable[Picture],
+        coverage: float | None = None,
+        *,
+        errors: Literal["raise", "skip"] = "raise",
+    ) -> Iterator[Any]:
+        """Yield the answer for each image, in order; see `predict`. Images are read on all cores while the network works.
+
+        errors  raise an ImageError at the first image that cannot be read, or skip: a Skipped (path, reason) stands in its place
+        """
+        self.require_coverage(coverage)
+        if errors not in ("raise", "skip"):
+            raise ValueError(f"errors={errors!r}: it can be 'raise' or 'skip'.")
+        entries = (Entry(_name(one), Path(one) if isinstance(one, str) else one) for one in pictures)
+        for path, answer, _ in predict_stream(self, entries, coverage):
+            if isinstance(answer, Skipped) and errors == "raise":
+                raise ImageError(f"{path}: {answer.reason}" if path else answer.reason)
+            yield answer
+
+    def predict_proba(self, pictures: Iterable[Picture]) -> NDArray[np.float32]:
+        """Return the probabilities (N, …, classes) of images, in the order of `classes`. Raises ImageError."""
+        pixels = [self.pixels(one) for one in pictures]
+        images = np.stack(pixels) if pixels else np.zeros((0, *self.info.shape), np.uint8)
+        return self.run(images).probabilities
+
+    def require_task(self, name: str, what: str) -> None:
+        """Raise RunError when the model answers another question than the one that `what` needs."""
+        if self.info.task != name:
+            raise RunError(f"{self.path}: a model of the task {self.info.task}; {what} need one of the task {name}.")
+
+    def require_coverage(self, coverage: float | None) -> None:
+        """Raise RunError when a coverage is wanted and the model can promise none."""
+        if coverage is not None:
+            self.task.require_coverage(self.info, str(self.path))
+
+    def set_threshold(self, threshold: float) -> None:
+        """Decide from another probability on than the one that the training chose. Raises RunError for a model without any."""
+        self.info = self.task.with_threshold(self.info, threshold, str(self.path))
+
+    def answer(self, batch: list[tuple[str | None, Pixels]], coverage: float | None = None) -> Iterator[Answer]:
+        """Yield the answers for images that already have the input size, each with its path."""
+        if batch:
+            found = self.run(np.stack([pixels for _, pixels in batch]))
+            yield from self.tell(found, [path for path, _ in batch], coverage)
+
+    def tell(self, found: Output, paths: Sequence[str | None], coverage: float | None = None) -> Iterator[Answer]:
+        """Yield what the network's output comes to for each image, with its path."""
+        return self.task.answers(found, self.info, paths, coverage)
+
+
+def load(run: str | Path, threads: int = 0) -> Model:
+    """Return the model of a run folder or of a model.onnx, whichever its task. Raises RunError.
+
+    threads  that one call uses; 0 takes one per core
+    """
+    return Model(run, threads)
+
+
+def _name(picture: Picture) -> str:
+    return str(picture) if isinstance(picture, (str, Path)) else ""

@@ -1,0 +1,215 @@
+"""Predictions: what a model says of labelled images, as one table; made once, written once as predictions.csv, and read anywhere.
+
+The columns that every task has are written here, those of its own by the task. Names of classes stand in cells, or behind a prefix
+that no other column has, so a class may be called anything.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante.errors import RequestError, RunError
+from mirante.files import csv_text, write_text
+from mirante.task import task_named
+
+if TYPE_CHECKING:
+    import pandas
+
+    from mirante.model_info import ModelInfo
+
+_SET = "prediction_set_"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image of the table: its number there, its path, its label and what was answered, in words."""
+
+    number: int
+    path: str
+    label: str
+    predicted: str
+    confidence: float
+    probabilities: tuple[float, ...]
+
+    @property
+    def right(self) -> bool:
+        return self.label == self.predicted
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What was predicted for N images.
+
+    task           what was asked
+    classes        names, in the order of the numbers
+    paths          N paths in the source
+    targets        (N, …) true class numbers
+    predicted      (N, …) the most probable ones
+    confidences    (N,) probability that the prediction is right
+    probabilities  (N, classes) of each class; where an image has several answers, (N, answers) of what was predicted
+    decided        (N,) what is answered, where that may be another than the most probable; else None
+    prediction_sets  coverage → which classes (N, classes) are in the set that promises it
+    out_of_distribution  (N,) whether an image was taken for none of the classes; None where that is not known
+    unsure         (N,) whether the model says that it is unsure; None where it does not
+    subgroups, groups  N names, or None
+    folds          (N,) number of the fold that each image was tested in, from 0; None without folds
+    uncalibrated   (N, …) the probabilities before calibration; None where they are not known. It is not written
+    rows           (N,) rows of the data set; empty where they are not known. They are not written
+    """
+
+    task: str
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]
+    targets: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    confidences: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    decided: NDArray[np.int64] | None = None
+    prediction_sets: Mapping[float, NDArray[np.bool_]] = field(default_factory=dict)
+    out_of_distribution: NDArray[np.bool_] | None = None
+    unsure: NDArray[np.bool_] | None = None
+    subgroups: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    folds: NDArray[np.int64] | None = None
+    uncalibrated: NDArray[np.float32] | None = None
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __repr__(self) -> str:
+        return f"<Predictions: {len(self):,} images, {self.right.mean():.1%} right>"
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, number: int) -> Row:
+        shares = tuple(self.probabilities[number].tolist())
+        label, predicted = (self._in_words(one[number : number + 1])[0] for one in (self.targets, self.predicted))
+        return Row(number, self.paths[number], label, predicted, float(self.confidences[number]), shares)
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which images (N,) are predicted rightly, one with several answers in all of them."""
+        right: NDArray[np.bool_] = (self.predicted == self.targets).reshape(len(self), -1).all(axis=1)
+        return right
+
+    @property
+    def labels(self) -> list[str]:
+        """The label of each image in words."""
+        return self._in_words(self.targets)
+
+    def columns(self) -> dict[str, Sequence[Any]]:
+        """Return the table by columns, as it is written: path, label, predicted, confidence, and what else there is."""
+        found: dict[str, Sequence[Any]] = {
+            "path": self.paths,
+            "label": self.labels,
+            "predicted": self._in_words(self.predicted),
+            "confidence": [f"{share:.9g}" for share in self.confidences.tolist()],
+        }
+        if self.decided is not None:
+            found["decision"] = self._in_words(self.decided)
+        if self.unsure is not None:
+            found["unsure"] = self.unsure.astype(int).tolist()
+        found |= task_named(self.task).table_columns(self)
+        for coverage, members in self.prediction_sets.items():
+            sets = [[self.classes[number] for number in np.flatnonzero(row)] for row in members]
+            found[set_column(coverage)] = [json.dumps(one, ensure_ascii=False) for one in sets]
+        if self.out_of_distribution is not None:
+            found["none_of_these"] = self.out_of_distribution.astype(int).tolist()
+        if self.subgroups is not None:
+            found["subgroup"] = self.subgroups
+        if self.groups is not None:
+            found["group"] = self.groups
+        if self.folds is not None:
+            found["fold"] = (self.folds + 1).tolist()
+        return found
+
+    def write(self, path: Path) -> None:
+        """Write the table as CSV."""
+        columns = self.columns()
+        write_text(path, csv_text(list(columns), zip(*columns.values(), strict=True)))
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the table as a pandas.DataFrame, numbers as numbers. Raises RequestError when pandas is not installed."""
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise RequestError("to_pandas needs one more package; pip install pandas.") from error
+        columns = dict(self.columns())
+        for name, values in columns.items():
+            if name == "confidence" or (name.startswith("probability_")):
+                columns[name] = np.array(values, np.float64)  # type: ignore[assignment]
+            elif name.startswith(_SET):
+                columns[name] = [json.loads(one) for one in values]
+        return pd.DataFrame(columns)
+
+    @classmethod
+    def read(cls, path: Path, info: ModelInfo) -> Predictions:
+        """Read the table that a model's run holds. Raises RunError when the file is missing or damaged."""
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                header, *lines = csv.reader(file)
+            columns = dict(zip(header, (list(column) for column in zip(*lines, strict=True)), strict=True))
+            optional: dict[str, Any] = {
+                "prediction_sets": {
+                    float(name.removeprefix(_SET)) / 100: _members(cells, info.classes)
+                    for name, cells in columns.items()
+                    if name.startswith(_SET)
+                }
+            }
+            for name, key in (("none_of_these", "out_of_distribution"), ("unsure", "unsure")):
+                if name in columns:
+                    optional[key] = np.array([cell == "1" for cell in columns[name]])
+            for name, key in (("subgroup", "subgroups"), ("group", "groups")):
+                if name in columns:
+                    optional[key] = tuple(columns[name])
+            if "decision" in columns:
+                number = {name: index for index, name in enumerate(info.classes)}
+                optional["decided"] = np.array([number[name] for name in columns["decision"]], np.int64)
+            if "fold" in columns:
+                optional["folds"] = np.array(columns["fold"], np.int64) - 1
+            own = task_named(info.task).read_columns(columns, info.classes, info.output)
+            confidences = np.array(columns["confidence"], np.float32)
+            return cls(info.task, info.classes, tuple(columns["path"]), confidences=confidences, **own, **optional)
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read; mirante evaluate {path.parent} makes it again.") from error
+        except (KeyError, ValueError, TypeError, IndexError, csv.Error) as error:
+            raise RunError(f"{path}: damaged; mirante evaluate {path.parent} makes it again.") from error
+
+    @classmethod
+    def join(cls, parts: Sequence[Predictions], order: NDArray[np.int64]) -> Predictions:
+        """Return the tables one below the other, in another order."""
+        first = parts[0]
+        joined: dict[str, Any] = {}
+        for one in fields(cls):
+            values = [getattr(part, one.name) for part in parts]
+            if isinstance(values[0], np.ndarray):
+                joined[one.name] = np.concatenate(values)[order]
+            elif isinstance(values[0], Mapping):
+                joined[one.name] = {key: np.concatenate([value[key] for value in values])[order] for key in values[0]}
+            elif isinstance(values[0], tuple) and one.name != "classes":
+                whole = [item for value in values for item in value]
+                joined[one.name] = tuple(whole[row] for row in order)
+        return replace(first, **joined)
+
+    def _in_words(self, targets: NDArray[np.int64]) -> list[str]:
+        return task_named(self.task).label_names(targets, self.classes)
+
+
+def set_column(coverage: float) -> str:
+    """Return the name of the column that holds the prediction sets of a coverage."""
+    return f"{_SET}{100 * coverage:g}"
+
+
+def _members(cells: Sequence[str], classes: Sequence[str]) -> NDArray[np.bool_]:
+    found = [set(json.loads(cell)) for cell in cells]
+    return np.array([[name in names for name in classes] for names in found], dtype=bool).reshape(len(cells), -1)

@@ -1,0 +1,325 @@
+"""A run: the one reader and writer of a run folder. What it holds is read when it is asked for, once.
+
+    run = Run("runs/pets")
+    run.recipe, run.task, run.classes, run.metrics.accuracy
+    run.dataset(), run.model(), run.predictions()
+
+A training makes one (`create`), says what it will do (`record`), and leaves the model (`publish`).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import mirante
+from mirante import runfolder
+from mirante.data.dataset import Dataset
+from mirante.data.notes import Note
+from mirante.errors import RequestError, RunError, WorkError
+from mirante.evaluation.metrics import Metrics
+from mirante.evaluation.objectives import Objectives
+from mirante.files import next_free, system_reason, to_json, write_file, write_text
+from mirante.model_info import ModelInfo, read_model_info
+from mirante.predictions import Predictions
+from mirante.training.history import Epoch, read_history
+from mirante.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import onnx
+
+    from mirante.model.network import Network
+    from mirante.prediction.model import Model
+
+
+class Run:
+    """A run folder, finished or not."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open it; raises RunError when it is no run of Mirante."""
+        self.path = Path(path).expanduser()
+        runfolder.require_run(self.path)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.path}>"
+
+    # --- what it holds
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The content of recipe.toml. Raises RunError when it is damaged."""
+        try:
+            values = tomllib.loads(runfolder.read_text(self.path, runfolder.RECIPE))
+            if not isinstance(values["recipe"], dict) or not isinstance(values["versions"], dict):
+                raise KeyError("recipe")
+        except (tomllib.TOMLDecodeError, KeyError) as error:
+            raise RunError(f"{self.path / runfolder.RECIPE}: damaged; restore the file or train again.") from error
+        return values
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The content of data.json: what the images are and how they were split, file by file. Raises RunError."""
+        return runfolder.read_json(self.path, runfolder.DATA)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        return Recipe.from_dict(self.settings["recipe"], str(self.path / runfolder.RECIPE))
+
+    @cached_property
+    def objectives(self) -> Objectives:
+        """What the training was to reach."""
+        return Objectives.from_dict(self.settings.get("objectives", {}))
+
+    @property
+    def task(self) -> str:
+        return str(self.data["task"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.info.classes if self.is_finished else tuple(self.data["classes"])
+
+    @cached_property
+    def info(self) -> ModelInfo:
+        """What the model takes and answers (model.json). Raises RunError."""
+        return read_model_info(self.path)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """The figures of the test images, each with its 95% interval. Raises RunError when the training has not finished."""
+        return Metrics(runfolder.read_json(self.path, runfolder.METRICS))
+
+    @property
+    def history(self) -> list[Epoch]:
+        return read_history(self.path / runfolder.HISTORY)
+
+    @property
+    def notes(self) -> list[Note]:
+        """What a careful person should know of the data."""
+        return [Note(*stored) for stored in self.data["notes"]]
+
+    @property
+    def report(self) -> Path:
+        return self.path / runfolder.REPORT
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.path / runfolder.METRICS).is_file() and not (self.path / runfolder.CHECKPOINT).is_dir()
+
+    def predictions(self) -> Predictions:
+        """Return what the model says of the test images; with folds, of all images. Raises RunError."""
+        return Predictions.read(runfolder.require_file(self.path, runfolder.PREDICTIONS), self.info)
+
+    def model(self, threads: int = 0) -> Model:
+        """Return the model, ready to predict. Raises RunError."""
+        from mirante.prediction.model import Model
+
+        return Model(self.path, threads)
+
+    def dataset(self, location: str | Path | None = None, subgroup: str | None = None) -> Dataset:
+        """Return the data that it was trained on, split as they were.
+
+        location  where the images are now, when they have moved
+        subgroup  another column by which figures are told apart
+
+        Raises DataError when they cannot be opened any more; whether they are what they were is for `require_same` to say.
+        """
+        options = self.data["options"] | ({"subgroup": subgroup} if subgroup else {})
+        opened = Dataset.open(self.data["location"] if location is None else location, **options)
+        if self.data.get("as_given"):  # a Dataset that was made otherwise than by its options
+            opened = self._as_given(opened)
+        return opened.known_as(self.info.classes) if (self.path / runfolder.MODEL).exists() else opened
+
+    def _as_given(self, opened: Dataset) -> Dataset:
+        files, classes = self.data["files"], tuple(self.data["classes"])
+        kept = opened.only([path for path, *_ in files])
+        output = (*opened.output[:-1], len(classes))
+        targets = kept.asks.encode_labels([label for _, _, label, _ in files], classes, output)
+        splits = np.array([split for *_, split in files])
+        return replace(kept, classes=classes, output=output, targets=targets, splits=splits)
+
+    def require_same(self, dataset: Dataset, tested: NDArray[np.int64]) -> None:
+        """Raise RunError unless these rows of the data set are the images that the run was tested on."""
+        folded = bool(dataset.folds)
+        before = sorted(digest for _, digest, _, split in self.data["files"] if (split == "test") != folded)
+        if sorted(dataset.digests[row] for row in tested) != before:
+            raise RunError(
+                f"{self.data['location']}: its test images are not those that {self.path} was tested on; give the data to test "
+                f"on: mirante evaluate {self.path} DATA"
+            )
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights of the network. Raises RunError."""
+        from safetensors import safe_open
+
+        file = self.path / runfolder.WEIGHTS
+        try:
+            with safe_open(file, "np") as weights:
+                names = [name for name in weights.keys() if not name.endswith("num_batches_tracked")]  # noqa: SIM118
+                return sum(int(np.prod(weights.get_slice(name).get_shape())) for name in names)
+        except Exception as error:  # safetensors has its own errors, and none of them says more
+            raise RunError(f"{file}: missing or damaged; train the model again.") from error
+
+    # --- making one
+
+    @classmethod
+    def create(cls, out: Path | None, name: str, overwrite: bool) -> Path:
+        """Make the folder of a run: the one asked for, or the next free name under runs/. Raises RequestError."""
+        try:
+            if out is not None:
+                if overwrite and runfolder.is_run(out):
+                    shutil.rmtree(out)
+                out.mkdir(parents=True, exist_ok=True)
+                return out
+            while True:
+                path = next_free(Path("runs") / name)
+                try:
+                    path.mkdir(parents=True)
+                    return path
+                except FileExistsError:  # another training was quicker
+                    continue
+        except OSError as error:
+            where = out if out is not None else Path("runs").resolve()
+            raise RequestError(f"{where}: the run folder cannot be made there: {system_reason(error)}.") from error
+
+    @classmethod
+    def record(
+        cls,
+        path: Path,
+        recipe: Recipe,
+        info: ModelInfo,
+        dataset: Dataset,
+        objectives: Objectives,
+        device: str,
+        as_given: bool = False,
+    ) -> Run:
+        """Write recipe.toml and data.json into a folder, from which a training can be gone on with, and return the run.
+
+        as_given  whether the data set is to be taken as it is, not as its options would open it again
+        """
+        write_text(path / runfolder.RECIPE, _recipe_toml(recipe, info, dataset, objectives, device))
+        write_text(path / runfolder.DATA, _data_json(dataset, as_given))
+        (path / runfolder.CHECKPOINT).mkdir(exist_ok=True)
+        return cls(path)
+
+    def publish(self, model: onnx.ModelProto, info: ModelInfo, network: Network) -> None:
+        """Write the finished model: model.onnx, its weights, and what it takes and answers."""
+        from safetensors.torch import save_file
+
+        from mirante.model.export import write_onnx
+
+        write_onnx(model, info, self.path / runfolder.ONNX)
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+        write_file(self.path / runfolder.WEIGHTS, lambda part: save_file(weights, part))
+        self.publish_info(info)
+
+    def publish_info(self, info: ModelInfo) -> None:
+        """Write what the model takes and answers."""
+        write_text(self.path / runfolder.MODEL, info.to_json() + "\n")
+        self.__dict__["info"] = info
+
+    def note(self, note: Note) -> None:
+        """Add something that a careful person should know, in the place of an earlier note of the same text."""
+        notes = [one for one in self.data["notes"] if one[0] != note.text]
+        self.data["notes"] = [*notes, [note.text, note.values, note.grave]]
+        write_text(self.path / runfolder.DATA, _with_files(self.data))
+
+    def finish(self) -> None:
+        """Remove what only a training that goes on needs."""
+        for unfinished in (runfolder.CHECKPOINT, runfolder.FOLDS):
+            shutil.rmtree(self.path / unfinished, ignore_errors=True)
+        for part in self.path.rglob("*.part"):  # left by a kill in the middle of writing
+            part.unlink()
+
+
+def require_free(out: Path, overwrite: bool) -> None:
+    """Raise RequestError when something stands at `out` that is not to be replaced."""
+    if not out.exists() or (out.is_dir() and not any(_begun(out))):
+        return
+    if not runfolder.is_run(out):
+        raise RequestError(f"{out}: exists and is not a run of Mirante; choose another --out.")
+    if not overwrite:
+        raise RequestError(
+            f"{out}: exists; choose another --out, replace it with --overwrite, or go on with a stopped training with "
+            "--resume."
+        )
+
+
+def require_space(run: Path, dataset: Dataset) -> None:
+    """Say before the first epoch that the run would not fit on the disk; the predictions are the part that grows."""
+    tested = len(dataset) if dataset.folds else len(dataset.rows("test"))
+    needed = (64 << 20) + tested * (120 + 14 * len(dataset.classes)) + 130 * len(dataset)
+    there = next(path for path in (run, *run.absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise WorkError(
+            f"{run}: about {needed >> 20} MiB are needed and {free >> 20} MiB are free; free some space or choose another "
+            "--out."
+        )
+
+
+def _begun(out: Path) -> Iterator[Path]:
+    """Yield what is in a folder, but for what a training leaves that was killed before it had begun."""
+    return (path for path in out.iterdir() if path.name != runfolder.RECIPE and path.suffix != ".part")
+
+
+def _recipe_toml(recipe: Recipe, info: ModelInfo, dataset: Dataset, objectives: Objectives, device: str) -> str:
+    """Return the text of recipe.toml: the recipe, the input, the data and the versions of everything."""
+    import onnxruntime
+    import tomli_w
+    import torch
+
+    values = {
+        "recipe": recipe.to_dict(),
+        "input": {"height": info.height, "width": info.width, "channels": info.channels, "fit": info.fit},
+        "data": {"location": dataset.location, **dataset.options},
+        "objectives": objectives.to_dict(),
+        "versions": {
+            "Mirante": mirante.__version__,
+            "Python": platform.python_version(),
+            "PyTorch": torch.__version__,
+            "ONNX Runtime": onnxruntime.__version__,
+            "NumPy": np.__version__,
+            "System": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, device {device}",
+        },
+    }
+    header = "# Everything needed to train this again: mirante train DATA --recipe this/file\n"
+    return header + tomli_w.dumps(values)
+
+
+def _data_json(dataset: Dataset, as_given: bool) -> str:
+    """Return the text of data.json."""
+    files = zip(dataset.paths, dataset.digests, dataset.names, dataset.splits.tolist(), strict=True)
+    value = {
+        "format": runfolder.FORMAT,
+        "location": dataset.location,
+        "options": dataset.options,
+        **({"as_given": True} if as_given else {}),
+        "task": dataset.task,
+        "classes": list(dataset.classes),
+        "counts": dataset.counts(),
+        "split_by": dataset.split_by,
+        "groups": None if dataset.groups is None else len(set(dataset.groups)),
+        "notes": [[note.text, note.values, note.grave] for note in dataset.notes],
+        "skipped": [{"path": one.path, "reason": one.reason} for one in dataset.skipped],
+        "fingerprint": dataset.fingerprint,
+        "files": [list(file) for file in files],
+    }
+    return _with_files(value)
+
+
+def _with_files(value: dict[str, Any]) -> str:
+    # the files stand one per line: the list is long, and is searched by people
+    lines = ",\n".join("    " + to_json(file, None) for file in value["files"])
+    rest = to_json({key: item for key, item in value.items() if key != "files"})
+    return rest[:-2] + f',\n  "files": [\n{lines}\n  ]\n}}\n'

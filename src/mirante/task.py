@@ -1,0 +1,329 @@
+"""The task: what is asked of an image. All that depends on it stands in one folder of mirante.tasks; here is what a folder must have.
+
+    classify   the one class of several that the image shows
+    read       the text that it shows
+
+Rooms ask a Task for what they need and never which one it is. A folder holds `TASK`; what imports torch, plots or pages there is
+imported when it is asked for, so that naming a task costs nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante.errors import RequestError
+from mirante.images import Fit, Pixels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx
+    import pyarrow as pa
+    from rich.text import Text
+
+    from mirante.data.dataset import Dataset
+    from mirante.data.entries import Skipped
+    from mirante.data.labels import Labelled
+    from mirante.data.notes import Note
+    from mirante.data.scan import Scanned
+    from mirante.data.targets import LabelOptions, Targets
+    from mirante.evaluation.judgement import Judgement, Setting
+    from mirante.evaluation.objectives import Objectives
+    from mirante.evaluation.page import Story
+    from mirante.locale import Language
+    from mirante.model.graph import Graph
+    from mirante.model.network import Network
+    from mirante.model_info import ModelInfo
+    from mirante.prediction.onnx_model import Output
+    from mirante.predictions import Predictions
+    from mirante.training.criterion import Criterion
+
+
+def task_names() -> tuple[str, ...]:
+    """Return the names of the tasks; another one is a folder of mirante.tasks, and its name there."""
+    names: tuple[str, ...] = import_module("mirante.tasks").NAMES
+    return names
+
+
+def task_named(name: str) -> Task:
+    """Return the task of that name. Raises RequestError when there is none."""
+    if name not in task_names():
+        raise RequestError(f"task {name!r}: it can be {', '.join(task_names())}.")
+    task: Task = import_module(f"mirante.tasks.{name}").TASK
+    return task
+
+
+def own_recipes() -> set[str]:
+    """Return the names of the recipes that only one task takes."""
+    return {recipe for name in task_names() if (recipe := task_named(name).recipe) is not None}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What images that a network was not trained on taught of its answers; each task adds fields of its own.
+
+    temperature     what logits are divided by; 1 changes nothing
+    scales, shifts  what logits of each class are multiplied by, and what is then added, where that was better than one temperature;
+                    else empty
+    """
+
+    temperature: float = 1.0
+    scales: tuple[float, ...] = ()
+    shifts: tuple[float, ...] = ()
+
+    def affine(self, classes: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what the logits of each class are multiplied by, and what is then added, each (classes,)."""
+        scales = self.scales or [1 / self.temperature] * classes
+        return np.array(scales, np.float32), np.array(self.shifts or [0] * classes, np.float32)
+
+    def is_sound(self, classes: Sequence[str]) -> bool:
+        """Tell whether the values fit a model of these classes."""
+        return self.temperature > 0 and all(len(one) in (0, len(classes)) for one in (self.scales, self.shifts))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON takes; `from_dict` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read it back. Raises TypeError for what is none of its fields."""
+        return cls(
+            **{name: _as_tuples(value) for name, value in values.items() if name in {one.name for one in fields(cls)}}
+        )
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
+
+
+class Answer(Protocol):
+    """What a model says of one image.
+
+    path        of the image, where it has one
+    label       the answer in words: a class, a text
+    confidence  the probability that it is right
+    """
+
+    @property
+    def path(self) -> str | None: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def confidence(self) -> float: ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON and the server tell."""
+        ...
+
+
+class Task(ABC):
+    """What is asked of an image.
+
+    name      as it stands in recipes, in model.json and after --task
+    counted   what a table of the data counts: Class, Letter
+    recipe    the name of its own recipe, which no other task takes; None takes those for all
+    fit       how images of another shape come to the input size, unless a person says otherwise
+    mirrors   whether an image and its mirror image have the same answer
+    folds     whether it can be cross-validated
+    judges_ood  whether a model can tell images that are like none of the training
+    has_pages  whether the studio can show its answers one by one
+    in_python  what stands for the answer in a few lines of Python, given `probabilities` of one image and CLASSES
+    hub_task  as the Hugging Face Hub calls it
+    """
+
+    name: str
+    counted: str
+    recipe: str | None = None
+    fit: Fit = "crop"
+    mirrors: bool = True
+    folds: bool = True
+    judges_ood: bool = True
+    has_pages: bool = False
+    in_python: str
+    hub_task: str
+
+    # --- data: labels and targets
+
+    @abstractmethod
+    def require_options(self, folds: int, classes: Sequence[str] | None, length: int | None) -> None:
+        """Raise DataError when something is asked of the data that this task does not have."""
+
+    @abstractmethod
+    def label_images(self, location: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
+        """Label images by where they lie or how they are called, where no table does. Raises DataError."""
+
+    @abstractmethod
+    def make_targets(self, location: str, rows: list[Labelled], options: LabelOptions) -> Targets:
+        """Return the targets of labelled images. Raises DataError for labels that cannot be used as they are."""
+
+    @abstractmethod
+    def label_names(self, targets: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
+        """Return targets (N, …) in words."""
+
+    @abstractmethod
+    def encode_labels(
+        self, labels: Sequence[str], classes: Sequence[str], output: tuple[int, ...]
+    ) -> NDArray[np.int64]:
+        """Return labels in words as targets (N, …); the reverse of `label_names`. Raises KeyError or DataError."""
+
+    def output_shape(self, targets: NDArray[np.int64], classes: Sequence[str]) -> tuple[int, ...]:
+        """Return the shape of the logits of one image: (classes,), or (answers, classes) where an image has several answers."""
+        return (*targets.shape[1:], len(classes))
+
+    @abstractmethod
+    def counts(
+        self, targets: NDArray[np.int64], classes: Sequence[str], splits: Mapping[str, NDArray[np.int64]]
+    ) -> dict[str, dict[str, int]]:
+        """Return what the data hold, class or letter → split → count; splits are row numbers by name."""
+
+    @abstractmethod
+    def described(self, dataset: Dataset) -> str:
+        """Return what the images are, for the line that begins a training: "of 10 classes"."""
+
+    def quick_notes(self, dataset: Dataset, pixels: Pixels) -> list[Note]:
+        """Return what a look at some of the pixels tells of the data."""
+        return []
+
+    def input_size(
+        self, sizes: NDArray[np.int64], output: tuple[int, ...], max_size: int, min_size: int
+    ) -> tuple[int, int]:
+        """Choose the (height, width) in pixels at which images of these sizes (N, 2) are shown to a network."""
+        from mirante.sizes import input_size
+
+        return input_size(sizes, max_size, min_size)
+
+    # --- the network and its graph
+
+    def require_layers(self, line: str) -> None:  # noqa: B027 (most tasks take every network)
+        """Raise RequestError for a network that cannot answer this task."""
+
+    @abstractmethod
+    def criterion(self) -> Criterion:
+        """Return the loss, and what counts as right. Imports torch."""
+
+    @abstractmethod
+    def finish_graph(self, graph: Graph, info: ModelInfo) -> dict[str, list[str | int]]:
+        """Add to a graph that stands at calibrated logits what makes answers of them; return each output's name and shape."""
+
+    def constants(self, info: ModelInfo) -> dict[str, NDArray[np.float32]]:
+        """Return the numbers in the finished graph that are learned after training, by their names there."""
+        return {}
+
+    @abstractmethod
+    def from_logits(self, logits: NDArray[np.floating], info: ModelInfo) -> dict[str, NDArray[np.float32]]:
+        """Return what the finished graph answers for logits (N, …, classes), by the names of its outputs."""
+
+    # --- what is learned after training
+
+    @abstractmethod
+    def read_learned(self, values: Mapping[str, Any]) -> Learned:
+        """Return what model.json holds under `learned`."""
+
+    @abstractmethod
+    def require_objectives(self, objectives: Objectives, classes: Sequence[str]) -> Objectives:
+        """Return the objectives for these classes. Raises RequestError when they do not fit."""
+
+    @abstractmethod
+    def calibrate(
+        self, output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo, objectives: Objectives
+    ) -> ModelInfo:
+        """Return the model with what its output for held-out images, `rows` of the data set, teaches; unchanged without any."""
+
+    # --- predictions
+
+    @abstractmethod
+    def predict(self, output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo) -> Predictions:
+        """Return what a model's output for these rows of the data set comes to, as one table."""
+
+    @abstractmethod
+    def table_columns(self, predictions: Predictions) -> dict[str, Sequence[Any]]:
+        """Return the columns of predictions.csv that are this task's own."""
+
+    @abstractmethod
+    def read_columns(
+        self, columns: Mapping[str, Sequence[str]], classes: Sequence[str], output: tuple[int, ...]
+    ) -> dict[str, Any]:
+        """Return the fields of Predictions that `table_columns` wrote. Raises ValueError or KeyError."""
+
+    @abstractmethod
+    def answers(
+        self, output: Output, info: ModelInfo, paths: Sequence[str | None], coverage: float | None
+    ) -> Iterator[Answer]:
+        """Yield what the output for some images comes to, one by one."""
+
+    def promises_coverage(self, info: ModelInfo) -> bool:
+        """Tell whether prediction sets can be promised."""
+        return False
+
+    @abstractmethod
+    def require_coverage(self, info: ModelInfo, where: str) -> None:
+        """Raise RunError when no coverage can be promised."""
+
+    @abstractmethod
+    def with_threshold(self, info: ModelInfo, threshold: float, where: str) -> ModelInfo:
+        """Return the model deciding from another probability on. Raises RunError for one without a threshold."""
+
+    # --- how answers look
+
+    @abstractmethod
+    def csv_row(self, answer: Any) -> dict[str, Any]:
+        """Return an answer as the columns of `mirante predict --format csv`."""
+
+    @abstractmethod
+    def parquet_columns(self, info: ModelInfo, coverage: bool) -> dict[str, pa.DataType]:
+        """Return the columns of Parquet files of answers; `coverage` tells whether there are prediction sets."""
+
+    @abstractmethod
+    def json_schema(self) -> dict[str, Any]:
+        """Return the properties of `to_dict` of its answers, as JSON Schema."""
+
+    @abstractmethod
+    def table_row(self, answer: Any, say: Language) -> list[tuple[str, str]]:
+        """Return (heading, cell) of the columns of a table of answers, but for the image's name."""
+
+    @abstractmethod
+    def beside_picture(self, answer: Any, say: Language) -> Text:
+        """Return what stands beside the image in a terminal."""
+
+    # --- judging
+
+    @abstractmethod
+    def judge(self, predictions: Predictions, setting: Setting, folder: Path) -> Judgement:
+        """Measure labelled predictions, draw, and write predictions.csv, metrics.json and plots into the folder."""
+
+    @abstractmethod
+    def draw_attention(
+        self,
+        network: Network,
+        model: onnx.ModelProto,
+        dataset: Dataset,
+        pixels: Pixels,
+        rows: NDArray[np.int64],
+        logits: NDArray[np.float32],
+    ) -> bytes | None:
+        """Return a PNG of where the network looked in a few of the rows; None where that cannot be told."""
+
+    @abstractmethod
+    def report(self, judgement: Judgement, story: Story, say: Language) -> tuple[str, dict[str, Any]]:
+        """Return the package that holds the template, report.html.j2, and what goes into it."""
+
+    @abstractmethod
+    def card(self, judgement: Judgement, story: Story, say: Language) -> str:
+        """Return the model card as Markdown."""
+
+    @abstractmethod
+    def key_figures(self, metrics: Mapping[str, Any], say: Language) -> tuple[str, list[list[str]]]:
+        """Return the title, and name, value and interval of each main figure, for the terminal."""
+
+    # --- handing over
+
+    @abstractmethod
+    def web_page(self, info: ModelInfo, say: Language) -> tuple[str, str]:
+        """Return a sentence that says what the model does, and the JavaScript function `told(answer)` of the exported page."""

@@ -1,0 +1,198 @@
+"""Judge a classifier on labelled images: figures with their intervals, and the plots that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante.auroc import auroc
+from mirante.evaluation import metrics as figures
+from mirante.evaluation.judgement import Judgement, Plot, Setting, curves_plot, write_judgement
+from mirante.evaluation.plots.confusion import confusion
+from mirante.evaluation.plots.grids import answer_grid, sample_grid
+from mirante.evaluation.plots.probabilities import dispersion, reliability_diagram
+from mirante.evaluation.plots.style import png
+from mirante.evaluation.plots.thresholds import decision_curve, trade_off
+from mirante.evaluation.roc import Discrimination, decisions, discriminate
+from mirante.images import Pixels
+from mirante.locale import Language
+from mirante.predictions import Predictions
+from mirante.tasks.classify.decision import learned_of
+from mirante.tasks.classify.human_votes import compare_with_humans, read_human_votes
+from mirante.tasks.classify.subgroups import figures_by_subgroup
+
+
+def judge(predictions: Predictions, setting: Setting, folder: Path) -> Judgement:
+    """Measure labelled predictions, draw, and write predictions.csv, metrics.json and plots into the folder."""
+    classes, positive, say = predictions.classes, setting.objectives.positive, setting.say
+    metrics, told = measure(predictions, setting)
+    images = setting.pixels[predictions.rows]
+
+    def plots() -> Iterator[Plot]:
+        if setting.history:
+            yield from _training_plots(setting)
+        yield from _answer_plots(predictions, images, metrics, say)
+        shares, targets = predictions.probabilities, predictions.targets
+        yield from _threshold_plots(told, shares, targets, classes, positive, metrics.get("decision"), say)
+
+    attention = say("Images and where the model looked in them: right answers above, wrong ones below.")
+    return write_judgement(folder, predictions, metrics, plots(), attention)
+
+
+def measure(predictions: Predictions, setting: Setting) -> tuple[dict[str, Any], dict[str, Discrimination]]:
+    """Return what metrics.json holds, and class → how well it is told from the others."""
+    targets, classes, probabilities = predictions.targets, predictions.classes, predictions.probabilities
+    groups, learned = predictions.groups, learned_of(setting.info)
+    positive = setting.objectives.positive
+    voted = None if setting.human_votes is None else read_human_votes(setting.human_votes, predictions.paths, classes)
+    measured = figures.measure(probabilities, targets, classes, groups)
+    if predictions.uncalibrated is not None:
+        raw = predictions.uncalibrated
+        right = raw.argmax(axis=1) == targets
+        measured["uncalibrated"] = {
+            "ece": figures.calibration_error(raw.max(axis=1), right),
+            "log_loss": float(figures.log_losses(raw, targets).mean()),
+            "reliability": figures.reliability(raw.max(axis=1), right),
+        }
+    measured["prediction_sets"] = {
+        f"{coverage:g}": figures.set_figures(found, targets, groups)
+        for coverage, found in predictions.prediction_sets.items()
+    }
+    if predictions.out_of_distribution is not None:
+        count = int(predictions.out_of_distribution.sum())
+        measured["taken_for_none_of_these"] = figures.wilson(count, len(predictions)).to_dict()
+    if setting.again:
+        number = None if positive is None else classes.index(positive)
+        measured["repeats"] = _spread_of([predictions, *setting.again], number)
+    if predictions.folds is not None:
+        measured["folds"] = _by_fold(predictions.folds, predictions.right)
+    told = {
+        name: found
+        for number, name in enumerate(classes)
+        if (len(classes) > 2 or name == positive)
+        and (found := discriminate(probabilities[:, number], targets == number, groups)) is not None
+    }
+    measured["positive"] = positive
+    measured["one_vs_rest"] = {name: found.figures for name, found in told.items()}
+    decided = predictions.predicted if predictions.decided is None else predictions.decided
+    if learned.class_weights:
+        measured["evened_out"] = figures.answer_figures(decided, targets, classes, groups)
+    if learned.positive is not None:
+        number = classes.index(learned.positive)
+        came = decisions(decided == number, targets == number, setting.objectives.prevalence)
+        measured["decision"] = {"positive": learned.positive, "threshold": learned.threshold, **came}
+    if voted is not None:
+        measured["human_votes"] = compare_with_humans(probabilities, targets, voted)
+    if predictions.subgroups is not None:
+        number = None if positive is None else classes.index(positive)
+        measured["subgroups"] = figures_by_subgroup(
+            predictions.subgroups, probabilities, targets, decided, number, groups
+        )
+    return measured, told
+
+
+def _spread_of(trainings: Sequence[Predictions], positive: int | None) -> dict[str, dict[str, Any]]:
+    """Return figure → its values in each training, their mean and standard deviation."""
+    values: dict[str, list[float]] = {"accuracy": [], "log_loss": [], "ece": []}
+    for one in trainings:
+        labels, right = one.targets, one.right
+        values["accuracy"].append(float(right.mean()))
+        values["log_loss"].append(float(figures.log_losses(one.probabilities, labels).mean()))
+        values["ece"].append(figures.calibration_error(one.probabilities.max(axis=1), right))
+        if positive is not None:
+            area = auroc(one.probabilities[:, positive], labels == positive)
+            values.setdefault("roc_area", []).append(area)
+    return {
+        name: {"values": found, "mean": float(np.mean(found)), "deviation": float(np.std(found, ddof=1))}
+        for name, found in values.items()
+    }
+
+
+def _by_fold(folds: NDArray[np.int64], right: NDArray[np.bool_]) -> list[dict[str, float]]:
+    return [
+        {
+            "images": int((folds == fold).sum()),
+            **figures.wilson(int(right[folds == fold].sum()), int((folds == fold).sum())).to_dict(),
+        }
+        for fold in np.unique(folds)
+    ]
+
+
+def _training_plots(setting: Setting) -> Iterator[Plot]:
+    """Draw what was trained on, and how it went."""
+    dataset, pixels, say = setting.dataset, setting.pixels, setting.say
+    sample = np.sort(np.random.default_rng(0).permutation(dataset.rows("train"))[:16])
+    figure = sample_grid(pixels[sample], dataset.targets[sample], dataset.classes, say)
+    yield Plot("samples", png(figure), say("Grid of training images, each under the name of its class."))
+    yield curves_plot(setting.history, setting.watched, say)
+
+
+def _answer_plots(predictions: Predictions, images: Pixels, measured: dict[str, Any], say: Language) -> Iterator[Plot]:
+    """Draw what the model answered, each plot with the words for those who cannot see it."""
+    classes, labels, probabilities = predictions.classes, predictions.targets, predictions.probabilities
+    right = predictions.right
+
+    def grid(rows: NDArray[np.intp], title: str) -> bytes:
+        return png(answer_grid(images[rows], labels[rows], probabilities[rows], classes, title, say))
+
+    some = np.random.default_rng(0).permutation(len(labels))[:15]
+    alt = say(
+        "{right} of {count} images drawn at random are answered rightly; bars show each probability.",
+        right=int(right[some].sum()),
+        count=len(some),
+    )
+    yield Plot("predictions", grid(some, say("Answers to images never seen before")), alt)
+
+    text = "Confusion matrix of {count} classes; {accuracy} of the images lie on the diagonal."
+    alt = say(text, count=len(classes), accuracy=say.percent(float(right.mean())))
+    yield Plot("confusion", png(confusion(np.array(measured["confusion"]), classes, say)), alt)
+
+    wrong = np.flatnonzero(~right)
+    surest = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:15]
+    if len(surest):
+        alt = say("The {count} wrong answers with the highest probability, with their bars.", count=len(surest))
+        yield Plot("mistakes", grid(surest, say("The most confident mistakes")), alt)
+
+    ece = measured["ece"]["value"]
+    before = measured.get("uncalibrated", {}).get("reliability")
+    alt = say("Share of right answers against confidence; the calibration error is {ece}.", ece=say.percent(ece))
+    yield Plot("reliability", png(reliability_diagram(measured["reliability"], ece, before, say)), alt)
+
+    spread = {name: say.number(measured["dispersion"][name]["value"], 2) for name in ("right", "wrong")}
+    alt = say(
+        "Dispersion of the probabilities: {right} on average for right answers, {wrong} for wrong ones.", **spread
+    )
+    yield Plot("dispersion", png(dispersion(figures.entropies(probabilities), right, say)), alt)
+
+
+def _threshold_plots(
+    told: dict[str, Discrimination],
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    positive: str | None,
+    decision: dict[str, Any] | None,
+    say: Language,
+) -> Iterator[Plot]:
+    """Draw how classes are told from the others: the positive one where there is one, else all."""
+    shown = {positive: told[positive]} if positive in told else told
+    if not shown:
+        return
+    chosen = None
+    if decision is not None:
+        keys = ("specificity", "sensitivity", "positive_predictive_value")
+        specificity, sensitivity, precision = (decision[key]["value"] for key in keys)
+        chosen = 1 - specificity, sensitivity, precision
+    areas = ", ".join(f"{name} {say.number(one.figures['roc_area']['value'], 3)}" for name, one in shown.items())
+    alt = say("ROC curve and precision against recall; areas under the ROC curve: {areas}.", areas=areas)
+    yield Plot("thresholds", png(trade_off(shown, chosen, say)), alt)
+    if positive in told:
+        number = classes.index(positive)
+        threshold = None if decision is None else decision["threshold"]
+        figure = decision_curve(probabilities[:, number], labels == number, threshold, say)
+        alt = say("Net benefit by threshold: of deciding by the model, of an alarm for every image, and of none.")
+        yield Plot("benefit", png(figure), alt)

@@ -1,0 +1,110 @@
+"""What a classifier says of one image: every class with its probability, and how far that can be relied on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante.model_info import ModelInfo
+from mirante.prediction.conformal import prediction_sets
+from mirante.prediction.onnx_model import Output
+from mirante.tasks.classify.decision import decide, learned_of
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image.
+
+    classes        names in the order of the probabilities
+    probabilities  (classes,) float, summing to 1
+    path           of the image, where it has one
+    answered       number of the class that is the answer, where a threshold or unequal classes decide; None is the most probable one
+    ood_score    how unlike the training images it is, 0 to 1
+    none_of_these  whether that is more than 95% of images of the known classes have: probably it shows something else
+    prediction_set  the classes among which the true one is with the coverage asked for; None if none was asked for
+    """
+
+    classes: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    path: str | None = None
+    answered: int | None = None
+    ood_score: float = 0.0
+    none_of_these: bool = False
+    prediction_set: tuple[str, ...] | None = None
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the prediction set is not one class: none, or several."""
+        return self.prediction_set is not None and len(self.prediction_set) != 1
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """Class numbers, the most probable first."""
+        return np.argsort(-self.probabilities, kind="stable")
+
+    @property
+    def number(self) -> int:
+        """The number of the class that is the answer."""
+        return int(self.order[0]) if self.answered is None else self.answered
+
+    @property
+    def label(self) -> str:
+        return self.classes[self.number]
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the answer; perhaps not the largest, where a threshold or unequal classes decided so."""
+        return float(self.probabilities[self.number])
+
+    @property
+    def _second(self) -> int:
+        return int(next(number for number in self.order if number != self.number))
+
+    @property
+    def runner_up(self) -> str:
+        return self.classes[self._second]
+
+    @property
+    def runner_up_confidence(self) -> float:
+        return float(self.probabilities[self._second])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON and the server tell."""
+        return {
+            "path": self.path,
+            "label": self.label,
+            "confidence": round(self.confidence, 6),
+            "runner_up": self.runner_up,
+            "runner_up_confidence": round(self.runner_up_confidence, 6),
+            "none_of_these": self.none_of_these,
+            "ood_score": round(self.ood_score, 6),
+            **(
+                {}
+                if self.prediction_set is None
+                else {"prediction_set": list(self.prediction_set), "unsure": self.unsure}
+            ),
+            "probabilities": {
+                name: round(float(share), 6) for name, share in zip(self.classes, self.probabilities, strict=True)
+            },
+        }
+
+
+def predictions_of(
+    output: Output, info: ModelInfo, paths: Sequence[str | None], coverage: float | None
+) -> Iterator[Prediction]:
+    """Yield what a network's output comes to for each image, with its path."""
+    learned, shares = learned_of(info), output.probabilities
+    decided = decide(shares, info)
+    strange = output.ood_scores > (1.0 if learned.ood_threshold is None else learned.ood_threshold)
+    sets = None if coverage is None else prediction_sets(shares, learned.conformal_thresholds, coverage)
+    for row, path in enumerate(paths):
+        names = None
+        if sets is not None:
+            order = np.argsort(-shares[row], kind="stable")
+            names = tuple(info.classes[number] for number in order if sets[row, number])
+        score = float(output.ood_scores[row])
+        yield Prediction(info.classes, shares[row], path, int(decided[row]), score, bool(strange[row]), names)

@@ -1,0 +1,113 @@
+"""What readings of images that a model was not trained on teach: temperature, power, and from when on it is sure; what it predicts.
+
+A text is right when all of its characters are, which are not independent: so the product of their probabilities is raised to a power.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante.data.dataset import Dataset
+from mirante.model_info import ModelInfo
+from mirante.prediction.calibration import fit_temperature, minimum, softmax
+from mirante.prediction.onnx_model import Output
+from mirante.predictions import Predictions
+from mirante.task import Learned
+
+SURE_WITHOUT_PROOF = 0.99
+"""The confidence from which on a text is called sure where images kept apart cannot tell."""
+
+
+@dataclass(frozen=True)
+class ReadLearned(Learned):
+    """What held-out images taught of a model that reads texts.
+
+    power                 what the product of the probabilities of the characters is raised to, to be that of the text
+    confidence_threshold  a text of a lower probability is unsure; None where that is not known
+    """
+
+    power: float = 1.0
+    confidence_threshold: float | None = None
+
+    def is_sound(self, classes: Sequence[str]) -> bool:
+        return self.power > 0 and classes[-1] == "" and super().is_sound(classes)
+
+
+def learned_of(info: ModelInfo) -> ReadLearned:
+    """Return what was learned, of a model that reads texts; before anything was, that nothing was."""
+    return info.learned if isinstance(info.learned, ReadLearned) else ReadLearned()
+
+
+def calibrate(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo) -> ModelInfo:
+    """Return the model with what its output for these rows of the data set teaches; unchanged without any."""
+    targets = dataset.targets[rows]
+    if not len(targets):
+        return info
+    letters = output.logits.reshape(-1, len(info.classes))
+    temperature = fit_temperature(letters, targets.ravel())
+    shares = softmax(output.logits / temperature)
+    right = (shares.argmax(axis=2) == targets).all(axis=1)
+    products = shares.max(axis=2).prod(axis=1)
+    power = fit_power(products, right)
+    threshold = fit_confidence_threshold(products**power, right)
+    return replace(info, learned=ReadLearned(temperature, power=power, confidence_threshold=threshold))
+
+
+def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo) -> Predictions:
+    """Return what a model's output for these rows of the data set comes to."""
+    confidences = output.values["sureness"]
+    threshold = learned_of(info).confidence_threshold
+    return Predictions(
+        task=info.task,
+        classes=info.classes,
+        paths=tuple(dataset.paths[row] for row in rows),
+        targets=dataset.targets[rows],
+        predicted=output.probabilities.argmax(axis=2),
+        confidences=confidences,
+        probabilities=output.probabilities.max(axis=2),
+        unsure=confidences < (0.0 if threshold is None else threshold),
+        groups=None if dataset.groups is None else tuple(dataset.groups[row] for row in rows),
+        subgroups=None if dataset.subgroups is None else tuple(dataset.subgroups[row] for row in rows),
+        uncalibrated=softmax(output.logits).max(axis=2).prod(axis=1),
+        rows=rows,
+    )
+
+
+def fit_power(products: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
+    """Return the power, between 0.05 and 20, to which products of probabilities are raised to be those of whole texts.
+
+    products (N,) of the probabilities of the characters of each text, right (N,) whether all of it is right. Mistakes in one text
+    are not independent, so the product itself is too low or too high. The loss is convex in the power; its targets are Platt's
+    ("Probabilistic outputs for support vector machines", 1999), so that texts without one mistake do not claim certainty.
+
+    >>> rng = np.random.default_rng(0)
+    >>> products = rng.uniform(0.2, 1, 4000)
+    >>> 1.9 < fit_power(products**0.5, rng.random(4000) < products) < 2.1
+    True
+    """
+    if len(right) == 0:
+        return 1.0
+    logs = np.log(np.clip(products.astype(np.float64), 1e-12, 1 - 1e-9))
+    hits = int(right.sum())
+    wanted = np.where(right, (hits + 1) / (hits + 2), 1 / (len(right) - hits + 2))
+
+    def loss(power: float) -> float:
+        scaled = power * logs
+        return float(np.mean(-wanted * scaled - (1 - wanted) * np.log(-np.expm1(scaled))))
+
+    return minimum(loss)
+
+
+def fit_confidence_threshold(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
+    """Return the confidence from which on, of held-out texts, at most one in a hundred is wrong; 0.99 for too few to tell.
+
+    confidences (N,), right (N,). The text that is asked about counts as one more that may be wrong.
+    """
+    order = np.argsort(-confidences, kind="stable")
+    wrong = np.cumsum(~right[order])
+    good = np.flatnonzero((wrong + 1) / (np.arange(len(order)) + 2) <= 0.01)
+    return float(confidences[order[good[-1]]]) if len(good) else SURE_WITHOUT_PROOF

@@ -1,0 +1,162 @@
+"""Judge a model that reads texts: whole texts, letters, and how sure it may be.
+
+Letters are compared place by place: where the model leaves one out, those after it count as wrong too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante.evaluation import metrics as figures
+from mirante.evaluation.judgement import Judgement, Plot, Setting, curves_plot, write_judgement
+from mirante.evaluation.plots.probabilities import reliability_diagram
+from mirante.evaluation.plots.style import png
+from mirante.images import Pixels
+from mirante.locale import Language
+from mirante.predictions import Predictions
+from mirante.tasks.read.calibrate import ReadLearned, learned_of
+from mirante.tasks.read.plots import confused_letters, reading_grid, text_samples
+
+_MOST_PAIRS, _FEW_PAIRS = 20, 5
+
+
+def judge(predictions: Predictions, setting: Setting, folder: Path) -> Judgement:
+    """Measure labelled predictions, draw, and write predictions.csv, metrics.json and plots into the folder."""
+    say, images = setting.say, setting.pixels[predictions.rows]
+    measured = measure(predictions, learned_of(setting.info))
+
+    def plots() -> Iterator[Plot]:
+        if setting.history:
+            yield from _training_plots(setting)
+        yield from _answer_plots(predictions, images, measured, say)
+
+    return write_judgement(
+        folder, predictions, measured, plots(), say("Where the model looked for each letter of a few images.")
+    )
+
+
+def measure(predictions: Predictions, learned: ReadLearned) -> dict[str, Any]:
+    """Return everything that metrics.json holds about texts."""
+    count, letters, groups = len(predictions), len(predictions.classes), predictions.groups
+    targets, read, right = predictions.targets, predictions.predicted, predictions.right
+    uncalibrated = predictions.uncalibrated
+    there = targets != letters - 1
+    lengths = there.sum(axis=1)
+    matrix = figures.confusion_matrix(targets.ravel(), read.ravel(), letters)
+    sure = predictions.confidences >= (learned.confidence_threshold or 0.0)
+
+    def accuracy(chosen: NDArray[np.int64]) -> float:
+        return float(right[chosen].mean())
+
+    return {
+        "images": count,
+        "classes": list(predictions.classes),
+        "accuracy": figures.wilson(int(right.sum()), count).to_dict()
+        if groups is None
+        else figures.bootstrap(accuracy, count, groups),
+        "letters": {
+            "count": int(there.sum()),
+            "accuracy": figures.wilson(int((read == targets)[there].sum()), int(there.sum())).to_dict(),
+            "ece": figures.calibration_error(predictions.probabilities.ravel(), (read == targets).ravel()),
+        },
+        "ece": figures.bootstrap(
+            lambda chosen: figures.calibration_error(predictions.confidences[chosen], right[chosen]), count, groups
+        ),
+        **(
+            {}
+            if uncalibrated is None
+            else {
+                "uncalibrated": {
+                    "ece": figures.calibration_error(uncalibrated, right),
+                    "reliability": figures.reliability(uncalibrated, right),
+                }
+            }
+        ),
+        "reliability": figures.reliability(predictions.confidences, right),
+        "selective_accuracy": figures.selective_accuracy(predictions.confidences, right),
+        "sure": {
+            "from": learned.confidence_threshold,
+            "share": figures.wilson(int(sure.sum()), count).to_dict(),
+            "accuracy": figures.wilson(int(right[sure].sum()), int(sure.sum())).to_dict(),
+        },
+        "lengths": {
+            str(length): {
+                "images": int((lengths == length).sum()),
+                **figures.wilson(int(right[lengths == length].sum()), int((lengths == length).sum())).to_dict(),
+            }
+            for length in np.unique(lengths)
+        },
+        "per_class": figures.answer_figures(read.ravel(), targets.ravel(), predictions.classes)["per_class"],
+        "confusion": matrix.tolist(),
+        "confused": _confused(matrix, predictions.classes),
+        "intervals": "95%; Wilson for shares, otherwise percentile bootstrap over "
+        f"{'images' if groups is None else 'groups'}",
+    }
+
+
+def _confused(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the pairs of letters most often taken for one another: letter, read as, how often, of how many.
+
+    What happened once is no pattern: such pairs stand there only where no other does, and few.
+    """
+    wrong = matrix.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[: _MOST_PAIRS if wrong.max() > 1 else _FEW_PAIRS]
+    pairs = [divmod(int(one), len(classes)) for one in order]
+    return [
+        {
+            "letter": classes[row],
+            "read": classes[column],
+            "count": int(wrong[row, column]),
+            "of": int(matrix[row].sum()),
+        }
+        for row, column in pairs
+        if wrong[row, column] >= min(2, wrong.max()) > 0
+    ]
+
+
+def _training_plots(setting: Setting) -> Iterator[Plot]:
+    dataset, pixels, say = setting.dataset, setting.pixels, setting.say
+    sample = np.sort(np.random.default_rng(0).permutation(dataset.rows("train"))[:12])
+    names = dataset.names
+    figure = text_samples(pixels[sample], [names[row] for row in sample], say)
+    yield Plot("samples", png(figure), say("Grid of training images, each under its text."))
+    yield curves_plot(setting.history, setting.watched, say)
+
+
+def _answer_plots(predictions: Predictions, images: Pixels, measured: dict[str, Any], say: Language) -> Iterator[Plot]:
+    right = predictions.right
+
+    def grid(rows: NDArray[np.intp], title: str) -> bytes:
+        shown = predictions.targets[rows], predictions.predicted[rows], predictions.probabilities[rows]
+        return png(reading_grid(images[rows], *shown, predictions.confidences[rows], predictions.classes, title, say))
+
+    some = np.random.default_rng(0).permutation(len(predictions))[:9]
+    alt = say(
+        "{right} of {count} images drawn at random are read rightly; bars show the probability of each letter.",
+        right=int(right[some].sum()),
+        count=len(some),
+    )
+    yield Plot("predictions", grid(some, say("Readings of images never seen before")), alt)
+    wrong = np.flatnonzero(~right)
+    surest = wrong[np.argsort(-predictions.confidences[wrong], kind="stable")][:18]
+    if len(surest):
+        alt = say("The {count} wrong readings with the highest probability, letter by letter.", count=len(surest))
+        yield Plot("mistakes", grid(surest, say("The most confident mistakes")), alt)
+    if measured["confused"]:
+        worst = measured["confused"][0]
+        alt = say(
+            "The letters most often confused; first {letter}, read as {read} {count} times.",
+            letter=worst["letter"] or "–",
+            read=worst["read"] or "–",
+            count=worst["count"],
+        )
+        yield Plot("confusion", png(confused_letters(measured["confused"], say)), alt)
+    ece, before = measured["ece"]["value"], measured.get("uncalibrated", {}).get("reliability")
+    alt = say("Share of right answers against confidence; the calibration error is {ece}.", ece=say.percent(ece))
+    yield Plot("reliability", png(reliability_diagram(measured["reliability"], ece, before, say)), alt)

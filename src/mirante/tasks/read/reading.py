@@ -1,0 +1,58 @@
+"""What a model reads in one image: the text, letter by letter, each with its probability, and that of the whole text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mirante.model_info import ModelInfo
+from mirante.prediction.onnx_model import Output
+from mirante.tasks.read.calibrate import learned_of
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read in one image.
+
+    text        as it was read; perhaps empty
+    confidence  the probability that all of it is right
+    letters     each character of the text with the probability that it is right
+    unsure      whether the confidence is below the one from which on, of texts kept apart in the training, 99 in 100 were right
+    path        of the image, where it has one
+    """
+
+    text: str
+    confidence: float
+    letters: tuple[tuple[str, float], ...]
+    unsure: bool
+    path: str | None = None
+
+    @property
+    def label(self) -> str:
+        return self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON and the server tell."""
+        return {
+            "path": self.path,
+            "text": self.text,
+            "confidence": round(self.confidence, 6),
+            "unsure": self.unsure,
+            "letters": [[letter, round(share, 6)] for letter, share in self.letters],
+        }
+
+
+def readings_of(output: Output, info: ModelInfo, paths: Sequence[str | None]) -> Iterator[Reading]:
+    """Yield what a network's output comes to for each image, with its path."""
+    threshold = learned_of(info).confidence_threshold
+    for row, path in enumerate(paths):
+        shares = output.probabilities[row]
+        letters = tuple(
+            (info.classes[number], float(shares[place, number]))
+            for place, number in enumerate(shares.argmax(axis=1))
+            if info.classes[number]
+        )
+        sure = float(output.values["sureness"][row])
+        unsure = threshold is not None and sure < threshold
+        yield Reading("".join(letter for letter, _ in letters), sure, letters, unsure, path)
