@@ -45,6 +45,8 @@ def calibration(folder: Path) -> Iterator[str]:
 
     word = DATA / "cifar10-images.tar.xz"
     train(word, "--time", os.environ.get("SECONDS_OF_TRAINING", "120s"), out=folder / "run")
+    from mirante.prediction.model import Model
+
     classifier = Model(folder / "run")
     dataset, pixels = Dataset.open(word).load(classifier.info.size, 3, "crop")
     (held, taught), (asked, labels) = (

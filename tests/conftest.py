@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,12 @@ os.environ["LC_ALL"] = "C.UTF-8"
 # tests that run side by side share the cores: trainings that each take all of them mostly wait for each other
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
+from mirante.model_info import ModelInfo
+from mirante.task import task_named
+
+if TYPE_CHECKING:
+    from mirante.images import Fit
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -107,3 +114,19 @@ def browser():  # type: ignore[no-untyped-def]
         running = playwright.chromium.launch(executable_path=executable, args=[*ARGUMENTS, *camera])
         yield running
         running.close()
+
+
+def model_info(
+    classes: Sequence[str],
+    shape: tuple[int, ...],
+    line: str,
+    fit: Fit = "crop",
+    answers: int = 0,
+    flip_tta: bool = False,
+    **learned: Any,
+) -> ModelInfo:
+    """Return what a network of classes takes and answers, or with `answers` characters one that reads texts of so many."""
+    task = "read" if answers else "classify"
+    output = (*([answers] if answers else []), len(classes))
+    known = task_named(task).read_learned(learned)
+    return ModelInfo(task, tuple(classes), *shape, fit, line, output, flip_tta, learned=known)  # type: ignore[arg-type, misc]

@@ -141,7 +141,7 @@ def test_every_kind_of_input_has_one_row_each_and_the_answers_are_those_of_one_p
     for row in alike:
         assert row["label"] == expected[row["path"]]["label"]
         for name, share in row["probabilities"].items():
-            assert share == pytest.approx(float(expected[row["path"]][name]), abs=1e-5)
+            assert share == pytest.approx(float(expected[row["path"]][f"probability_{name}"]), abs=1e-5)
     assert all(row["label"] is None and row["probabilities"] is None for row in found if row["error"])
 
 
@@ -197,7 +197,7 @@ def test_what_was_answered_before_a_kill_is_kept_and_the_rest_is_answered(
     assert "of them before" in said
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
     whole(out, many)
-    assert {"plausible", "unsure"} <= answers(out)[0].keys()
+    assert {"prediction_set", "unsure"} <= answers(out)[0].keys()
     # asked another question, it is refused and not mixed
     for change in (("--coverage", "80%"), ("--rows-per-file", "3")):
         refused = start(cluster, *words, *change)

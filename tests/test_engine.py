@@ -174,7 +174,7 @@ def test_a_training_by_the_clock_takes_its_time_and_can_be_resumed(tmp_path: Pat
     out = tmp_path / "run"
     done = mirante("train", data, "--time", "4s", "--out", out)
     assert done.returncode == 0, done.stderr
-    assert "images a second here" in done.stderr
+    assert "images per second here" in done.stderr
     history = list(csv.DictReader((out / "history.csv").open()))
     assert float(history[-1]["seconds"]) > 3 and float(history[-1]["lr"]) < 0.05
     assert [int(row["epoch"]) for row in history] == list(range(1, len(history) + 1))
@@ -185,6 +185,7 @@ def test_a_training_by_the_clock_takes_its_time_and_can_be_resumed(tmp_path: Pat
 
 
 def test_images_that_are_seen_small_at_first_end_at_their_size(tmp_path: Path) -> None:
+    from mirante.training.criterion import cross_entropy
     from mirante.training.engine import Images
     from mirante.training.loop import fit
 
@@ -196,13 +197,15 @@ def test_images_that_are_seen_small_at_first_end_at_their_size(tmp_path: Path) -
     recipe = Recipe.load(
         "fast", epochs=4, batch_size=10, min_steps=0, progressive_resize_until=0.5, progressive_resize_scale=0.5
     )
-    fit(network, Images(pixels, labels, np.arange(40)), None, recipe, tmp_path, torch.device("cpu"))
+    fit(network, Images(pixels, labels, np.arange(40)), None, recipe, cross_entropy, tmp_path, torch.device("cpu"))
     assert seen[1:] == [(8, 8)] * 8 + [(16, 16)] * 8  # the first is the trial whether it can be seen small at all
     flat = build_network("4C3same-8N", (16, 16, 3), 2)  # its dense layer takes one size only
     flat.body[0].register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[2:])))
     seen.clear()
     (tmp_path / "flat").mkdir()
-    fit(flat, Images(pixels, labels, np.arange(40)), None, recipe, tmp_path / "flat", torch.device("cpu"))
+    fit(
+        flat, Images(pixels, labels, np.arange(40)), None, recipe, cross_entropy, tmp_path / "flat", torch.device("cpu")
+    )
     assert set(seen[1:]) == {(16, 16)}
 
 

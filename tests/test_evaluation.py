@@ -63,7 +63,7 @@ def test_every_figure_can_be_computed_again_from_predictions_csv(shapes_run: tup
     found = json.loads((run / "metrics.json").read_text())
     rows = list(csv.DictReader((run / "predictions.csv").open()))
     labels, predicted = [row["label"] for row in rows], [row["predicted"] for row in rows]
-    shares = np.array([[float(row[name]) for name in found["classes"]] for row in rows])
+    shares = np.array([[float(row[f"probability_{name}"]) for name in found["classes"]] for row in rows])
     assert found["images"] == len(rows)
     assert found["accuracy"]["value"] == pytest.approx(np.mean(np.array(labels) == predicted))
     assert found["macro_f1"]["value"] == pytest.approx(f1_score(labels, predicted, average="macro"))
@@ -73,7 +73,7 @@ def test_every_figure_can_be_computed_again_from_predictions_csv(shapes_run: tup
 
 def test_validation_images_set_the_temperature(shapes_run: tuple[Path, Path]) -> None:
     model = json.loads((shapes_run[0] / "model.json").read_text())
-    assert model["temperature"] != 1.0 and 0.05 < model["temperature"] < 20
+    assert model["learned"]["temperature"] != 1.0 and 0.05 < model["learned"]["temperature"] < 20
 
 
 class _Page(HTMLParser):

@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import Command, write_shapes
+from conftest import Command, model_info, write_shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -28,7 +28,7 @@ from mirante.exports.any_size import with_resize
 from mirante.images import FITS, Fit, read_image
 from mirante.model.export import build_onnx, write_onnx
 from mirante.model.network import build_network
-from mirante.model_info import ModelInfo
+from mirante.prediction.model import Model
 from mirante.prediction.onnx_model import OnnxModel
 
 SIZES = ((24, 24), (30, 100), (57, 41))
@@ -53,7 +53,7 @@ def resizer(fit: Fit, size: tuple[int, int], channels: int) -> Any:
     node = helper.make_node("Identity", ["images"], ["seen"])
     graph = helper.make_graph([node], "same", [pixels("images")], [pixels("seen")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
-    info = ModelInfo(("a", "b"), *size, channels, fit, "8C3-GAP")  # type: ignore[arg-type]
+    info = model_info("ab", (*size, channels), "8C3-GAP", fit)
     return onnxruntime.InferenceSession(
         with_resize(model, info).SerializeToString(), providers=["CPUExecutionProvider"]
     )
@@ -114,7 +114,7 @@ def test_every_word_of_the_notation_becomes_keras_and_torch(
 
     shape, classes = (22, 26, 3), tuple("abcde") + (("",) if characters else ())
     torch.manual_seed(1)
-    network = build_network(line, shape, len(classes), mirror, "", characters)
+    network = build_network(line, shape, (*([characters] if characters else []), len(classes)), mirror)
     for name, one in network.named_buffers():
         if name.endswith(("running_mean", "running_var")):
             one.uniform_(0.5, 1.5)
@@ -122,8 +122,8 @@ def test_every_word_of_the_notation_becomes_keras_and_torch(
         if parameter.abs().max() == 0:
             torch.nn.init.normal_(parameter)
     scales = tuple(np.linspace(0.6, 1.4, len(classes)).tolist())
-    info = ModelInfo(
-        classes, *shape, "crop", line, flip_tta=mirror, characters=characters, scales=scales, shifts=scales[::-1]
+    info = model_info(
+        classes, shape, line, answers=characters, flip_tta=mirror, scales=list(scales), shifts=list(scales[::-1])
     )
     save_file({name: one.contiguous() for name, one in network.state_dict().items()}, tmp_path / "weights.safetensors")
     write_onnx(build_onnx(network, info), info, tmp_path / "model.onnx")
@@ -199,7 +199,7 @@ def test_what_cannot_be_exported_is_said_and_nothing_is_left(
     assert done.returncode == 2 and (tmp_path / "full" / "mine.txt").read_text() == "mine"
     moved = Path(shutil.copytree(shapes_run[0], tmp_path / "moved"))
     data = json.loads((moved / "data.json").read_text())
-    (moved / "data.json").write_text(json.dumps(data | {"word": "gone"}))
+    (moved / "data.json").write_text(json.dumps(data | {"location": "gone"}))
     done = mirante("export", moved)
     assert done.returncode == 2 and "--images FOLDER" in done.stderr
     assert mirante("export", moved, "--images", shapes_run[1]).returncode == 0

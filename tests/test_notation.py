@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import Command
+from conftest import Command, model_info
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +14,6 @@ from mirante.model.export import build_onnx, largest_difference, write_onnx
 from mirante.model.network import build_network
 from mirante.model.notation import parse_layers
 from mirante.model.summary import summarise
-from mirante.model_info import ModelInfo
 
 TUTORIAL = "32C3-MP2-64C3-MP2-64N"
 LISTING = "32C3-MP2-64C3-MP2-64C3-64N"
@@ -117,7 +116,7 @@ def test_any_line_is_the_same_in_the_table_in_torch_and_in_onnx(
     kept = sum(tensor.numel() for name, tensor in network.state_dict().items() if "num_batches" not in name)
     assert summarise(layers, shape).total == kept
 
-    info = ModelInfo(tuple("abcd"), height, width, channels, "crop", line, temperature=1.7)
+    info = model_info("abcd", shape, line, flip_tta=mirror, temperature=1.7)
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     network.learn_whitening(torch.from_numpy(images))
     write_onnx(build_onnx(network, info), info, path)

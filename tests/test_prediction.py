@@ -57,7 +57,7 @@ def test_predictions_are_those_that_were_evaluated(shapes_run: tuple[Path, Path]
     for row, answer in zip(rows, answers, strict=True):
         assert row["predicted"] == answer.label
         for name, share in zip(answer.classes, answer.probabilities, strict=True):
-            assert float(row[name]) == pytest.approx(float(share), abs=1e-5)
+            assert float(row[f"probability_{name}"]) == pytest.approx(float(share), abs=1e-5)
 
 
 def test_nothing_on_the_way_to_an_answer_imports_torch(shapes_run: tuple[Path, Path]) -> None:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from captcha.image import ImageCaptcha
-from conftest import Command
+from conftest import Command, model_info
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -25,10 +25,9 @@ from mirante.cluster.plan import make_plan
 from mirante.model.export import build_onnx, largest_difference, write_onnx
 from mirante.model.network import build_network
 from mirante.model.notation import parameters, parse_layers
-from mirante.model_info import ModelInfo
-from mirante.prediction.calibration import fit_confidence_threshold
-from mirante.sizes import text_size
-from mirante.tasks.read.texts import NO_CHARACTER, decode, encode
+from mirante.prediction.model import Model
+from mirante.tasks.read.calibrate import fit_confidence_threshold
+from mirante.tasks.read.texts import NO_CHARACTER, decode, encode, text_size
 
 LETTERS = "abd4Å"
 
@@ -73,7 +72,7 @@ def test_whole_texts_are_read_and_every_figure_is_in_the_predictions(texts_run: 
         letters = json.loads(line["letters"])
         assert "".join(letter for letter, _ in letters) == line["predicted"]
         product = np.prod([share for _, share in letters])
-        assert float(line["confidence"]) == pytest.approx(product ** info["power"], abs=1e-5)
+        assert float(line["confidence"]) == pytest.approx(product ** info["learned"]["power"], abs=1e-5)
     assert {len(line["label"]) for line in lines} == {2, 3} == set(map(int, found["lengths"]))
     named = {line["predicted"] for line in lines if len(line["predicted"]) == 2}
     assert named, "no short text was read as a short one"
@@ -100,7 +99,7 @@ def test_predict_tells_the_text_each_letter_and_what_it_is_unsure_of(
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["path"] for answer in answers] == [str(path) for path in some]
     assert sum(answer["text"] == path.stem.partition("_")[0] for answer, path in zip(answers, some, strict=True)) > 12
-    limit = json.loads((run / "model.json").read_text())["confidence_threshold"]
+    limit = json.loads((run / "model.json").read_text())["learned"]["confidence_threshold"]
     for answer in answers:
         assert answer["text"] == "".join(letter for letter, _ in answer["letters"])
         assert answer["unsure"] == (answer["confidence"] < limit) or abs(answer["confidence"] - limit) < 1e-5
@@ -144,10 +143,10 @@ def test_what_only_classes_have_is_refused(
     ):
         done = mirante(*words)
         assert done.returncode == 2 and len(done.stderr.splitlines()) <= 2, (words, done.stderr)
-    with pytest.raises(MiranteError, match="Reader"):
-        Model(run)
-    with pytest.raises(MiranteError, match="Classifier"):
-        Model(shapes_run[0])
+    with pytest.raises(MiranteError, match="a model of the task read; photos in folders need one of the task classify"):
+        Model(run).require_task("classify", "photos in folders")
+    done = mirante("photos", "organise", run, data, "--into", data.parent / "sorted")
+    assert done.returncode == 2 and "task classify" in done.stderr and not (data.parent / "sorted").exists()
 
 
 def test_a_worker_of_a_cluster_writes_texts_with_their_letters(texts_run: tuple[Path, Path], tmp_path: Path) -> None:
@@ -180,7 +179,7 @@ def test_a_table_names_the_texts_and_the_same_text_stays_on_one_side(tmp_path: P
     data = draw_texts(tmp_path / "tags", 120, 2, 2)
     rows = [f"{path.name},{path.stem.partition('_')[0]}" for path in sorted(data.iterdir())]
     (data / "list.csv").write_text("\n".join(["path,plate", *rows]), encoding="utf-8")
-    opened = Dataset.open(data / "list.csv", task="read", text="plate", length=5)
+    opened = Dataset.open(data / "list.csv", task="read", label_column="plate", length=5)
     assert opened.names == [row.partition(",")[2] for row in rows]
     assert opened.targets.shape == (120, 5) and opened.classes == (*sorted(LETTERS), NO_CHARACTER)
     sides: dict[str, set[str]] = {}
@@ -204,26 +203,26 @@ def test_texts_survive_being_numbers(texts: list[str]) -> None:
 )
 def test_attention_in_torch_and_in_the_graph_are_one(line: str, characters: int, mirror: bool, tmp_path: Path) -> None:
     shape, classes = (20, 30, 1), tuple("abcde") + (("",) if characters else ())
+    output = (*([characters] if characters else []), len(classes))
     torch.manual_seed(0)
-    network = build_network(line, shape, len(classes), mirror, "", characters)
+    network = build_network(line, shape, output, mirror)
     for module in network.modules():  # as if it had learned where to look
         if hasattr(module, "score"):
             torch.nn.init.normal_(module.score.weight)
-    layers = parse_layers(line, shape, len(classes), characters)
+    layers = parse_layers(line, shape, output)
     befores = [shape, *(layer.output for layer in layers)]
     counted = sum(parameters(layer, before) for layer, before in zip(layers, befores, strict=False))
     held = sum(one.numel() for name, one in network.state_dict().items() if "batches" not in name)
     assert counted == held
-    info = ModelInfo(
-        classes, *shape, "squash", line, flip_tta=mirror, characters=characters, power=0.7, temperature=1.3
-    )
+    learned = {"temperature": 1.3, **({"power": 0.7} if characters else {})}
+    info = model_info(classes, shape, line, "squash", characters, mirror, **learned)
     write_onnx(build_onnx(network, info), info, tmp_path / "model.onnx")
     images = np.random.default_rng(1).integers(0, 256, (7, *shape), np.uint8)
     assert largest_difference(network, info, tmp_path / "model.onnx", images) < 1e-5
     if characters:
         found = Model(tmp_path / "model.onnx").run(images)
         assert found.probabilities.shape == (7, characters, 6)
-        assert found.sureness == pytest.approx(found.probabilities.max(2).prod(1) ** 0.7, abs=1e-5)
+        assert found.values["sureness"] == pytest.approx(found.probabilities.max(2).prod(1) ** 0.7, abs=1e-5)
 
 
 def test_sure_means_one_mistake_in_a_hundred() -> None:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
-from conftest import Command, draw_shape
+from conftest import Command, draw_shape, model_info
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -25,7 +25,6 @@ from mirante.locale import language
 from mirante.model.export import build_onnx, write_onnx
 from mirante.model.network import Network, build_network, load_network
 from mirante.model.notation import parse_layers
-from mirante.model_info import ModelInfo
 from mirante.prediction.model import Model
 from mirante.see.attribution import grad_cam, shapley
 from mirante.see.drawing import Polygon, Text, draw_model, to_svg
@@ -45,7 +44,7 @@ LINES = (
 def written(line: str, folder: Path, mirror: bool = False) -> tuple[Network, Path]:
     """Return a network with random weights, and its run's model.onnx."""
     torch.manual_seed(1)
-    info = ModelInfo(("a", "b", "c"), 20, 24, 3, "crop", line, flip_tta=mirror)
+    info = model_info("abc", (20, 24, 3), line, flip_tta=mirror)
     network = build_network(line, (20, 24, 3), 3, mirror).eval()
     for module in network.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):

@@ -281,7 +281,7 @@ def test_the_tutorial_trains_on_all_images_and_shows_the_test_images(tmp_path: P
         sum(count["val"] for count in counts.values()) == 0 and sum(count["train"] for count in counts.values()) > 1500
     )
     model = json.loads((tmp_path / "run" / "model.json").read_text())
-    assert model["temperature"] == 1.0  # the test images chose nothing, not even that
+    assert model["learned"]["temperature"] == 1.0  # the test images chose nothing, not even that
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,11 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Command, write_shapes
+from conftest import Command, model_info, write_shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
@@ -26,9 +25,9 @@ from mirante.evaluation.metrics import calibration_error, log_losses
 from mirante.evaluation.objectives import Aim
 from mirante.evaluation.roc import decisions, discriminate, net_benefit
 from mirante.model.backbone import at_hand
-from mirante.model_info import ModelInfo
 from mirante.prediction.calibration import fit_calibration, fit_temperature, softmax
-from mirante.prediction.conformal import fit_thresholds, plausible
+from mirante.prediction.conformal import fit_thresholds, prediction_sets
+from mirante.prediction.model import Model
 from mirante.prediction.out_of_distribution import fit_ood_threshold, fit_subspace, ood_score
 from mirante.tasks.classify.decision import choose_threshold, decide
 from mirante.tasks.classify.human_votes import compare_with_humans
@@ -120,7 +119,7 @@ def test_every_image_is_answered_once_by_a_network_that_did_not_see_its_person(f
 def test_every_figure_of_the_folds_can_be_computed_again_from_predictions_csv(folded: Path) -> None:
     found, rows = json.loads((folded / "metrics.json").read_text()), rows_of(folded)
     disc = np.array([row["label"] == "disc" for row in rows])
-    scores = np.array([float(row["disc"]) for row in rows])
+    scores = np.array([float(row["probability_disc"]) for row in rows])
     told = found["one_vs_rest"]["disc"]
     assert told["roc_area"]["value"] == pytest.approx(roc_auc_score(disc, scores))
     assert told["average_precision"]["value"] == pytest.approx(average_precision_score(disc, scores))
@@ -135,7 +134,7 @@ def test_every_figure_of_the_folds_can_be_computed_again_from_predictions_csv(fo
     exact = binomtest(int((alarm & disc).sum()), int(disc.sum())).proportion_ci(0.95, "exact")
     assert decision["sensitivity"]["low"] == pytest.approx(exact.low, abs=1e-9)
     assert decision["sensitivity"]["high"] == pytest.approx(exact.high, abs=1e-9)
-    for promised, column in (("0.9", "plausible90"), ("0.95", "plausible95")):
+    for promised, column in (("0.9", "prediction_set_90"), ("0.95", "prediction_set_95")):
         kept = np.mean([row["label"] in json.loads(row[column]) for row in rows])
         assert found["prediction_sets"][promised]["coverage"]["value"] == pytest.approx(kept)
     surest = np.argsort(-confidence, kind="stable")[:144]
@@ -169,15 +168,15 @@ def test_the_model_card_has_the_metadata_of_the_hub_and_no_folder_of_the_person(
 
 
 def test_the_threshold_is_stored_and_predict_decides_by_it(folded: Path, photographed: Path, mirante: Command) -> None:
-    info = Model(folded).info
-    assert info.positive == "disc" and info.threshold is not None
+    learned = Model(folded).info.learned
+    assert learned.positive == "disc" and learned.threshold is not None
     done = mirante("predict", folded, photographed, "--format", "json", "--coverage", "95%")
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == 180
     for answer in answers:
-        assert (answer["label"] == "disc") == (answer["probabilities"]["disc"] >= info.threshold - 1e-6)
-        assert answer["unsure"] == (len(answer["plausible"]) != 1)
+        assert (answer["label"] == "disc") == (answer["probabilities"]["disc"] >= learned.threshold - 1e-6)
+        assert answer["unsure"] == (len(answer["prediction_set"]) != 1)
     always = mirante("predict", folded, photographed, "--format", "json", "--threshold", "0.000001").stdout
     assert {json.loads(line)["label"] for line in always.splitlines()} == {"disc"}
 
@@ -264,10 +263,10 @@ def test_a_threshold_reaches_its_aim_and_goes_no_further(rows: list[tuple[float,
 
 def test_below_the_threshold_the_best_of_the_others_is_answered() -> None:
     shares = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.2, 0.45, 0.35]])
-    plain = ModelInfo(("a", "b", "c"), 8, 8, 1, "crop", "8N")
+    plain = model_info("abc", (8, 8, 1), "8N")
     assert decide(shares, plain).tolist() == [0, 2, 1]
     for threshold, answers in ((0.3, [0, 2, 2]), (0.9, [0, 0, 1])):
-        assert decide(shares, replace(plain, positive="c", threshold=threshold)).tolist() == answers
+        assert decide(shares, model_info("abc", (8, 8, 1), "8N", positive="c", threshold=threshold)).tolist() == answers
 
 
 def test_rare_classes_are_answered_more_often_and_their_probabilities_left_alone(
@@ -279,12 +278,12 @@ def test_rare_classes_are_answered_more_often_and_their_probabilities_left_alone
     done = mirante(*words, "--out", tmp_path / "even")
     assert done.returncode == 0, done.stderr
     model = json.loads((tmp_path / "even/model.json").read_text())
-    weights = np.array(model["weights"])
+    weights = np.array(model["learned"]["class_weights"])
     assert np.allclose(weights**2 * [80, 80, 12], (80 + 80 + 12) / 3)
 
     with (tmp_path / "even/predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    shares = np.array([[float(row[name]) for name in model["classes"]] for row in rows])
+    shares = np.array([[float(row[f"probability_{name}"]) for name in model["classes"]] for row in rows])
     answers = np.array([model["classes"].index(row["decision"]) for row in rows])
     labels = np.array([model["classes"].index(row["label"]) for row in rows])
     assert np.array_equal(answers, (shares * weights).argmax(axis=1))
@@ -320,12 +319,12 @@ def test_peoples_votes_stand_beside_the_models_doubt(
         for row in voted:
             label = names.index(row["label"])
             said = (label + 1) % 3 if row["path"] in other else label
-            shares = np.array([float(row[name]) for name in names])
+            shares = np.array([float(row[f"probability_{name}"]) for name in names])
             writer.writerow([row["path"], *(np.eye(3)[said] * 60 + 40 * shares)])
     done = mirante("evaluate", tmp_path / "run", "--human-votes", tmp_path / "votes.csv", "--lang", "en")
     assert done.returncode == 0, done.stderr
-    people = json.loads((tmp_path / "run/metrics.json").read_text())["people"]
-    shares = np.array([[float(row[name]) for name in names] for row in voted])
+    people = json.loads((tmp_path / "run/metrics.json").read_text())["human_votes"]
+    shares = np.array([[float(row[f"probability_{name}"]) for name in names] for row in voted])
     assert people["images"] == len(voted) and people["others_named"] == 4
     agrees = sum(int(shares[row].argmax()) == (names.index(voted[row]["label"]) + 1) % 3 for row in range(4))
     assert people["model_agrees"] == agrees
@@ -362,7 +361,7 @@ def test_the_promised_coverage_is_kept_also_within_each_class(coverage: float) -
     shares = random.dirichlet(np.array([3.0, 0.4, 0.6]), 60_000)
     labels = (shares.cumsum(1) < random.random((60_000, 1))).sum(1)
     limits = fit_thresholds(shares[:20_000], labels[:20_000])
-    inside = plausible(shares[20_000:], limits, coverage)[np.arange(40_000), labels[20_000:]]
+    inside = prediction_sets(shares[20_000:], limits, coverage)[np.arange(40_000), labels[20_000:]]
     assert inside.mean() == pytest.approx(coverage, abs=0.01)
     for one in range(3):
         assert inside[labels[20_000:] == one].mean() == pytest.approx(coverage, abs=0.02)
@@ -371,7 +370,10 @@ def test_the_promised_coverage_is_kept_also_within_each_class(coverage: float) -
 def test_a_coverage_that_few_images_cannot_prove_lets_every_class_in() -> None:
     shares = np.full((10, 2), [0.9, 0.1])
     limits = fit_thresholds(shares, np.zeros(10, dtype=np.int64))
-    assert plausible(shares[:1], limits, 0.8).tolist() == [[True, False]] and plausible(shares[:1], limits, 0.99).all()
+    assert (
+        prediction_sets(shares[:1], limits, 0.8).tolist() == [[True, False]]
+        and prediction_sets(shares[:1], limits, 0.99).all()
+    )
 
 
 def test_coverage_holds_for_new_people_when_some_have_many_images() -> None:
@@ -382,8 +384,10 @@ def test_coverage_holds_for_new_people_when_some_have_many_images() -> None:
     shares = np.stack([given_share, 1 - given_share], axis=1)
     limits = fit_thresholds(shares, np.zeros(len(people), np.int64), [str(one) for one in people])
     new = random.uniform(0.2, 1, 20_000)
-    kept = plausible(np.stack([new, 1 - new], axis=1), limits, 0.9)[:, 0].mean()
-    without = plausible(np.stack([new, 1 - new], axis=1), fit_thresholds(shares, np.zeros(len(people), np.int64)), 0.9)
+    kept = prediction_sets(np.stack([new, 1 - new], axis=1), limits, 0.9)[:, 0].mean()
+    without = prediction_sets(
+        np.stack([new, 1 - new], axis=1), fit_thresholds(shares, np.zeros(len(people), np.int64)), 0.9
+    )
     assert kept > 0.86 and without[:, 0].mean() < 0.6
 
 
@@ -424,11 +428,8 @@ def test_what_lies_outside_the_familiar_directions_is_strange() -> None:
 def test_the_exported_model_tells_the_strangeness_that_was_measured(mirror: bool, tmp_path: Path) -> None:
     from mirante.model.export import add_ood_score, build_onnx, seen_as, write_onnx
     from mirante.model.network import build_network
-    from mirante.model_info import ModelInfo
 
-    info = ModelInfo(
-        ("a", "b"), 12, 12, 3, "crop", "8C3-MP2-12N", flip_tta=mirror, conformal_thresholds=((0.5,) * 53,) * 2
-    )
+    info = model_info("ab", (12, 12, 3), "8C3-MP2-12N", flip_tta=mirror, conformal_thresholds=[[0.5] * 53] * 2)
     network = build_network(info.layers, (12, 12, 3), 2, mirror)
     model = build_onnx(network, info)
     name = seen_as(model)
@@ -437,7 +438,7 @@ def test_the_exported_model_tells_the_strangeness_that_was_measured(mirror: bool
     add_ood_score(model, name, space, mirror)
     write_onnx(model, info, tmp_path / "model.onnx")
     images = np.random.default_rng(1).integers(0, 256, (70, 12, 12, 3), dtype=np.uint8)
-    found = Model(tmp_path / "model.onnx").run(images).ood_score
+    found = Model(tmp_path / "model.onnx").run(images).ood_scores
 
     import torch
 
@@ -558,7 +559,7 @@ def test_a_camera_on_which_the_model_fails_is_marked_and_the_others_are_not(tmp_
     words = ("--labels", "labels.csv", "--subgroup", "hospital", "--folds", "3", "--out", run, "--lang", "pt")
     done = mirante("train", root, *OPTIONS, *words)
     assert done.returncode == 0, done.stderr
-    parts_of_run = json.loads((run / "metrics.json").read_text())["parts"]
+    parts_of_run = json.loads((run / "metrics.json").read_text())["subgroups"]
     rows = rows_of(run)
     north = [row["label"] == row["predicted"] for row in rows if row["part"] == "north"]
     assert parts_of_run["north"]["images"] == 24 and parts_of_run["north"]["accuracy"]["value"] == np.mean(north)

@@ -7,10 +7,8 @@ import hashlib
 import io
 import json
 import socket
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirante import __version__
@@ -151,10 +149,7 @@ def _open(digest: str, content: bytes) -> Model:
     """Return the model, on one thread: a worker has one core."""
     if hashlib.sha256(content).hexdigest() != digest:
         raise WorkError("the model did not arrive whole.")
-    with tempfile.TemporaryDirectory(prefix="mirante-") as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(content)
-        return Model(path, 1)
+    return Model(content, 1)
 
 
 def _require_same(order: Order) -> None:

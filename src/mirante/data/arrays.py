@@ -94,7 +94,7 @@ def read_npz(path: Path) -> ArraySource:
     labels = [arrays[y].reshape(-1) for _, _, y in pairs]
     classes, numbers = _numbered(path, labels, arrays.get("classes"))
     parts = [
-        Part(split, _as_images(path, x, arrays[x], len(number)), number)
+        Part(split, as_images(str(path), x, arrays[x], len(number)), number)
         for (split, x, _), number in zip(pairs, numbers, strict=True)
     ]
     return ArraySource(path.stem, classes, parts)
@@ -117,12 +117,13 @@ def _numbered(
     return names, [part.astype(np.int64) for part in np.split(inverse, cuts)]
 
 
-def _as_images(path: Path, name: str, images: NDArray[np.generic], count: int) -> Pixels:
+def as_images(location: str, name: str, images: NDArray[np.generic], count: int) -> Pixels:
+    """Return images as uint8 (N, H, W, C), whatever of the usual shapes and numbers they come in. Raises DataError."""
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[3] not in (1, 3) or len(images) != count:
         raise DataError(
-            f"{path}: {name} has shape {images.shape} for {count} labels; it should be ({count}, H, W) or ({count}, H, "
+            f"{location}: {name} has shape {images.shape} for {count} labels; it should be ({count}, H, W) or ({count}, H, "
             "W, 1 or 3)."
         )
     if images.dtype == np.uint8:
@@ -130,7 +131,7 @@ def _as_images(path: Path, name: str, images: NDArray[np.generic], count: int) -
     if images.dtype.kind == "f" and float(np.nanmin(images)) >= 0 and float(np.nanmax(images)) <= 1:
         scaled: Pixels = np.nan_to_num(images * 255).round().astype(np.uint8)
         return scaled
-    raise DataError(f"{path}: {name} holds {images.dtype}; pixels are uint8 (0 to 255) or floats from 0 to 1.")
+    raise DataError(f"{location}: {name} holds {images.dtype}; pixels are uint8 (0 to 255) or floats from 0 to 1.")
 
 
 def read_cifar(path: Path, name: str) -> ArraySource:

@@ -216,7 +216,14 @@ class Dataset:
             return self, pixels
         kept = [row for row, path in enumerate(self.paths) if path not in failed]
         skipped = (*self.skipped, *(Skipped(path, why) for path, why in failed.items()))
-        return replace(self._only(kept), skipped=skipped), pixels[kept]
+        smaller = replace(self._only(kept), skipped=skipped)
+        before = self.counts()
+        for name, counts in smaller.counts().items():
+            if not any(counts.values()) and any(before[name].values()):
+                raise DataError(
+                    f"{self.location}: no image of class {name!r} can be read; mend the files or leave it out."
+                )
+        return smaller, pixels[kept]
 
     def only(self, paths: Sequence[str]) -> Dataset:
         """Return the data set with only the images of these paths, in this order. Raises DataError when one is not there."""
@@ -226,7 +233,7 @@ class Dataset:
         return self._only([row_of[path] for path in paths])
 
     def _only(self, rows: list[int]) -> Dataset:
-        smaller = replace(
+        return replace(
             self,
             paths=tuple(self.paths[row] for row in rows),
             targets=self.targets[rows],
@@ -236,10 +243,3 @@ class Dataset:
             digests=tuple(self.digests[row] for row in rows),
             sizes=self.sizes[rows],
         )
-        before = self.counts()
-        for name, counts in smaller.counts().items():
-            if not any(counts.values()) and any(before[name].values()):
-                raise DataError(
-                    f"{self.location}: no image of class {name!r} can be read; mend the files or leave it out."
-                )
-        return smaller

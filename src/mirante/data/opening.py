@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from mirante.data.notes import find_notes
 from mirante.data.partition import fold_rows, split_rows
 from mirante.data.scan import scan
 from mirante.data.sources import open_source
+from mirante.data.splits import assign_validation
 from mirante.data.tables import Columns
 from mirante.data.targets import LabelOptions, Targets
 from mirante.errors import DataError
@@ -48,24 +51,61 @@ def open_dataset(location: str, options: DataOptions) -> Dataset:
         splits = _splits(location, targets, digests, groups, options)
     else:
         splits = np.array([row.split or "train" if has_test else "test" for row in rows])
+    dataset = _dataset(location, source, task, targets, splits, groups, skipped)
+    return replace(
+        dataset,
+        subgroups=tuple((row.subgroup or "").strip() or "–" for row in rows) if options.get("subgroup") else None,
+        split_by="folds" if folds else "source" if has_test else "content",
+        options=_kept(options),
+    )
+
+
+def dataset_of(source: Source, labels: Mapping[str, str], classes: tuple[str, ...], val_share: float) -> Dataset:
+    """Return the images of a source that is at hand already, by path → class, none of them for testing.
+
+    classes  all that there are, in order
+
+    Raises DataError when an image cannot be read or a class has none.
+    """
+    scanned = scan(source)
+    if broken := [one for one in scanned if one.error is not None]:
+        raise DataError(f"{broken[0].path}: {broken[0].error}.")
+    rows = [Labelled(one, labels[one.path], None, None) for one in scanned]
+    task = task_named("classify")
+    targets = task.make_targets(source.name, rows, LabelOptions(official=classes))
+    splits = assign_validation(targets.values, [row.image.digest for row in targets.rows], val_share)
+    return _dataset(source.name, source, task, targets, splits, None, [])
+
+
+def _dataset(
+    location: str,
+    source: Source,
+    task: Task,
+    targets: Targets,
+    splits: NDArray[np.str_],
+    groups: tuple[str, ...] | None,
+    skipped: Sequence[Skipped],
+) -> Dataset:
+    images = [row.image for row in targets.rows]
+    digests = tuple(image.digest for image in images)
     return Dataset(
         location=location,
         name=source.name,
         classes=targets.classes,
-        paths=tuple(row.image.path for row in rows),
+        paths=tuple(image.path for image in images),
         targets=targets.values,
         splits=splits,
         groups=groups,
-        subgroups=tuple((row.subgroup or "").strip() or "–" for row in rows) if options.get("subgroup") else None,
+        subgroups=None,
         digests=digests,
-        sizes=np.array([(row.image.height, row.image.width) for row in rows], dtype=np.int64),
-        channels=3 if any(row.image.channels == 3 for row in rows) else 1,
+        sizes=np.array([(image.height, image.width) for image in images], dtype=np.int64),
+        channels=3 if any(image.channels == 3 for image in images) else 1,
         skipped=tuple(skipped),
         notes=find_notes(*targets.strata, targets.alike, splits, digests, groups),
         task=task.name,
         output=task.output_shape(targets.values, targets.classes),
-        split_by="folds" if folds else "source" if has_test else "content",
-        options=_kept(options),
+        split_by="content",
+        options={},
         merged=targets.merged,
         source=source,
     )

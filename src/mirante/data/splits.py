@@ -65,6 +65,14 @@ def assign_splits(
     return splits
 
 
+def assign_validation(labels: NDArray[np.int64], digests: Sequence[str], share: float) -> NDArray[np.str_]:
+    """Return 'train' or 'val' for each of N images that all may train; labels (N,), digests and share as in `assign_splits`."""
+    splits = np.full(len(labels), "train", dtype="<U5")
+    if share > 0:
+        _draw(splits, "val", share, labels, _unit_keys(digests, None), leave=1)
+    return splits
+
+
 def assign_folds(
     labels: NDArray[np.int64], digests: Sequence[str], groups: Sequence[str] | None, count: int, seed: int = 0
 ) -> NDArray[np.int64]:

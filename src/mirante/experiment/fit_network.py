@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -20,7 +18,7 @@ from mirante.experiment.training import Training
 from mirante.experiment.transfer import backbone_features, backbone_graph, fit_last_layer
 from mirante.images import Pixels
 from mirante.model.backbone import Backbone
-from mirante.model.export import add_ood_score, build_onnx, seen_as, write_onnx
+from mirante.model.export import add_ood_score, build_onnx, seen_as, with_calibration
 from mirante.model.network import Network, build_network
 from mirante.model.running import open_graph
 from mirante.model_info import ModelInfo
@@ -158,6 +156,4 @@ def ask(fitted: FittedNetwork, dataset: Dataset, pixels: Pixels, rows: NDArray[n
             logits: NDArray[np.float32] = body.head.cpu()(torch.from_numpy(features)).numpy()
         scores = np.zeros(len(rows), np.float32) if fitted.space is None else ood_score(features, fitted.space)
         return Output.of_logits(logits, scores, fitted.info)
-    with tempfile.TemporaryDirectory(prefix="mirante-") as folder:
-        write_onnx(fitted.model, fitted.info, Path(folder) / runfolder.ONNX)
-        return OnnxModel(Path(folder) / runfolder.ONNX).run(pixels[rows])
+    return OnnxModel(with_calibration(fitted.model, fitted.info).SerializeToString()).run(pixels[rows])

@@ -81,31 +81,43 @@ def train(
     if target is not None:
         require_free(target, overwrite)
     objectives = _require_objectives(asked.objectives, dataset)
+    training, spent = prepare(dataset, chosen, size, fit, device)
+    tell_skipped(training.dataset, strict)
+    dataset = training.dataset
+    dataset = replace(dataset, notes=(*dataset.notes, *dataset.asks.quick_notes(dataset, training.pixels)))
+    require_space(target or Path("runs"), dataset)
+    path = Run.create(target, f"{dataset.name}-{training.recipe.name}", overwrite)
+    as_given = isinstance(data, Dataset)
+    run = Run.record(path, training.recipe, training.info, dataset, objectives, device, as_given)
+    remember(path)
+    _tell(dataset, training.info, path)
+    with tracking(path, track, training.recipe) as tracker:
+        return _train_and_judge(run, training.changed(folder=path, dataset=dataset), objectives, tracker, say, spent)
+
+
+def prepare(
+    dataset: Dataset, recipe: Recipe, size: int | tuple[int, int] | None, fit: Fit | None, device: str
+) -> tuple[Training, float]:
+    """Return what is trained on what, with the pixels decoded, for a folder to be named; and seconds that finding out took.
+
+    Raises RequestError when something asked for cannot be done.
+    """
+    from mirante.experiment.fit_network import new_network
+
     shown = fit or dataset.asks.fit
     if shown not in FITS:
         raise RequestError(f"fit {fit!r}: it can be {', '.join(FITS)}.")
     sides = (size, size) if isinstance(size, int) else size
-    min_size = chosen.min_size
+    min_size = recipe.min_size
 
     def shape_at(max_size: int) -> tuple[int, int, Literal[1, 3]]:
         return input_shape(dataset, max_size, min_size, sides)
 
-    from mirante.experiment.fit_network import new_network
-
-    chosen, spent = fit_to_data(chosen, dataset.asking("") if dataset.folds else dataset, shape_at, device)
-    info = untrained(dataset, shape_at(chosen.max_size), shown, chosen)
-    network, place = new_network(chosen, info, device)
-    dataset, pixels = load(dataset, info)
-    tell_skipped(dataset, strict)
-    dataset = replace(dataset, notes=(*dataset.notes, *dataset.asks.quick_notes(dataset, pixels)))
-    require_space(target or Path("runs"), dataset)
-    path = Run.create(target, f"{dataset.name}-{chosen.name}", overwrite)
-    run = Run.record(path, chosen, info, dataset, objectives, device, isinstance(data, Dataset))
-    remember(path)
-    _tell(dataset, info, path)
-    training = Training(path, dataset, pixels, chosen, info, network, place)
-    with tracking(path, track, chosen) as tracker:
-        return _train_and_judge(run, training, objectives, tracker, say, spent)
+    recipe, spent = fit_to_data(recipe, dataset.asking("") if dataset.folds else dataset, shape_at, device)
+    info = untrained(dataset, shape_at(recipe.max_size), shown, recipe)
+    network, place = new_network(recipe, info, device)
+    readable, pixels = load(dataset, info)
+    return Training(Path(), readable, pixels, recipe, info, network, place), spent
 
 
 @led_by_rank_zero

@@ -146,15 +146,21 @@ def add_ood_score(model: onnx.ModelProto, features: str, space: NDArray[np.float
     model.graph.output.append(helper.make_tensor_value_info("ood_score", TensorProto.FLOAT, ["N"]))
 
 
-def write_onnx(model: onnx.ModelProto, info: ModelInfo, path: Path) -> None:
-    """Write the graph with the calibration of `info`; classes, size and fit go into the metadata."""
+def with_calibration(model: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:
+    """Put the calibration of `info` into the graph; classes, size and fit go into the metadata. Returns the same graph."""
     learned = dict(zip((_SCALES, _SHIFTS), info.calibration, strict=True)) | info.asks.constants(info)
     for weight in model.graph.initializer:
         if weight.name in learned:
             weight.CopyFrom(numpy_helper.from_array(learned[weight.name], weight.name))
     helper.set_model_props(model, {"mirante": info.to_json()})
     onnx.checker.check_model(model)
-    write_file(path, lambda part: onnx.save_model(model, str(part)))
+    return model
+
+
+def write_onnx(model: onnx.ModelProto, info: ModelInfo, path: Path) -> None:
+    """Write the graph with the calibration of `info`."""
+    calibrated = with_calibration(model, info)
+    write_file(path, lambda part: onnx.save_model(calibrated, str(part)))
 
 
 def trace_features(network: Network, info: ModelInfo) -> onnx.ModelProto:

@@ -72,21 +72,28 @@ class Output:
 class OnnxModel:
     """A model of Mirante, opened from a run folder or from its model.onnx."""
 
-    def __init__(self, run: str | Path, threads: int = 0) -> None:
-        """Open it; raises RunError when it is missing, damaged, of another version, or no model of Mirante.
+    def __init__(self, run: str | Path | bytes, threads: int = 0) -> None:
+        """Open it, or the content of a model.onnx.
+
+        Raises RunError when it is missing, damaged, of another version, or no model of Mirante.
 
         threads  that one call of `run` uses; 0 takes one per core
         """
-        path = Path(run).expanduser()
-        if path.is_dir() or not path.exists():
-            path = runfolder.require_file(path, runfolder.ONNX)
+        if isinstance(run, bytes):
+            path, content = Path(runfolder.ONNX), run
+        else:
+            path, content = Path(run).expanduser(), b""
+            if path.is_dir() or not path.exists():
+                path = runfolder.require_file(path, runfolder.ONNX)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                content or str(path), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # ONNX Runtime has an exception for each status code
             raise RunError(f"{path}: not a model that can be opened; it is damaged or no .onnx file.") from error
         text = self._session.get_modelmeta().custom_metadata_map.get("mirante")

@@ -12,11 +12,11 @@ import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from mirante.sizes import input_size
 from mirante.errors import ImageError, LayersError, RequestError
 from mirante.images import Pixels
 from mirante.model.notation import has_layers, parse_layers
 from mirante.see.drawing import draw_model, to_svg
+from mirante.sizes import input_size
 from mirante.studio import answers, checks, collections, trainings
 from mirante.studio.pages import Visit, wanted_answers, whole
 

@@ -36,7 +36,6 @@ from mirante.images import FORMATS, read_bytes, read_header, read_image
 from mirante.studio.workspace import Workspace, name_from, require_name
 
 THUMBNAIL = 96  # pixels a side
-MAX_IMAGE = 64 << 20  # bytes of one added image
 MAX_ARCHIVE = 4 << 30
 MAX_IMAGES = 50_000  # that are gathered in one collection
 _LEADS_OUT = "a link that leads out of the folder"

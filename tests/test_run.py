@@ -1,0 +1,180 @@
+"""A run is opened in one place, and what it holds is what was trained on and predicted, whatever its classes are called."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Command, model_info, write_shapes
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mirante
+from mirante import Dataset, Predictions, RequestError, Run, RunError, train
+
+SMALL = {"layers": "4C3-MP4-8N", "epochs": 2, "lang": "en"}
+
+
+def test_a_run_holds_what_was_trained_and_predicted(shapes_run: tuple[Path, Path]) -> None:
+    folder, data = shapes_run
+    run = Run(folder)
+    assert (run.task, run.classes, run.recipe.name) == ("classify", ("bar", "cross", "disc"), "fast")
+    accuracy = run.metrics.accuracy
+    assert 0 <= accuracy.low <= accuracy.value <= accuracy.high <= 1
+    assert run.metrics["accuracy"]["value"] == accuracy.value and run.metrics.dispersion.right.value >= 0
+    with pytest.raises(AttributeError, match="no figure 'acuracy'; there are"):
+        _ = run.metrics.acuracy
+    found = run.predictions()
+    assert found.right.mean() == pytest.approx(accuracy.value) and len(found) == run.metrics.images
+    dataset = run.dataset()
+    tested = [dataset.paths[row] for row in dataset.rows("test")]
+    assert list(found.paths) == tested
+    shares = run.model().predict_proba([data / path for path in tested])
+    assert np.allclose(shares, found.probabilities, atol=1e-5)
+
+
+def test_the_table_is_a_data_frame_for_those_who_have_pandas(shapes_run: tuple[Path, Path]) -> None:
+    pd = pytest.importorskip("pandas")
+    table = Run(shapes_run[0]).predictions().to_pandas()
+    assert isinstance(table, pd.DataFrame) and table["probability_disc"].dtype == float
+    columns = ["probability_bar", "probability_cross", "probability_disc"]
+    assert np.allclose(table[columns].sum(axis=1), 1, atol=1e-5)
+    assert all(label in members for label, members in zip(table["predicted"], table["prediction_set_99"], strict=True))
+
+
+ODD = ("path", "label", "predicted", "confidence", "decision", "group", "fold", "none_of_these", "probability_path")
+
+
+def test_classes_may_be_called_like_columns(tmp_path: Path, mirante: Command) -> None:
+    data = write_shapes(tmp_path / "data", 20)
+    for kind, name in zip(("bar", "cross", "disc"), ("path", "group", "label"), strict=True):
+        (data / kind).rename(data / name)
+    runs = [tmp_path / "one", tmp_path / "other"]
+    for run, seed in zip(runs, "01", strict=True):
+        words = ("--model", "4C3-MP4-8N", "--epochs", "1", "--seed", seed, "--out", run, "--lang", "en")
+        assert mirante("train", data, *words).returncode == 0
+    tested = json.loads((runs[0] / "metrics.json").read_text())
+    done = mirante("compare", *runs, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    ranked = json.loads(done.stdout)
+    assert [one["images"] for one in ranked] == [tested["images"]] * 2
+    for one in ranked:
+        assert one["accuracy"] == json.loads((Path(one["run"]) / "metrics.json").read_text())["accuracy"]["value"]
+    image = next((data / "path").iterdir())
+    told = list(csv.DictReader(mirante("predict", runs[0], image, "--format", "csv").stdout.splitlines()))
+    assert told[0]["path"] == str(image) and told[0]["label"] in ("path", "group", "label")
+    shares = [float(told[0][f"probability_{name}"]) for name in ("path", "group", "label")]
+    assert sum(shares) == pytest.approx(1, abs=1e-4)
+    assert mirante("evaluate", runs[0]).returncode == 0
+
+
+@given(
+    st.lists(
+        st.one_of(st.sampled_from(ODD), st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1)),
+        min_size=2,
+        max_size=6,
+        unique=True,
+    ),
+    st.integers(0, 99),
+)
+def test_any_table_is_read_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str], seed: int
+) -> None:
+    random, count, classes = np.random.default_rng(seed), 7, len(names)
+    shares = random.dirichlet(np.ones(classes), count).astype(np.float32)
+    table = Predictions(
+        "classify",
+        tuple(names),
+        tuple(f"{names[0]}/{row}, \"odd\".png" for row in range(count)),
+        targets=random.integers(0, classes, count),
+        predicted=shares.argmax(axis=1),
+        confidences=shares.max(axis=1),
+        probabilities=shares,
+        decided=random.integers(0, classes, count),
+        prediction_sets={0.9: random.random((count, classes)) < 0.5},
+        out_of_distribution=random.random(count) < 0.5,
+        groups=tuple(random.choice(names, count).tolist()),
+        folds=random.integers(0, 3, count),
+    )
+    file = tmp_path_factory.mktemp("table") / "predictions.csv"
+    table.write(file)
+    again = Predictions.read(file, model_info(names, (8, 8, 3), "8N"))
+    for name in ("targets", "predicted", "probabilities", "decided", "folds", "out_of_distribution", "confidences"):
+        assert np.array_equal(getattr(again, name), getattr(table, name)), name
+    assert (again.paths, again.groups, again.classes) == (table.paths, table.groups, table.classes)
+    assert np.array_equal(again.prediction_sets[0.9], table.prediction_sets[0.9])
+
+
+def test_a_dataset_is_used_as_it_is(tmp_path: Path, mirante: Command) -> None:
+    opened = Dataset.open(write_shapes(tmp_path / "data", 40), val_share=0.25)
+    splits = opened.splits.copy()
+    splits[opened.rows("test")[::2]] = "train"  # half of the test images train as well
+    changed = replace(opened, splits=splits).only([path for path in opened.paths if not path.startswith("cross")])
+    changed = replace(changed, classes=("bar", "disc"), output=(2,), targets=np.minimum(changed.targets, 1))
+    run = train(changed, out=tmp_path / "run", **SMALL)
+    tested = {changed.paths[row] for row in changed.rows("test")}
+    assert set(run.predictions().paths) == tested and run.classes == ("bar", "disc")
+    again = Run(tmp_path / "run").dataset()
+    assert again.fingerprint == changed.fingerprint and np.array_equal(again.targets, changed.targets)
+    assert mirante("evaluate", run.path).returncode == 0
+    assert Run(run.path).metrics.accuracy == run.metrics.accuracy
+    with pytest.raises(RequestError, match="classes: beside a Dataset, which is used as it is"):
+        train(opened, classes=["bar", "disc"], out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_an_option_that_there_is_not_is_named(shapes: Path, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="epoch: there is no such option; did you mean epochs"):
+        train(shapes, epoch=3, out=tmp_path / "run")  # type: ignore[call-arg]
+    with pytest.raises(RequestError, match="time and epochs exclude each other"):
+        train(shapes, epochs=3, time="5m", out=tmp_path / "run")
+    with pytest.raises(RequestError, match="'soon' is not a time"):
+        train(shapes, time="soon", out=tmp_path / "run")
+
+
+def test_runs_of_another_format_are_refused_in_a_sentence(shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(shapes_run[0], tmp_path / "run"))
+    for written, words in ((1, "an older Mirante .*; train it again"), (99, "a newer Mirante .*; update this one")):
+        for name in ("model.json", "metrics.json", "data.json"):
+            values = json.loads((shapes_run[0] / name).read_text())
+            (run / name).write_text(json.dumps({**values, "format": written}))
+        for read in (lambda: Run(run).info, lambda: Run(run).metrics, lambda: Run(run).dataset()):
+            with pytest.raises(RunError, match=words):
+                read()
+
+
+def test_an_image_that_cannot_be_read_can_be_skipped(shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
+    model, good = mirante.load(shapes_run[0]), shapes_run[1] / "bar" / "000.png"
+    (tmp_path / "bad.png").write_bytes(b"junk")
+    asked = [good, tmp_path / "bad.png", good.read_bytes()]
+    with pytest.raises(mirante.ImageError, match=r"bad\.png: not an image"):
+        list(model.predict_many(asked))
+    first, skipped, last = model.predict_many(asked, errors="skip")
+    assert isinstance(skipped, mirante.Skipped) and skipped.path == str(tmp_path / "bad.png")
+    assert first.label == last.label and first.path == str(good) and last.path is None
+    with pytest.raises(ValueError, match="it can be 'raise' or 'skip'"):
+        next(model.predict_many(asked, errors="ignore"))  # type: ignore[arg-type]
+
+
+def test_a_model_is_opened_once_for_each_use(
+    shapes_run: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import onnxruntime
+
+    from mirante.cli import main
+    from mirante.serving.app import create_app
+    from mirante.serving.settings import Settings
+
+    opened = []
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *a, **k: opened.append(a) or session(*a, **k))
+    with pytest.raises(SystemExit):
+        main(["predict", str(shapes_run[0]), str(shapes_run[1] / "bar")])
+    assert len(opened) == 1 and "bar" in capfd.readouterr().out
+    create_app(Settings((str(shapes_run[0]),)))
+    assert len(opened) == 2
