@@ -1,24 +1,27 @@
-"""Write what is generated: docs/command-line.md from the program's own help, and the pictures of the READMEs.
+"""Write what is generated: docs/command-line.md from the help, docs/python.md from the docstrings, the pictures of the READMEs.
 
 python docs/generate.py            write both (the pictures need a browser)
-python docs/generate.py --check    only say whether docs/command-line.md is what the program says
+python docs/generate.py --check    only say whether both pages are what the program says
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import functools
+import inspect
 import io
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import typing
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-REFERENCE = ROOT / "docs" / "command-line.md"
+REFERENCE, PYTHON = ROOT / "docs" / "command-line.md", ROOT / "docs" / "python.md"
 PAGE_WIDTH = 1000
 
 
@@ -41,6 +44,127 @@ def command_line() -> str:
             if isinstance(action, argparse._SubParsersAction):
                 parts += [f"```text\n{kind.format_help()}```" for kind in action.choices.values()]
     return "\n\n".join(parts) + "\n"
+
+
+SECTIONS = {
+    "Train and judge": ("train", "resume", "evaluate", "compare", "tune", "check"),
+    "Options by name": (
+        "data.dataset.DataOptions",
+        "experiment.options.RecipeOptions",
+        "experiment.options.ObjectiveOptions",
+    ),
+    "Data and recipes": ("Dataset", "Recipe", "summary"),
+    "A finished run": ("Run", "Evaluation", "Metrics", "Figure", "Predictions"),
+    "Predict": ("load", "Model", "Prediction", "Reading", "Skipped"),
+    "Hand over, and sort photos": ("export", "organise"),
+    "scikit-learn": ("sklearn.ImageClassifier",),
+    "Errors": ("MiranteError", "RequestError", "DataError", "ImageError", "LayersError", "RunError", "WorkError"),
+}
+
+PYTHON_START = """# Mirante in Python
+
+Written by `make docs` from the docstrings; a test fails when it is out of date, and runs the examples.
+
+```python
+import mirante
+
+run = mirante.train("photos", epochs=2, out="runs/by-hand", lang="en")   # any field of the recipe, any option of the data, by name
+print(run.metrics.accuracy, run.metrics.ece.value)
+print(run.predictions().right.mean(), run.report)
+
+model = mirante.load("runs/by-hand")                       # a run folder, or a model.onnx
+print(model.predict("new-photo.jpg").label)
+for answer in model.predict_many(["new-photo.jpg", "gone.jpg"], errors="skip"):
+    print(answer)
+print(model.predict_proba(["new-photo.jpg"]), model.classes_)
+```
+
+A `Dataset` can be looked at, changed and handed to `train`, which uses it as it is. It is what a torch `DataLoader` takes, too:
+
+```python
+from torch.utils.data import DataLoader
+
+from mirante import Dataset
+
+dataset = Dataset.open("photos", val_share=0.2)
+print(len(dataset), dataset.counts())
+image, target = dataset[0]                                 # uint8 (H, W, C), and the number of its class
+images, targets = next(iter(DataLoader(dataset, batch_size=4)))
+```
+
+scikit-learn judges it like any other estimator:
+
+```python
+from pathlib import Path
+
+from sklearn.model_selection import cross_val_score
+
+from mirante.sklearn import ImageClassifier
+
+paths = sorted(str(path) for path in Path("photos").rglob("*.png"))
+labels = [Path(path).parent.name for path in paths]
+print(cross_val_score(ImageClassifier(layers="8C3-MP2-16N", epochs=2), paths, labels, cv=2))
+```
+
+What goes on is logged, not printed: `logging.basicConfig(level="INFO")` shows it, and nothing is shown without.
+
+Pictures that explain, `mirante.see`, have [a page of their own](see.md).
+"""
+
+
+def python_reference() -> str:
+    """Return docs/python.md: every public name with its signature and docstring."""
+    import importlib
+
+    import mirante
+
+    parts = [PYTHON_START.rstrip()]
+    for title, names in SECTIONS.items():
+        parts.append(f"## {title}")
+        for name in names:
+            owner, _, last = name.rpartition(".")
+            found = getattr(importlib.import_module(f"mirante.{owner}") if owner else mirante, last)
+            parts.append(_described(f"mirante.{name}", found))
+    return "\n\n".join(parts) + "\n"
+
+
+def _described(name: str, found: object) -> str:
+    """Return a heading, the docstring, and those of the public methods and properties."""
+    text = [f"### {name}", f"```text\n{_signed(name.rpartition('.')[2], found)}\n\n{inspect.getdoc(found)}\n```"]
+    if inspect.isclass(found) and not issubclass(found, Exception):
+        for member, value in vars(found).items():
+            target = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+            if member.startswith("_") or not (inspect.isfunction(target) or isinstance(target, property)):
+                continue
+            if documented := inspect.getdoc(target):
+                head = f".{member}" if isinstance(target, property) else _signed(f".{member}", target)
+                text.append(f"```text\n{head}\n\n{documented}\n```")
+    return "\n\n".join(text)
+
+
+def _signed(name: str, found: object) -> str:
+    """Return the name with its arguments, one per line where they are many."""
+    if inspect.isclass(found) and (issubclass(found, Exception) or dataclasses.is_dataclass(found)):
+        return name
+    if inspect.isclass(found) and typing.is_typeddict(found):
+        return name
+    try:
+        signature = inspect.signature(found)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return name
+    values, star = [], False
+    for key, one in signature.parameters.items():
+        if key in ("self", "cls"):
+            continue
+        if one.kind is one.KEYWORD_ONLY and not star:
+            values.append("*")
+            star = True
+        mark = {one.VAR_KEYWORD: "**", one.VAR_POSITIONAL: "*"}.get(one.kind, "")
+        kind = "" if one.annotation is one.empty else f": {one.annotation}"
+        values.append(f"{mark}{key}{kind}{'' if one.default is one.empty else f' = {one.default!r}'}")
+    result = "" if signature.return_annotation is inspect.Signature.empty else f" -> {signature.return_annotation}"
+    line = f"{name}({', '.join(values)}){result}"
+    return line if len(line) <= 100 else f"{name}(\n    " + ",\n    ".join(values) + f",\n){result}"
 
 
 def accuracy_for_time() -> None:
@@ -154,10 +278,12 @@ def pictures() -> None:
 
 if __name__ == "__main__":
     if "--check" in sys.argv:
-        if REFERENCE.read_text(encoding="utf-8") != command_line():
-            sys.exit("docs/command-line.md is not what the program says: run `make docs`.")
+        for file, written in ((REFERENCE, command_line()), (PYTHON, python_reference())):
+            if file.read_text(encoding="utf-8") != written:
+                sys.exit(f"docs/{file.name} is not what the program says: run `make docs`.")
     else:
         REFERENCE.write_text(command_line(), encoding="utf-8")
+        PYTHON.write_text(python_reference(), encoding="utf-8")
         accuracy_for_time()
         questions()
         pictures()

@@ -426,7 +426,8 @@ def test_sidecars_are_written_with_the_photos_and_taken_back(
     before = tree(folder)
     for words in (("--into", tmp_path / "out", "--move"), ()):
         done = mirante(
-            "photos", "organise", shapes_run[0], folder, *words, "--write-xmp", "--min-confidence", "34%", XDG_STATE_HOME=str(tmp_path / "s")
+            "photos", "organise", shapes_run[0], folder, *words, "--write-xmp", "--min-confidence", "34%",
+            XDG_STATE_HOME=str(tmp_path / "s"),
         )  # fmt: skip
         assert done.returncode == 0 and "001.png: a sidecar that is no XMP" in done.stderr, done.stderr
         written = list((tmp_path / "out" if words else folder).rglob("*.xmp"))

@@ -90,7 +90,7 @@ def test_any_table_is_read_as_it_was_written(
     table = Predictions(
         "classify",
         tuple(names),
-        tuple(f"{names[0]}/{row}, \"odd\".png" for row in range(count)),
+        tuple(f'{names[0]}/{row}, "odd".png' for row in range(count)),
         targets=random.integers(0, classes, count),
         predicted=shares.argmax(axis=1),
         confidences=shares.max(axis=1),

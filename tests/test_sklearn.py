@@ -84,7 +84,7 @@ def test_its_model_is_that_of_load(arrays: tuple[np.ndarray, np.ndarray], tmp_pa
 
 def test_what_cannot_be_trained_on_is_a_sentence(paths: tuple[list[str], list[str]], tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"junk")
-    with pytest.raises(DataError, match="broken.png: not an image"):
+    with pytest.raises(DataError, match=r"broken\.png: not an image"):
         ImageClassifier(**SMALL).fit([*paths[0], str(tmp_path / "broken.png")], [*paths[1], "bar"])
     with pytest.raises(DataError, match="90 images and 89 labels"):
         ImageClassifier(**SMALL).fit(paths[0], paths[1][1:])

@@ -128,7 +128,7 @@ def test_every_figure_of_the_folds_can_be_computed_again_from_predictions_csv(fo
     assert found["ece"]["value"] == pytest.approx(calibration_error(confidence, right))
     alarm = np.array([row["decision"] == "disc" for row in rows])
     decision = found["decision"]
-    assert [decision[key] for key in ("found", "missed", "false_alarms", "left_in_peace")] == [
+    assert [decision[key] for key in ("true_positives", "false_negatives", "false_positives", "true_negatives")] == [
         int(one.sum()) for one in (alarm & disc, ~alarm & disc, alarm & ~disc, ~alarm & ~disc)
     ]
     exact = binomtest(int((alarm & disc).sum()), int(disc.sum())).proportion_ci(0.95, "exact")
@@ -472,9 +472,9 @@ def test_curves_areas_and_counts_are_those_of_the_field(rows: list[tuple[float, 
     assert told.figures["roc_area"]["value"] == pytest.approx(roc_auc_score(wanted, scores))
     assert told.figures["average_precision"]["value"] == pytest.approx(average_precision_score(wanted, scores))
     came = decisions(scores >= 0.5, wanted, None)
-    assert came["found"] + came["missed"] == wanted.sum()
+    assert came["true_positives"] + came["false_negatives"] == wanted.sum()
     benefit = net_benefit(scores, wanted, np.array([0.5]))[0]
-    assert benefit == pytest.approx((came["found"] - came["false_alarms"]) / len(rows))
+    assert benefit == pytest.approx((came["true_positives"] - came["false_positives"]) / len(rows))
     assert discriminate(scores, np.ones(len(rows), dtype=bool)) is None
 
 

@@ -13,9 +13,10 @@ def auroc(scores: NDArray[np.floating], wanted: NDArray[np.bool_]) -> float:
 
     scores (N,), wanted (N,); NaN where there is only one kind.
     """
+    from scipy.stats import rankdata
+
     positive, negative = int(wanted.sum()), int((~wanted).sum())
     if positive == 0 or negative == 0:
         return math.nan
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    ranks = rankdata(scores)
     return float((ranks[wanted].sum() - positive * (positive + 1) / 2) / (positive * negative))

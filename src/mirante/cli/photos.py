@@ -210,15 +210,15 @@ def _organise(arguments: argparse.Namespace) -> None:
         raise RequestError("Where to? --into DIR names the folder; --write-xmp alone leaves the photos where they are.")
     done = organise(
         arguments.run_folder,
-        Path(arguments.folder),
-        None if arguments.into is None else Path(arguments.into),
+        arguments.folder,
+        arguments.into,
         how=arguments.how,
         layout=arguments.layout,
         min_confidence=arguments.min_confidence,
         write_xmp=arguments.write_xmp,
         memory=arguments.memory,
         dry_run=arguments.dry_run,
-        say=say,
+        lang=arguments.lang,
     )
     for line in show(done, arguments.dry_run, say):
         print(line)

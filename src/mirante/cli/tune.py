@@ -38,21 +38,18 @@ def run(arguments: argparse.Namespace) -> None:
     from mirante.locale import language
 
     require_positive(arguments, "trials")
-    changes = {"layers": arguments.model, "epochs": arguments.epochs}
     done = tune(
         arguments.data,
         arguments.recipe,
-        changes={name: value for name, value in changes.items() if value is not None},
-        options={
-            name: value
-            for name, value in {**data_options(arguments), "task": arguments.task}.items()
-            if value is not None
-        },
         out=arguments.out,
         trials=arguments.trials,
-        seconds=arguments.time or 0.0,
+        time=arguments.time,
         size=arguments.size,
         device=arguments.device,
+        task=arguments.task,
+        layers=arguments.model,
+        epochs=arguments.epochs,
+        **data_options(arguments),
     )
     rows = [
         {"setting": name, "best": value, "importance": done.importance.get(name)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,6 @@ Probabilities = NDArray[np.floating]
 BINS = 15
 ANSWERED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 _RESAMPLES = 1000
-_Z = 1.959963984540054  # the 97.5% point of the normal distribution
 
 
 @dataclass(frozen=True)
@@ -100,13 +99,26 @@ def wilson(hits: int, count: int) -> Figure:
     >>> wilson(8, 10)
     Figure(value=0.8, low=0.4901624..., high=0.9433178...)
     """
+    return _share(hits, count, "wilson")
+
+
+def exact(hits: int, count: int) -> Figure:
+    """Return the share hits / count with the exact interval of Clopper and Pearson (1934).
+
+    >>> exact(9, 10)
+    Figure(value=0.9, low=0.5549838..., high=0.9974714...)
+    """
+    return _share(hits, count, "exact")
+
+
+def _share(hits: int, count: int, method: Literal["wilson", "exact"]) -> Figure:
+    from scipy.stats import binomtest
+
     if count == 0:
         return Figure(math.nan, math.nan, math.nan)
-    share = hits / count
-    centre = share + _Z**2 / (2 * count)
-    spread = _Z * math.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
-    scale = 1 + _Z**2 / count
-    return Figure(share, max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale))
+    # tested against itself, for only the interval is wanted: no time goes into a p-value
+    found = binomtest(hits, count, hits / count).proportion_ci(0.95, method)
+    return Figure(hits / count, float(found.low), float(found.high))
 
 
 def log_losses(probabilities: Probabilities, labels: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -253,8 +265,8 @@ def set_figures(
         "coverage": wilson(int(covered.sum()), len(labels)).to_dict(),
         "per_class": {str(one): float(covered[labels == one].mean()) for one in np.unique(labels)},
         "mean_size": float(sizes.mean()),
-        "one_class": float((sizes == 1).mean()),
-        "no_class": float((sizes == 0).mean()),
+        "singleton_share": float((sizes == 1).mean()),
+        "empty_share": float((sizes == 0).mean()),
     }
     if groups is not None:
         units = np.unique(np.array(groups), return_inverse=True)[1]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.evaluation.metrics import Figure, resampled_counts
+from mirante.evaluation.metrics import Figure, exact, resampled_counts
 
 GRID = np.linspace(0, 1, 101)
 ASKED = (0.8, 0.9, 0.95)
@@ -101,21 +101,6 @@ def discriminate(
     )
 
 
-def exact(hits: int, count: int) -> Figure:
-    """Return the share hits / count with the exact interval of Clopper and Pearson (1934).
-
-    >>> exact(9, 10)
-    Figure(value=0.9, low=0.5549838..., high=0.9974714...)
-    """
-    from scipy.special import betaincinv
-
-    if count == 0:
-        return Figure(math.nan, math.nan, math.nan)
-    low = 0.0 if hits == 0 else float(betaincinv(hits, count - hits + 1, 0.025))
-    high = 1.0 if hits == count else float(betaincinv(hits + 1, count - hits, 0.975))
-    return Figure(hits / count, low, high)
-
-
 def decisions(decided: NDArray[np.bool_], wanted: NDArray[np.bool_], prevalence: float | None) -> dict[str, Any]:
     """Return what came of the decisions (N,): the four counts, shares with exact intervals, predictive values by prevalence.
 
@@ -126,10 +111,10 @@ def decisions(decided: NDArray[np.bool_], wanted: NDArray[np.bool_], prevalence:
     sensitivity, specificity = exact(found, found + missed), exact(peace, peace + alarms)
     asked = PREVALENCES if prevalence is None else sorted({*PREVALENCES, prevalence})
     return {
-        "found": found,
-        "missed": missed,
-        "false_alarms": alarms,
-        "left_in_peace": peace,
+        "true_positives": found,
+        "false_negatives": missed,
+        "false_positives": alarms,
+        "true_negatives": peace,
         "sensitivity": sensitivity.to_dict(),
         "specificity": specificity.to_dict(),
         "positive_predictive_value": exact(found, found + alarms).to_dict(),

@@ -13,13 +13,12 @@ from mirante.quantities import read_seconds
 from mirante.training.recipe import Optimiser, Recipe, ScheduleKind, Watch
 
 
-class RecipeOptions(TypedDict, total=False):
-    """Fields of the recipe that are to be others (mirante.Recipe says what each means), and `time`, as "5m" or in seconds."""
+class RecipeFields(TypedDict, total=False):
+    """Fields of the recipe that are to be others; mirante.Recipe says what each means."""
 
     layers: str
     weights: str
     epochs: int
-    time: str | float
     batch_size: int
     optimiser: Optimiser
     learning_rate: float
@@ -38,6 +37,12 @@ class RecipeOptions(TypedDict, total=False):
     max_size: int
     min_size: int
     seed: int
+
+
+class RecipeOptions(RecipeFields, total=False):
+    """Fields of the recipe that are to be others (mirante.Recipe says what each means), and `time`, as "5m" or in seconds."""
+
+    time: str | float
 
 
 class ObjectiveOptions(TypedDict, total=False):
@@ -63,6 +68,10 @@ class ObjectiveOptions(TypedDict, total=False):
 
 class TrainOptions(DataOptions, RecipeOptions, ObjectiveOptions, total=False):
     """Everything that can be asked of a training by name."""
+
+
+class TuneOptions(DataOptions, RecipeFields, total=False):
+    """Everything that can be asked of a search by name."""
 
 
 class Asked(NamedTuple):
@@ -91,7 +100,7 @@ def sort_options(options: dict[str, Any]) -> Asked:
     if "time" in given:
         if "epochs" in given:
             raise RequestError("time and epochs exclude each other: one says when training ends.")
-        recipe["seconds"] = _seconds(given["time"])
+        recipe["seconds"] = read_time(given["time"])
     if "layers" in recipe:
         recipe.setdefault("sizes", ())
     data: DataOptions = {name: given[name] for name in DataOptions.__annotations__ if name in given}  # type: ignore[assignment]
@@ -100,7 +109,8 @@ def sort_options(options: dict[str, Any]) -> Asked:
     return Asked(data, recipe, Objectives(aim=Aim(**aims) if aims else None, **rest))
 
 
-def _seconds(time: str | float) -> float:
+def read_time(time: str | float) -> float:
+    """Return the seconds of "5m", or of a number of them. Raises RequestError."""
     try:
         return read_seconds(time) if isinstance(time, str) else float(time)
     except ValueError as error:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import Any, Unpack
 
 import tomli_w
 
 from mirante import runfolder
-from mirante.data.dataset import Dataset
+from mirante.data.dataset import DataOptions, Dataset
 from mirante.errors import RequestError, WorkError
 from mirante.experiment.defaults import changed, input_shape, suited, untrained
+from mirante.experiment.options import TuneOptions, read_time, sort_options
 from mirante.files import write_json, write_text
 from mirante.images import Pixels
 from mirante.model.notation import has_layers
@@ -60,22 +61,21 @@ def tune(
     data: str | Path,
     recipe: str | Recipe | None = None,
     *,
-    changes: Mapping[str, Any] | None = None,
-    options: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     trials: int = 30,
-    seconds: float = 0.0,
-    size: tuple[int, int] | None = None,
+    time: str | float | None = None,
+    size: int | tuple[int, int] | None = None,
     device: str = "auto",
+    **options: Unpack[TuneOptions],
 ) -> Tuned:
-    """Search, and write study, best recipe and figures into a folder.
+    """Search for the settings of a recipe that suit some images, and write study, best recipe and figures into a folder.
 
     recipe    where the search begins; None takes that of the task, or fast
-    changes   fields of the recipe that are to be others, and are not searched
-    options   arguments of Dataset.open
     out       the folder; tunings/DATA-RECIPE when None. One that holds a study of the same images is gone on with
     trials    trainings that the study is to have in all, over all processes; those of another day count
-    seconds   stop after so long; 0 for no limit
+    time      stop after this, such as "10m", or in seconds; None for no limit
+    size      the input size in pixels, as in train
+    options   by name: those of Dataset.open, and fields of the recipe, which are then not searched
 
     Raises RequestError for images without validation images, or a recipe that is not of layers.
     """
@@ -83,17 +83,20 @@ def tune(
         raise RequestError("mirante tune needs one more package; pip install 'mirante[tune]'.")
     import optuna
 
-    given, asked = dict(changes or {}), dict(options or {})
-    base = changed(recipe or task_named(asked.get("task", "classify")).recipe or "fast", given)
+    asked = sort_options(dict(options))
+    given = asked.recipe
+    base = changed(recipe or task_named(asked.data.get("task", "classify")).recipe or "fast", given)
     if not has_layers(base.layers):
         raise RequestError(f"recipe {base.name}: {base.layers} is no line of layers; only such networks are tuned.")
     if base.seconds:
         raise RequestError(f"recipe {base.name}: trainings by the clock cannot be compared; give epochs.")
-    dataset = Dataset.open(data, **{"val_share": base.val_share, **asked})
+    opened: DataOptions = {"val_share": base.val_share, **asked.data}
+    dataset = Dataset.open(data, **opened)
     if not len(dataset.rows("val")):
         raise RequestError(f"{data}: no validation images, and they choose; give the recipe a val_share.")
     base = suited(base, dataset)
-    shape = input_shape(dataset, base.max_size, base.min_size, size)
+    sides = (size, size) if isinstance(size, int) else size
+    shape = input_shape(dataset, base.max_size, base.min_size, sides)
     info = untrained(dataset, shape, dataset.asks.fit, base)
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
     folder = Path(out).expanduser() if out is not None else Path("tunings") / f"{dataset.name}-{base.name}"
@@ -111,9 +114,9 @@ def tune(
     _require_same(study, dataset, base, folder)
     if not study.trials:
         study.enqueue_trial(_as_it_is(base, given, dataset))  # what the search has to beat
-    ends = time.monotonic() + seconds if seconds else float("inf")
+    ends = monotonic() + read_time(time) if time is not None else float("inf")
     _log.info(f"{dataset.location}: {base.name}, judged by {len(dataset.rows('val')):,} validation images  →  {folder}")
-    while _done(study) < trials and time.monotonic() < ends:
+    while _done(study) < trials and monotonic() < ends:
         study.optimize(
             lambda trial: _train(
                 trial, _suggested(trial, base, given, dataset), dataset, pixels, info, folder, device, ends
@@ -148,7 +151,7 @@ def _train(
     def report(epoch: Epoch) -> None:
         assert epoch.val_loss is not None  # it is watched
         trial.report(epoch.val_loss, epoch.epoch)
-        if trial.should_prune() or time.monotonic() > ends:
+        if trial.should_prune() or monotonic() > ends:
             raise optuna.TrialPruned
 
     here = folder / f"trial-{trial.number:04d}"

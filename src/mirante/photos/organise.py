@@ -15,7 +15,7 @@ import platformdirs
 from mirante.data.entries import Skipped
 from mirante.errors import MiranteError, RequestError
 from mirante.files import write_text
-from mirante.locale import Language
+from mirante.locale import Language, language
 from mirante.photos import arrange as arranging
 from mirante.photos.deciding import MIN_CONFIDENCE, decide_photos
 from mirante.photos.journal import How, read_journals
@@ -41,27 +41,37 @@ class Organised:
 
 def organise(
     run: str | Path,
-    folder: Path,
-    into: Path | None,
+    folder: str | Path,
+    into: str | Path | None = None,
     *,
-    how: How,
-    layout: str,
-    min_confidence: float | None,
-    write_xmp: bool,
-    memory: Path | None,
-    dry_run: bool,
-    say: Language,
+    how: How = "copy",
+    layout: str = "{class}",
+    min_confidence: float | None = None,
+    write_xmp: bool = False,
+    memory: Path | None = None,
+    dry_run: bool = False,
+    lang: str | None = None,
 ) -> Organised:
-    """Sort the photos of a folder; see mirante.photos.arrange.arrange for the words.
+    """Sort the photos of a folder into folders, as a model of classes says; mirante photos undo takes it back.
+
+    into        where the folders are made; None leaves photos where they are, for write_xmp
+    how         copy, move, or link (hard links)
+    layout      folders below it, such as {class}/{year}
+    min_confidence  photos of a lower probability go to review/; None takes 0.8
+    write_xmp   also write class and confidence into a sidecar beside each photo that is sure
+    memory      where a person's labels of the folder are kept, if elsewhere than in the folder
+    dry_run     touch nothing, and return what would happen
+    lang        en or pt, of the names of folders for what is not known
 
     What an earlier command left unfinished in `into` is finished first. Raises RequestError before anything is touched, WorkError
     when the work fails on the way.
     """
+    say = language(lang)
     layout = arranging.require_layout(layout)
     model = Model(run)
     model.require_task("classify", "photos in folders")
-    folder = folder.expanduser()
-    into = None if into is None else Path(os.path.abspath(into.expanduser()))  # noqa: PTH100 (links are kept)
+    folder = Path(folder).expanduser()
+    into = None if into is None else Path(os.path.abspath(Path(into).expanduser()))  # noqa: PTH100 (links are kept)
     if not folder.is_dir():
         raise RequestError(f"{folder}: no such folder of photos.")
     if into is not None and into.exists() and not into.is_dir():

@@ -75,11 +75,15 @@ def _at_threshold(
     )
     content["sentences"].append(text)
     content["confusion"] = [
-        {"name": positive, "alarm": say.number(decision["found"]), "none": say.number(decision["missed"])},
+        {
+            "name": positive,
+            "alarm": say.number(decision["true_positives"]),
+            "none": say.number(decision["false_negatives"]),
+        },
         {
             "name": say("The others"),
-            "alarm": say.number(decision["false_alarms"]),
-            "none": say.number(decision["left_in_peace"]),
+            "alarm": say.number(decision["false_positives"]),
+            "none": say.number(decision["true_negatives"]),
         },
     ]
     names = {
@@ -147,7 +151,7 @@ def unsure(found: dict[str, Any], known_strange: bool, say: Language) -> dict[st
                 "worst": say.percent(min(row["per_class"].values())),
                 "by_group": say.percent(row.get("by_group", float("nan"))),
                 "size": say.number(row["mean_size"], 2),
-                "one": say.percent(row["one_class"], 0),
+                "one": say.percent(row["singleton_share"], 0),
             }
             for promised, row in sets.items()
         ],
