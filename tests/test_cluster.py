@@ -26,7 +26,7 @@ from conftest import Command, draw_shape, write_shapes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirante.cluster.plan import Objectives, Table
+from mirante.cluster.plan import Plan, Table
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ray = pytest.importorskip("ray")
@@ -257,7 +257,7 @@ def test_wrong_requests_are_one_sentence(shapes_run: tuple[Path, Path], tmp_path
 @given(st.lists(st.lists(st.integers(0, 40), max_size=5), max_size=4), st.integers(1, 9))
 def test_the_parts_of_a_plan_hold_each_row_once(groups: list[list[int]], rows: int) -> None:
     tables = tuple(Table(str(number), "path", "path", None, tuple(one), "") for number, one in enumerate(groups))
-    plan = Objectives(("x",), "", None, None, rows, tables)
+    plan = Plan(("x",), "", None, None, rows, tables)
     found = []
     for number in range(plan.parts):
         part = plan.part(number)
@@ -267,4 +267,4 @@ def test_the_parts_of_a_plan_hold_each_row_once(groups: list[list[int]], rows: i
         (table.file, group, row) for table in tables for group, size in enumerate(table.groups) for row in range(size)
     ]
     assert plan.inputs == len(found)
-    assert Objectives.from_json(json.dumps(json.loads(plan.to_json())).encode(), "plan") == plan
+    assert Plan.from_json(json.dumps(json.loads(plan.to_json())).encode(), "plan") == plan

@@ -28,7 +28,7 @@ batch_size = 31
 optimiser = "sgd"
 learning_rate = 0.02
 momentum = 0.9
-shift = 2
+random_shift = 2
 flip = true
 val_share = 0.2
 """
@@ -154,6 +154,6 @@ def test_a_wrong_request_is_said_once(place: Path) -> None:
 
 @given(st.integers(0, 500), st.integers(1, 40))
 def test_shares_are_whole_even_and_in_order(count: int, size: int) -> None:
-    parts = [np.arange(count)[ProcessGroup(rank, size).share(count)] for rank in range(size)]
+    parts = [np.arange(count)[ProcessGroup(rank, size).shard(count)] for rank in range(size)]
     assert np.concatenate(parts).tolist() == list(range(count))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1

@@ -181,7 +181,7 @@ def test_a_training_by_the_clock_takes_its_time_and_can_be_resumed(tmp_path: Pat
     done = mirante("train", data, "--time", "4s", "--epochs", "3", "--out", tmp_path / "other")
     assert done.returncode == 2 and "exclude each other" in done.stderr
     done = mirante("train", data, "--time", "soon", "--out", tmp_path / "other")
-    assert done.returncode == 2 and "'soon' is no time" in done.stderr
+    assert done.returncode == 2 and "'soon' is not a time" in done.stderr
 
 
 def test_images_that_are_seen_small_at_first_end_at_their_size(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_the_new_model_is_taken_when_it_is_not_worse_and_the_old_one_is_kept(own
         found += round(figures["accuracy"]["value"] * figures["images"])
         assert found == right
     assert done.unseen == len(drawn) + metrics["images"]
-    assert "FittedNetwork further with 45 photos" in (own_run / "report.html").read_text()
+    assert "Taught further with 45 photos" in (own_run / "report.html").read_text()
 
     # the weights in the other file are those of the model that answers
     from safetensors.numpy import load_file

@@ -25,6 +25,7 @@ from mirante.locale import language
 from mirante.model.export import build_onnx, write_onnx
 from mirante.model.network import Network, build_network, load_network
 from mirante.model.notation import parse_layers
+from mirante.model_info import read_model_info
 from mirante.prediction.model import Model
 from mirante.see.attribution import grad_cam, shapley
 from mirante.see.drawing import Polygon, Text, draw_model, to_svg
@@ -145,7 +146,7 @@ def test_heat_maps_change_with_the_weights(shapes_run: tuple[Path, Path]) -> Non
     alike = {"grad-cam": [], "shapley": []}  # type: ignore[var-annotated]
     for number in range(8):
         pixels = classifier.pixels(np.asarray(draw_shape(("bar", "cross", "disc")[number % 3], 500 + number)))
-        label = int(classifier.run(pixels[None])[0].argmax())
+        label = int(classifier.run(pixels[None]).probabilities.argmax())
         for kind, maps in (
             ("grad-cam", [grad_cam(one, pixels, label) for one in (network, random)]),
             ("shapley", [shapley(answer(one), pixels, label) for one in (network, random)]),
@@ -161,7 +162,7 @@ def test_shapley_finds_what_decides(shapes_run: tuple[Path, Path]) -> None:
     ratios = []
     for seed in range(300, 312):
         pixels = np.asarray(draw_shape("disc", seed))
-        parts = np.abs(shapley(lambda images: classifier.run(images)[0], classifier.pixels(pixels), 2))
+        parts = np.abs(shapley(lambda images: classifier.run(images).probabilities, classifier.pixels(pixels), 2))
         bright = Image.fromarray((255 * (pixels.max(2) > 100)).astype(np.uint8)).resize((7, 7), Image.Resampling.BOX)
         cells = np.asarray(bright) > 0
         ratios.append(parts[cells].mean() / parts[~cells].mean())
@@ -262,7 +263,7 @@ def test_what_cannot_be_seen_is_said(shapes_run: tuple[Path, Path], tmp_path: Pa
 
 def test_weights_that_do_not_fit_are_said(shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
     run = Path(shutil.copytree(shapes_run[0], tmp_path / "run"))
-    info = runfolder.read_model(run)
+    info = read_model_info(run)
     save_file({"body.0.weight": torch.zeros(1)}, run / runfolder.WEIGHTS)
     with pytest.raises(RunError, match="damaged"):
         load_network(info, run / runfolder.WEIGHTS)

@@ -354,7 +354,7 @@ def test_a_threshold_can_be_tried_and_the_card_be_read(trained: Studio) -> None:
     bars = [row for row in rows if row["label"] == "bar"]
     for at in (0.2, 0.9):
         found = trained.json("GET", f"/api/results/first/threshold?class=bar&at={at}&prevalence=0.1")
-        share = sum(float(row["bar"]) >= at for row in bars) / len(bars)
+        share = sum(float(row["probability_bar"]) >= at for row in bars) / len(bars)
         assert found["sensitivity"] == pytest.approx(share)
         assert f"{round(100 * share)} found" in found["sentence"]
     for wrong in ("class=lion&at=0.2&prevalence=0.1", "class=bar&at=x&prevalence=0.1", "class=bar&at=0.2&prevalence=2"):

@@ -214,7 +214,7 @@ def test_folds_that_were_killed_go_on_with_the_one_they_were_at(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--sensitivity", "1.5"), "no share between 0 and 1"),
+        (("--sensitivity", "1.5"), "not a share between 0 and 1"),
         (("--cost", "miss=ten"), "miss=10,false-alarm=1"),
         (("--sensitivity", "0.9", "--positive", "lion"), "no such class; they are bar, disc"),
         (("--folds", "2"), "it can be 3 to 20"),
@@ -300,7 +300,7 @@ def test_rare_classes_are_answered_more_often_and_their_probabilities_left_alone
     assert np.allclose([one.probabilities for one in found], shares, atol=1e-4)
 
     assert mirante(*words, "--most-probable", "--out", tmp_path / "plain").returncode == 0
-    assert json.loads((tmp_path / "plain/model.json").read_text())["weights"] == []
+    assert json.loads((tmp_path / "plain/model.json").read_text())["learned"]["class_weights"] == []
     assert "evened_out" not in json.loads((tmp_path / "plain/metrics.json").read_text())
 
 
@@ -561,8 +561,8 @@ def test_a_camera_on_which_the_model_fails_is_marked_and_the_others_are_not(tmp_
     assert done.returncode == 0, done.stderr
     parts_of_run = json.loads((run / "metrics.json").read_text())["subgroups"]
     rows = rows_of(run)
-    north = [row["label"] == row["predicted"] for row in rows if row["part"] == "north"]
+    north = [row["label"] == row["predicted"] for row in rows if row["subgroup"] == "north"]
     assert parts_of_run["north"]["images"] == 24 and parts_of_run["north"]["accuracy"]["value"] == np.mean(north)
     assert "Os números por hospital" in (run / "report.html").read_text(encoding="utf-8")
     wrong = mirante("train", root, *OPTIONS, "--labels", "labels.csv", "--subgroup", "country")
-    assert wrong.returncode == 2 and "no column named 'country' (--by)" in wrong.stderr
+    assert wrong.returncode == 2 and "no column named 'country' (--subgroup)" in wrong.stderr

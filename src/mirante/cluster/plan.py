@@ -61,7 +61,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Objectives:
+class Plan:
     """All parts, and what each image is asked.
 
     words  what the person named
@@ -124,7 +124,7 @@ class Objectives:
         return to_json({"format": FORMAT, **asdict(self)}, None)
 
     @classmethod
-    def from_json(cls, text: bytes, name: str) -> Objectives:
+    def from_json(cls, text: bytes, name: str) -> Plan:
         """Read a plan; raises RequestError when it is damaged or of a newer version."""
         try:
             values: dict[str, Any] = json.loads(text)
@@ -144,7 +144,7 @@ def make_plan(
     coverage: float | None,
     threshold: float | None,
     rows: int,
-) -> Objectives:
+) -> Plan:
     """Return the plan that stands in the folder `out`, or make it there.
 
     listed  what the words name, with those of stdin in the place of -
@@ -155,7 +155,7 @@ def make_plan(
     system, path = place(out)
     stored = below(out, PLAN)
     if exists(stored):
-        plan = Objectives.from_json(_read(stored), stored)
+        plan = Plan.from_json(_read(stored), stored)
         plan.require_same(
             out, {"model": model, "coverage": coverage, "threshold": threshold, "rows": rows, "words": words}
         )
@@ -180,7 +180,7 @@ def make_plan(
         found += [_open_table(file) for file in _list(images, out, rows)]
     except OSError as error:
         raise WorkError(f"{out}: cannot be written ({error.strerror or error}).") from error
-    plan = Objectives(words, model, coverage, threshold, rows, tuple(found))
+    plan = Plan(words, model, coverage, threshold, rows, tuple(found))
     if not plan.inputs:
         raise DataError(f"{' '.join(words)}: no image in it.")
     write(stored, plan.to_json().encode())

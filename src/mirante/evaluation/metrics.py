@@ -70,7 +70,9 @@ class Metrics(Mapping[str, Any]):
         return Figure.of(self._values["ece"])
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self._values:
+        if name.startswith("_"):  # also asked for while it is unpickled, before there are values
+            raise AttributeError(name)
+        if name not in self._values:
             raise AttributeError(f"no figure {name!r}; there are {', '.join(self._values)}")
         value = self._values[name]
         if isinstance(value, dict):

@@ -78,7 +78,7 @@ def write_int8(model: OnnxModel, calibration: Pixels, path: Path) -> None:
 
             def write(part: Path) -> None:
                 quantize_static(
-                    str(ready), str(part), Images(), quant_format=QuantFormat.QDQ, per_channel=True,
+                    str(ready), str(part), Images(), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
                     activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_exclude=kept,
                     op_types_to_quantize=["Conv", "Gemm", "MatMul", "MaxPool", "Relu", "Clip", "Add"],
                     calibrate_method=CalibrationMethod.MinMax,

@@ -27,7 +27,6 @@ from mirante.locale import Language
 from mirante.predictions import Row
 from mirante.run import Run
 from mirante.see.inside import Inside
-from mirante.tasks.classify.card import card_of
 from mirante.tasks.classify.prediction import Prediction
 
 MAX_NEIGHBOURS_FROM = 2000  # training images that are searched, drawn at random
@@ -204,5 +203,7 @@ def at_threshold(opened: Opened, positive: str, threshold: float, prevalence: fl
 
 def card(opened: Opened, say: Language) -> list[Question]:
     """Return the model card of a run."""
+    from mirante.tasks.classify.card import card_of  # plots come with it: not before they are needed
+
     grave = [note.said(say) for note in opened.run.notes if note.grave]
     return card_of(opened.metrics, opened.run.data, opened.info, None, grave, say)

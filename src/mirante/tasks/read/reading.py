@@ -39,7 +39,7 @@ class Reading:
             "text": self.text,
             "confidence": round(self.confidence, 6),
             "unsure": self.unsure,
-            "letters": [[letter, round(share, 6)] for letter, share in self.letters],
+            "letters": [(letter, round(share, 6)) for letter, share in self.letters],
         }
 
 
