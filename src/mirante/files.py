@@ -103,10 +103,11 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
-def next_free(path: Path) -> Path:
-    """Return the path, or with the first number from 2 on behind it (before its ending, if it has one) that nothing stands at."""
+def next_free(path: Path, ending: str = "") -> Path:
+    """Return the path, or with the first number from 2 on behind it (before its ending) at which nothing stands."""
+    stem = path.name.removesuffix(ending)
     number, free = 1, path
     while os.path.lexists(free):
         number += 1
-        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        free = path.with_name(f"{stem}-{number}{ending}")
     return free

@@ -72,6 +72,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from mirante.files import next_free
     from mirante.see.picture import MOVING, STILL, Film, require_new
 
     film = arguments.what == "training" or getattr(arguments, "animate", False)
@@ -79,7 +80,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.out is not None:
         place = require_new(Path(arguments.out), MOVING if film else STILL)  # before the work, not after it
     made = _make(arguments)
-    written = made.save(place or _free(arguments.what, ".gif" if isinstance(made, Film) else ".png"))
+    ending = ".gif" if isinstance(made, Film) else ".png"
+    written = made.save(place or next_free(Path(f"see-{arguments.what}{ending}"), ending))
     print(written, made.alt, sep="\n")
 
 
@@ -114,14 +116,6 @@ def _make(arguments: argparse.Namespace) -> Picture | Film:
             return see.heatmap(given.run_folder, given.image, given.label, lang)
         case _:
             return see.training(given.run_folder, lang)
-
-
-def _free(name: str, suffix: str) -> Path:
-    """Return the first free name of its kind here."""
-    number = 1
-    while (path := Path(f"see-{name}{'' if number == 1 else f'-{number}'}{suffix}")).exists():
-        number += 1
-    return path
 
 
 def _numbers(text: str, option: str) -> list[int]:

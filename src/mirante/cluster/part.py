@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mirante import __version__
-from mirante.cluster.plan import PLAN, Plan, Part
+from mirante.cluster.plan import PLAN, Part, Plan
 from mirante.data.entries import Entry, Skipped, printable
 from mirante.data.stores import TABLE, Remote, below, exists, is_local, place, write
 from mirante.errors import WorkError

@@ -10,6 +10,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -49,3 +50,10 @@ def known_or_new(key: str, digests: Sequence[str], compute: Callable[[list[int]]
 def _save(path: Path, names: list[str], features: Features) -> None:
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, digests=np.array(names), features=features)
+
+
+def unit_rows(values: NDArray[Any]) -> NDArray[Any]:
+    """Return vectors (N, width) as directions, each of length 1; one of no length stays 0."""
+    length = np.linalg.norm(values, axis=1, keepdims=True)
+    unit: NDArray[Any] = values / np.maximum(length, 1e-12)
+    return unit

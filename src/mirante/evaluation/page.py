@@ -7,7 +7,6 @@ import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from mirante.locale import Language
 from mirante.model.notation import has_layers, is_pretrained, parse_layers
 from mirante.model.summary import summarise
 from mirante.model_info import ModelInfo
+from mirante.templates import environment, raw_css
 
 
 @dataclass(frozen=True)
@@ -53,26 +53,9 @@ def write_report(path: Path, judgement: Judgement, story: Story, say: Language) 
 
     What it says of any model stands in this room, what it says of the answers in the folder of the task.
     """
-    import jinja2
-
     package, content = story.model.asks.report(judgement, story, say)
-    own, room = resources.files(package), resources.files("mirante.evaluation")
-
-    def load(name: str) -> str:
-        return ((own if name == "report.html.j2" else room) / name).read_text(encoding="utf-8")
-
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(load), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    page = environment.get_template("report.html.j2").render(css=_Raw(load("report.css")), **content)
-    write_text(path, page + "\n")
-
-
-class _Raw(str):
-    """Text that the template takes as it is."""
-
-    def __html__(self) -> str:
-        return self
+    template = environment(package, "mirante.evaluation").get_template("report.html.j2")
+    write_text(path, template.render(css=raw_css(), **content) + "\n")
 
 
 def shared_content(judgement: Judgement, story: Story, card: Sequence[Question], say: Language) -> dict[str, Any]:

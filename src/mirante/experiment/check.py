@@ -7,7 +7,6 @@ import io
 import logging
 from collections import Counter
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -34,6 +33,7 @@ from mirante.files import csv_text, next_free, write_json, write_text
 from mirante.images import read_image
 from mirante.locale import Language, language
 from mirante.model.backbone import OFFLINE, at_hand
+from mirante.templates import environment, raw_css
 
 _SHOWN = 40  # findings of a kind whose pictures stand in the report; the table names all
 _PICTURES = 6  # of one finding
@@ -187,11 +187,6 @@ def _make(folder: Path) -> None:
 
 
 def _page(done: Check, say: Language) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = (resources.files("mirante.experiment") / "check.html.j2").read_text(encoding="utf-8")
-    css = (resources.files("mirante.evaluation") / "report.css").read_text(encoding="utf-8")
     shown: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
     for one in done.findings:
         if len(shown[one.kind]) < _SHOWN:
@@ -200,8 +195,9 @@ def _page(done: Check, say: Language) -> str:
         done.dataset, {row for group in shown.values() for one in group for row in one.rows[:_PICTURES]}
     )
     counts = done.counts()
-    return environment.from_string(template).render(
-        css=css,
+    template = environment("mirante.experiment").get_template("check.html.j2")
+    return template.render(
+        css=raw_css(),
         say=say,
         location=done.dataset.location,
         total=say.number(len(done.dataset)),

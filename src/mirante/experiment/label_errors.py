@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.data.dataset import Dataset
-from mirante.data.features import Features
+from mirante.data.features import Features, unit_rows
 from mirante.model_info import ModelInfo
 
 _FOLDS = 5
@@ -119,8 +119,7 @@ def _neighbours(
 
     Distance is 1 - cosine. Images of one unit are not asked about each other.
     """
-    centred = features - features.mean(axis=0)
-    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
+    centred = unit_rows(features - features.mean(axis=0))
     numbers = np.unique(np.array(units), return_inverse=True)[1]
     near, asked = (min(count, len(features) - 1) for count in (_NEAR, _VOTES))
     if near < 1:

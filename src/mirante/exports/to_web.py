@@ -16,14 +16,13 @@ import tempfile
 from importlib import resources
 from pathlib import Path
 
-import jinja2
-
 import mirante
 from mirante.data.cache import cache_folder
 from mirante.errors import RequestError, WorkError
 from mirante.files import write_bytes, write_text
 from mirante.locale import Language
 from mirante.model_info import ModelInfo
+from mirante.templates import environment
 
 _PACKAGE = "onnxruntime-web@^1.20.0"
 _MODULE, _WASM = "package/dist/ort.wasm.bundle.min.mjs", "package/dist/ort-wasm-simd-threaded.wasm"
@@ -51,7 +50,7 @@ def write_web(name: str, info: ModelInfo, model: bytes, folder: Path, runtime: s
         "failed": say("The model could not be opened."),
     }
     lead, script = info.asks.web_page(info, say)
-    template = jinja2.Environment(autoescape=True).from_string((room / "index.html.j2").read_text(encoding="utf-8"))
+    template = environment("mirante.exports/web").get_template("index.html.j2")
     footer = say("Made by Mirante {version}. Runs on onnxruntime-web (MIT licence).", version=mirante.__version__)
     page = template.render(say=say, name=name, lead=lead, footer=footer, words=_Script(_json(words)))
     write_text(folder / "index.html", page + "\n")

@@ -24,6 +24,7 @@ from mirante.model.backbone import Backbone
 from mirante.model.graph import Graph
 from mirante.model.network import Attention, Network, Whitening
 from mirante.model_info import ModelInfo
+from mirante.onnx_session import open_session
 
 OPSET = 20
 _SCALES, _SHIFTS, _SPACE = "scales", "shifts", "space"
@@ -170,14 +171,12 @@ def trace_features(network: Network, info: ModelInfo) -> onnx.ModelProto:
 
 def largest_difference(network: Network, info: ModelInfo, path: Path, images: Pixels) -> float:
     """Return the largest difference in any probability between the network in torch and the file in ONNX Runtime."""
-    import onnxruntime
-
     network.eval()
     with torch.no_grad():
         device = next(network.parameters()).device
         logits = network(torch.from_numpy(np.ascontiguousarray(images)).to(device)).double().cpu().numpy()
         expected = info.asks.from_logits(logits, info)["probabilities"]
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = open_session(str(path))
     answered: NDArray[np.float32] = session.run(["probabilities"], {"images": np.ascontiguousarray(images)})[0]
     return float(np.abs(expected - answered).max())
 

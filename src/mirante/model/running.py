@@ -6,16 +6,14 @@ from typing import Any
 
 import onnx
 
+from mirante.onnx_session import open_session
+
 
 def open_graph(model: onnx.ModelProto, value: str = "") -> Any:
     """Return a session of the graph; its last output is `value`, if one is named and it is no output already."""
-    import onnxruntime
-
     if value and value not in {one.name for one in model.graph.output}:
         watched = onnx.ModelProto()
         watched.CopyFrom(model)
         watched.graph.output.append(onnx.helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, None))
         model = watched
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return open_session(model.SerializeToString())

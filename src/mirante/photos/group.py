@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.data.check.copies import join
-from mirante.data.features import Features
+from mirante.data.features import Features, unit_rows
 from mirante.photos.features import FeatureExtractor
 
 _COMPONENTS = 64
@@ -46,8 +46,7 @@ def group(features: Features, extractor: FeatureExtractor, taken: Sequence[float
 
     taken  when each was taken, in seconds, where that is known
     """
-    directions = np.sqrt(np.maximum(features, 0))
-    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-6)
+    directions = unit_rows(np.sqrt(np.maximum(features, 0)))
     stacks = find_stacks(directions, taken)
     ones = np.unique(stacks, return_index=True)[1]
     reduced = _reduce(directions)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.data.features import Features
+from mirante.data.features import Features, unit_rows
 from mirante.photos.library import Kind
 
 RANDOM_EVERY = 5
@@ -61,7 +61,7 @@ def choose(
         [row for row in range(len(features)) if row not in answered and row not in aside], dtype=np.int64
     )
     used: set[int] = set()
-    directions = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-6)
+    directions = unit_rows(features)
     single = iter(_uncertain(directions, probabilities, open_rows, count, random))
     drawn = iter(random.permutation(open_rows).tolist())
     doubted = iter(_doubted(probabilities, answered, aside))

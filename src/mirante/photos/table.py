@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from pathlib import Path
 
 from mirante.errors import DataError
-from mirante.files import write_text
+from mirante.files import csv_text, write_text
 from mirante.photos.learn import NEEDED
 from mirante.photos.library import Known, Library, labels_of
 
@@ -20,12 +18,7 @@ def first_table(library: Library) -> Path:
     counts = Counter(labels.values())
     if len([count for count in counts.values() if count >= NEEDED]) < 2:
         raise DataError(f"{library.folder}: a first model needs two classes with {NEEDED} answered photos each.")
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label"])
-    for digest, label in labels.items():
-        if counts[label] >= NEEDED:
-            writer.writerow([photos[digest].path, label])
+    rows = [(photos[digest].path, label) for digest, label in labels.items() if counts[label] >= NEEDED]
     path = library.place.with_name("answers.csv")
-    write_text(path, text.getvalue())
+    write_text(path, csv_text(["path", "label"], rows))
     return path

@@ -17,6 +17,7 @@ from mirante import runfolder
 from mirante.errors import RunError
 from mirante.images import Pixels, read_image
 from mirante.model_info import ModelInfo
+from mirante.onnx_session import open_session
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -85,15 +86,8 @@ class OnnxModel:
             path, content = Path(run).expanduser(), b""
             if path.is_dir() or not path.exists():
                 path = runfolder.require_file(path, runfolder.ONNX)
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        options.intra_op_num_threads = threads
         try:
-            self._session = onnxruntime.InferenceSession(
-                content or str(path), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = open_session(content or str(path), threads)
         except Exception as error:  # ONNX Runtime has an exception for each status code
             raise RunError(f"{path}: not a model that can be opened; it is damaged or no .onnx file.") from error
         text = self._session.get_modelmeta().custom_metadata_map.get("mirante")

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mirante.data.features import unit_rows
+
 KEPT = 0.95
 """Share of images of the known classes that are to stay below the limit."""
 
@@ -23,14 +25,14 @@ def fit_subspace(features: NDArray[np.float32]) -> NDArray[np.float32] | None:
     directions = min(_MOST_DIRECTIONS, width // 4, count // 4)
     if directions < 1:
         return None
-    unit = _unit(features)
+    unit = unit_rows(features)
     _, vectors = np.linalg.eigh(unit.T @ unit)
     return np.ascontiguousarray(vectors[:, ::-1][:, :directions], dtype=np.float32)
 
 
 def ood_score(features: NDArray[np.float32], space: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return how strange images are, (N,), by their features (N, width) and the familiar space (width, d)."""
-    inside: NDArray[np.float32] = ((_unit(features) @ space) ** 2).sum(axis=1)
+    inside: NDArray[np.float32] = ((unit_rows(features) @ space) ** 2).sum(axis=1)
     return 1 - inside
 
 
@@ -38,9 +40,3 @@ def fit_ood_threshold(found: NDArray[np.floating]) -> float:
     """Return the ood_score that all but 5% of held-out images, (N,), stay below; 1 for too few to tell."""
     place = int(np.ceil((len(found) + 1) * KEPT))
     return 1.0 if place > len(found) else float(np.sort(found)[place - 1])
-
-
-def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = features / np.maximum(length, 1e-12)
-    return unit

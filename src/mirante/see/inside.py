@@ -17,6 +17,7 @@ from mirante.errors import RequestError, RunError
 from mirante.images import Pixels
 from mirante.model.notation import Shape, has_layers, parse_layers
 from mirante.model_info import ModelInfo
+from mirante.onnx_session import open_session
 from mirante.prediction.onnx_model import BATCH
 
 if TYPE_CHECKING:
@@ -149,7 +150,6 @@ class Inside:
     def _open_once(self) -> Any:
         if self._session is not None:
             return self._session
-        import onnxruntime
         from onnx import TensorProto, helper
 
         named = {output.name for output in self._model.graph.output}
@@ -157,11 +157,7 @@ class Inside:
             if stage.value not in named:
                 # of no stated shape: ONNX Runtime finds it
                 self._model.graph.output.append(helper.make_tensor_value_info(stage.value, TensorProto.FLOAT, None))
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        self._session = onnxruntime.InferenceSession(
-            self._model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(self._model.SerializeToString())
         return self._session
 
     def _find_stages(self) -> list[Stage]:

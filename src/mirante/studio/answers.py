@@ -19,6 +19,7 @@ from PIL import Image
 
 from mirante import runfolder
 from mirante.data.dataset import Dataset
+from mirante.data.features import unit_rows
 from mirante.errors import RequestError, RunError
 from mirante.evaluation.card_text import Question
 from mirante.evaluation.roc import decisions
@@ -87,9 +88,9 @@ class Opened:
             if self._features is None:
                 rows = (dataset.asking("") if dataset.folds else dataset).rows("train")
                 rows = np.sort(np.random.default_rng(0).permutation(rows)[:MAX_NEIGHBOURS_FROM])
-                self._features = rows, _unit(self.inside.features(pixels[rows]))
+                self._features = rows, unit_rows(self.inside.features(pixels[rows]))
         rows, features = self._features
-        alike = features @ _unit(self.inside.features(image[None]))[0]
+        alike = features @ unit_rows(self.inside.features(image[None]))[0]
         best = np.argsort(-alike, kind="stable")[:count]
         return [
             (dataset.paths[rows[one]], dataset.classes[dataset.targets[rows[one]]], float(alike[one])) for one in best
@@ -130,11 +131,6 @@ def png(pixels: Pixels, least: int = 0) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    result: NDArray[np.float32] = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)
-    return result
 
 
 def find(opened: Opened, row: int) -> Row:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from mirante.data.check.findings import KINDS
 from mirante.data.notes import Note
 from mirante.errors import RequestError
-from mirante.files import write_json
+from mirante.files import next_free, write_json
 from mirante.locale import Language
 from mirante.studio import collections, processes
 from mirante.studio.workspace import Workspace, require_name
@@ -44,9 +44,7 @@ def start(workspace: Workspace, name: str) -> None:
         before = _read(workspace, name)
         if before is not None and processes.alive(before.pid, before.born):
             raise RequestError("These images are being checked already.")
-        number = 1
-        while (folder := workspace.memory("checks") / f"{one.name}-{number}").exists():
-            number += 1
+        folder = next_free(workspace.memory("checks") / one.name)
         log = folder.with_suffix(".log")
         pid, born = processes.launch(["data", "check", *words, "--out", str(folder)], workspace.root, log)
         _write(workspace, Checking(one.name, str(folder), pid, born))

@@ -7,7 +7,6 @@ their class.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -31,7 +30,7 @@ from mirante.data.labels import label_by_folder
 from mirante.data.scan import Scanned, scan
 from mirante.data.sources import open_source
 from mirante.errors import DataError, ImageError, RequestError
-from mirante.files import write_bytes, write_json, write_text
+from mirante.files import csv_text, next_free, write_bytes, write_json, write_text
 from mirante.images import FORMATS, read_bytes, read_header, read_image
 from mirante.studio.workspace import Workspace, name_from, require_name
 
@@ -249,17 +248,14 @@ def training_words(workspace: Workspace, collection: Collection) -> list[str]:
     found = listing(collection)
     if not collection.edits and not any(one.reason == _LEADS_OUT for one in found.skipped):
         return [collection.location]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
     splits = any(item.split for item in found.items)
-    writer.writerow(["path", "label", *(["split"] if splits else [])])
-    for item in found.items:
-        if not item.left_out:
-            writer.writerow([item.path, item.label, *([item.split] if splits else [])])
-    digest = hashlib.sha256(text.getvalue().encode()).hexdigest()[:12]
+    kept = [item for item in found.items if not item.left_out]
+    rows = [(item.path, item.label, *([item.split or ""] if splits else [])) for item in kept]
+    table = csv_text(["path", "label", *(["split"] if splits else [])], rows)
+    digest = hashlib.sha256(table.encode()).hexdigest()[:12]
     # a table of its own for each state: a training that goes on later finds the labels that it began with
     path = workspace.memory("labels") / f"{collection.name}-{digest}.csv"
-    write_text(path, text.getvalue())
+    write_text(path, table)
     return [collection.location, "--labels", str(path), "--root", collection.location]
 
 
@@ -294,10 +290,7 @@ def keep_archive(workspace: Workspace, filename: str, part: Path) -> Collection:
     stem = re.sub(r"[^\w-]+", "-", name[: -len(suffix)])[:40].strip("-") or "images"
     folder = workspace.memory("uploads")
     with _LOCK:
-        number, place = 1, folder / f"{stem}{suffix}"
-        while place.exists():
-            number += 1
-            place = folder / f"{stem}-{number}{suffix}"
+        place = next_free(folder / f"{stem}{suffix}", suffix)
         part.replace(place)
     return open_collection(workspace, str(place))
 

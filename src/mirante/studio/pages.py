@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +21,7 @@ from mirante.studio import answers, collections, gallery, trainings
 from mirante.studio.workspace import Workspace
 from mirante.task import own_recipes
 from mirante.tasks.classify.decision import learned_of
+from mirante.templates import environment
 from mirante.training.recipe import names as recipe_names
 
 _LANGUAGE = "mirante_lang"
@@ -300,16 +300,9 @@ PAGES: dict[str, Callable[[Visit], Response]] = {
 
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
-    room = resources.files("mirante.studio") / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (room / name).read_text(encoding="utf-8")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["part"] = lambda text: quote(str(text), safe="")
-    return environment
+    made = environment("mirante.studio/templates")
+    made.filters["part"] = lambda text: quote(str(text), safe="")
+    return made
 
 
 def _render(asked: Visit, template: str, status: int = 200, **values: Any) -> Response:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import io
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from mirante.errors import RunError
-from mirante.files import write_text
+from mirante.files import csv_text, write_text
 
 
 @dataclass(frozen=True)
@@ -27,15 +26,13 @@ class Epoch:
 
 def write_history(path: Path, epochs: list[Epoch]) -> None:
     """Put all epochs at `path` in one step."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in fields(Epoch)])
-    for epoch in epochs:
-        values = [getattr(epoch, field.name) for field in fields(Epoch)]
-        writer.writerow(
-            ["" if value is None else f"{value:.6g}" if isinstance(value, float) else value for value in values]
-        )
-    write_text(path, text.getvalue())
+    names = [field.name for field in fields(Epoch)]
+    rows = [[getattr(epoch, name) for name in names] for epoch in epochs]
+    write_text(path, csv_text(names, [[_cell(value) for value in row] for row in rows]))
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def read_history(path: Path) -> list[Epoch]:

@@ -77,105 +77,150 @@ def fit(
     Raises Stopped after Ctrl-C or SIGTERM to any of the processes, LostError when one of them has ended, WorkError when the loss is no
     number or a checkpoint cannot be written.
     """
-    began = time.monotonic()
-    group = current()
-    network.to(device)
-    optimiser = make_optimiser(network, recipe)
-    folder = run / runfolder.CHECKPOINT
-    progress, reserve = Progress(), 0.0
-    if group.leads:
-        progress = load_checkpoint(folder, network, optimiser)
-        if progress == Progress():
-            height, width = train.pixels.shape[1:3]
-            count = max(16, _WHITENED_PIXELS // (height * width))
-            network.learn_whitening(some(train, count, recipe.seed).to(device))
-            progress = Progress(seconds=spent, history=[] if before is None else [before])
-        reserve = seconds_to_measure(network, watch, recipe, device) / group.world_size
-    small = small_size(network, train, recipe, device)
-    if group.world_size > 1:
-        *state, progress, reserve = group.broadcast(
-            (*pack(network, optimiser), progress, reserve) if group.leads else None
-        )
-        unpack(network, optimiser, *state)
-    schedule = Schedule(recipe, len(train), reserve)
-    if len(train) // schedule.steps < group.world_size:
-        raise RequestError(
-            f"batches of {len(train) // schedule.steps} images for {group.world_size} processes: start fewer, or use a larger "
-            "--batch-size."
-        )
-    look = group.together(network, recipe, device)
-    if group.leads:
-        write_history(run / runfolder.HISTORY, progress.history)
-    live = ProgressLine(schedule.epochs, len(train), folder)
-    # what the checkpoint had counts as before, the pause does not
-    began -= progress.seconds
-    with StopRequest() as stop, group.raise_if_peer_lost():
-        while not schedule.over(progress.epoch * schedule.steps + progress.step, progress.seconds):
-            epoch_began = progress.history[-1].seconds if progress.history else 0.0
-            saved = time.monotonic()
-            unseen: list[tuple[Tensor, Tensor, int]] = []
-            network.train()
-            lr, size = 0.0, None
-            for step, rows, mirrored in _batches(len(train), schedule.steps, progress, recipe):
-                total_step = progress.epoch * schedule.steps + step
-                share = schedule.share(total_step, progress.seconds)
-                lr = learning_rate(recipe, share)
-                size = small if share < recipe.progressive_resize_until else None
-                batch = Images(train.pixels, train.targets, train.rows[rows])
-                unseen.append(
-                    train_step(look, optimiser, lr, batch, mirrored, size, recipe, criterion, total_step, device)
-                )
-                progress.step = step + 1
-                progress.images += len(rows)
-                clock = time.monotonic()
-                now, stopping, save = group.agree(clock - began, stop.requested, clock - saved > CHECKPOINT_SECONDS)
-                schedule.took(now - progress.seconds)
-                progress.seconds = now
-                over = schedule.over(total_step + 1, now)
-                save = save or stopping
-                if device.type == "cpu" or save or over or step + 1 == schedule.steps or len(unseen) == _STEPS_UNSEEN:
-                    _see(unseen, progress, folder, group)
-                    if group.leads:
-                        live.step(progress, schedule.left(total_step + 1, now))
-                if save:
-                    if group.leads:
-                        _save_sound(folder, network, optimiser, progress)
-                    saved = time.monotonic()
-                if over:
-                    break
-                if stopping and progress.step < schedule.steps:
-                    raise _stopped(f"in epoch {_of(progress.epoch + 1, schedule)}", run)
-            watched: tuple[float, float] | tuple[None, None] = (None, None)
-            seen = None
-            if watch is not None:
-                logits = _answer_together(network, watch, recipe, device, size, group)
-                if group.leads:
-                    watched = loss_and_accuracy(logits, watch, criterion)
-                    seen = logits, watch.targets[watch.rows], watch.rows
-            progress.seconds, stopping, _ = group.agree(time.monotonic() - began, stop.requested, False)
-            done = Epoch(
-                progress.epoch + 1,
-                progress.epoch * schedule.steps + progress.step,
-                progress.seconds,
-                lr,
-                progress.loss_sum / progress.images,
-                progress.correct / progress.images,
-                *watched,
-            )
-            over = schedule.over(done.step, done.seconds)
-            progress = Progress(done.epoch, 0, progress.seconds, history=[*progress.history, done])
-            if group.leads:
-                _save_sound(folder, network, optimiser, progress)
-                write_history(run / runfolder.HISTORY, progress.history)
-                write_snapshot(run, done.epoch, network, seen, criterion)
-                live.epoch(done, done.seconds - epoch_began, recipe.watch)
+    loop = _Loop(network, train, watch, recipe, criterion, run, device)
+    loop.begin(before, spent)
+    with StopRequest() as stop, loop.group.raise_if_peer_lost():
+        while not loop.is_over:
+            loop.take_steps(stop)
+            done, stopping = loop.finish_epoch(stop)
             if report is not None:
                 report(done)
-            if over:
+            if loop.schedule.over(done.step, done.seconds):
                 break
             if stopping:
-                raise _stopped(f"after epoch {_of(progress.epoch, schedule)}", run)
-    return progress.history
+                raise _stopped(f"after epoch {_of(done.epoch, loop.schedule)}", run)
+    return loop.progress.history
+
+
+class _Loop:
+    """One training under way: what is trained, how far it has come, and its clock."""
+
+    schedule: Schedule
+    progress: Progress
+
+    def __init__(
+        self,
+        network: Network,
+        train: Images,
+        watch: Images | None,
+        recipe: Recipe,
+        criterion: Criterion,
+        run: Path,
+        device: torch.device,
+    ) -> None:
+        self.network, self.train, self.watch = network.to(device), train, watch
+        self.recipe, self.criterion, self.run, self.device = recipe, criterion, run, device
+        self.group = current()
+        self.began = time.monotonic()
+        self.folder = run / runfolder.CHECKPOINT
+        self.optimiser = make_optimiser(network, recipe)
+        self.lr = 0.0
+        self.size: tuple[int, int] | None = None  # at which images are seen now, if not their own
+
+    def begin(self, before: Epoch | None, spent: float) -> None:
+        """Take up the checkpoint if there is one, and agree with the other processes."""
+        network, recipe, group = self.network, self.recipe, self.group
+        progress, reserve = Progress(), 0.0
+        if group.leads:
+            progress = load_checkpoint(self.folder, network, self.optimiser)
+            if progress == Progress():
+                height, width = self.train.pixels.shape[1:3]
+                count = max(16, _WHITENED_PIXELS // (height * width))
+                network.learn_whitening(some(self.train, count, recipe.seed).to(self.device))
+                progress = Progress(seconds=spent, history=[] if before is None else [before])
+            reserve = seconds_to_measure(network, self.watch, recipe, self.device) / group.world_size
+        self.small = small_size(network, self.train, recipe, self.device)
+        if group.world_size > 1:
+            own = (*pack(network, self.optimiser), progress, reserve) if group.leads else None
+            *state, progress, reserve = group.broadcast(own)
+            unpack(network, self.optimiser, *state)
+        self.progress, self.schedule = progress, Schedule(recipe, len(self.train), reserve)
+        images = len(self.train) // self.schedule.steps
+        if images < group.world_size:
+            raise RequestError(
+                f"batches of {images} images for {group.world_size} processes: start fewer, or use a larger --batch-size."
+            )
+        self.look = group.together(network, recipe, self.device)
+        if group.leads:
+            write_history(self.run / runfolder.HISTORY, progress.history)
+        self.live = ProgressLine(self.schedule.epochs, len(self.train), self.folder)
+        self.began -= progress.seconds  # what the checkpoint had counts as before, the pause does not
+
+    @property
+    def is_over(self) -> bool:
+        progress = self.progress
+        return self.schedule.over(progress.epoch * self.schedule.steps + progress.step, progress.seconds)
+
+    def take_steps(self, stop: StopRequest) -> None:
+        """Take the steps of this epoch that are left. Raises Stopped when somebody asked to."""
+        group, schedule, progress = self.group, self.schedule, self.progress
+        saved = time.monotonic()
+        unseen: list[tuple[Tensor, Tensor, int]] = []
+        self.network.train()
+        for step, rows, mirrored in _batches(len(self.train), schedule.steps, progress, self.recipe):
+            total_step = progress.epoch * schedule.steps + step
+            unseen.append(self._step(total_step, rows, mirrored))
+            progress.step = step + 1
+            progress.images += len(rows)
+            clock = time.monotonic()
+            wants_save = clock - saved > CHECKPOINT_SECONDS
+            now, stopping, save = group.agree(clock - self.began, stop.requested, wants_save)
+            schedule.took(now - progress.seconds)
+            progress.seconds = now
+            over = schedule.over(total_step + 1, now)
+            save = save or stopping
+            ends = over or step + 1 == schedule.steps
+            if self.device.type == "cpu" or save or ends or len(unseen) == _STEPS_UNSEEN:
+                _see(unseen, progress, self.folder, group)
+                if group.leads:
+                    self.live.step(progress, schedule.left(total_step + 1, now))
+            if save:
+                if group.leads:
+                    _save_sound(self.folder, self.network, self.optimiser, progress)
+                saved = time.monotonic()
+            if over:
+                break
+            if stopping and progress.step < schedule.steps:
+                raise _stopped(f"in epoch {_of(progress.epoch + 1, schedule)}", self.run)
+
+    def _step(
+        self, total_step: int, rows: NDArray[np.int64], mirrored: NDArray[np.bool_]
+    ) -> tuple[Tensor, Tensor, int]:
+        share = self.schedule.share(total_step, self.progress.seconds)
+        self.lr = learning_rate(self.recipe, share)
+        self.size = self.small if share < self.recipe.progressive_resize_until else None
+        batch = Images(self.train.pixels, self.train.targets, self.train.rows[rows])
+        asked = self.recipe, self.criterion, total_step, self.device
+        return train_step(self.look, self.optimiser, self.lr, batch, mirrored, self.size, *asked)
+
+    def finish_epoch(self, stop: StopRequest) -> tuple[Epoch, bool]:
+        """Measure the watched images, and keep everything; return the epoch, and whether somebody asked to stop."""
+        group, watch, progress = self.group, self.watch, self.progress
+        watched: tuple[float, float] | tuple[None, None] = (None, None)
+        seen = None
+        if watch is not None:
+            logits = _answer_together(self.network, watch, self.recipe, self.device, self.size, group)
+            if group.leads:
+                watched = loss_and_accuracy(logits, watch, self.criterion)
+                seen = logits, watch.targets[watch.rows], watch.rows
+        progress.seconds, stopping, _ = group.agree(time.monotonic() - self.began, stop.requested, False)
+        done = Epoch(
+            progress.epoch + 1,
+            progress.epoch * self.schedule.steps + progress.step,
+            progress.seconds,
+            self.lr,
+            progress.loss_sum / progress.images,
+            progress.correct / progress.images,
+            *watched,
+        )
+        took = done.seconds - (progress.history[-1].seconds if progress.history else 0.0)
+        self.progress = Progress(done.epoch, 0, progress.seconds, history=[*progress.history, done])
+        if group.leads:
+            _save_sound(self.folder, self.network, self.optimiser, self.progress)
+            write_history(self.run / runfolder.HISTORY, self.progress.history)
+            write_snapshot(self.run, done.epoch, self.network, seen, self.criterion)
+            self.live.epoch(done, took, self.recipe.watch)
+        return done, stopping
 
 
 def _batches(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dctn
 
+from mirante.data.features import unit_rows
 from mirante.data.units import units_of
 from mirante.progress import track
 
@@ -103,7 +104,7 @@ def _patterns(wide: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
     Whitened: what all images of a set share (the chest on every X-ray) weighs little, what tells them apart weighs much.
     """
     found = dctn(wide, axes=(1, 2), norm="ortho")[:, :_FREQUENCIES, :_FREQUENCIES].reshape(len(wide), -1)[:, 1:]
-    found = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
+    found = unit_rows(found)
     odd = np.tile(np.arange(_FREQUENCIES) % 2 == 1, _FREQUENCIES)[1:]
     mean = found.mean(axis=0)
     strengths, directions = np.linalg.eigh(np.cov(found.T))
@@ -113,7 +114,7 @@ def _patterns(wide: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
     both = []
     for one in (found, np.where(odd, -found, found)):
         white = (one - mean) @ scale
-        both.append((white / np.maximum(np.linalg.norm(white, axis=1, keepdims=True), 1e-6)).astype(np.float32))
+        both.append(unit_rows(white).astype(np.float32))
     return both[0], both[1]
 
 
