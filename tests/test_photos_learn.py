@@ -95,7 +95,7 @@ def test_the_new_model_is_taken_when_it_is_not_worse_and_the_old_one_is_kept(own
     # the weights in the other file are those of the model that answers
     from safetensors.numpy import load_file
 
-    from mirante.model.export import read_head
+    from mirante.model.last_layer import read_head
 
     import onnx  # isort: skip
 

@@ -426,7 +426,8 @@ def test_what_lies_outside_the_familiar_directions_is_strange() -> None:
 
 @pytest.mark.parametrize("mirror", [False, True])
 def test_the_exported_model_tells_the_strangeness_that_was_measured(mirror: bool, tmp_path: Path) -> None:
-    from mirante.model.export import add_ood_score, build_onnx, seen_as, write_onnx
+    from mirante.model.export import build_onnx, write_onnx
+    from mirante.model.last_layer import add_ood_score, seen_as
     from mirante.model.network import build_network
 
     info = model_info("ab", (12, 12, 3), "8C3-MP2-12N", flip_tta=mirror, conformal_thresholds=[[0.5] * 53] * 2)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.errors import RequestError, RunError
+from mirante.errors import DataError, RequestError, RunError
 from mirante.files import csv_text, write_text
 from mirante.task import task_named
 
@@ -86,12 +86,14 @@ class Predictions:
         return len(self.paths)
 
     def __repr__(self) -> str:
-        return f"<Predictions: {len(self):,} images, {self.right.mean():.1%} right>"
+        right = f", {self.right.mean():.1%} right" if len(self) else ""
+        return f"<Predictions: {len(self):,} images{right}>"
 
     def __iter__(self) -> Iterator[Row]:
         return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, number: int) -> Row:
+        number = range(len(self))[number]
         shares = tuple(self.probabilities[number].tolist())
         label, predicted = (self._in_words(one[number : number + 1])[0] for one in (self.targets, self.predicted))
         return Row(number, self.paths[number], label, predicted, float(self.confidences[number]), shares)
@@ -182,7 +184,7 @@ class Predictions:
             return cls(info.task, info.classes, tuple(columns["path"]), confidences=confidences, **own, **optional)
         except OSError as error:
             raise RunError(f"{path}: cannot be read; mirante evaluate {path.parent} makes it again.") from error
-        except (KeyError, ValueError, TypeError, IndexError, csv.Error) as error:
+        except (KeyError, ValueError, TypeError, IndexError, csv.Error, DataError) as error:
             raise RunError(f"{path}: damaged; mirante evaluate {path.parent} makes it again.") from error
 
     @classmethod

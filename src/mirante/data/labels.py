@@ -53,7 +53,7 @@ def label_by_folder(location: str, scanned: list[Scanned]) -> tuple[list[Labelle
 
 
 def label_by_table(location: str, scanned: list[Scanned], table: Table) -> tuple[list[Labelled], list[Skipped]]:
-    """Label each image by its row of the table; images that have no row are left out without a location."""
+    """Label each image by its row of the table; images that have no row are left out without a word."""
     images = {image.path: image for image in scanned}
     parts = [path.split("/")[:-1] for path in images]
     prefix = "".join(f"{name}/" for name in (parts[0][: _shared_depth(parts, keep=0)] if parts else ()))

@@ -24,7 +24,19 @@ from mirante.data.targets import LabelOptions, Targets
 from mirante.errors import DataError
 from mirante.task import Task, task_named
 
-_KEPT = ("labels", "label_column", "group", "subgroup", "root", "classes", "folds", "task", "length", "val_share")
+_KEPT = (
+    "labels",
+    "label_column",
+    "group",
+    "subgroup",
+    "root",
+    "classes",
+    "folds",
+    "task",
+    "length",
+    "val_share",
+    "lenient",
+)
 
 
 def open_dataset(location: str, options: DataOptions) -> Dataset:

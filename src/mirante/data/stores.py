@@ -133,7 +133,10 @@ class StoreSource:
 
     def __init__(self, url: str, keep: bool) -> None:
         self.url = url
-        self.name = url.rstrip("/").rpartition("/")[2] or "images"
+        self._system, path = place(url)
+        signs = [path.index(sign) for sign in "*?[" if sign in path]
+        self._base = (path[: min(signs)].rpartition("/")[0] if signs else path).rstrip("/")
+        self.name = self._base.rpartition("/")[2] or "images"
         self._keep = keep
 
     def stamp(self) -> str:
@@ -146,26 +149,25 @@ class StoreSource:
         folder = cache_folder() / "fetched"
         for url, state in self._listed():
             key = hashlib.sha256(f"{url}\0{state}".encode()).hexdigest()[:32]
-            yield Entry(self._inside(url), Remote(url, folder / key if self._keep else None))
+            yield Entry(self._inside(place(url)[1]), Remote(url, folder / key if self._keep else None))
 
     def find(self, name: str) -> tuple[str, bytes] | None:
-        system, path = place(self.url)
-        inside = {self._inside(system.unstrip_protocol(one)): one for one in system.find(path)}
+        inside = {self._inside(one): one for one in self._system.find(self._base)}
         found = find_path(list(inside), name)
-        return None if found is None else (found, bytes(system.cat_file(inside[found])))
+        return None if found is None else (found, bytes(self._system.cat_file(inside[found])))
 
     def named(self, path: str) -> str:
-        return self.url if path == self.name else below(self.url, path)
+        return self.url if path == self.name else below(self._system.unstrip_protocol(self._base), path)
 
-    def _inside(self, url: str) -> str:
-        start = self.url.rstrip("/") + "/"
-        return url.removeprefix(start) if url.startswith(start) else url.rpartition("/")[2]
+    def _inside(self, path: str) -> str:
+        """Return the path inside the source of one in the file system, whose own form of a URL may be another than the user's."""
+        start = self._base + "/"
+        return path.removeprefix(start) if path.startswith(start) else path.rpartition("/")[2]
 
     def _listed(self) -> Iterator[tuple[str, str]]:
         """Yield each file's URL and what changes with its content."""
-        system, _ = place(self.url)
         for url in files(self.url):
-            info = {} if not self._keep else system.info(place(url)[1])
+            info = {} if not self._keep else self._system.info(place(url)[1])
             yield url, " ".join(str(info.get(key, "")) for key in ("size", "ETag", "LastModified", "mtime"))
 
 

@@ -56,7 +56,7 @@ class Objectives:
     repeats: int = 1
 
     def of(self, classes: Sequence[str]) -> Objectives:
-        """Return the plan for these classes. Raises RequestError when it does not fit them."""
+        """Return the objectives for these classes. Raises RequestError when it does not fit them."""
         positive = self.positive or (classes[1] if len(classes) == 2 else None)
         if positive is not None and positive not in classes:
             raise RequestError(f"--positive {positive}: no such class; they are {', '.join(classes[:20])}.")

@@ -77,11 +77,17 @@ class Check:
         ]
 
 
+_OPTIONS = ("labels", "label_column", "group", "subgroup", "classes", "root", "val_share")
+
+
 def check(data: str | Path, *, with_model: bool = True, **options: Unpack[DataOptions]) -> Check:
-    """Look for what is wrong with labelled images; options as in Dataset.open.
+    """Look for what is wrong with labelled images; options as in Dataset.open: labels, label_column,
+    group, subgroup, classes, root, val_share.
 
     with_model  also ask a pretrained network for doubtful labels and outliers, where one is installed
     """
+    if unknown := sorted(set(options) - set(_OPTIONS)):
+        raise RequestError(f"{unknown[0]}: no option of check; they are {', '.join(_OPTIONS)}.")
     lenient: DataOptions = {**options, "lenient": True}
     dataset = Dataset.open(data, **lenient)
     looks = look(dataset.source, dict(zip(dataset.paths, dataset.digests, strict=True)))

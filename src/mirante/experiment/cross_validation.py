@@ -46,10 +46,10 @@ class OutOfFold:
     chosen: Choices
 
 
-def out_of_fold(run: Path, training: Training) -> OutOfFold:
+def out_of_fold(run: Path, training: Training, draws: bool = True) -> OutOfFold:
     """Train the network on each fold's other folds and have it answer that fold; it is then as it was before.
 
-    What is finished is kept in the run folder and not done again.
+    What is finished is kept in the run folder and not done again. With `draws`, the first fold's network shows where it looks.
     """
     dataset, pixels, network = training.dataset, training.pixels, training.network
     parts, chosen = [], []
@@ -66,7 +66,7 @@ def out_of_fold(run: Path, training: Training) -> OutOfFold:
             network.load_state_dict(start)
             fitted = fit_network(training.changed(folder=folder, dataset=asking))
             output = ask(fitted, dataset, pixels, rows)
-            if number == 0:
+            if draws and number == 0:
                 write_heatmaps(run, fitted, asking, pixels, rows, output.logits)
             stored = made = {
                 "logits": output.logits,

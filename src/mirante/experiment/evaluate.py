@@ -13,7 +13,7 @@ import numpy as np
 from mirante import runfolder
 from mirante.data.dataset import DataOptions, Dataset
 from mirante.data.notes import Note
-from mirante.errors import DataError, RunError
+from mirante.errors import DataError, RequestError, RunError
 from mirante.evaluation.judgement import Setting
 from mirante.evaluation.metrics import Metrics
 from mirante.evaluation.page import Story, write_report
@@ -45,6 +45,9 @@ class Evaluation:
         return self._predictions
 
 
+_OPTIONS = ("labels", "label_column", "group", "subgroup", "classes", "root")
+
+
 def evaluate(
     run: str | Path | Run,
     data: str | Path | None = None,
@@ -66,6 +69,8 @@ def evaluate(
     model = opened.model()
     info, folder = model.info, opened.path
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if unknown := sorted(set(given) - set(_OPTIONS)):
+        raise RequestError(f"{unknown[0]}: no option of evaluate; they are {', '.join(_OPTIONS)}.")
     if data is None:
         if ignored := sorted(set(given) - {"subgroup"}):
             raise DataError(f"{', '.join(ignored)}: of other data, and none are given; a run knows its own.")

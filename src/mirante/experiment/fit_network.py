@@ -18,7 +18,8 @@ from mirante.experiment.training import Training
 from mirante.experiment.transfer import backbone_features, backbone_graph, fit_last_layer
 from mirante.images import Pixels
 from mirante.model.backbone import Backbone
-from mirante.model.export import add_ood_score, build_onnx, seen_as, with_calibration
+from mirante.model.export import build_onnx, with_calibration
+from mirante.model.last_layer import add_ood_score, seen_as
 from mirante.model.network import Network, build_network
 from mirante.model.running import open_graph
 from mirante.model_info import ModelInfo

@@ -85,10 +85,10 @@ class Asked(NamedTuple):
 _AIMS = ("sensitivity", "specificity", "miss", "false_alarm")
 
 
-def sort_options(options: dict[str, Any]) -> Asked:
+def sort_options(options: dict[str, Any], verb: type[TrainOptions] | type[TuneOptions] = TrainOptions) -> Asked:
     """Return what each option is of; those that are None count as left out. Raises RequestError for one that there is not."""
     given = {name: value for name, value in options.items() if value is not None}
-    known = {*TrainOptions.__annotations__, *(one.name for one in fields(Recipe))} - {"name"}
+    known = {*verb.__annotations__, *(one.name for one in fields(Recipe))} - {"name"}
     for name in given:
         if name not in known:
             close = get_close_matches(name, known, 1)

@@ -83,7 +83,7 @@ def tune(
         raise RequestError("mirante tune needs one more package; pip install 'mirante[tune]'.")
     import optuna
 
-    asked = sort_options(dict(options))
+    asked = sort_options(dict(options), TuneOptions)
     given = asked.recipe
     base = changed(recipe or task_named(asked.data.get("task", "classify")).recipe or "fast", given)
     if not has_layers(base.layers):

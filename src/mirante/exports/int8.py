@@ -67,7 +67,9 @@ def write_int8(model: OnnxModel, calibration: Pixels, path: Path) -> None:
 
     with tempfile.TemporaryDirectory(prefix="mirante-") as folder:
         ready = Path(folder) / "ready.onnx"
-        logging.getLogger().setLevel(logging.ERROR)
+        root = logging.getLogger()
+        level = root.level
+        root.setLevel(logging.ERROR)  # where the quantiser speaks
         try:
             quant_pre_process(str(model.path), str(ready), skip_symbolic_shape=True)
             named = onnx.load(ready)
@@ -92,10 +94,12 @@ def write_int8(model: OnnxModel, calibration: Pixels, path: Path) -> None:
             raise
         except Exception as error:  # the quantiser has no errors of its own
             raise WorkError(f"{model.path}: this network could not be quantised ({error}).") from error
+        finally:
+            root.setLevel(level)
 
 
 def _kept_in_float(model: onnx.ModelProto) -> list[str]:
-    """Return the nodes that stay as they are: the last layer, what follows it, and what tells ood_score; they cost little."""
+    """Return the nodes that stay as they are: the last layer, what follows it, and what gives the OOD score; they cost little."""
     makers = {output: node for node in model.graph.node for output in node.output}
     names = []
     here = "logits"

@@ -22,14 +22,12 @@ from mirante.files import write_file
 from mirante.images import Pixels
 from mirante.model.backbone import Backbone
 from mirante.model.graph import Graph
-from mirante.model.network import Attention, Network, Whitening
+from mirante.model.last_layer import SCALES, SHIFTS
+from mirante.model.network import Network
+from mirante.model.nodes import OPSET, is_known, numbers, write_nodes
 from mirante.model_info import ModelInfo
 from mirante.onnx_session import open_session
 
-OPSET = 20
-_SCALES, _SHIFTS, _SPACE = "scales", "shifts", "space"
-ATTENTION = "attention"
-"""The name of the value that says where each answer is looked for: float (N, answers, height · width of the maps)."""
 TOLERANCE = 1e-4
 """The largest difference in any probability between torch and ONNX Runtime that counts as agreement."""
 
@@ -49,16 +47,16 @@ def build_onnx(network: Network, info: ModelInfo, features: onnx.ModelProto | No
     if isinstance(body, Backbone) and not network.flip_tta:
         model = trace_features(network, info) if features is None else features
         head = Graph("features")
-        head.add("Gemm", *_numbers(body.head.weight, body.head.bias), output="logits", transB=1)
+        head.add("Gemm", *numbers(body.head.weight, body.head.bias), output="logits", transB=1)
         head.append_to(model.graph)
-    elif isinstance(body, nn.Sequential) and _known(body):
-        model = _write_nodes(body, info, network.flip_tta)
+    elif isinstance(body, nn.Sequential) and is_known(body):
+        model = write_nodes(body, info, network.flip_tta)
     else:
         model = _trace(network, info, "logits")
     answer = Graph("logits")
     scales, shifts = info.calibration
-    answer.add("Mul", scales, names=[_SCALES])
-    answer.add("Add", shifts, names=[_SHIFTS])
+    answer.add("Mul", scales, names=[SCALES])
+    answer.add("Add", shifts, names=[SHIFTS])
     outputs = info.asks.finish_graph(answer, info)
     outputs["logits"] = ["N", *info.output]
     answer.append_to(model.graph)
@@ -69,87 +67,9 @@ def build_onnx(network: Network, info: ModelInfo, features: onnx.ModelProto | No
     return model
 
 
-def seen_as(model: onnx.ModelProto) -> str | None:
-    """Return the name of the features (N or 2N, width) that go into the last dense layer, or None when it ends otherwise.
-
-    2N where the network also looks at the mirror images, which follow.
-    """
-    makers = {node.output[0]: node for node in model.graph.node}
-    here = "logits"
-    while here in makers and makers[here].op_type in ("Identity", "ReduceMean", "Reshape"):
-        here = makers[here].input[0]
-    return str(makers[here].input[0]) if here in makers and makers[here].op_type == "Gemm" else None
-
-
-def read_head(model: onnx.ModelProto) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the weights (classes, width) and biases (classes,) of the last dense layer. Raises WorkError when it ends otherwise."""
-    weights = {one.name: one for one in model.graph.initializer}
-    gemm = _last_dense(model)
-    weight, bias = (numpy_helper.to_array(weights[name]) for name in gemm.input[1:3])
-    return weight.astype(np.float32), bias.astype(np.float32)
-
-
-def replace_head(
-    model: onnx.ModelProto,
-    weight: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    space: NDArray[np.float32] | None,
-) -> onnx.ModelProto:
-    """Return the graph with another last layer, (classes, width) and (classes,), and the space of add_ood_score."""
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
-    gemm, classes = _last_dense(changed), len(bias)
-    new = {gemm.input[1]: weight, gemm.input[2]: bias}
-    for name in (_SCALES, _SHIFTS):
-        new[name] = np.zeros(classes, np.float32)  # write_onnx puts the calibration there
-    if space is not None:
-        new[_SPACE] = space
-    for one in changed.graph.initializer:
-        if one.name in new:
-            one.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(new[one.name]), one.name))
-    users = {node.input[0]: node for node in changed.graph.node if node.input}
-    after = users.get(gemm.output[0])
-    if after is not None and after.op_type == "Reshape":  # two looks at each image
-        for one in changed.graph.initializer:
-            if one.name == after.input[1]:
-                one.CopyFrom(numpy_helper.from_array(np.array([2, -1, classes]), one.name))
-    for output in changed.graph.output:
-        if output.name != "ood_score":
-            output.type.tensor_type.shape.dim[1].dim_value = classes
-    return changed
-
-
-def _last_dense(model: onnx.ModelProto) -> onnx.NodeProto:
-    name = seen_as(model)
-    found = next((node for node in model.graph.node if node.op_type == "Gemm" and node.input[0] == name), None)
-    if found is None:
-        raise WorkError(
-            "This network does not end in a dense layer, so it cannot be taught further by its last layer alone."
-        )
-    return found
-
-
-def add_ood_score(model: onnx.ModelProto, features: str, space: NDArray[np.float32], mirror: bool) -> None:
-    """Have the graph also answer `ood_score`, float (N,): see mirante.prediction.out_of_distribution.
-
-    space  (width, d) the familiar directions
-    """
-    chain = Graph(features, "strange")
-    chain.add("LpNormalization", axis=1, p=2)
-    chain.add("MatMul", space, names=[_SPACE])
-    chain.add("ReduceSumSquare", np.array([1]), keepdims=0)
-    if mirror:
-        chain.add("Reshape", np.array([2, -1]))
-        chain.add("ReduceMean", np.array([0]), keepdims=0)
-    chain.add("Neg")
-    chain.add("Add", np.array(1, np.float32), output="ood_score")
-    chain.append_to(model.graph)
-    model.graph.output.append(helper.make_tensor_value_info("ood_score", TensorProto.FLOAT, ["N"]))
-
-
 def with_calibration(model: onnx.ModelProto, info: ModelInfo) -> onnx.ModelProto:
     """Put the calibration of `info` into the graph; classes, size and fit go into the metadata. Returns the same graph."""
-    learned = dict(zip((_SCALES, _SHIFTS), info.calibration, strict=True)) | info.asks.constants(info)
+    learned = dict(zip((SCALES, SHIFTS), info.calibration, strict=True)) | info.asks.constants(info)
     for weight in model.graph.initializer:
         if weight.name in learned:
             weight.CopyFrom(numpy_helper.from_array(learned[weight.name], weight.name))
@@ -179,98 +99,6 @@ def largest_difference(network: Network, info: ModelInfo, path: Path, images: Pi
     session = open_session(str(path))
     answered: NDArray[np.float32] = session.run(["probabilities"], {"images": np.ascontiguousarray(images)})[0]
     return float(np.abs(expected - answered).max())
-
-
-_SIMPLE = (
-    nn.ReLU,
-    nn.GELU,
-    nn.Flatten,
-    nn.Unflatten,
-    nn.Dropout,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool2d,
-    Attention,
-)
-_SIZED = (nn.Conv2d, Whitening, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d, nn.MaxPool2d, nn.AvgPool2d)
-
-
-def _known(body: nn.Sequential) -> bool:
-    return all(_known(part) if isinstance(part, nn.Sequential) else type(part) in _SIMPLE + _SIZED for part in body)
-
-
-def _write_nodes(body: nn.Sequential, info: ModelInfo, mirror: bool) -> onnx.ModelProto:
-    graph = Graph("images")
-    graph.add("Cast", to=TensorProto.FLOAT)
-    graph.add("Div", np.array(255, np.float32))
-    graph.add("Transpose", perm=[0, 3, 1, 2])
-    if mirror:
-        straight = graph.here
-        graph.add("Slice", *(np.array([number]) for number in (-1, np.iinfo(np.int64).min, 3, -1)))
-        graph.join("Concat", straight, axis=0)  # (2N, C, H, W): each image, then each mirrored
-    _add_modules(graph, body)
-    if mirror or len(info.output) > 1:
-        graph.add("Reshape", np.array([*([2] if mirror else []), -1, *info.output]))
-    if mirror:
-        graph.add("ReduceMean", np.array([0]), keepdims=0)
-    graph.add("Identity", output="logits")
-    taken = ["N", info.height, info.width, info.channels]
-    images = helper.make_tensor_value_info("images", TensorProto.UINT8, taken)
-    made = helper.make_graph(graph.nodes, "mirante", [images], [], graph.weights)
-    return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
-
-
-def _add_modules(graph: Graph, body: nn.Sequential) -> None:
-    for part in body:
-        match part:
-            case nn.Sequential():
-                _add_modules(graph, part)
-            case nn.Conv2d():
-                padding = [int(side) for side in part.padding] * 2  # begin and end of each axis
-                graph.add("Conv", *_numbers(part.weight, part.bias), strides=list(part.stride), pads=padding)
-            case nn.Linear():
-                graph.add("Gemm", *_numbers(part.weight, part.bias), transB=1)
-            case nn.BatchNorm2d() | nn.BatchNorm1d():
-                numbers = _numbers(part.weight, part.bias, part.running_mean, part.running_var)
-                graph.add("BatchNormalization", *numbers, epsilon=part.eps)
-            case nn.MaxPool2d():
-                graph.add("MaxPool", kernel_shape=[part.kernel_size] * 2, strides=[part.stride] * 2)
-            case nn.AvgPool2d():
-                graph.add("AveragePool", kernel_shape=[part.kernel_size] * 2, strides=[part.stride] * 2)
-            case nn.AdaptiveAvgPool2d():
-                graph.add("GlobalAveragePool")
-            case nn.AdaptiveMaxPool2d():
-                graph.add("GlobalMaxPool")
-            case Attention():
-                _add_attention(graph, part)
-            case nn.Flatten():
-                graph.add("Flatten", axis=1)
-            case nn.ReLU():
-                graph.add("Relu")
-            case nn.GELU():
-                graph.add("Gelu")
-            case nn.Dropout() | nn.Unflatten():  # the rows of several answers are told apart at the end
-                pass
-
-
-def _add_attention(graph: Graph, part: Attention) -> None:
-    """Add weighted averages; those of the answers of one image follow each other as rows (N · answers, C)."""
-    looks, height, width = part.place.shape
-    maps = graph.here
-    graph.add("Reshape", np.array([0, part.score.in_channels, height * width]))
-    flat = graph.here
-    graph.here = maps
-    graph.add("Conv", *_numbers(part.score.weight))
-    graph.add("Add", *_numbers(part.place))
-    graph.add("Reshape", np.array([0, looks, height * width]))
-    graph.add("Softmax", output=ATTENTION, axis=-1)
-    graph.here = flat
-    graph.add("Transpose", perm=[0, 2, 1])
-    graph.join("MatMul", ATTENTION)
-    graph.add("Reshape", np.array([-1, part.score.in_channels]))
-
-
-def _numbers(*tensors: Tensor | None) -> list[NDArray[np.float32]]:
-    return [tensor.detach().cpu().contiguous().numpy() for tensor in tensors if tensor is not None]
 
 
 class _Features(nn.Module):

@@ -24,7 +24,8 @@ from mirante.experiment.evaluate import judge_run, require_classes
 from mirante.files import write_file
 from mirante.images import Pixels
 from mirante.locale import Language
-from mirante.model.export import TOLERANCE, replace_head, write_onnx
+from mirante.model.export import TOLERANCE, write_onnx
+from mirante.model.last_layer import replace_head
 from mirante.model_info import ModelInfo
 from mirante.photos.features import FeatureExtractor, extractor_of_run
 from mirante.photos.library import Library, contradictions, labels_of

@@ -48,7 +48,7 @@ def organise(
     layout: str = "{class}",
     min_confidence: float | None = None,
     write_xmp: bool = False,
-    memory: Path | None = None,
+    memory: str | Path | None = None,
     dry_run: bool = False,
     lang: str | None = None,
 ) -> Organised:
@@ -108,7 +108,7 @@ def organise(
 
 
 def put_in_place(folder: Path, target: Path, how: How, found: arranging.Arrangement, before: arranging.Before) -> Came:
-    """Objectives an arrangement, remember where it goes so that it can be undone, and carry it out."""
+    """Plan an arrangement, remember where it goes so that it can be undone, and carry it out."""
     journal = arranging.plan(folder, target, how, found, before)
     _remember(target)
     return carry_out(journal)
@@ -152,11 +152,11 @@ def show(done: Organised, dry_run: bool, say: Language) -> Iterator[str]:
         yield say("There was nothing to do.")
 
 
-def _said(folder: Path, memory: Path | None) -> dict[str, str | None]:
+def _said(folder: Path, memory: str | Path | None) -> dict[str, str | None]:
     """Return path → what a person said, where the folder has a memory."""
-    if not ((folder / MEMORY if memory is None else memory.expanduser()) / DATABASE).is_file():
+    if not ((folder / MEMORY if memory is None else Path(memory).expanduser()) / DATABASE).is_file():
         return {}
-    library = Library(folder, memory)
+    library = Library(folder, None if memory is None else Path(memory))
     try:
         labels = labels_of(library.answers())
         return {one.path: labels[one.digest] for one in library.look()[0] if one.digest in labels} if labels else {}

@@ -67,7 +67,7 @@ class Model(OnnxModel):
         *,
         errors: Literal["raise", "skip"] = "raise",
     ) -> Iterator[Any]:
-        """Yield the answer for each image, in order; see `predict`. Images are read on all cores while the network works.
+        """Return an iterator over the answer for each image, in order; see `predict`. Images are read on all cores while the network works.
 
         errors  raise an ImageError at the first image that cannot be read, or skip: a Skipped (path, reason) stands in its place
         """
@@ -75,8 +75,11 @@ class Model(OnnxModel):
         if errors not in ("raise", "skip"):
             raise ValueError(f"errors={errors!r}: it can be 'raise' or 'skip'.")
         entries = (Entry(_name(one), Path(one) if isinstance(one, str) else one) for one in pictures)
+        return self._many(entries, coverage, errors == "skip")
+
+    def _many(self, entries: Iterable[Entry], coverage: float | None, skips: bool) -> Iterator[Any]:
         for path, answer, _ in predict_stream(self, entries, coverage):
-            if isinstance(answer, Skipped) and errors == "raise":
+            if isinstance(answer, Skipped) and not skips:
                 raise ImageError(f"{path}: {answer.reason}" if path else answer.reason)
             yield answer
 

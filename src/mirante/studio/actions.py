@@ -17,7 +17,7 @@ from mirante.images import Pixels
 from mirante.model.notation import has_layers, parse_layers
 from mirante.see.drawing import draw_model, to_svg
 from mirante.sizes import input_size
-from mirante.studio import answers, checks, collections, trainings
+from mirante.studio import answers, checks, collections, listing, trainings
 from mirante.studio.pages import Visit, wanted_answers, whole
 
 _TIMES = re.compile(r"\d{1,3}(s|m|h)")
@@ -47,7 +47,7 @@ def items(asked: Visit) -> dict[str, Any]:
     label, page = asked.query.get("label", ""), whole(asked.query.get("page", ""))
     found = [
         item
-        for item in collections.listing(one).items
+        for item in listing.listing(one).items
         if (label == item.label and not item.left_out) or label == "" or (label == "\t" and item.left_out)
     ]
     shown = found[page * answers.PAGE : (page + 1) * answers.PAGE]
@@ -141,7 +141,7 @@ def edit(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     label = {"leave out": None, "take back": ""}.get(_text(values, "do"), _text(values, "label"))
     if _text(values, "do") == "label" and not label:
         raise RequestError("Which class? Write its name.")
-    collections.edit(asked.workspace, asked.parts["name"], paths, label)
+    listing.edit(asked.workspace, asked.parts["name"], paths, label)
     return {"done": True}
 
 
@@ -163,7 +163,7 @@ def decide(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
 def start_training(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Start a training of its own process."""
     one = collections.read_collection(asked.workspace, _text(values, "collection"))
-    words = collections.training_words(asked.workspace, one)
+    words = listing.training_words(asked.workspace, one)
     recipe, layers, seconds = (_text(values, name) for name in ("recipe", "layers", "time"))
     if recipe:
         words += ["--recipe", recipe]
@@ -266,7 +266,7 @@ def _shape(asked: Visit) -> tuple[tuple[int, int, int], list[str] | int]:
     name = asked.query.get("collection", "")
     if not name:
         return (32, 32, 3), 10
-    found = collections.listing(collections.read_collection(asked.workspace, name))
+    found = listing.listing(collections.read_collection(asked.workspace, name))
     if not found.items:
         return (32, 32, 3), max(2, len(found.counts))
     height, width = input_size(np.array([(item.height, item.width) for item in found.items]), 64)

@@ -16,7 +16,7 @@ from mirante.data.notes import Note
 from mirante.errors import RequestError
 from mirante.files import next_free, write_json
 from mirante.locale import Language
-from mirante.studio import collections, processes
+from mirante.studio import collections, listing, processes
 from mirante.studio.workspace import Workspace, require_name
 
 Decision = Literal["keep", "leave out", "relabel"]
@@ -39,7 +39,7 @@ class Checking:
 def start(workspace: Workspace, name: str) -> None:
     """Check a collection as it is now; what was found and decided before is put aside, the edits stay."""
     one = collections.read_collection(workspace, name)
-    words = collections.training_words(workspace, one)
+    words = listing.training_words(workspace, one)
     with _LOCK:
         before = _read(workspace, name)
         if before is not None and processes.alive(before.pid, before.born):
@@ -104,13 +104,13 @@ def decide(workspace: Workspace, name: str, number: int, what: str) -> None:
         goes = _goes(row)
         before = decided.pop(str(number), None)
         if before in ("leave out", "relabel"):
-            collections.edit(workspace, name, goes, "")
+            listing.edit(workspace, name, goes, "")
         if what == "leave out":
-            collections.edit(workspace, name, goes, None)
+            listing.edit(workspace, name, goes, None)
         elif what == "relabel":
             if not (suggested := _suggested(row)):
                 raise RequestError("No other class is suggested for these images.")
-            collections.edit(workspace, name, goes, suggested)
+            listing.edit(workspace, name, goes, suggested)
         elif what not in ("keep", ""):
             raise RequestError(f"{what!r} is no decision.")
         if what:

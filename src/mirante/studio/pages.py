@@ -17,7 +17,7 @@ from mirante.errors import MiranteError
 from mirante.locale import LANGUAGES, Language, language
 from mirante.model_info import read_model_info
 from mirante.see.arithmetic import KERNELS
-from mirante.studio import answers, collections, gallery, trainings
+from mirante.studio import answers, collections, gallery, listing, trainings
 from mirante.studio.workspace import Workspace
 from mirante.task import own_recipes
 from mirante.tasks.classify.decision import learned_of
@@ -105,9 +105,9 @@ def collection(asked: Visit) -> Response:
     """One collection: its classes, its images, what is wrong with them."""
     one = collections.read_collection(asked.workspace, asked.parts["name"])
     try:
-        found = collections.listing(one)
+        found = listing.listing(one)
     except MiranteError as error:
-        found = collections.Listing((), (), dict.fromkeys(one.classes, 0), (), 0)
+        found = listing.Listing((), (), dict.fromkeys(one.classes, 0), (), 0)
         problem: str | None = str(error)
     else:
         problem = None

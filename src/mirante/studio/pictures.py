@@ -10,14 +10,14 @@ from functools import lru_cache
 
 from starlette.responses import Response
 
-from mirante.studio import actions, answers, collections
+from mirante.studio import actions, answers, collections, listing
 from mirante.studio.pages import Visit
 
 
 def thumbnail(asked: Visit) -> Response:
     """A small version of one image of a collection."""
     one = collections.read_collection(asked.workspace, asked.parts["name"])
-    content = collections.thumbnail(one, asked.query.get("path", ""))
+    content = listing.thumbnail(one, asked.query.get("path", ""))
     return Response(content, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
 
 

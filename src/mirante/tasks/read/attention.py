@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mirante.data.dataset import Dataset
 from mirante.evaluation.plots.style import png
 from mirante.images import Pixels
-from mirante.model.export import ATTENTION
+from mirante.model.nodes import ATTENTION
 from mirante.model.running import open_graph
 from mirante.tasks.read.plots import attention_grid
 

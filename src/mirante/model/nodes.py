@@ -1,0 +1,110 @@
+"""A network of the notation as ONNX nodes, written one by one: milliseconds, where torch's own exporter takes seconds."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from torch import Tensor, nn
+
+from mirante.model.graph import Graph
+from mirante.model.network import Attention, Whitening
+from mirante.model_info import ModelInfo
+
+OPSET = 20
+ATTENTION = "attention"
+"""The name of the value that says where each answer is looked for: float (N, answers, height · width of the maps)."""
+
+_SIMPLE = (
+    nn.ReLU,
+    nn.GELU,
+    nn.Flatten,
+    nn.Unflatten,
+    nn.Dropout,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+    Attention,
+)
+_SIZED = (nn.Conv2d, Whitening, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d, nn.MaxPool2d, nn.AvgPool2d)
+
+
+def is_known(body: nn.Sequential) -> bool:
+    return all(is_known(part) if isinstance(part, nn.Sequential) else type(part) in _SIMPLE + _SIZED for part in body)
+
+
+def write_nodes(body: nn.Sequential, info: ModelInfo, mirror: bool) -> onnx.ModelProto:
+    """Return the graph from `images` to `logits`; with `mirror` the mean over each image and its mirror image."""
+    graph = Graph("images")
+    graph.add("Cast", to=TensorProto.FLOAT)
+    graph.add("Div", np.array(255, np.float32))
+    graph.add("Transpose", perm=[0, 3, 1, 2])
+    if mirror:
+        straight = graph.here
+        graph.add("Slice", *(np.array([number]) for number in (-1, np.iinfo(np.int64).min, 3, -1)))
+        graph.join("Concat", straight, axis=0)  # (2N, C, H, W): each image, then each mirrored
+    _add_modules(graph, body)
+    if mirror or len(info.output) > 1:
+        graph.add("Reshape", np.array([*([2] if mirror else []), -1, *info.output]))
+    if mirror:
+        graph.add("ReduceMean", np.array([0]), keepdims=0)
+    graph.add("Identity", output="logits")
+    taken = ["N", info.height, info.width, info.channels]
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, taken)
+    made = helper.make_graph(graph.nodes, "mirante", [images], [], graph.weights)
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+
+
+def _add_modules(graph: Graph, body: nn.Sequential) -> None:
+    for part in body:
+        match part:
+            case nn.Sequential():
+                _add_modules(graph, part)
+            case nn.Conv2d():
+                padding = [int(side) for side in part.padding] * 2  # begin and end of each axis
+                graph.add("Conv", *numbers(part.weight, part.bias), strides=list(part.stride), pads=padding)
+            case nn.Linear():
+                graph.add("Gemm", *numbers(part.weight, part.bias), transB=1)
+            case nn.BatchNorm2d() | nn.BatchNorm1d():
+                normal = numbers(part.weight, part.bias, part.running_mean, part.running_var)
+                graph.add("BatchNormalization", *normal, epsilon=part.eps)
+            case nn.MaxPool2d():
+                graph.add("MaxPool", kernel_shape=[part.kernel_size] * 2, strides=[part.stride] * 2)
+            case nn.AvgPool2d():
+                graph.add("AveragePool", kernel_shape=[part.kernel_size] * 2, strides=[part.stride] * 2)
+            case nn.AdaptiveAvgPool2d():
+                graph.add("GlobalAveragePool")
+            case nn.AdaptiveMaxPool2d():
+                graph.add("GlobalMaxPool")
+            case Attention():
+                _add_attention(graph, part)
+            case nn.Flatten():
+                graph.add("Flatten", axis=1)
+            case nn.ReLU():
+                graph.add("Relu")
+            case nn.GELU():
+                graph.add("Gelu")
+            case nn.Dropout() | nn.Unflatten():  # the rows of several answers are told apart at the end
+                pass
+
+
+def _add_attention(graph: Graph, part: Attention) -> None:
+    """Add weighted averages; those of the answers of one image follow each other as rows (N · answers, C)."""
+    looks, height, width = part.place.shape
+    maps = graph.here
+    graph.add("Reshape", np.array([0, part.score.in_channels, height * width]))
+    flat = graph.here
+    graph.here = maps
+    graph.add("Conv", *numbers(part.score.weight))
+    graph.add("Add", *numbers(part.place))
+    graph.add("Reshape", np.array([0, looks, height * width]))
+    graph.add("Softmax", output=ATTENTION, axis=-1)
+    graph.here = flat
+    graph.add("Transpose", perm=[0, 2, 1])
+    graph.join("MatMul", ATTENTION)
+    graph.add("Reshape", np.array([-1, part.score.in_channels]))
+
+
+def numbers(*tensors: Tensor | None) -> list[NDArray[np.float32]]:
+    """Return the weights as arrays, without those that are None."""
+    return [tensor.detach().cpu().contiguous().numpy() for tensor in tensors if tensor is not None]

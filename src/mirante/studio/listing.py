@@ -1,0 +1,172 @@
+"""What a collection holds now: its images with the labels that a person gave them, their thumbnails, and what a training sees."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from PIL import Image
+
+from mirante.data.cache import decoded
+from mirante.data.entries import Skipped, Source
+from mirante.data.folders import FolderSource
+from mirante.data.labels import label_by_folder
+from mirante.data.scan import Scanned, scan
+from mirante.data.sources import open_source
+from mirante.errors import DataError, ImageError
+from mirante.files import csv_text, write_text
+from mirante.images import read_bytes, read_image
+from mirante.studio.collections import LOCK, Collection, read_collection, write_collection
+from mirante.studio.workspace import Workspace, require_name
+
+THUMBNAIL = 96  # pixels a side
+_LEADS_OUT = "a link that leads out of the folder"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a collection: its path in the source, its class now and before, and what is known of it."""
+
+    path: str
+    label: str
+    original: str
+    split: str | None
+    left_out: bool
+    height: int
+    width: int
+    channels: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a collection holds.
+
+    counts      class → images that are in
+    duplicates  groups of paths with the same bytes, at most 200
+    conflicts   how many of those groups have different labels
+    """
+
+    items: tuple[Item, ...]
+    skipped: tuple[Skipped, ...]
+    counts: dict[str, int]
+    duplicates: tuple[tuple[str, ...], ...]
+    conflicts: int
+
+
+def listing(collection: Collection) -> Listing:
+    """Return what a collection holds now. Raises DataError when its source has gone or has no class folders."""
+    source = _source(collection)
+    scanned = _scanned(collection.location, source.stamp())
+    rows: list[tuple[Scanned, str, str | None]] = []
+    skipped: list[Skipped] = []
+    if scanned and any(one.error is None for one in scanned):
+        found, skipped = label_by_folder(collection.location, scanned)
+        rows = [(row.image, row.label, row.split) for row in found]
+    items = []
+    for image, label, split in rows:
+        changed = collection.edits.get(image.path, label)
+        items.append(
+            Item(
+                image.path,
+                changed or label,
+                label,
+                split,
+                changed is None,
+                image.height,
+                image.width,
+                image.channels,
+                image.digest,
+            )
+        )
+    counts = Counter(dict.fromkeys(collection.classes, 0))
+    copies: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        if not item.left_out:
+            counts[item.label] += 1
+            copies[item.digest].append(item)
+    groups = [group for group in copies.values() if len(group) > 1]
+    return Listing(
+        tuple(items),
+        tuple(skipped),
+        dict(sorted(counts.items())),
+        tuple(tuple(item.path for item in group) for group in groups[:200]),
+        sum(len({item.label for item in group}) > 1 for group in groups),
+    )
+
+
+def edit(workspace: Workspace, name: str, paths: Iterable[str], label: str | None) -> None:
+    """Give images another class, or leave them out (None); an empty label takes every change back."""
+    with LOCK:
+        one = read_collection(workspace, name)
+        known = {item.path: item.original for item in listing(one).items}
+        edits = dict(one.edits)
+        for path in paths:
+            if path not in known:
+                raise DataError(f"{path}: not in {name}.")
+            edits.pop(path, None)
+            if label is None:
+                edits[path] = None
+            elif label and label != known[path]:
+                edits[path] = require_name(label)
+        write_collection(workspace, replace(one, edits=edits))
+
+
+def training_words(workspace: Workspace, collection: Collection) -> list[str]:
+    """Return the arguments with which `mirante train` sees the collection as the person left it."""
+    found = listing(collection)
+    if not collection.edits and not any(one.reason == _LEADS_OUT for one in found.skipped):
+        return [collection.location]
+    splits = any(item.split for item in found.items)
+    kept = [item for item in found.items if not item.left_out]
+    rows = [(item.path, item.label, *([item.split or ""] if splits else [])) for item in kept]
+    table = csv_text(["path", "label", *(["split"] if splits else [])], rows)
+    digest = hashlib.sha256(table.encode()).hexdigest()[:12]
+    # a table of its own for each state: a training that goes on later finds the labels that it began with
+    path = workspace.memory("labels") / f"{collection.name}-{digest}.csv"
+    write_text(path, table)
+    return [collection.location, "--labels", str(path), "--root", collection.location]
+
+
+def thumbnail(collection: Collection, path: str) -> bytes:
+    """Return a small JPEG of one image. Raises DataError when it is not in the collection, ImageError when unreadable."""
+    source = _source(collection)
+    if isinstance(source, FolderSource):
+        place = source.root / path
+        if "\0" in path or not place.resolve().is_relative_to(source.root.resolve()) or not place.is_file():
+            raise DataError(f"{path}: not in {collection.name}.")
+        pixels = read_image(read_bytes(place), (THUMBNAIL, THUMBNAIL))
+    else:
+        wanted = {one.path: one.digest for one in _scanned(collection.location, source.stamp()) if one.error is None}
+        if path not in wanted:
+            raise DataError(f"{path}: not in {collection.name}.")
+        rows = {name: row for row, name in enumerate(wanted)}
+        found, failed = decoded(source, wanted, (THUMBNAIL, THUMBNAIL), 3, "crop")
+        if path in failed:
+            raise ImageError(failed[path])
+        pixels = found[rows[path]]
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+@lru_cache(maxsize=4)
+def _scanned(location: str, stamp: str) -> list[Scanned]:
+    """Return the scan of a source, from memory while its stamp stays the same. A link that leads out of it counts as unreadable."""
+    source = open_source(location)[0]
+    found = scan(source)
+    if isinstance(source, FolderSource):
+        root = source.root.resolve()
+        for number, one in enumerate(found):
+            place = source.root / one.path
+            if place.is_symlink() and not place.resolve().is_relative_to(root):
+                found[number] = replace(one, error=_LEADS_OUT)
+    return found
+
+
+def _source(collection: Collection) -> Source:
+    return open_source(collection.location)[0]
