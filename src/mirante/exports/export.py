@@ -75,7 +75,7 @@ def export(
             f"{target}: is there already; name another folder with --out, or replace an export with --overwrite."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    tried = images_to_try(model, opened, None if images is None else str(images))
+    tried = images_to_try(model, opened, images)
     quantised = None
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as made:
         folder = Path(made) / "export"

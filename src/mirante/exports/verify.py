@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +36,13 @@ class Tried:
     targets: NDArray[np.int64] | None
 
 
-def images_to_try(model: OnnxModel, run: Run, folder: str | None, split: str = "test", count: int = COUNT) -> Tried:
+def images_to_try(
+    model: OnnxModel, run: Run, folder: str | Path | None, split: str = "test", count: int = COUNT
+) -> Tried:
     """Return some of the run's own images of a split, or those of a folder. Raises RequestError when there are none."""
     if folder is not None:
-        entries = [entry.content for entry in images_of([folder])]
-        return _read(model, entries[:: max(1, len(entries) // count)][:count], None, folder)
+        entries = [entry.content for entry in images_of([str(folder)])]
+        return _read(model, entries[:: max(1, len(entries) // count)][:count], None, str(folder))
     try:
         dataset = run.dataset()
     except MiranteError as error:

@@ -67,7 +67,7 @@ class Model(OnnxModel):
         *,
         errors: Literal["raise", "skip"] = "raise",
     ) -> Iterator[Any]:
-        """Return an iterator over the answer for each image, in order; see `predict`. Images are read on all cores while the network works.
+        """Return an iterator over the answers, in order; see `predict`. Images are read on all cores while the network works.
 
         errors  raise an ImageError at the first image that cannot be read, or skip: a Skipped (path, reason) stands in its place
         """
