@@ -68,11 +68,12 @@ Written by `make docs` from the docstrings; a test fails when it is out of date,
 ```python
 import mirante
 
-run = mirante.train("photos", epochs=2, out="runs/by-hand", lang="en")   # any field of the recipe, any option of the data, by name
+# any field of the recipe and any option of the data, by name
+run = mirante.train("photos", epochs=2, out="runs/by-hand", lang="en")
 print(run.metrics.accuracy, run.metrics.ece.value)
 print(run.predictions().right.mean(), run.report)
 
-model = mirante.load("runs/by-hand")                       # a run folder, or a model.onnx
+model = mirante.load("runs/by-hand")  # a run folder, or a model.onnx
 print(model.predict("new-photo.jpg").label)
 for answer in model.predict_many(["new-photo.jpg", "gone.jpg"], errors="skip"):
     print(answer)
@@ -88,7 +89,7 @@ from mirante import Dataset
 
 dataset = Dataset.open("photos", val_share=0.2)
 print(len(dataset), dataset.counts())
-image, target = dataset[0]                                 # uint8 (H, W, C), and the number of its class
+image, target = dataset[0]  # uint8 (H, W, C), and the number of its class
 images, targets = next(iter(DataLoader(dataset, batch_size=4)))
 ```
 

@@ -165,6 +165,16 @@ def test_the_python_example_of_the_readme_runs(tmp_path: Path) -> None:
         assert done.returncode == 0 and re.search(r"\b(bar|disc)\b", done.stdout), done.stderr
 
 
+def test_the_examples_of_the_python_page_run(tmp_path: Path) -> None:
+    write_shapes(tmp_path / "photos", 24, ("bar", "disc"))
+    shutil.copy(tmp_path / "photos/bar/000.png", tmp_path / "new-photo.jpg")
+    examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(examples) == 3
+    (tmp_path / "example.py").write_text("\n".join(examples), encoding="utf-8")
+    done = subprocess.run([sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "gone.jpg" in done.stdout, done.stderr
+
+
 def test_import_mirante_costs_nothing_and_every_public_name_is_there() -> None:
     code = "import sys, mirante; assert not {'torch', 'numpy'} & set(sys.modules); assert callable(mirante.load)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

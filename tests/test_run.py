@@ -15,7 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mirante
-from mirante import Dataset, Predictions, RequestError, Run, RunError, train
+from mirante import Dataset, Predictions, Recipe, RequestError, Run, RunError, train
+from mirante.evaluation.objectives import Objectives
+from mirante.experiment.cross_validation import OutOfFold, predict_folds
+from mirante.experiment.fit_network import Choices
+from mirante.model_info import ModelInfo
+from mirante.prediction.onnx_model import Output
+from mirante.training.recipe import names
 
 SMALL = {"layers": "4C3-MP4-8N", "epochs": 2, "lang": "en"}
 
@@ -178,3 +184,50 @@ def test_a_model_is_opened_once_for_each_use(
     assert len(opened) == 1 and "bar" in capfd.readouterr().out
     create_app(Settings((str(shapes_run[0]),)))
     assert len(opened) == 2
+
+
+def test_a_row_is_found_from_either_end_and_none_beyond(shapes_run: tuple[Path, Path]) -> None:
+    found = Run(shapes_run[0]).predictions()
+    assert found[-1] == found[len(found) - 1] == list(found)[-1]
+    with pytest.raises(IndexError):
+        _ = found[len(found)]
+
+
+def test_no_option_is_ignored_in_silence(shapes_run: tuple[Path, Path]) -> None:
+    folder, data = shapes_run
+    with pytest.raises(RequestError, match="sensitivity: there is no such option"):
+        mirante.tune(data, sensitivity=0.9, trials=1)
+    with pytest.raises(RequestError, match="folds: no option of evaluate"):
+        mirante.evaluate(folder, data, folds=3)
+    with pytest.raises(RequestError, match="task: no option of check"):
+        mirante.check(data, task="read")
+    with pytest.raises(ValueError, match="errors='oops'"):
+        mirante.load(folder).predict_many([], errors="oops")
+
+
+def test_what_a_fold_is_answered_with_was_learned_without_it(tmp_path: Path) -> None:
+    """Neither other labels in a fold nor what was learned of all folds before changes how that fold is answered."""
+    dataset = Dataset.open(write_shapes(tmp_path / "data", 40, ("bar", "disc")), folds=3)
+    rows, folds = np.arange(len(dataset)), np.arange(len(dataset)) % 3
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 1, (len(rows), 2)).astype(np.float32)
+    logits[rows, dataset.targets] += 1
+    info = model_info(dataset.classes, (24, 24, 3), "8N")
+    scores = np.zeros(len(rows), np.float32)
+
+    def answered(info: ModelInfo, dataset: Dataset) -> Predictions:
+        known = OutOfFold(rows, Output.of_logits(logits, scores, info), folds, Choices(0, False))
+        return predict_folds(known, dataset, info, Objectives())
+
+    usual = answered(info, dataset).probabilities
+    wrong = np.where(folds == 0, 1 - dataset.targets, dataset.targets)
+    other = answered(info, replace(dataset, targets=wrong)).probabilities
+    assert (other[folds == 0] == usual[folds == 0]).all() and (other[folds == 1] != usual[folds == 1]).any()
+    learned = info.asks.calibrate(Output.of_logits(logits * 5, scores, info), rows, dataset, info, Objectives())
+    assert learned.learned != info.learned
+    assert (answered(learned, dataset).probabilities == usual).all()
+
+
+def test_the_recipes_are_called_as_they_are_asked_for() -> None:
+    for name in names():
+        assert Recipe.load(name).name == name

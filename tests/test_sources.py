@@ -324,3 +324,22 @@ def test_the_second_time_no_image_is_read(shapes: Path) -> None:
         os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
     again, pixels = Dataset.open(shapes).load((24, 24), 3, "crop")
     assert again.fingerprint == dataset.fingerprint and np.array_equal(pixels, first)
+
+
+@pytest.mark.parametrize("location", ["memory://shelf", "memory://shelf/", "memory://shelf/*/*.png"])
+def test_a_store_keeps_its_class_folders_and_is_fetched_once(shapes: Path, location: str) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    system = fsspec.filesystem("memory")
+    for path in shapes.rglob("*.png"):
+        system.pipe_file(f"/shelf/{path.relative_to(shapes).as_posix()}", path.read_bytes())
+    try:
+        here, there = Dataset.open(shapes), Dataset.open(location)
+        assert there.paths == here.paths and there.classes == here.classes
+        assert (there.splits == here.splits).all() and (there.targets == here.targets).all()
+        assert system.cat_file(there.source.named(there.paths[0])) == (shapes / there.paths[0]).read_bytes()
+        first = next(iter(there.source.entries())).content
+        assert first() == (shapes / there.paths[0]).read_bytes()
+        system.store.clear()
+        assert first() == (shapes / there.paths[0]).read_bytes()  # from the cache
+    finally:
+        system.store.clear()
