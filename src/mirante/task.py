@@ -93,7 +93,7 @@ class Learned:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read it back. Raises TypeError for what is none of its fields."""
+        """Read it back; what is none of its fields is passed over. Raises TypeError where one is missing."""
         return cls(
             **{name: _as_tuples(value) for name, value in values.items() if name in {one.name for one in fields(cls)}}
         )
@@ -131,7 +131,6 @@ class Task(ABC):
     recipe    the name of its own recipe, which no other task takes; None takes those for all
     fit       how images of another shape come to the input size, unless a person says otherwise
     mirrors   whether an image and its mirror image have the same answer
-    folds     whether it can be cross-validated
     judges_ood  whether a model can tell images that are like none of the training
     has_pages  whether the studio can show its answers one by one
     in_python  what stands for the answer in a few lines of Python, given `probabilities` of one image and CLASSES
@@ -143,7 +142,6 @@ class Task(ABC):
     recipe: str | None = None
     fit: Fit = "crop"
     mirrors: bool = True
-    folds: bool = True
     judges_ood: bool = True
     has_pages: bool = False
     in_python: str

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
         from mirante.cli.pictures import print_beside
 
         for row, prediction in zip(chosen, model.predict_many(pixels[chosen]), strict=True):
-            print_beside(pixels[row], None, model.task.beside_picture(prediction, say))
+            print_beside(pixels[row], None, model.asks.beside_picture(prediction, say))
     else:
         rows = [
             [dataset.paths[row], dataset.classes[dataset.targets[row]], one.label, say.confidence(one.confidence)]

@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
     model.require_coverage(arguments.coverage)
     if arguments.threshold is not None:
         model.set_threshold(arguments.threshold)
-    printer = _Printer(arguments, model.task)
+    printer = _Printer(arguments, model.asks)
     answered = unreadable = 0
     images = images_of(expand_stdin(arguments.paths, sys.stdin))
     for _, answer, pixels in predict_stream(model, images, arguments.coverage):

@@ -85,7 +85,7 @@ def schema_of(model: Model, coverage: float | None) -> pa.Schema:
     """Return the columns of the answers. `error` says why an image has none, and is null where it has one."""
     import pyarrow as pa
 
-    own = model.task.parquet_columns(model.info, coverage is not None)
+    own = model.asks.parquet_columns(model.info, coverage is not None)
     return pa.schema({"path": pa.string(), **own, "error": pa.string()})
 
 

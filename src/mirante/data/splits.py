@@ -27,13 +27,13 @@ _SPELLINGS = {
 }
 
 
-def split_of(location: str) -> str | None:
+def split_of(name: str) -> str | None:
     """Return train, val or test for any of the usual spellings, else None.
 
-    >>> [split_of(location) for location in ("Training", "valid", "TEST ", "holdout")]
+    >>> [split_of(name) for name in ("Training", "valid", "TEST ", "holdout")]
     ['train', 'val', 'test', None]
     """
-    return _SPELLINGS.get(location.strip().lower())
+    return _SPELLINGS.get(name.strip().lower())
 
 
 def assign_splits(

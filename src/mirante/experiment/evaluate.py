@@ -90,7 +90,7 @@ def evaluate(
     if folded:  # the networks that answered are gone
         predictions = _as_rows_of(opened.predictions(), dataset, opened)
     else:
-        predictions = model.task.predict(model.run(pixels[tested]), tested, dataset, info)
+        predictions = model.asks.predict(model.run(pixels[tested]), tested, dataset, info)
     votes = None if human_votes is None else Path(human_votes).expanduser()
     evaluated = None if data is None else str(data)
     metrics = judge_run(opened, folder, predictions, dataset, pixels, say, evaluated=evaluated, human_votes=votes)

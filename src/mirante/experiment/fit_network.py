@@ -123,7 +123,7 @@ def fit_network(
     else:
         model = build_onnx(network, info)
         name = seen_as(model) if info.asks.judges_ood else None
-        space = None if name is None else fit_subspace(_watch(model, name, info, pixels[rows]))
+        space = None if name is None else fit_subspace(_watch(model, name, pixels[rows]))
     name = seen_as(model)
     if space is not None and name is not None:
         add_ood_score(model, name, space, network.flip_tta)
@@ -136,7 +136,7 @@ def spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return chosen
 
 
-def _watch(model: onnx.ModelProto, name: str, info: ModelInfo, images: Pixels) -> NDArray[np.float32]:
+def _watch(model: onnx.ModelProto, name: str, images: Pixels) -> NDArray[np.float32]:
     """Return the values (N, width) that a graph has under this name for the images; those of mirror images are left out."""
     session = open_graph(model, name)
     parts = [np.ascontiguousarray(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]

@@ -36,7 +36,12 @@ class Model(OnnxModel):
         return f"<Model {self.path}: {self.info.task}, {len(self.info.classes)} classes>"
 
     @property
-    def task(self) -> Task:
+    def task(self) -> str:
+        """What it is asked: a name of mirante.task."""
+        return self.info.task
+
+    @property
+    def asks(self) -> Task:
         return self.info.asks
 
     @property
@@ -97,11 +102,11 @@ class Model(OnnxModel):
     def require_coverage(self, coverage: float | None) -> None:
         """Raise RunError when a coverage is wanted and the model can promise none."""
         if coverage is not None:
-            self.task.require_coverage(self.info, str(self.path))
+            self.asks.require_coverage(self.info, str(self.path))
 
     def set_threshold(self, threshold: float) -> None:
         """Decide from another probability on than the one that the training chose. Raises RunError for a model without any."""
-        self.info = self.task.with_threshold(self.info, threshold, str(self.path))
+        self.info = self.asks.with_threshold(self.info, threshold, str(self.path))
 
     def answer(self, batch: list[tuple[str | None, Pixels]], coverage: float | None = None) -> Iterator[Answer]:
         """Yield the answers for images that already have the input size, each with its path."""
@@ -111,7 +116,7 @@ class Model(OnnxModel):
 
     def tell(self, found: Output, paths: Sequence[str | None], coverage: float | None = None) -> Iterator[Answer]:
         """Yield what the network's output comes to for each image, with its path."""
-        return self.task.answers(found, self.info, paths, coverage)
+        return self.asks.answers(found, self.info, paths, coverage)
 
 
 def load(run: str | Path, threads: int = 0) -> Model:

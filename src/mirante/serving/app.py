@@ -202,7 +202,7 @@ def _full() -> HTTPException:
 def _coverage(request: Request, served: Served) -> float | None:
     text = request.query_params.get("coverage")
     model = served.batcher.model
-    if not model.task.promises_coverage(model.info):
+    if not model.asks.promises_coverage(model.info):
         if text is not None:
             raise HTTPException(400, "This model can promise no coverage.")
         return None

@@ -143,7 +143,7 @@ def find(opened: Opened, row: int) -> Row:
 
 def answer_json(opened: Opened, pixels: Pixels, say: Language) -> dict[str, Any]:
     """Return what the model answers for one image uint8 (H, W, C), as JSON; `note` says how far to trust it."""
-    coverage = NOTED if opened.model.task.promises_coverage(opened.info) else None
+    coverage = NOTED if opened.model.asks.promises_coverage(opened.info) else None
     one = next(opened.model.answer([(None, pixels)], coverage))
     assert isinstance(one, Prediction)
     note = []

@@ -119,8 +119,8 @@ def _properties(
         ("file format", [looks.formats[row] for row in rows]),
         ("file name", [name_pattern(path, classes) for path in paths]),
     ):
-        common = {location: number for number, (location, _) in enumerate(Counter(words).most_common(_NAMES))}
-        column = np.array([common.get(location, len(common)) for location in words])
+        common = {word: number for number, (word, _) in enumerate(Counter(words).most_common(_NAMES))}
+        column = np.array([common.get(word, len(common)) for word in words])
         found.append((name, False, [column] if column.max() > 0 else []))
     return [(name, light, columns) for name, light, columns in found if columns]
 

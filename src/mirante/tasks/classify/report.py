@@ -57,7 +57,7 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
         "evened_out": _evened_out(found, say),
         "human_votes": human_votes_sentences(found, say),
         "samples": say("Sixteen training images, drawn at random, as the network sees them."),
-        "data_sentence": _data_sentence(data, story, say),
+        "data_sentence": _data_sentence(data, say),
         "per_class": [
             {
                 "name": name,
@@ -164,7 +164,7 @@ def _repeats_sentence(found: dict[str, Any], say: Language) -> str:
     return f"{text} {more}"
 
 
-def _data_sentence(data: dict[str, Any], story: Story, say: Language) -> str:
+def _data_sentence(data: dict[str, Any], say: Language) -> str:
     by = {
         "source": say("The test images are those that the source gives."),
         "content": say(

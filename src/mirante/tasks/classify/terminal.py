@@ -36,9 +36,8 @@ def table_row(prediction: Prediction, say: Language) -> list[tuple[str, str]]:
     row = [(f"{say('Class'):<20}", f"{label:<20}"), (f"{say('Probability'):>13} ", f"{share:>13} ")]
     if prediction.prediction_set is not None:
         names = ", ".join(prediction.prediction_set) or "–"
-        row.append(
-            (f"{say('Plausible'):<28}", f"{say('unsure')}: {names:<20}" if prediction.unsure else f"{names:<28}")
-        )
+        told = f"{say('unsure')}: {names}" if prediction.unsure else names
+        row.append((f"{say('Plausible'):<28}", f"{told:<28}"))
     return [*row, (f"{say('Runner-up'):<28}", f"{second:<28}")]
 
 

@@ -48,7 +48,6 @@ class Read(Task):
     recipe = "read"
     fit: Fit = "squash"  # a text must not lose its ends
     mirrors = False
-    folds = False
     judges_ood = False
     in_python = '"".join(CLASSES[number] for number in probabilities.argmax(1))'
     hub_task = "image-to-text"
