@@ -7,9 +7,9 @@ from pathlib import Path
 from mirante import runfolder
 from mirante.data.entries import Skipped, printable
 from mirante.errors import ImageError
-from mirante.model_info import read_model_info
 from mirante.photos.library import Library
 from mirante.photos.xmp import keywords, sidecar_of
+from mirante.run import Run
 
 
 def read_sidecars(library: Library, run: Path) -> tuple[int, list[Skipped]]:
@@ -18,7 +18,7 @@ def read_sidecars(library: Library, run: Path) -> tuple[int, list[Skipped]]:
     The classes are those of the run; where there is no run yet, every photo with exactly one keyword counts. What Mirante
     itself wrote into a sidecar is its guess and counts for nothing.
     """
-    classes = {name.casefold(): name for name in read_model_info(run).classes} if runfolder.is_run(run) else None
+    classes = {name.casefold(): name for name in Run(run).classes} if runfolder.is_run(run) else None
     read, left = 0, []
     for photo in library.look()[0]:
         sidecar = sidecar_of(library.folder / photo.path)

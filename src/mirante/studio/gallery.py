@@ -29,10 +29,10 @@ from mirante.evaluation.metrics import wilson
 from mirante.files import write_json
 from mirante.images import read_image
 from mirante.locale import Language
-from mirante.model_info import read_model_info
 from mirante.photos.library import Kind, Known, Library, labels_of
 from mirante.photos.questions import Question, choose
 from mirante.prediction.calibration import softmax
+from mirante.run import Run
 from mirante.studio.workspace import Workspace, name_from, require_name
 
 _DIGEST = re.compile(r"[0-9a-f]{32}")
@@ -88,7 +88,7 @@ class Session:
                 return
             from mirante.photos.features import extractor_of_run  # torch comes with it: not before it is needed
 
-            info = read_model_info(Path(self.gallery.run))
+            info = Run(self.gallery.run).info
             extractor = extractor_of_run(path, info)
             features, damaged = extractor.look(self.library.folder, one_each)
             sound = np.setdiff1d(np.arange(len(one_each)), damaged)
@@ -245,7 +245,7 @@ def read(workspace: Workspace, name: str) -> Gallery:
 def classes_of(gallery: Gallery) -> tuple[str, ...]:
     """Return the classes of a gallery's run, none where it has no run yet."""
     run = Path(gallery.run)
-    return read_model_info(run).classes if gallery.run and (run / runfolder.MODEL).is_file() else ()
+    return Run(run).classes if gallery.run and (run / runfolder.MODEL).is_file() else ()
 
 
 def session(workspace: Workspace, name: str) -> Session:

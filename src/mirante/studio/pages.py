@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from mirante import runfolder
 from mirante.errors import MiranteError
 from mirante.locale import LANGUAGES, Language, language
-from mirante.model_info import read_model_info
+from mirante.run import Run
 from mirante.see.arithmetic import KERNELS
 from mirante.studio import answers, collections, gallery, listing, trainings
 from mirante.studio.workspace import Workspace
@@ -160,7 +160,7 @@ def results(asked: Visit) -> Response:
 def result(asked: Visit) -> Response:
     """One run: its figures, its confusion matrix, and its answers to be filtered; of one that reads texts, its report."""
     run = asked.workspace.run(asked.parts["name"])
-    if not read_model_info(run).asks.has_pages:
+    if not Run(run).info.asks.has_pages:
         return RedirectResponse(f"/results/{quote(run.name, safe='')}/report", 303)
     opened = answers.open_run(run)
     found = opened.metrics
@@ -240,7 +240,7 @@ def _ranked_runs(workspace: Workspace) -> list[dict[str, Any]]:
     found = []
     for name in workspace.finished_names():
         try:
-            metrics = runfolder.read_json(workspace.runs / name, runfolder.METRICS)
+            metrics = Run(workspace.runs / name).metrics
             found.append(
                 {
                     "name": name,

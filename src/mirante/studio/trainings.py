@@ -21,9 +21,9 @@ import psutil
 from mirante import runfolder
 from mirante.errors import RequestError, RunError
 from mirante.files import write_json
+from mirante.run import Run
 from mirante.studio import processes
 from mirante.studio.workspace import Workspace, require_name
-from mirante.training.history import read_history
 from mirante.training.progress_line import read_steps
 from mirante.training.snapshots import read_snapshots
 
@@ -94,10 +94,12 @@ def state(workspace: Workspace, training: Training) -> State:
     """Tell how a training stands."""
     if _process(training) is not None:
         return "running"
-    run = workspace.runs / training.name
-    if (run / runfolder.METRICS).is_file() and not (run / runfolder.CHECKPOINT).is_dir():
+    path = workspace.runs / training.name
+    if not runfolder.is_run(path):
+        return "failed"
+    if Run(path).is_finished:
         return "finished"
-    return "stopped" if runfolder.is_run(run) and (run / runfolder.CHECKPOINT).is_dir() else "failed"
+    return "stopped" if (path / runfolder.CHECKPOINT).is_dir() else "failed"
 
 
 def progress(workspace: Workspace, name: str) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def progress(workspace: Workspace, name: str) -> dict[str, Any]:
         "error": next((line for line in reversed(lines) if line.startswith("mirante: ")), None)
         if now == "failed"
         else None,
-        "epochs": [asdict(epoch) for epoch in read_history(run / runfolder.HISTORY)],
+        "epochs": [asdict(epoch) for epoch in (Run(run).history if runfolder.is_run(run) else [])],
         "steps": [list(step) for step in steps[:: 1 + len(steps) // _POINTS]],
         "share": 1.0 if now == "finished" else steps[-1][1] if steps else 0.0,
         "mistakes": [],
@@ -125,7 +127,7 @@ def progress(workspace: Workspace, name: str) -> dict[str, Any]:
     snapshots = read_snapshots(run)
     if snapshots:
         with contextlib.suppress(RunError, KeyError, IndexError):
-            stored = runfolder.read_json(run, runfolder.DATA)
+            stored = Run(run).data
             last, classes, files = snapshots[-1], stored["classes"], stored["files"]
             value["mistakes"] = [
                 {"path": files[row][0], "label": classes[label], "predicted": classes[answer], "sureness": float(share)}

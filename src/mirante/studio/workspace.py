@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mirante import runfolder
 from mirante.errors import RequestError
+from mirante.run import Run
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _LONGEST = 80  # bytes, so that a name with an ending fits everywhere
@@ -47,7 +48,7 @@ class Workspace:
 
     def finished_names(self) -> list[str]:
         """Return the names of the runs that can answer, the newest first."""
-        return [name for name in self.run_names() if (self.runs / name / runfolder.METRICS).is_file()]
+        return [name for name in self.run_names() if Run(self.runs / name).is_finished]
 
     def run(self, name: str) -> Path:
         """Return the folder of a run; raises RunError when there is none of that name."""
