@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,13 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mirante import Dataset, MiranteError
+from mirante import Dataset, MiranteError, Run, RunError
 from mirante.cluster.part import Order, answer_part
 from mirante.cluster.plan import make_plan
 from mirante.model.export import build_onnx, largest_difference, write_onnx
 from mirante.model.network import build_network
 from mirante.model.notation import parameters, parse_layers
 from mirante.prediction.model import Model
+from mirante.studio.answers import open_run
 from mirante.tasks.read.calibrate import fit_confidence_threshold
 from mirante.tasks.read.texts import NO_CHARACTER, decode, encode, text_size
 
@@ -244,3 +246,18 @@ def test_images_are_shown_at_a_size_at_which_letters_can_be_told() -> None:
     assert size(1000, 2000, 5) == (50, 100)
     assert size(24, 90, 8) == (24, 90)
     assert max(size(100, 4000, 40)) == 320
+
+
+def test_what_a_text_model_cannot_be_used_for_is_said_in_a_sentence(
+    texts_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run, _ = texts_run
+    with pytest.raises(RunError, match="a model of the task read; these pages need one of the task classify"):
+        open_run(run)
+    shutil.copytree(run, tmp_path / "run")
+    table = tmp_path / "run" / "predictions.csv"
+    header, first, *rest = table.read_text(encoding="utf-8").splitlines()
+    path, _, *cells = first.split(",")
+    table.write_text("\n".join([header, ",".join([path, "?", *cells]), *rest]), encoding="utf-8")
+    with pytest.raises(RunError, match="damaged; mirante evaluate"):
+        Run(tmp_path / "run").predictions()

@@ -147,6 +147,8 @@ def test_uploads_become_images_in_their_class_and_nothing_else(studio: Studio) -
     assert send(png("bar"), "again.png", "bär")[0] == 200  # the same bytes: kept once
     files = [path for path in place.rglob("*") if path.is_file()]
     assert len(files) == 8 and all(path.suffix == ".png" and path.parent.parent == place for path in files)
+    status, body = send(png("bar") + bytes(32 << 20), "large.png")
+    assert status == 400 and "larger than 32 MiB" in json.loads(body)["error"]
     svg = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
     for content in (svg, b"<html><script>1</script>", b"", b"\x89PNG\r\n\x1a\n" + b"0" * 50, b"GIF89a<script>"):
         status, body = send(content, "picture.png")
