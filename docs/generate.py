@@ -49,6 +49,7 @@ def command_line() -> str:
 SECTIONS = {
     "Train and judge": ("train", "resume", "evaluate", "compare", "tune", "check"),
     "Options by name": (
+        "data.dataset.SourceOptions",
         "data.dataset.DataOptions",
         "experiment.options.RecipeOptions",
         "experiment.options.ObjectiveOptions",

@@ -24,8 +24,8 @@ from mirante.task import Task, task_named
 VAL_SHARE = 0.1
 
 
-class DataOptions(TypedDict, total=False):
-    """What can be asked of data.
+class SourceOptions(TypedDict, total=False):
+    """How labelled images are read.
 
     labels        a table of path, label[, split][, group], on disk or inside the data
     label_column  the column of the table that holds the label or text (default: label, or text)
@@ -33,6 +33,19 @@ class DataOptions(TypedDict, total=False):
     subgroup      the table's column by which figures are told apart (a hospital, a camera)
     classes       keep only these classes, in this order
     root          the folder that the table's paths start from (default: the table's own)
+    """
+
+    labels: str | Path | None
+    label_column: str | None
+    group: str | None
+    subgroup: str | None
+    classes: Sequence[str] | None
+    root: str | Path | None
+
+
+class DataOptions(SourceOptions, total=False):
+    """What can be asked of data: how they are read, and how they are divided.
+
     folds         divide all but the test images that the source gives into so many folds, each of which tests once; 0 for none
     val_share     share of the training images kept for validation when the source gives none; 0 for none
     as_test_of    the classes of a model to be tested on these data: nothing is split, all images are test images (or those that
@@ -43,12 +56,6 @@ class DataOptions(TypedDict, total=False):
                   images to be split, all of them stay training images
     """
 
-    labels: str | Path | None
-    label_column: str | None
-    group: str | None
-    subgroup: str | None
-    classes: Sequence[str] | None
-    root: str | Path | None
     folds: int
     val_share: float
     as_test_of: Sequence[str] | None

@@ -25,10 +25,11 @@ from mirante.data.check.findings import (
 )
 from mirante.data.check.look import look
 from mirante.data.check.shortcuts import Shortcut, find_shortcuts
-from mirante.data.dataset import DataOptions, Dataset
+from mirante.data.dataset import Dataset, SourceOptions
 from mirante.data.notes import Note
 from mirante.errors import ImageError, RequestError
 from mirante.experiment.label_errors import LabelErrors, find_label_errors
+from mirante.experiment.options import require_known
 from mirante.files import csv_text, next_free, write_json, write_text
 from mirante.images import read_image
 from mirante.locale import Language, language
@@ -77,19 +78,20 @@ class Check:
         ]
 
 
-_OPTIONS = ("labels", "label_column", "group", "subgroup", "classes", "root", "val_share")
+class CheckOptions(SourceOptions, total=False):
+    """How the images that are looked at are read, and the share of them that is kept for validation."""
+
+    val_share: float
 
 
-def check(data: str | Path, *, with_model: bool = True, **options: Unpack[DataOptions]) -> Check:
+def check(data: str | Path, *, with_model: bool = True, **options: Unpack[CheckOptions]) -> Check:
     """Look for what is wrong with labelled images; options as in Dataset.open: labels, label_column,
     group, subgroup, classes, root, val_share.
 
     with_model  also ask a pretrained network for doubtful labels and outliers, where one is installed
     """
-    if unknown := sorted(set(options) - set(_OPTIONS)):
-        raise RequestError(f"{unknown[0]}: no option of check; they are {', '.join(_OPTIONS)}.")
-    lenient: DataOptions = {**options, "lenient": True}
-    dataset = Dataset.open(data, **lenient)
+    require_known(options, CheckOptions.__annotations__, "check")
+    dataset = Dataset.open(data, **options, lenient=True)
     looks = look(dataset.source, dict(zip(dataset.paths, dataset.digests, strict=True)))
     shortcuts = find_shortcuts(looks, dataset.paths, dataset.targets, dataset.classes, dataset.groups)
     findings = [

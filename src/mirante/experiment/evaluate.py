@@ -11,12 +11,13 @@ from typing import Any, Unpack
 import numpy as np
 
 from mirante import runfolder
-from mirante.data.dataset import DataOptions, Dataset
+from mirante.data.dataset import Dataset, SourceOptions
 from mirante.data.notes import Note
-from mirante.errors import DataError, RequestError, RunError
+from mirante.errors import DataError, RunError
 from mirante.evaluation.judgement import Setting
 from mirante.evaluation.metrics import Metrics
 from mirante.evaluation.page import Story, write_report
+from mirante.experiment.options import require_known
 from mirante.files import write_text
 from mirante.images import Pixels
 from mirante.locale import Language, language
@@ -45,16 +46,13 @@ class Evaluation:
         return self._predictions
 
 
-_OPTIONS = ("labels", "label_column", "group", "subgroup", "classes", "root")
-
-
 def evaluate(
     run: str | Path | Run,
     data: str | Path | None = None,
     *,
     human_votes: str | Path | None = None,
     lang: str | None = None,
-    **options: Unpack[DataOptions],
+    **options: Unpack[SourceOptions],
 ) -> Evaluation:
     """Judge a run again: on its own test images, or on other labelled images with the same classes.
 
@@ -69,8 +67,7 @@ def evaluate(
     model = opened.model()
     info, folder = model.info, opened.path
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    if unknown := sorted(set(given) - set(_OPTIONS)):
-        raise RequestError(f"{unknown[0]}: no option of evaluate; they are {', '.join(_OPTIONS)}.")
+    require_known(given, SourceOptions.__annotations__, "evaluate")
     if data is None:
         if ignored := sorted(set(given) - {"subgroup"}):
             raise DataError(f"{', '.join(ignored)}: of other data, and none are given; a run knows its own.")

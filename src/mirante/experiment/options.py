@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, TypedDict
@@ -72,6 +73,12 @@ class TrainOptions(DataOptions, RecipeOptions, ObjectiveOptions, total=False):
 
 class TuneOptions(DataOptions, RecipeFields, total=False):
     """Everything that can be asked of a search by name."""
+
+
+def require_known(options: Mapping[str, Any], known: Iterable[str], verb: str) -> None:
+    """Raise RequestError for an option by name that a verb does not have."""
+    if unknown := sorted(set(options) - set(known)):
+        raise RequestError(f"{unknown[0]}: no option of {verb}; they are {', '.join(known)}.")
 
 
 class Asked(NamedTuple):
