@@ -57,6 +57,11 @@ class ModelInfo:
     def asks(self) -> Task:
         return task_named(self.task)
 
+    def require_task(self, name: str, what: str, where: str) -> None:
+        """Raise RunError when the model answers another question than the one that `what` needs; `where` names it in the message."""
+        if self.task != name:
+            raise RunError(f"{where}: a model of the task {self.task}; {what} need one of the task {name}.")
+
     @property
     def calibration(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """What logits are multiplied by, and what is then added, each (classes,)."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mirante.model_info import ModelInfo
 
 _SET = "prediction_set_"
+PROBABILITY = "probability_"
+"""What the columns of class probabilities begin with, and no other column does: a class may have any name."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class Predictions:
             raise RequestError("to_pandas needs one more package; pip install pandas.") from error
         columns = dict(self.columns())
         for name, values in columns.items():
-            if name == "confidence" or (name.startswith("probability_")):
+            if name == "confidence" or name.startswith(PROBABILITY):
                 columns[name] = np.array(values, np.float64)  # type: ignore[assignment]
             elif name.startswith(_SET):
                 columns[name] = [json.loads(one) for one in values]
@@ -175,11 +177,10 @@ class Predictions:
                 if name in columns:
                     optional[key] = tuple(columns[name])
             if "decision" in columns:
-                number = {name: index for index, name in enumerate(info.classes)}
-                optional["decided"] = np.array([number[name] for name in columns["decision"]], np.int64)
+                optional["decided"] = info.asks.encode_labels(columns["decision"], info.classes, info.output)
             if "fold" in columns:
                 optional["folds"] = np.array(columns["fold"], np.int64) - 1
-            own = task_named(info.task).read_columns(columns, info.classes, info.output)
+            own = info.asks.read_columns(columns, info.classes, info.output)
             confidences = np.array(columns["confidence"], np.float32)
             return cls(info.task, info.classes, tuple(columns["path"]), confidences=confidences, **own, **optional)
         except OSError as error:

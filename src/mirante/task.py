@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.text import Text
 
-    from mirante.data.dataset import Dataset
+    from mirante.data.dataset import DataOptions, Dataset
     from mirante.data.entries import Skipped
     from mirante.data.labels import Labelled
     from mirante.data.notes import Note
@@ -233,6 +233,10 @@ class Task(ABC):
         self, output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo, objectives: Objectives
     ) -> ModelInfo:
         """Return the model with what its output for held-out images, `rows` of the data set, teaches; unchanged without any."""
+
+    def data_options(self, info: ModelInfo) -> DataOptions:
+        """Return what data must be asked for, to be those that a model is judged on."""
+        return {"task": self.name, "as_test_of": info.classes}
 
     # --- predictions
 

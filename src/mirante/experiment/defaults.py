@@ -62,9 +62,11 @@ def choose_recipe(dataset: Dataset) -> str:
 
 
 def input_shape(
-    dataset: Dataset, largest: int, least: int, size: tuple[int, int] | None = None
+    dataset: Dataset, largest: int, least: int, size: int | tuple[int, int] | None = None
 ) -> tuple[int, int, Literal[1, 3]]:
     """Return the (height, width, channels) at which images are shown: `size`, or what suits them, of `least` to `largest` pixels."""
+    if isinstance(size, int):
+        size = size, size
     return (*(size or dataset.asks.input_size(dataset.sizes, dataset.output, largest, least)), dataset.channels)
 
 

@@ -73,8 +73,7 @@ def evaluate(
             raise DataError(f"{', '.join(ignored)}: of other data, and none are given; a run knows its own.")
         dataset = opened.dataset(subgroup=given.get("subgroup"))
     else:
-        length = {"length": info.output[0]} if len(info.output) > 1 else {}
-        dataset = Dataset.open(data, **{**given, "task": info.task, **length, "as_test_of": info.classes})
+        dataset = Dataset.open(data, **given, **info.asks.data_options(info))
         folder = opened.path / "evaluations" / dataset.name
         folder.mkdir(parents=True, exist_ok=True)
     require_classes(dataset, info.classes)

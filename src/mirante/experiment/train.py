@@ -107,11 +107,10 @@ def prepare(
     shown = fit or dataset.asks.fit
     if shown not in FITS:
         raise RequestError(f"fit {fit!r}: it can be {', '.join(FITS)}.")
-    sides = (size, size) if isinstance(size, int) else size
     min_size = recipe.min_size
 
     def shape_at(max_size: int) -> tuple[int, int, Literal[1, 3]]:
-        return input_shape(dataset, max_size, min_size, sides)
+        return input_shape(dataset, max_size, min_size, size)
 
     recipe, spent = fit_to_data(recipe, dataset.asking("") if dataset.folds else dataset, shape_at, device)
     info = untrained(dataset, shape_at(recipe.max_size), shown, recipe)
@@ -249,10 +248,11 @@ def _fit_and_predict(
     held = spread(dataset.rows("val"), CALIBRATED)
     info = task.calibrate(ask(fitted, dataset, pixels, held), held, dataset, fitted.info, objectives)
     run.publish(fitted.model, info, fitted.network)
-    few = spread(dataset.rows("test"), _LOOKED_AT)
-    write_heatmaps(run.path, fitted, dataset, pixels, few, ask(fitted, dataset, pixels, few).logits)
     rows = dataset.rows("test")
-    return fitted, info, task.predict(run.model().run(pixels[rows]), rows, dataset, info)
+    output = run.model().run(pixels[rows])
+    few = spread(np.arange(len(rows)), _LOOKED_AT)
+    write_heatmaps(run.path, fitted, dataset, pixels, rows[few], output.logits[few])
+    return fitted, info, task.predict(output, rows, dataset, info)
 
 
 def _check_graph(run: Run, training: Training, info: ModelInfo, fitted: FittedNetwork) -> tuple[int | None, float]:

@@ -95,8 +95,7 @@ def tune(
     if not len(dataset.rows("val")):
         raise RequestError(f"{data}: no validation images, and they choose; give the recipe a val_share.")
     base = suited(base, dataset)
-    sides = (size, size) if isinstance(size, int) else size
-    shape = input_shape(dataset, base.max_size, base.min_size, sides)
+    shape = input_shape(dataset, base.max_size, base.min_size, size)
     info = untrained(dataset, shape, dataset.asks.fit, base)
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
     folder = Path(out).expanduser() if out is not None else Path("tunings") / f"{dataset.name}-{base.name}"

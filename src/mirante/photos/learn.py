@@ -108,8 +108,8 @@ def learned_sentence(done: Learned, say: Language) -> str:
 def learn(path: Path, library: Library, say: Language) -> Learned:
     """Teach a run with the answers that a library holds. Raises RequestError when there is nothing to learn, RunError."""
     run = Run(path)
-    run.model().require_task("classify", "photos that are learned from")
     info = run.info
+    info.require_task("classify", "photos that are learned from", str(path))
     extractor = extractor_of_run(path / runfolder.ONNX, info)
     dataset = run.dataset()
     require_classes(dataset, info.classes)

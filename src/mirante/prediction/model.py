@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.data.entries import Entry, Skipped
-from mirante.errors import ImageError, RunError
+from mirante.errors import ImageError
 from mirante.prediction.onnx_model import OnnxModel, Output
 from mirante.prediction.stream import predict_stream
 from mirante.task import Answer, Task
@@ -96,8 +96,7 @@ class Model(OnnxModel):
 
     def require_task(self, name: str, what: str) -> None:
         """Raise RunError when the model answers another question than the one that `what` needs."""
-        if self.info.task != name:
-            raise RunError(f"{self.path}: a model of the task {self.info.task}; {what} need one of the task {name}.")
+        self.info.require_task(name, what, str(self.path))
 
     def require_coverage(self, coverage: float | None) -> None:
         """Raise RunError when a coverage is wanted and the model can promise none."""

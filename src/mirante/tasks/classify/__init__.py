@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.errors import RunError
+from mirante.predictions import PROBABILITY
 from mirante.task import Task
 from mirante.tasks.classify.decision import ClassifyLearned, learned_of
 
@@ -247,8 +248,5 @@ class Classify(Task):
         script = (resources.files("mirante.tasks.classify") / "web.js").read_text(encoding="utf-8")
         return say("It tells {count} classes: {names}.", count=len(info.classes), names=names), script
 
-
-PROBABILITY = "probability_"
-"""What the columns of class probabilities begin with, and no other column does: a class may have any name."""
 
 TASK = Classify()

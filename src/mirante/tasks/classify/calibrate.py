@@ -51,7 +51,6 @@ def calibrate(
 def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo) -> Predictions:
     """Return what a model's output for these rows of the data set comes to."""
     learned, shares = learned_of(info), output.probabilities
-    limit = 1.0 if learned.ood_threshold is None else learned.ood_threshold
     return Predictions(
         task=info.task,
         classes=info.classes,
@@ -64,7 +63,7 @@ def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: Mod
         prediction_sets={one: prediction_sets(shares, learned.conformal_thresholds, one) for one in COVERAGES}
         if learned.conformal_thresholds
         else {},
-        out_of_distribution=output.ood_scores > limit,
+        out_of_distribution=output.ood_scores > learned.ood_limit,
         subgroups=None if dataset.subgroups is None else tuple(dataset.subgroups[row] for row in rows),
         groups=None if dataset.groups is None else tuple(dataset.groups[row] for row in rows),
         uncalibrated=softmax(output.logits),

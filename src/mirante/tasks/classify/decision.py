@@ -36,6 +36,11 @@ class ClassifyLearned(Learned):
     class_weights: tuple[float, ...] = ()
 
     @property
+    def ood_limit(self) -> float:
+        """The OOD score above which an image is none of the classes; no score is above 1."""
+        return 1.0 if self.ood_threshold is None else self.ood_threshold
+
+    @property
     def decides(self) -> bool:
         """Whether something else than the most probable class can be the answer."""
         return self.positive is not None or bool(self.class_weights)

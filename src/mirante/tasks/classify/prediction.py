@@ -99,7 +99,7 @@ def predictions_of(
     """Yield what a network's output comes to for each image, with its path."""
     learned, shares = learned_of(info), output.probabilities
     decided = decide(shares, info)
-    strange = output.ood_scores > (1.0 if learned.ood_threshold is None else learned.ood_threshold)
+    strange = output.ood_scores > learned.ood_limit
     sets = None if coverage is None else prediction_sets(shares, learned.conformal_thresholds, coverage)
     for row, path in enumerate(paths):
         names = None

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from mirante.files import to_json
 from mirante.locale import Language
+from mirante.predictions import PROBABILITY
 from mirante.tasks.classify.prediction import Prediction
 
 _BARS = 4  # classes beside a picture
@@ -20,7 +21,7 @@ def csv_row(prediction: Prediction) -> dict[str, Any]:
     told = prediction.to_dict()
     row = {name: told[name] for name in ("path", "label", "confidence", "runner_up", "runner_up_confidence")}
     shares = zip(prediction.classes, prediction.probabilities.tolist(), strict=True)
-    row |= {f"probability_{name}": f"{share:.6g}" for name, share in shares}
+    row |= {PROBABILITY + name: f"{share:.6g}" for name, share in shares}
     row["none_of_these"] = int(prediction.none_of_these)
     if prediction.prediction_set is not None:
         row["prediction_set"] = to_json(list(prediction.prediction_set), None)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.text import Text
 
-    from mirante.data.dataset import Dataset
+    from mirante.data.dataset import DataOptions, Dataset
     from mirante.data.entries import Skipped
     from mirante.data.labels import Labelled
     from mirante.data.scan import Scanned
@@ -159,6 +159,9 @@ class Read(Task):
         from mirante.tasks.read.calibrate import calibrate
 
         return calibrate(output, rows, dataset, info)
+
+    def data_options(self, info: ModelInfo) -> DataOptions:
+        return {**super().data_options(info), "length": info.output[0]}
 
     def predict(self, output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo) -> Predictions:
         from mirante.tasks.read.calibrate import predict

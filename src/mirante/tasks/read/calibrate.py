@@ -33,6 +33,11 @@ class ReadLearned(Learned):
     power: float = 1.0
     confidence_threshold: float | None = None
 
+    @property
+    def sure_from(self) -> float:
+        """The probability from which on a text is sure; none is below 0."""
+        return 0.0 if self.confidence_threshold is None else self.confidence_threshold
+
     def is_sound(self, classes: Sequence[str]) -> bool:
         return self.power > 0 and classes[-1] == "" and super().is_sound(classes)
 
@@ -60,7 +65,6 @@ def calibrate(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: M
 def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo) -> Predictions:
     """Return what a model's output for these rows of the data set comes to."""
     confidences = output.values["sureness"]
-    threshold = learned_of(info).confidence_threshold
     return Predictions(
         task=info.task,
         classes=info.classes,
@@ -69,7 +73,7 @@ def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: Mod
         predicted=output.probabilities.argmax(axis=2),
         confidences=confidences,
         probabilities=output.probabilities.max(axis=2),
-        unsure=confidences < (0.0 if threshold is None else threshold),
+        unsure=confidences < learned_of(info).sure_from,
         groups=None if dataset.groups is None else tuple(dataset.groups[row] for row in rows),
         subgroups=None if dataset.subgroups is None else tuple(dataset.subgroups[row] for row in rows),
         uncalibrated=softmax(output.logits).max(axis=2).prod(axis=1),

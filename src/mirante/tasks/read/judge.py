@@ -48,7 +48,7 @@ def measure(predictions: Predictions, learned: ReadLearned) -> dict[str, Any]:
     there = targets != letters - 1
     lengths = there.sum(axis=1)
     matrix = figures.confusion_matrix(targets.ravel(), read.ravel(), letters)
-    sure = predictions.confidences >= (learned.confidence_threshold or 0.0)
+    sure = predictions.confidences >= learned.sure_from
 
     def accuracy(chosen: NDArray[np.int64]) -> float:
         return float(right[chosen].mean())

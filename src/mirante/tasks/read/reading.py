@@ -45,7 +45,7 @@ class Reading:
 
 def readings_of(output: Output, info: ModelInfo, paths: Sequence[str | None]) -> Iterator[Reading]:
     """Yield what a network's output comes to for each image, with its path."""
-    threshold = learned_of(info).confidence_threshold
+    sure_from = learned_of(info).sure_from
     for row, path in enumerate(paths):
         shares = output.probabilities[row]
         letters = tuple(
@@ -54,5 +54,4 @@ def readings_of(output: Output, info: ModelInfo, paths: Sequence[str | None]) ->
             if info.classes[number]
         )
         sure = float(output.values["sureness"][row])
-        unsure = threshold is not None and sure < threshold
-        yield Reading("".join(letter for letter, _ in letters), sure, letters, unsure, path)
+        yield Reading("".join(letter for letter, _ in letters), sure, letters, sure < sure_from, path)
