@@ -147,6 +147,11 @@ class Task(ABC):
     in_python: str
     hub_task: str
 
+    @property
+    def package(self) -> str:
+        """Its folder, with report.html.j2, the report, and web.js, the function `told(answer)` of the exported page."""
+        return type(self).__module__
+
     # --- data: labels and targets
 
     @abstractmethod
@@ -313,8 +318,8 @@ class Task(ABC):
         """Return a PNG of where the network looked in a few of the rows; None where that cannot be told."""
 
     @abstractmethod
-    def report(self, judgement: Judgement, story: Story, say: Language) -> tuple[str, dict[str, Any]]:
-        """Return the package that holds the template, report.html.j2, and what goes into it."""
+    def report(self, judgement: Judgement, story: Story, say: Language) -> dict[str, Any]:
+        """Return what goes into report.html.j2."""
 
     @abstractmethod
     def card(self, judgement: Judgement, story: Story, say: Language) -> str:
@@ -327,5 +332,5 @@ class Task(ABC):
     # --- handing over
 
     @abstractmethod
-    def web_page(self, info: ModelInfo, say: Language) -> tuple[str, str]:
-        """Return a sentence that says what the model does, and the JavaScript function `told(answer)` of the exported page."""
+    def web_lead(self, info: ModelInfo, say: Language) -> str:
+        """Return the sentence of the exported page that says what the model does."""

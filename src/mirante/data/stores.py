@@ -95,11 +95,17 @@ def files(location: str) -> Iterator[str]:
     Raises DataError when it names nothing.
     """
     system, path = place(location)
+    for one in _listed(location, system, path):
+        yield one if is_local(system) else system.unstrip_protocol(one)
+
+
+def _listed(location: str, system: Any, path: str) -> Iterator[str]:
+    """Yield the paths in the file system of all that a location names. Raises DataError as `files` does."""
+    found = 0
     try:
-        found = 0
         for one in _files(system, path):
             found += 1
-            yield one if is_local(system) else system.unstrip_protocol(one)
+            yield one
     except OSError as error:
         raise DataError(f"{location}: cannot be listed ({_reason(error)}).") from error
     if not found:
@@ -133,23 +139,24 @@ class StoreSource:
 
     def __init__(self, url: str, keep: bool) -> None:
         self.url = url
-        self._system, path = place(url)
-        signs = [path.index(sign) for sign in "*?[" if sign in path]
-        self._base = (path[: min(signs)].rpartition("/")[0] if signs else path).rstrip("/")
+        self._system, self._path = place(url)
+        signs = [self._path.index(sign) for sign in "*?[" if sign in self._path]
+        self._base = (self._path[: min(signs)].rpartition("/")[0] if signs else self._path).rstrip("/")
         self.name = self._base.rpartition("/")[2] or "images"
         self._keep = keep
 
     def stamp(self) -> str:
         digest = hashlib.sha256(self.url.encode())
-        for url, state in self._listed():
-            digest.update(f"{url}\0{state}\n".encode())
+        for path, state in self._states():
+            digest.update(f"{path}\0{state}\n".encode())
         return digest.hexdigest()
 
     def entries(self) -> Iterator[Entry]:
         folder = cache_folder() / "fetched"
-        for url, state in self._listed():
+        for path, state in self._states():
+            url = self._system.unstrip_protocol(path)
             key = hashlib.sha256(f"{url}\0{state}".encode()).hexdigest()[:32]
-            yield Entry(self._inside(place(url)[1]), Remote(url, folder / key if self._keep else None))
+            yield Entry(self._inside(path), Remote(url, folder / key if self._keep else None))
 
     def find(self, name: str) -> tuple[str, bytes] | None:
         inside = {self._inside(one): one for one in self._system.find(self._base)}
@@ -164,11 +171,11 @@ class StoreSource:
         start = self._base + "/"
         return path.removeprefix(start) if path.startswith(start) else path.rpartition("/")[2]
 
-    def _listed(self) -> Iterator[tuple[str, str]]:
-        """Yield each file's URL and what changes with its content."""
-        for url in files(self.url):
-            info = {} if not self._keep else self._system.info(place(url)[1])
-            yield url, " ".join(str(info.get(key, "")) for key in ("size", "ETag", "LastModified", "mtime"))
+    def _states(self) -> Iterator[tuple[str, str]]:
+        """Yield each file's path in the file system and what changes with its content."""
+        for path in _listed(self.url, self._system, self._path):
+            info = self._system.info(path) if self._keep else {}
+            yield path, " ".join(str(info.get(key, "")) for key in ("size", "ETag", "LastModified", "mtime"))
 
 
 def _files(system: Any, path: str) -> Iterator[str]:

@@ -53,9 +53,9 @@ def write_report(path: Path, judgement: Judgement, story: Story, say: Language) 
 
     What it says of any model stands in this room, what it says of the answers in the folder of the task.
     """
-    package, content = story.model.asks.report(judgement, story, say)
-    template = environment(package, "mirante.evaluation").get_template("report.html.j2")
-    write_text(path, template.render(css=raw_css(), **content) + "\n")
+    task = story.model.asks
+    template = environment(task.package, "mirante.evaluation").get_template("report.html.j2")
+    write_text(path, template.render(css=raw_css(), **task.report(judgement, story, say)) + "\n")
 
 
 def shared_content(judgement: Judgement, story: Story, card: Sequence[Question], say: Language) -> dict[str, Any]:

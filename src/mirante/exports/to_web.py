@@ -49,14 +49,16 @@ def write_web(name: str, info: ModelInfo, model: bytes, folder: Path, runtime: s
         "noCamera": say("There is no camera that this page may use."),
         "failed": say("The model could not be opened."),
     }
-    lead, script = info.asks.web_page(info, say)
     template = environment("mirante.exports/web").get_template("index.html.j2")
     footer = say("Made by Mirante {version}. Runs on onnxruntime-web (MIT licence).", version=mirante.__version__)
-    page = template.render(say=say, name=name, lead=lead, footer=footer, words=_Script(_json(words)))
+    page = template.render(
+        say=say, name=name, lead=info.asks.web_lead(info, say), footer=footer, words=_Script(_json(words))
+    )
     write_text(folder / "index.html", page + "\n")
     for file in ("style.css", "app.js"):
         write_text(folder / file, (room / file).read_text(encoding="utf-8"))
-    write_text(folder / "task.js", script)
+    script = resources.files(info.asks.package) / "web.js"
+    write_text(folder / "task.js", script.read_text(encoding="utf-8"))
     write_text(
         folder / "model.js",
         f"const MIRANTE_MODEL = {_json({'info': json.loads(info.to_json()), 'onnx': _text(model)})};\n",

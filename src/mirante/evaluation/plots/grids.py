@@ -14,15 +14,22 @@ from mirante.images import Pixels
 from mirante.locale import Language
 
 
-def sample_grid(images: Pixels, labels: NDArray[np.int64], classes: Sequence[str], say: Language) -> Figure:
-    """Draw up to 16 images (N, H, W, C) with their labels, 4×4."""
-    figure = new_figure(6.4, 7.0)
-    axes = figure.subplots(4, 4).ravel()
+def sample_grid(
+    images: Pixels,
+    captions: Sequence[str],
+    say: Language,
+    columns: int = 4,
+    size: tuple[float, float] = (6.4, 7.0),
+    font: int = 10,
+) -> Figure:
+    """Draw images (N, H, W, C) under their captions, up to 4 rows; the whole is `size` (width, height) inches."""
+    figure = new_figure(*size)
+    axes = figure.subplots(4, columns).ravel()
     for place in axes:
         place.set_axis_off()
-    for place, image, label in zip(axes, images, labels, strict=False):
+    for place, image, caption in zip(axes, images, captions, strict=False):
         show_image(place, image)
-        place.set_title(shorten(classes[label]), fontsize=10)
+        place.set_title(caption, fontsize=font)
     figure.suptitle(say("A sample of the training images"), fontsize=13)
     return figure
 

@@ -226,10 +226,10 @@ class Classify(Task):
 
         return draw(network, dataset, pixels, rows, logits)
 
-    def report(self, judgement: Judgement, story: Story, say: Language) -> tuple[str, dict[str, Any]]:
+    def report(self, judgement: Judgement, story: Story, say: Language) -> dict[str, Any]:
         from mirante.tasks.classify.report import content
 
-        return "mirante.tasks.classify", content(judgement, story, say)
+        return content(judgement, story, say)
 
     def card(self, judgement: Judgement, story: Story, say: Language) -> str:
         from mirante.tasks.classify.card import markdown
@@ -241,12 +241,9 @@ class Classify(Task):
 
         return key_figures(metrics, say)
 
-    def web_page(self, info: ModelInfo, say: Language) -> tuple[str, str]:
-        from importlib import resources
-
+    def web_lead(self, info: ModelInfo, say: Language) -> str:
         names = ", ".join(info.classes[:8]) + (", …" if len(info.classes) > 8 else "")
-        script = (resources.files("mirante.tasks.classify") / "web.js").read_text(encoding="utf-8")
-        return say("It tells {count} classes: {names}.", count=len(info.classes), names=names), script
+        return say("It tells {count} classes: {names}.", count=len(info.classes), names=names)
 
 
 TASK = Classify()

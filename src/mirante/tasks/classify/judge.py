@@ -15,7 +15,7 @@ from mirante.evaluation.judgement import Judgement, Plot, Setting, curves_plot, 
 from mirante.evaluation.plots.confusion import confusion
 from mirante.evaluation.plots.grids import answer_grid, sample_grid
 from mirante.evaluation.plots.probabilities import dispersion, reliability_diagram
-from mirante.evaluation.plots.style import png
+from mirante.evaluation.plots.style import png, shorten
 from mirante.evaluation.plots.thresholds import decision_curve, trade_off
 from mirante.evaluation.roc import Discrimination, decisions, discriminate
 from mirante.images import Pixels
@@ -126,7 +126,8 @@ def _training_plots(setting: Setting) -> Iterator[Plot]:
     """Draw what was trained on, and how it went."""
     dataset, pixels, say = setting.dataset, setting.pixels, setting.say
     sample = np.sort(np.random.default_rng(0).permutation(dataset.rows("train"))[:16])
-    figure = sample_grid(pixels[sample], dataset.targets[sample], dataset.classes, say)
+    names = [shorten(dataset.classes[number]) for number in dataset.targets[sample]]
+    figure = sample_grid(pixels[sample], names, say)
     yield Plot("samples", png(figure), say("Grid of training images, each under the name of its class."))
     yield curves_plot(setting.history, setting.watched, say)
 

@@ -256,10 +256,10 @@ class Read(Task):
 
         return draw(model, dataset, pixels, rows)
 
-    def report(self, judgement: Judgement, story: Story, say: Language) -> tuple[str, dict[str, Any]]:
+    def report(self, judgement: Judgement, story: Story, say: Language) -> dict[str, Any]:
         from mirante.tasks.read.report import content
 
-        return "mirante.tasks.read", content(judgement, story, say)
+        return content(judgement, story, say)
 
     def card(self, judgement: Judgement, story: Story, say: Language) -> str:
         from mirante.tasks.read.report import markdown
@@ -271,11 +271,8 @@ class Read(Task):
 
         return key_figures(metrics, say)
 
-    def web_page(self, info: ModelInfo, say: Language) -> tuple[str, str]:
-        from importlib import resources
-
-        script = (resources.files("mirante.tasks.read") / "web.js").read_text(encoding="utf-8")
-        return say("It reads texts of up to {characters} characters.", characters=info.output[0]), script
+    def web_lead(self, info: ModelInfo, say: Language) -> str:
+        return say("It reads texts of up to {characters} characters.", characters=info.output[0])
 
 
 TASK = Read()

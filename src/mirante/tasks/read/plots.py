@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from mirante.evaluation.plots.grids import sample_grid
 from mirante.evaluation.plots.style import BLUE, GREY, INK, LIGHT, RED, new_figure, shorten, show_image, tidy
 from mirante.images import Pixels
 from mirante.locale import Language
@@ -19,15 +20,8 @@ _COLUMNS = 3
 
 def text_samples(images: Pixels, texts: Sequence[str], say: Language) -> Figure:
     """Draw up to 12 images (N, H, W, C) under their texts, 4 rows of 3."""
-    figure = new_figure(9.6, 1.2 + 4 * _height_of(images, 3.0))
-    axes = figure.subplots(4, _COLUMNS).ravel()
-    for place in axes:
-        place.set_axis_off()
-    for place, image, text in zip(axes, images, texts, strict=False):
-        show_image(place, image)
-        place.set_title(shorten(text, 24), fontsize=11)
-    figure.suptitle(say("A sample of the training images"), fontsize=13)
-    return figure
+    captions = [shorten(text, 24) for text in texts]
+    return sample_grid(images, captions, say, _COLUMNS, (9.6, 1.2 + 4 * _height_of(images, 3.0)), 11)
 
 
 def reading_grid(
