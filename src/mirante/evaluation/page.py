@@ -58,6 +58,13 @@ def write_report(path: Path, judgement: Judgement, story: Story, say: Language) 
     write_text(path, template.render(css=raw_css(), **task.report(judgement, story, say)) + "\n")
 
 
+def mistakes_sentence(wrong: int, count: int, say: Language) -> str:
+    """Say how many of so many answers are wrong."""
+    if not wrong:
+        return say("No answer is wrong.")
+    return say("{wrong} of {count} answers are wrong.", wrong=say.number(wrong), count=say.number(count))
+
+
 def shared_content(judgement: Judgement, story: Story, card: Sequence[Question], say: Language) -> dict[str, Any]:
     """Return what page.html.j2 takes, but for `lead`, `accuracy`, `sentence`, `figures`, `data_sentence`, `samples` and `honesty`."""
     data = story.data

@@ -160,7 +160,7 @@ def _train(
     except Stopped:
         raise
     except WorkError as error:
-        raise optuna.TrialPruned from error  # a loss that is no number is an answer too
+        raise optuna.TrialPruned from error  # a loss that is not a number is an answer too
     finally:
         shutil.rmtree(here, ignore_errors=True)
     loss = history[-1].val_loss

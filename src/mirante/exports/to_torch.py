@@ -1,4 +1,4 @@
-"""A folder with model.safetensors and model.py: the network for who has PyTorch and not Mirante, some forty lines to read."""
+"""A folder with model.safetensors and model.py: the network for those who have PyTorch but not Mirante, some forty lines to read."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ _SIZED = (nn.Conv2d, Whitening, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d, nn.Ma
 
 
 def is_known(body: nn.Sequential) -> bool:
+    """Tell whether `write_nodes` has a node for every module."""
     return all(is_known(part) if isinstance(part, nn.Sequential) else type(part) in _SIMPLE + _SIZED for part in body)
 
 

@@ -45,7 +45,7 @@ def heatmap(asked: Visit) -> Response:
 
 
 def sample(asked: Visit) -> Response:
-    """The photo that comes with scikit-learn, for who has no image at hand."""
+    """The photo that comes with scikit-learn, for those who have no image to hand."""
     return _png(_sample())
 
 

@@ -24,7 +24,7 @@ def read_human_votes(file: Path, paths: Sequence[str], classes: Sequence[str]) -
     file   a CSV with the column path and one column a class, under its name or people_NAME: counts or shares
     paths  of the images; the file may leave leading folders out
 
-    Raises DataError when a column is missing, a vote is no number, or no image is in it.
+    Raises DataError when a column is missing, a vote is not a number, or no image is in it.
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mirante.evaluation.card_text import with_interval
 from mirante.evaluation.judgement import Judgement
-from mirante.evaluation.page import Story, row_of_figure, shared_content
+from mirante.evaluation.page import Story, mistakes_sentence, row_of_figure, shared_content
 from mirante.locale import Language
 from mirante.model_info import ModelInfo
 from mirante.tasks.classify.card import questions
@@ -68,11 +68,7 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
             }
             for name, row in found["per_class"].items()
         ],
-        "mistakes_sentence": say(
-            "{wrong} of {count} answers are wrong.", wrong=say.number(wrong), count=say.number(found["images"])
-        )
-        if wrong
-        else say("No answer is wrong."),
+        "mistakes_sentence": mistakes_sentence(wrong, found["images"], say),
         "calibration_sentence": _calibration_sentence(found, story.model, say),
         "dispersion_sentence": _dispersion_sentence(found["dispersion"], say),
     }

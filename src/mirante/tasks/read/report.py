@@ -6,7 +6,7 @@ from typing import Any
 
 from mirante.evaluation.card_text import Question, as_markdown, short_name, with_interval
 from mirante.evaluation.judgement import Judgement
-from mirante.evaluation.page import Story, row_of_figure, shared_content
+from mirante.evaluation.page import Story, mistakes_sentence, row_of_figure, shared_content
 from mirante.locale import Language
 from mirante.tasks.read.calibrate import SURE_WITHOUT_PROOF, learned_of
 
@@ -63,11 +63,7 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
         ],
         "data_sentence": _data_sentence(data, say),
         "samples": say("Twelve training images, drawn at random, as the network sees them."),
-        "mistakes_sentence": say(
-            "{wrong} of {count} answers are wrong.", wrong=say.number(wrong), count=say.number(found["images"])
-        )
-        if wrong
-        else say("No answer is wrong."),
+        "mistakes_sentence": mistakes_sentence(wrong, found["images"], say),
         "confused": [
             {
                 "letter": one["letter"] or say("nothing"),
