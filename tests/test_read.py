@@ -224,7 +224,7 @@ def test_attention_in_torch_and_in_the_graph_are_one(line: str, characters: int,
     if characters:
         found = Model(tmp_path / "model.onnx").run(images)
         assert found.probabilities.shape == (7, characters, 6)
-        assert found.values["sureness"] == pytest.approx(found.probabilities.max(2).prod(1) ** 0.7, abs=1e-5)
+        assert found.values["confidence"] == pytest.approx(found.probabilities.max(2).prod(1) ** 0.7, abs=1e-5)
 
 
 def test_sure_means_one_mistake_in_a_hundred() -> None:

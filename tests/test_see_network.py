@@ -21,13 +21,13 @@ from safetensors.torch import load_file, save_file
 
 from mirante import runfolder, see
 from mirante.errors import RequestError, RunError
+from mirante.evaluation.attribution import grad_cam, shapley
 from mirante.locale import language
 from mirante.model.export import build_onnx, write_onnx
 from mirante.model.network import Network, build_network, load_network
 from mirante.model.notation import parse_layers
 from mirante.model_info import read_model_info
 from mirante.prediction.model import Model
-from mirante.see.attribution import grad_cam, shapley
 from mirante.see.drawing import Polygon, Text, draw_model, to_svg
 from mirante.see.inside import Inside
 from mirante.training.snapshots import read_snapshots

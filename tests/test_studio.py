@@ -32,7 +32,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     draw_shape("disc", 1).save(folder / "outside.png")
     (folder / "shapes" / "disc" / "link.png").symlink_to(folder / "outside.png")
     running = start_studio(folder)
-    running.json("POST", "/api/data/open", {"word": str(folder / "shapes")})
+    running.json("POST", "/api/data/open", {"location": str(folder / "shapes")})
     yield running
     running.kill()
 
@@ -219,7 +219,7 @@ def test_names_that_are_markup_stay_names(studio: Studio, tmp_path: Path) -> Non
     name = "<img src=x onerror=alert(1)>&'"
     if sys.platform != "win32":
         (tmp_path / "odd" / "bar").rename(tmp_path / "odd" / name)
-        studio.json("POST", "/api/data/open", {"word": str(tmp_path / "odd")})
+        studio.json("POST", "/api/data/open", {"location": str(tmp_path / "odd")})
         _, _, body = studio.ask("GET", "/data/odd")
         assert b"<img src=x" not in body and b"&lt;img src=x" in body
         _, _, drawn = studio.ask("GET", "/api/drawing?layers=8C3-MP2&collection=odd")
@@ -228,8 +228,8 @@ def test_names_that_are_markup_stay_names(studio: Studio, tmp_path: Path) -> Non
 
 def test_what_is_wrong_is_a_sentence(studio: Studio) -> None:
     for path, body, said in (
-        ("/api/data/open", {"word": "/nowhere"}, "/nowhere: no such file or folder"),
-        ("/api/data/open", {"word": ""}, "Which folder?"),
+        ("/api/data/open", {"location": "/nowhere"}, "/nowhere: no such file or folder"),
+        ("/api/data/open", {"location": ""}, "Which folder?"),
         ("/api/data/make", {"name": "a/b"}, "cannot be a name here"),
         ("/api/data/make", {"name": "shapes"}, "is there already"),
         ("/api/data/none/classes", {"label": "x"}, "no such collection"),
@@ -259,7 +259,7 @@ def test_edits_reach_the_training_and_leave_the_files_alone(tmp_path: Path) -> N
     before = {path: path.read_bytes() for path in (tmp_path / "shapes").rglob("*.png")}
     studio = start_studio(tmp_path)
     try:
-        studio.json("POST", "/api/data/open", {"word": "shapes"})
+        studio.json("POST", "/api/data/open", {"location": "shapes"})
         studio.json("POST", "/api/data/shapes/edit", {"paths": ["bar/000.png"], "do": "label", "label": "disc"})
         studio.json("POST", "/api/data/shapes/edit", {"paths": ["bar/001.png", "bar/002.png"], "do": "leave out"})
         studio.json("POST", "/api/data/shapes/edit", {"paths": ["bar/002.png"], "do": "take back"})
@@ -295,7 +295,7 @@ def test_an_archive_is_opened_where_it_lies(studio: Studio, tmp_path: Path) -> N
 def test_a_training_survives_the_studio_and_is_found_again(tmp_path: Path) -> None:
     write_shapes(tmp_path / "shapes", 60)
     studio = start_studio(tmp_path)
-    studio.json("POST", "/api/data/open", {"word": "shapes"})
+    studio.json("POST", "/api/data/open", {"location": "shapes"})
     studio.json(
         "POST",
         "/api/train/start",
@@ -328,7 +328,7 @@ def test_a_failed_training_says_why(tmp_path: Path) -> None:
     write_shapes(tmp_path / "few", 1)
     studio = start_studio(tmp_path)
     try:
-        studio.json("POST", "/api/data/open", {"word": "few"})
+        studio.json("POST", "/api/data/open", {"location": "few"})
         studio.json("POST", "/api/train/start", {**QUICK, "collection": "few", "name": "few"})
         until = time.monotonic() + 60
         while (now := studio.json("GET", "/api/train/few"))["state"] == "running":

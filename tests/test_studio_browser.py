@@ -29,7 +29,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     folder = tmp_path_factory.mktemp("studio")
     write_shapes(folder / "shapes", 30)
     running = start_studio(folder)
-    running.json("POST", "/api/data/open", {"word": "shapes"})
+    running.json("POST", "/api/data/open", {"location": "shapes"})
     for name in ("first", "second"):
         running.json("POST", "/api/train/start", {**QUICK, "collection": "shapes", "name": name})
         running.wait(name, "finished")
@@ -332,7 +332,7 @@ def test_the_findings_of_the_check_are_decided_with_one_key_each(browser, tmp_pa
     }[lang]
     running = start_studio(tmp_path)
     try:
-        running.json("POST", "/api/data/open", {"word": "shapes"})
+        running.json("POST", "/api/data/open", {"location": "shapes"})
         page = visitor(browser, running, lang=lang)
         page.goto(f"{running.origin}/data/shapes/check")
         page.get_by_role("button", name=begin).click()

@@ -27,13 +27,15 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
+from mirante.evaluation.judgement import Judgement
 from mirante.evaluation.metrics import Metrics
 from mirante.evaluation.objectives import Objectives
-from mirante.files import next_free, system_reason, to_json, write_file, write_text
+from mirante.files import next_free, system_reason, to_json, write_bytes, write_file, write_json, write_text
 from mirante.model_info import ModelInfo, read_model_info
 from mirante.predictions import Predictions
 from mirante.training.history import Epoch, read_history
 from mirante.training.recipe import Recipe
+from mirante.training.snapshots import Snapshot, read_snapshots
 
 if TYPE_CHECKING:
     import onnx
@@ -108,8 +110,28 @@ class Run:
         return [Note(*stored) for stored in self.data["notes"]]
 
     @property
+    def snapshots(self) -> list[Snapshot]:
+        """What was kept of the training, epoch by epoch."""
+        return read_snapshots(self.path)
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file of it. Raises RunError when it is not there."""
+        return runfolder.require_file(self.path, name)
+
+    @property
     def report(self) -> Path:
         return self.path / runfolder.REPORT
+
+    @property
+    def card(self) -> str:
+        """The model card, Markdown. Raises RunError."""
+        return runfolder.read_text(self.path, runfolder.CARD)
+
+    @property
+    def heatmaps(self) -> bytes | None:
+        """PNG of where the network looked in a few images, where some were drawn."""
+        file = self.path / runfolder.PLOTS / runfolder.HEATMAPS
+        return file.read_bytes() if file.exists() else None
 
     @property
     def is_finished(self) -> bool:
@@ -117,7 +139,7 @@ class Run:
 
     def predictions(self) -> Predictions:
         """Return what the model says of the test images; with folds, of all images. Raises RunError."""
-        return Predictions.read(runfolder.require_file(self.path, runfolder.PREDICTIONS), self.info)
+        return Predictions.read(self.file(runfolder.PREDICTIONS), self.info)
 
     def model(self, threads: int = 0) -> Model:
         """Return the model, ready to predict. Raises RunError."""
@@ -227,6 +249,25 @@ class Run:
         """Write what the model takes and answers."""
         write_text(self.path / runfolder.MODEL, info.to_json() + "\n")
         self.__dict__["info"] = info
+
+    def publish_heatmaps(self, drawn: bytes | None) -> None:
+        """Keep where the network looked: it may be gone when it is judged."""
+        if drawn is not None:
+            (self.path / runfolder.PLOTS).mkdir(exist_ok=True)
+            write_bytes(self.path / runfolder.PLOTS / runfolder.HEATMAPS, drawn)
+
+    def publish_judgement(self, folder: Path, predictions: Predictions, judgement: Judgement) -> Metrics:
+        """Write predictions.csv, metrics.json and the plots into the run's own folder, or into one for other images."""
+        predictions.write(folder / runfolder.PREDICTIONS)
+        values = {"format": runfolder.FORMAT, "task": predictions.task, **judgement.metrics}
+        write_json(folder / runfolder.METRICS, values)
+        (folder / runfolder.PLOTS).mkdir(exist_ok=True)
+        for plot in judgement.plots:
+            write_bytes(folder / runfolder.PLOTS / f"{plot.name}.png", plot.content)
+        metrics = Metrics(values)
+        if folder == self.path:
+            self.__dict__["metrics"] = metrics  # what was written a moment ago is not read again
+        return metrics
 
     def note(self, note: Note) -> None:
         """Add something that a careful person should know, in the place of an earlier note of the same text."""

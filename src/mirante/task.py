@@ -22,8 +22,6 @@ from mirante.errors import RequestError
 from mirante.images import Fit, Pixels
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import onnx
     import pyarrow as pa
     from rich.text import Text
@@ -302,8 +300,8 @@ class Task(ABC):
     # --- judging
 
     @abstractmethod
-    def judge(self, predictions: Predictions, setting: Setting, folder: Path) -> Judgement:
-        """Measure labelled predictions, draw, and write predictions.csv, metrics.json and plots into the folder."""
+    def judge(self, predictions: Predictions, setting: Setting) -> Judgement:
+        """Measure labelled predictions, and draw."""
 
     @abstractmethod
     def draw_attention(

@@ -60,7 +60,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     pool.add_argument("--size", default="2,6,15", metavar="N[,N]", help="sides of the squares (default: 2,6,15)")
     model = kind("model", "the drawing of a network", "what_drawn")
     model.add_argument("--input", type=input_shape, default=(32, 32, 3), metavar="HxWxC", help="the input of LAYERS")
-    model.add_argument("--outputs", type=int, default=10, metavar="N", help="the number of classes (default: 10)")
+    model.add_argument("--num-classes", type=int, default=10, metavar="N", help="the number of classes (default: 10)")
     features = kind("features", "the feature maps of a layer", "run_folder", "image")
     features.add_argument("--layer", metavar="K", help="its number, or its word in the line (default: the first)")
     kernels = kind("kernels", "the kernels that a model learned", "run_folder")
@@ -105,7 +105,7 @@ def _make(arguments: argparse.Namespace) -> Picture | Film:
         case "pool":
             return see.pool(given.image, _numbers(given.size, "--size"), given.kind, lang)
         case "model":
-            return see.model(given.what_drawn, given.input, given.outputs, lang)
+            return see.model(given.what_drawn, given.input, given.num_classes, lang)
         case "features":
             return see.features(given.run_folder, given.image, given.layer, lang)
         case "kernels":

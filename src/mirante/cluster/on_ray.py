@@ -38,7 +38,7 @@ class Counts:
 
 def predict_on_ray(
     run: str | Path,
-    words: Sequence[str],
+    locations: Sequence[str],
     listed: Iterable[str],
     out: str,
     coverage: float | None = None,
@@ -47,9 +47,9 @@ def predict_on_ray(
     workers: int = 0,
     rows: int = ROWS,
 ) -> Counts:
-    """Answer for all images that the words name, in Parquet files in the folder or URL `out`; what is there is not done again.
+    """Answer for all images that the locations name, in Parquet files in the folder or URL `out`; what is there is not done again.
 
-    listed   the words, with those of stdin in the place of -
+    listed   the locations, with those of stdin in the place of -
     address  of a Ray cluster; None takes RAY_ADDRESS, a cluster that runs on this machine, or starts one here
     workers  that answer at the same time, a core each; 0 takes all cores of the cluster
     rows     images of a part, which is one file
@@ -62,7 +62,7 @@ def predict_on_ray(
         model.set_threshold(threshold)
     content = model.path.read_bytes()
     out = out if "://" in out else str(Path(out).expanduser().absolute())
-    plan = make_plan(out, tuple(words), listed, hashlib.sha256(content).hexdigest(), coverage, threshold, rows)
+    plan = make_plan(out, tuple(locations), listed, hashlib.sha256(content).hexdigest(), coverage, threshold, rows)
     ray = _connect(address)
     try:
         order = ray.put(Order(out, plan, content))

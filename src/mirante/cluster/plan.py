@@ -64,12 +64,12 @@ class Part:
 class Plan:
     """All parts, and what each image is asked.
 
-    words  what the person named
-    model  digest of model.onnx
-    rows   images of a part, at most
+    locations  what the person named
+    model      digest of model.onnx
+    rows       images of a part, at most
     """
 
-    words: tuple[str, ...]
+    locations: tuple[str, ...]
     model: str
     coverage: float | None
     threshold: float | None
@@ -108,7 +108,7 @@ class Plan:
         names = {
             "model": "the model is another one",
             "rows": "--rows-per-file is another one",
-            "words": "the images are others",
+            "locations": "the images are others",
         }
         for name, value in asked.items():
             if getattr(self, name) != value:
@@ -131,14 +131,14 @@ class Plan:
             if values.pop("format") != FORMAT:
                 raise ValueError("format")
             tables = tuple(Table(**{**one, "groups": tuple(one["groups"])}) for one in values.pop("tables"))
-            return cls(**{**values, "words": tuple(values["words"]), "tables": tables})
+            return cls(**{**values, "locations": tuple(values["locations"]), "tables": tables})
         except (ValueError, KeyError, TypeError) as error:
             raise RequestError(f"{name}: damaged, or of a newer Mirante; choose another --out.") from error
 
 
 def make_plan(
     out: str,
-    words: tuple[str, ...],
+    locations: tuple[str, ...],
     listed: Iterable[str],
     model: str,
     coverage: float | None,
@@ -147,7 +147,7 @@ def make_plan(
 ) -> Plan:
     """Return the plan that stands in the folder `out`, or make it there.
 
-    listed  what the words name, with those of stdin in the place of -
+    listed  what the locations name, with those of stdin in the place of -
 
     Raises RequestError when `out` holds something else, answers of another model or of other images; DataError for inputs that are
     not there.
@@ -157,7 +157,7 @@ def make_plan(
     if exists(stored):
         plan = Plan.from_json(_read(stored), stored)
         plan.require_same(
-            out, {"model": model, "coverage": coverage, "threshold": threshold, "rows": rows, "words": words}
+            out, {"model": model, "coverage": coverage, "threshold": threshold, "rows": rows, "locations": locations}
         )
         return plan
     begun = system.ls(path, detail=False) if system.exists(path) else []
@@ -180,23 +180,23 @@ def make_plan(
         found += [_open_table(file) for file in _list(images, out, rows)]
     except OSError as error:
         raise WorkError(f"{out}: cannot be written ({error.strerror or error}).") from error
-    plan = Plan(words, model, coverage, threshold, rows, tuple(found))
+    plan = Plan(locations, model, coverage, threshold, rows, tuple(found))
     if not plan.inputs:
-        raise DataError(f"{' '.join(words)}: no image in it.")
+        raise DataError(f"{' '.join(locations)}: no image in it.")
     write(stored, plan.to_json().encode())
     return plan
 
 
-def _list(words: list[str], out: str, rows: int) -> Iterator[str]:
-    """Write the paths that the words name to tables, each once, in row groups of one part; yield those tables."""
+def _list(locations: list[str], out: str, rows: int) -> Iterator[str]:
+    """Write the paths that the locations name to tables, each once, in row groups of one part; yield those tables."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     def each() -> Iterator[str]:
         seen: set[str] = set()
-        for location in words:
+        for location in locations:
             for file in files(location):
-                if len(words) > 1:
+                if len(locations) > 1:
                     if file in seen:
                         continue
                     seen.add(file)

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.evaluation.objectives import Objectives
 from mirante.evaluation.plots.curves import Point, curves
 from mirante.evaluation.plots.style import png
-from mirante.files import write_bytes, write_json
 from mirante.images import Pixels
 from mirante.locale import Language
 from mirante.model_info import ModelInfo
@@ -30,7 +28,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What came of it: the content of metrics.json, and the plots."""
+    """What came of it: the figures of metrics.json, and the plots."""
 
     metrics: dict[str, Any]
     plots: tuple[Plot, ...]
@@ -45,6 +43,7 @@ class Setting:
     history      the epochs of the training, drawn as curves when there are any
     watched      whose loss and accuracy stand in the history, `val` or `test`
     human_votes  a file of what people said of the images, or None
+    heatmaps     PNG of where the network looked, drawn while there was one (Task.draw_attention), or None
     """
 
     info: ModelInfo
@@ -56,27 +55,12 @@ class Setting:
     history: Sequence[Point] = ()
     watched: str = "val"
     human_votes: Path | None = None
+    heatmaps: bytes | None = None
 
-
-def write_judgement(
-    folder: Path, predictions: Predictions, metrics: dict[str, Any], plots: Iterator[Plot], attention: str
-) -> Judgement:
-    """Write predictions.csv, metrics.json and the plots, with the kept ones of where the model looked; return what was written.
-
-    attention  what stands for those plots for who cannot see them
-    """
-    predictions.write(folder / runfolder.PREDICTIONS)
-    measured = {"format": runfolder.FORMAT, "task": predictions.task, **metrics}
-    write_json(folder / runfolder.METRICS, measured)
-    (folder / runfolder.PLOTS).mkdir(exist_ok=True)
-    heatmaps = (
-        folder / runfolder.PLOTS / runfolder.HEATMAPS
-    )  # drawn by the network that answered, which may be gone by now
-    kept = [Plot("heatmaps", heatmaps.read_bytes(), attention)] if heatmaps.exists() else []
-    drawn = (*plots, *kept)
-    for plot in drawn:
-        write_bytes(folder / runfolder.PLOTS / f"{plot.name}.png", plot.content)
-    return Judgement(measured, drawn)
+    def heatmaps_plot(self, alt: str) -> Iterator[Plot]:
+        """Yield the plot of where the network looked, if there is one."""
+        if self.heatmaps is not None:
+            yield Plot("heatmaps", self.heatmaps, alt)
 
 
 def curves_plot(history: Sequence[Point], watched: str, say: Language) -> Plot:

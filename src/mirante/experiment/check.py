@@ -182,7 +182,7 @@ def _from_doubts(dataset: Dataset, asked: Dataset, doubts: LabelErrors) -> list[
         found.append(Finding("doubtful", (row_of[asked.paths[row]],), Note(text, values)))
     for row in doubts.outliers.tolist():
         text = "{times} times as far from its nearest images as is usual"
-        values = {"times": round(float(doubts.ood_score[row]), 2)}
+        values = {"times": round(float(doubts.distances[row]), 2)}
         found.append(Finding("outlier", (row_of[asked.paths[row]],), Note(text, values)))
     return found
 

@@ -21,12 +21,12 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.evaluation.objectives import Objectives
 from mirante.experiment.fit_network import Choices, ask, fit_network
-from mirante.experiment.heatmaps import write_heatmaps
 from mirante.experiment.training import Training
 from mirante.files import write_file
 from mirante.model_info import ModelInfo
 from mirante.prediction.onnx_model import Output
 from mirante.predictions import Predictions
+from mirante.run import Run
 
 _log = logging.getLogger("mirante")
 
@@ -46,7 +46,7 @@ class OutOfFold:
     chosen: Choices
 
 
-def out_of_fold(run: Path, training: Training, draws: bool = True) -> OutOfFold:
+def out_of_fold(run: Run, training: Training, draws: bool = True) -> OutOfFold:
     """Train the network on each fold's other folds and have it answer that fold; it is then as it was before.
 
     What is finished is kept in the run folder and not done again. With `draws`, the first fold's network shows where it looks.
@@ -55,7 +55,7 @@ def out_of_fold(run: Path, training: Training, draws: bool = True) -> OutOfFold:
     parts, chosen = [], []
     start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     for number, fold in enumerate(dataset.folds):
-        kept = run / runfolder.FOLDS / f"{fold}-{training.recipe.seed}.npz"
+        kept = run.path / runfolder.FOLDS / f"{fold}-{training.recipe.seed}.npz"
         asking = dataset.asking(fold)
         rows = asking.rows("test")
         stored = _read(kept, len(rows))
@@ -67,7 +67,7 @@ def out_of_fold(run: Path, training: Training, draws: bool = True) -> OutOfFold:
             fitted = fit_network(training.changed(folder=folder, dataset=asking))
             output = ask(fitted, dataset, pixels, rows)
             if draws and number == 0:
-                write_heatmaps(run, fitted, asking, pixels, rows, output.logits)
+                run.publish_heatmaps(fitted.attention(asking, pixels, rows, output.logits))
             stored = made = {
                 "logits": output.logits,
                 "ood_score": output.ood_scores,

@@ -157,18 +157,18 @@ def _help(group: ProcessGroup, device: str) -> Run:
     pixels: Pixels | None = None
     try:
         while True:
-            word: _Data | _Fit | Run = group.broadcast(None)
-            if isinstance(word, Run):
-                return word
-            if isinstance(word, _Data):
-                pixels = _decode(group, word)
+            message: _Data | _Fit | Run = group.broadcast(None)
+            if isinstance(message, Run):
+                return message
+            if isinstance(message, _Data):
+                pixels = _decode(group, message)
                 continue
             assert pixels is not None
-            network, place = new_network(word.recipe, word.info, device)
-            train = Images(hold(pixels, place), word.targets, word.train)
-            watch = None if word.watch is None else Images(pixels, word.targets, word.watch)
+            network, place = new_network(message.recipe, message.info, device)
+            train = Images(hold(pixels, place), message.targets, message.train)
+            watch = None if message.watch is None else Images(pixels, message.targets, message.watch)
             try:
-                fit(network, train, watch, word.recipe, word.info.asks.criterion(), Path(word.run), place)
+                fit(network, train, watch, message.recipe, message.info.asks.criterion(), Path(message.run), place)
             except LostError:
                 raise
             except MiranteError:  # all of them come to it alike, and the first one tells it

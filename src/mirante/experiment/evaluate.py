@@ -116,8 +116,10 @@ def judge_run(
     objectives = task.require_objectives(run.objectives, info.classes)
     history = run.history if evaluated is None else []
     watched = str(run.settings["recipe"].get("watch", "val"))
-    setting = Setting(info, dataset, pixels, objectives, say, again, history, watched, human_votes)
-    judgement = task.judge(predictions, setting, folder)
+    heatmaps = run.heatmaps if evaluated is None else None
+    setting = Setting(info, dataset, pixels, objectives, say, again, history, watched, human_votes, heatmaps)
+    judgement = task.judge(predictions, setting)
+    metrics = run.publish_judgement(folder, predictions, judgement)
     notes = sorted((*warnings, *run.notes), key=lambda one: not one.grave)
     story = Story(
         name=run.path.name,
@@ -133,9 +135,6 @@ def judge_run(
     )
     write_report(folder / runfolder.REPORT, judgement, story, say)
     write_text(folder / runfolder.CARD, task.card(judgement, story, say))
-    metrics = Metrics(judgement.metrics)
-    if folder == run.path:
-        run.__dict__["metrics"] = metrics  # what was written a moment ago is not read again
     return metrics
 
 

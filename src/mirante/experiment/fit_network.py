@@ -68,6 +68,12 @@ class FittedNetwork:
     choices: Choices
     history: list[Epoch]
 
+    def attention(
+        self, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64], logits: NDArray[np.float32]
+    ) -> bytes | None:
+        """Return PNG of where it looks in some of these rows, whose logits are given; None where the task has nothing to draw."""
+        return self.info.asks.draw_attention(self.network, self.model, dataset, pixels, rows, logits)
+
 
 def new_network(recipe: Recipe, info: ModelInfo, device: str) -> tuple[Network, torch.device]:
     """Return the network with the weights that the seed gives it, and where it will be trained."""

@@ -30,14 +30,14 @@ class LabelErrors:
     probabilities  (N, classes)
     doubtful       rows whose label is probably wrong, the surest first
     outliers       rows that are like no other image, the strangest first
-    ood_score    (N,) distance to the nearest images, over the usual one
+    distances      (N,) distance to the nearest images, over the usual one
     accuracy       share of images whose own class got the most: how far the doubts can be trusted
     """
 
     probabilities: NDArray[np.float64]
     doubtful: NDArray[np.int64]
     outliers: NDArray[np.int64]
-    ood_score: NDArray[np.float64]
+    distances: NDArray[np.float64]
     accuracy: float
 
 
@@ -53,15 +53,15 @@ def find_label_errors(dataset: Dataset, layers: str) -> tuple[Dataset, LabelErro
     network = build_network(layers, (side, side, info.channels), len(info.classes), False, "")
     _, features = backbone_features(network, dataset, pixels, info, np.arange(len(dataset)))
     units = dataset.groups or dataset.digests
-    votes, ood_score = _neighbours(features, dataset.targets, units, len(dataset.classes))
+    votes, distances = _neighbours(features, dataset.targets, units, len(dataset.classes))
     probabilities = (out_of_fold(features, dataset.targets, units, len(dataset.classes)) + votes) / 2
-    outliers = np.flatnonzero(ood_score > 1.6)
+    outliers = np.flatnonzero(distances > 1.6)
     right = float((probabilities.argmax(axis=1) == dataset.targets).mean())
     return dataset, LabelErrors(
         probabilities,
         rank_doubtful(probabilities, dataset.targets)[0],
-        outliers[np.argsort(-ood_score[outliers], kind="stable")],
-        ood_score,
+        outliers[np.argsort(-distances[outliers], kind="stable")],
+        distances,
         right,
     )
 

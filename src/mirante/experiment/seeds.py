@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 from mirante import runfolder
 from mirante.evaluation.objectives import Objectives
@@ -13,20 +12,21 @@ from mirante.experiment.cross_validation import out_of_fold, predict_folds
 from mirante.experiment.fit_network import CALIBRATED, ask, fit_network, new_network, spread
 from mirante.experiment.training import Training
 from mirante.predictions import Predictions
+from mirante.run import Run
 
 _log = logging.getLogger("mirante")
 
 
-def repeat(run: Path, training: Training, objectives: Objectives) -> list[Predictions]:
+def repeat(run: Run, training: Training, objectives: Objectives) -> list[Predictions]:
     """Return the predictions of each further training that is asked for; the run keeps nothing of them but figures."""
     return [_once(run, training, objectives, number) for number in range(1, objectives.repeats)]
 
 
-def _once(run: Path, training: Training, objectives: Objectives, number: int) -> Predictions:
+def _once(run: Run, training: Training, objectives: Objectives, number: int) -> Predictions:
     _log.info(f"repetition {number + 1} of {objectives.repeats}")
     recipe = replace(training.recipe, seed=training.recipe.seed + number)
     network, device = new_network(recipe, training.info, str(training.device))
-    folder = run / runfolder.FOLDS / f"repetition{number}"
+    folder = run.path / runfolder.FOLDS / f"repetition{number}"
     training = training.changed(folder=folder, recipe=recipe, network=network, device=device)
     dataset, pixels, task = training.dataset, training.pixels, training.info.asks
     if dataset.folds:

@@ -216,7 +216,7 @@ def _train_and_judge(
         warnings.append(Note(text, {"difference": f"{difference:.2g}"}))
     again: list[Predictions] = []
     if objectives.repeats > 1:
-        again = repeat(run.path, training, objectives)
+        again = repeat(run, training, objectives)
     metrics = judge_run(
         run, run.path, predictions, training.dataset, training.pixels, say, again=again, warnings=warnings
     )
@@ -234,11 +234,10 @@ def _fit_and_predict(
     """Train, learn from held-out images, publish the model, and have it predict the test images."""
     from mirante.experiment.cross_validation import out_of_fold, predict_folds
     from mirante.experiment.fit_network import CALIBRATED, ask, fit_network, spread
-    from mirante.experiment.heatmaps import write_heatmaps
 
     dataset, pixels, task = training.dataset, training.pixels, training.info.asks
     if dataset.folds:
-        known = out_of_fold(run.path, training)
+        known = out_of_fold(run, training)
         whole = training.changed(dataset=dataset.asking(""))
         fitted = fit_network(whole, tracker.epoch, spent, known.chosen)
         info = task.calibrate(known.output, known.rows, dataset, fitted.info, objectives)
@@ -251,7 +250,7 @@ def _fit_and_predict(
     rows = dataset.rows("test")
     output = run.model().run(pixels[rows])
     few = spread(np.arange(len(rows)), _LOOKED_AT)
-    write_heatmaps(run.path, fitted, dataset, pixels, rows[few], output.logits[few])
+    run.publish_heatmaps(fitted.attention(dataset, pixels, rows[few], output.logits[few]))
     return fitted, info, task.predict(output, rows, dataset, info)
 
 

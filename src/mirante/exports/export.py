@@ -80,7 +80,7 @@ def export(
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as made:
         folder = Path(made) / "export"
         folder.mkdir()
-        weights = path / runfolder.WEIGHTS
+        weights = opened.file(runfolder.WEIGHTS)
         tolerance = TOLERANCE
         if form == "keras":
             from mirante.exports.to_keras import write_keras
@@ -99,7 +99,7 @@ def export(
             elif form == "web":
                 write_web(path.name, model.info, any_size.SerializeToString(), folder, runtime, language(lang))
             else:
-                write_hub(path, model.info, any_size.SerializeToString(), folder)
+                write_hub(opened, model.info, any_size.SerializeToString(), folder)
         require_agreement(difference, tolerance, f"The {form} export")
         if int8:
             learned = images_to_try(model, opened, images, "train", _CALIBRATED)

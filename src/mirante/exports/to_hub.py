@@ -9,6 +9,7 @@ from pathlib import Path
 from mirante import runfolder
 from mirante.files import write_bytes, write_json, write_text
 from mirante.model_info import ModelInfo
+from mirante.run import Run
 
 _ATTRIBUTES = "*.onnx filter=lfs diff=lfs merge=lfs -text\n*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
 
@@ -29,9 +30,9 @@ print({answer})
 """
 
 
-def write_hub(run: Path, info: ModelInfo, any_size: bytes, folder: Path) -> None:
+def write_hub(run: Run, info: ModelInfo, any_size: bytes, folder: Path) -> None:
     """Write the folder; `any_size` is the graph that takes any size. Raises RunError when the run lacks a file."""
-    card = runfolder.read_text(run, runfolder.CARD).rstrip()
+    card = run.card.rstrip()
     use = _USE.format(
         mode="L" if info.channels == 1 else "RGB",
         axis="[:, :, None]" if info.channels == 1 else "",
@@ -42,7 +43,7 @@ def write_hub(run: Path, info: ModelInfo, any_size: bytes, folder: Path) -> None
     write_text(folder / ".gitattributes", _ATTRIBUTES)
     write_bytes(folder / "model-any-size.onnx", any_size)
     for name in (runfolder.ONNX, runfolder.WEIGHTS, runfolder.MODEL, runfolder.METRICS, runfolder.RECIPE):
-        shutil.copyfile(runfolder.require_file(run, name), folder / name)
+        shutil.copyfile(run.file(name), folder / name)
     names = {str(number): name for number, name in enumerate(info.classes)}
     config = {
         "model_type": "mirante",

@@ -76,7 +76,7 @@ def _last_dense(model: onnx.ModelProto) -> onnx.NodeProto:
     return found
 
 
-def add_ood_score(model: onnx.ModelProto, features: str, space: NDArray[np.float32], mirror: bool) -> None:
+def add_ood_score(model: onnx.ModelProto, features: str, space: NDArray[np.float32], flip_tta: bool) -> None:
     """Have the graph also answer `ood_score`, float (N,): see mirante.prediction.out_of_distribution.
 
     space  (width, d) the familiar directions
@@ -85,7 +85,7 @@ def add_ood_score(model: onnx.ModelProto, features: str, space: NDArray[np.float
     chain.add("LpNormalization", axis=1, p=2)
     chain.add("MatMul", space, names=[_SPACE])
     chain.add("ReduceSumSquare", np.array([1]), keepdims=0)
-    if mirror:
+    if flip_tta:
         chain.add("Reshape", np.array([2, -1]))
         chain.add("ReduceMean", np.array([0]), keepdims=0)
     chain.add("Neg")

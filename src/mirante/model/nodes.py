@@ -34,20 +34,20 @@ def is_known(body: nn.Sequential) -> bool:
     return all(is_known(part) if isinstance(part, nn.Sequential) else type(part) in _SIMPLE + _SIZED for part in body)
 
 
-def write_nodes(body: nn.Sequential, info: ModelInfo, mirror: bool) -> onnx.ModelProto:
-    """Return the graph from `images` to `logits`; with `mirror` the mean over each image and its mirror image."""
+def write_nodes(body: nn.Sequential, info: ModelInfo, flip_tta: bool) -> onnx.ModelProto:
+    """Return the graph from `images` to `logits`; with `flip_tta` the mean over each image and its mirror image."""
     graph = Graph("images")
     graph.add("Cast", to=TensorProto.FLOAT)
     graph.add("Div", np.array(255, np.float32))
     graph.add("Transpose", perm=[0, 3, 1, 2])
-    if mirror:
+    if flip_tta:
         straight = graph.here
         graph.add("Slice", *(np.array([number]) for number in (-1, np.iinfo(np.int64).min, 3, -1)))
         graph.join("Concat", straight, axis=0)  # (2N, C, H, W): each image, then each mirrored
     _add_modules(graph, body)
-    if mirror or len(info.output) > 1:
-        graph.add("Reshape", np.array([*([2] if mirror else []), -1, *info.output]))
-    if mirror:
+    if flip_tta or len(info.output) > 1:
+        graph.add("Reshape", np.array([*([2] if flip_tta else []), -1, *info.output]))
+    if flip_tta:
         graph.add("ReduceMean", np.array([0]), keepdims=0)
     graph.add("Identity", output="logits")
     taken = ["N", info.height, info.width, info.channels]

@@ -49,7 +49,7 @@ _UNCHOSEN_WEIGHT, _CHOOSABLE = 3, 30
 
 
 @dataclass(frozen=True)
-class Learned:
+class LearnResult:
     """What came of it.
 
     taught   confirmed photos that were learned from
@@ -88,7 +88,7 @@ class _Known:
         return np.array([classes.index(label) for label in self.labels], dtype=np.int64)
 
 
-def learned_sentence(done: Learned, say: Language) -> str:
+def learned_sentence(done: LearnResult, say: Language) -> str:
     """Say in a person's words what came of learning."""
     compared = say(
         "Learned from {taught} confirmed photos. Of {unseen} images that neither model saw, the old one has {before} right and the "
@@ -105,7 +105,7 @@ def learned_sentence(done: Learned, say: Language) -> str:
     return " ".join(part for part in (compared, taken, new) if part)
 
 
-def learn(path: Path, library: Library, say: Language) -> Learned:
+def learn(path: Path, library: Library, say: Language) -> LearnResult:
     """Teach a run with the answers that a library holds. Raises RequestError when there is nothing to learn, RunError."""
     run = Run(path)
     info = run.info
@@ -155,7 +155,7 @@ def learn(path: Path, library: Library, say: Language) -> Learned:
         int((decide(_output(one.logits(judged), known_info).probabilities, known_info) == wanted).sum())
         for one, known_info in ((extractor, info), (new_extractor, new_info))
     )
-    done = Learned(len(taught.digests), len(wanted), before, after, added, waiting, said_twice, after >= before)
+    done = LearnResult(len(taught.digests), len(wanted), before, after, added, waiting, said_twice, after >= before)
     if not done.adopted:
         return done
     kept = _adopt(run, new_extractor, new_info, space, extractor, dataset, pixels, seen, len(taught.digests), say)

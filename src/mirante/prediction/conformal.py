@@ -1,8 +1,8 @@
-"""Prediction sets: the classes that are plausible for an image, so that the true one is among them as often as promised.
+"""Prediction sets: the classes that an image may well be of, so that the true one is among them as often as promised.
 
 Split conformal prediction (Vovk, Gammerman, Shafer 2005) with one minus the probability as the score (Sadinle, Lei, Wasserman, "Least
-ambiguous set-valued classifiers with bounded error levels", JASA 2019): a class is plausible when its probability reaches its limit.
-Each class has limits of its own where enough held-out images of it are known, so the promise holds within the class too.
+ambiguous set-valued classifiers with bounded error levels", JASA 2019): a class is in the set when its probability reaches its threshold.
+Each class has thresholds of its own where enough held-out images of it are known, so the promise holds within the class too.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 COVERAGES = np.concatenate([np.arange(50, 100) / 100, [0.995, 0.998, 0.999]])
-"""The promises for which limits are kept; what lies between takes the next larger one."""
+"""The coverages for which thresholds are kept; what lies between takes the next larger one."""
 
 _LEAST_PER_CLASS = (
-    100  # held-out images, or groups: with fewer, a class shares its limits with the other classes that have few
+    100  # held-out images, or groups: with fewer, a class shares its thresholds with the other classes that have few
 )
 
 
 def fit_thresholds(
     probabilities: NDArray[np.floating], labels: NDArray[np.int64], groups: Sequence[str] | None = None
 ) -> tuple[tuple[float, ...], ...]:
-    """Return the limits, (classes, len(COVERAGES)), that held-out images set; 0 where so much cannot be promised.
+    """Return the thresholds, (classes, len(COVERAGES)), that held-out images set; 0 where so much cannot be promised.
 
     probabilities (N, classes), labels (N,). Each group counts once, however many images it has, so the promise is for an image
     of a person not seen before.
@@ -33,12 +33,15 @@ def fit_thresholds(
     classes = probabilities.shape[1]
     units = np.array([len(np.unique(numbers[labels == one])) for one in range(classes)])
     few = units < _LEAST_PER_CLASS
-    shared = _limits(given[few[labels]], numbers[few[labels]])
-    own = [shared if few[one] else _limits(given[labels == one], numbers[labels == one]) for one in range(classes)]
-    return tuple(tuple(float(limit) for limit in limits) for limits in own)
+    shared = _class_thresholds(given[few[labels]], numbers[few[labels]])
+    own = [
+        shared if few[one] else _class_thresholds(given[labels == one], numbers[labels == one])
+        for one in range(classes)
+    ]
+    return tuple(tuple(float(threshold) for threshold in thresholds) for thresholds in own)
 
 
-def _limits(given: NDArray[np.float64], units: NDArray[np.int64]) -> NDArray[np.float64]:
+def _class_thresholds(given: NDArray[np.float64], units: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return for each coverage the probability that all but so large a share of the units reach."""
     if not len(given):
         return np.zeros(len(COVERAGES))

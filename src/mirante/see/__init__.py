@@ -174,10 +174,11 @@ def heatmap(
 def training(run: str | Path, lang: str | None = None) -> Film:
     """Show a training as a film: kernels, curves and the confusion matrix, epoch by epoch."""
     from mirante.locale import language
+    from mirante.run import Run
     from mirante.see.film import frames
     from mirante.see.picture import Film
 
-    return Film(frames(Path(run).expanduser(), language(lang)), seconds=0.6)
+    return Film(frames(Run(run), language(lang)), seconds=0.6)
 
 
 def read(image: AnyImage | None) -> Pixels:

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
-from mirante import runfolder
 from mirante.errors import RequestError
 from mirante.evaluation.plots.style import BLUE, RED, new_figure, shorten, tidy
 from mirante.locale import Language
+from mirante.run import Run
 from mirante.see.network import draw_kernels
 from mirante.see.picture import Picture
-from mirante.training.history import read_history
-from mirante.training.snapshots import read_snapshots
 
 _SIDE = 6  # kernels a side
 _NAMED = 12
 
 
-def frames(run: Path, say: Language) -> list[Picture]:
+def frames(run: Run, say: Language) -> list[Picture]:
     """Return a picture for each snapshot of a run. Raises RunError, and RequestError when it has none."""
-    runfolder.require_run(run)
-    history = {epoch.epoch: epoch for epoch in read_history(run / runfolder.HISTORY)}
-    snapshots = read_snapshots(run)
+    history = {epoch.epoch: epoch for epoch in run.history}
+    snapshots = run.snapshots
     if not snapshots:
-        raise RequestError(f"{run}: it holds no snapshots of its training; train again to have them.")
-    classes = runfolder.read_json(run, runfolder.DATA)["classes"]
+        raise RequestError(f"{run.path}: it holds no snapshots of its training; train again to have them.")
+    classes = run.data["classes"]
     reach = max(float(np.abs(one.kernels).max(initial=0)) for one in snapshots) or 1.0
     pictures = []
     for snapshot in snapshots:

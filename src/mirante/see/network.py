@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from mirante import runfolder
 from mirante.errors import RequestError
+from mirante.evaluation.attribution import Map, grad_cam, shapley
 from mirante.evaluation.plots.style import BLUE, GREY, INK, new_figure, shorten, show_image
 from mirante.images import Pixels
 from mirante.locale import Language
 from mirante.model.notation import is_own_code
 from mirante.prediction.model import Model
-from mirante.see.attribution import Map, grad_cam, shapley
 from mirante.see.inside import Inside, Values, require_one_answer
 from mirante.see.picture import Picture
 

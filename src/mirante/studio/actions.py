@@ -110,7 +110,7 @@ def neighbours(asked: Visit) -> dict[str, Any]:
 
 def open_data(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Open a folder, archive or named set."""
-    one = collections.open_collection(asked.workspace, _text(values, "word"))
+    one = collections.open_collection(asked.workspace, _text(values, "location"))
     return {"go": f"/data/{quote(one.name, safe='')}"}
 
 

@@ -106,7 +106,7 @@ def progress(workspace: Workspace, name: str) -> dict[str, Any]:
     """Return how a training stands and what came of it so far, for the page that watches it.
 
     state, lines (the last that it printed), error, epochs, steps (seconds, loss, accuracy of the epoch under way), share (0 to 1),
-    mistakes (label, predicted, sureness, path) of the last snapshot
+    mistakes (label, predicted, confidence, path) of the last snapshot
     """
     training = read(workspace, name)
     run = workspace.runs / training.name
@@ -130,8 +130,13 @@ def progress(workspace: Workspace, name: str) -> dict[str, Any]:
             stored = Run(run).data
             last, classes, files = snapshots[-1], stored["classes"], stored["files"]
             value["mistakes"] = [
-                {"path": files[row][0], "label": classes[label], "predicted": classes[answer], "sureness": float(share)}
-                for (row, label, answer), share in zip(last.mistakes.tolist(), last.sureness, strict=True)
+                {
+                    "path": files[row][0],
+                    "label": classes[label],
+                    "predicted": classes[answer],
+                    "confidence": float(share),
+                }
+                for (row, label, answer), share in zip(last.mistakes.tolist(), last.confidences, strict=True)
             ]
     return value
 

@@ -30,10 +30,10 @@ _EACH_UP_TO, _THEN_EVERY = 50, 10  # epochs
 class Snapshot:
     """What was kept after an epoch.
 
-    kernels    (N, channels, K, L) of the convolution `word`, empty when there is none
-    confusion  (classes, classes) counts of watched images, empty when none are watched or the classes are too many
-    mistakes   (M, 3) row of the image in the data set, its label, what was answered (of a text, of one character); the surest first
-    sureness   (M,) the probability of each of those answers
+    kernels      (N, channels, K, L) of the convolution `word`, empty when there is none
+    confusion    (classes, classes) counts of watched images, empty when none are watched or the classes are too many
+    mistakes     (M, 3) row of the image in the data set, its label, what was answered (of a text, of one character); the surest first
+    confidences  (M,) the probability of each of those answers
     """
 
     epoch: int
@@ -41,7 +41,7 @@ class Snapshot:
     kernels: NDArray[np.float32]
     confusion: NDArray[np.int64]
     mistakes: NDArray[np.int64]
-    sureness: NDArray[np.float32]
+    confidences: NDArray[np.float32]
 
 
 def write_snapshot(
@@ -59,7 +59,7 @@ def write_snapshot(
         return
     word, kernels = _first_kernels(network)
     confusion = np.zeros((0, 0), np.int64)
-    mistakes, sureness = np.zeros((0, 3), np.int64), np.zeros(0, np.float32)
+    mistakes, confidences = np.zeros((0, 3), np.int64), np.zeros(0, np.float32)
     if seen is not None:
         logits, labels, rows = seen
         count = logits.shape[-1]
@@ -71,9 +71,11 @@ def write_snapshot(
         wrong = np.flatnonzero(answers != labels)
         surest = wrong[np.argsort(-shares[wrong], kind="stable")][:_MISTAKES]
         mistakes = np.stack([rows[surest], labels[surest], answers[surest]], axis=1)
-        sureness = shares[surest].astype(np.float32)
+        confidences = shares[surest].astype(np.float32)
     buffer = io.BytesIO()
-    np.savez(buffer, epoch=epoch, word=word, kernels=kernels, confusion=confusion, mistakes=mistakes, sureness=sureness)
+    np.savez(
+        buffer, epoch=epoch, word=word, kernels=kernels, confusion=confusion, mistakes=mistakes, confidences=confidences
+    )
     folder = run / runfolder.SNAPSHOTS
     folder.mkdir(exist_ok=True)
     write_bytes(folder / f"{epoch:04d}.npz", buffer.getvalue())
@@ -89,7 +91,7 @@ def read_snapshots(run: Path) -> list[Snapshot]:
                     Snapshot(
                         int(values["epoch"]),
                         str(values["word"]),
-                        *(values[name] for name in ("kernels", "confusion", "mistakes", "sureness")),
+                        *(values[name] for name in ("kernels", "confusion", "mistakes", "confidences")),
                     )
                 )
         except (OSError, ValueError, KeyError):

@@ -41,7 +41,7 @@ function show(now) {
     id("mistakes").dataset.key = key;
     id("mistakes").replaceChildren(...now.mistakes.map((one) => {
       const source = `/pictures/data/${encodeURIComponent(root.dataset.collection)}/thumbnail?` + new URLSearchParams({ path: one.path });
-      const told = words("mistake", { predicted: one.predicted, label: one.label, share: percent(one.sureness, 0) });
+      const told = words("mistake", { predicted: one.predicted, label: one.label, share: percent(one.confidence, 0) });
       return element("li", {}, element("figure", {}, element("img", { src: source, alt: one.path, width: 96, height: 96 }), element("figcaption", {}, told)));
     }));
   }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -208,10 +207,10 @@ class Classify(Task):
 
         return beside_picture(answer, say)
 
-    def judge(self, predictions: Predictions, setting: Setting, folder: Path) -> Judgement:
+    def judge(self, predictions: Predictions, setting: Setting) -> Judgement:
         from mirante.tasks.classify.judge import judge
 
-        return judge(predictions, setting, folder)
+        return judge(predictions, setting)
 
     def draw_attention(
         self,

@@ -18,7 +18,7 @@ from mirante.prediction.out_of_distribution import fit_ood_threshold
 from mirante.predictions import Predictions
 from mirante.tasks.classify.decision import ClassifyLearned, choose_threshold, decide, even_out, learned_of
 
-COVERAGES = (0.8, 0.9, 0.95, 0.99)
+JUDGED_COVERAGES = (0.8, 0.9, 0.95, 0.99)
 """The coverages whose prediction sets are judged."""
 
 
@@ -60,7 +60,7 @@ def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: Mod
         confidences=shares.max(axis=1, initial=0),
         probabilities=shares,
         decided=decide(shares, info) if learned.decides else None,
-        prediction_sets={one: prediction_sets(shares, learned.conformal_thresholds, one) for one in COVERAGES}
+        prediction_sets={one: prediction_sets(shares, learned.conformal_thresholds, one) for one in JUDGED_COVERAGES}
         if learned.conformal_thresholds
         else {},
         out_of_distribution=output.ood_scores > learned.ood_limit,

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.data.dataset import Dataset
+from mirante.evaluation.attribution import grad_cam
 from mirante.evaluation.plots.grids import heat_grid
 from mirante.evaluation.plots.style import png, shorten
 from mirante.images import Pixels
 from mirante.model.network import Network
 from mirante.prediction.calibration import softmax
-from mirante.see.attribution import grad_cam
 
 _EACH = 4
 

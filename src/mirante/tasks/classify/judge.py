@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from mirante.auroc import auroc
 from mirante.evaluation import metrics as figures
-from mirante.evaluation.judgement import Judgement, Plot, Setting, curves_plot, write_judgement
+from mirante.evaluation.judgement import Judgement, Plot, Setting, curves_plot
 from mirante.evaluation.plots.confusion import confusion
 from mirante.evaluation.plots.grids import answer_grid, sample_grid
 from mirante.evaluation.plots.probabilities import dispersion, reliability_diagram
@@ -26,8 +25,8 @@ from mirante.tasks.classify.human_votes import compare_with_humans, read_human_v
 from mirante.tasks.classify.subgroups import figures_by_subgroup
 
 
-def judge(predictions: Predictions, setting: Setting, folder: Path) -> Judgement:
-    """Measure labelled predictions, draw, and write predictions.csv, metrics.json and plots into the folder."""
+def judge(predictions: Predictions, setting: Setting) -> Judgement:
+    """Measure labelled predictions, and draw."""
     classes, positive, say = predictions.classes, setting.objectives.positive, setting.say
     metrics, told = measure(predictions, setting)
     images = setting.pixels[predictions.rows]
@@ -38,9 +37,11 @@ def judge(predictions: Predictions, setting: Setting, folder: Path) -> Judgement
         yield from _answer_plots(predictions, images, metrics, say)
         shares, targets = predictions.probabilities, predictions.targets
         yield from _threshold_plots(told, shares, targets, classes, positive, metrics.get("decision"), say)
+        yield from setting.heatmaps_plot(
+            say("Images and where the model looked in them: right answers above, wrong ones below.")
+        )
 
-    attention = say("Images and where the model looked in them: right answers above, wrong ones below.")
-    return write_judgement(folder, predictions, metrics, plots(), attention)
+    return Judgement(metrics, tuple(plots()))
 
 
 def measure(predictions: Predictions, setting: Setting) -> tuple[dict[str, Any], dict[str, Discrimination]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,8 +117,8 @@ class Read(Task):
         graph.add("Softmax", output="probabilities", axis=-1)
         graph.add("ReduceMax", np.array([2]), keepdims=0)
         graph.add("ReduceProd", np.array([1]), keepdims=0)
-        graph.add("Pow", self.constants(info)[_POWER], names=[_POWER], output="sureness")
-        return {"probabilities": ["N", *info.output], "sureness": ["N"]}
+        graph.add("Pow", self.constants(info)[_POWER], names=[_POWER], output="confidence")
+        return {"probabilities": ["N", *info.output], "confidence": ["N"]}
 
     def constants(self, info: ModelInfo) -> dict[str, NDArray[np.float32]]:
         from mirante.tasks.read.calibrate import learned_of
@@ -131,7 +130,7 @@ class Read(Task):
 
         scales, shifts = info.calibration
         shares = softmax(logits * scales + shifts)
-        return {"probabilities": shares, "sureness": shares.max(axis=2).prod(axis=1) ** self.constants(info)[_POWER]}
+        return {"probabilities": shares, "confidence": shares.max(axis=2).prod(axis=1) ** self.constants(info)[_POWER]}
 
     def read_learned(self, values: Mapping[str, Any]) -> ReadLearned:
         from mirante.tasks.read.calibrate import ReadLearned
@@ -236,12 +235,12 @@ class Read(Task):
 
         return beside_picture(answer, say)
 
-    def judge(self, predictions: Predictions, setting: Setting, folder: Path) -> Judgement:
+    def judge(self, predictions: Predictions, setting: Setting) -> Judgement:
         from mirante.tasks.read.judge import judge
 
         if setting.human_votes is not None:
             raise RunError(f"{setting.human_votes}: votes are for classes, and this model reads texts.")
-        return judge(predictions, setting, folder)
+        return judge(predictions, setting)
 
     def draw_attention(
         self,

@@ -64,7 +64,7 @@ def calibrate(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: M
 
 def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo) -> Predictions:
     """Return what a model's output for these rows of the data set comes to."""
-    confidences = output.values["sureness"]
+    confidences = output.values["confidence"]
     return Predictions(
         task=info.task,
         classes=info.classes,

@@ -6,14 +6,13 @@ Letters are compared place by place: where the model leaves one out, those after
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mirante.evaluation import metrics as figures
-from mirante.evaluation.judgement import Judgement, Plot, Setting, curves_plot, write_judgement
+from mirante.evaluation.judgement import Judgement, Plot, Setting, curves_plot
 from mirante.evaluation.plots.probabilities import reliability_diagram
 from mirante.evaluation.plots.style import png
 from mirante.images import Pixels
@@ -25,8 +24,8 @@ from mirante.tasks.read.plots import confused_letters, reading_grid, text_sample
 _MOST_PAIRS, _FEW_PAIRS = 20, 5
 
 
-def judge(predictions: Predictions, setting: Setting, folder: Path) -> Judgement:
-    """Measure labelled predictions, draw, and write predictions.csv, metrics.json and plots into the folder."""
+def judge(predictions: Predictions, setting: Setting) -> Judgement:
+    """Measure labelled predictions, and draw."""
     say, images = setting.say, setting.pixels[predictions.rows]
     measured = measure(predictions, learned_of(setting.info))
 
@@ -34,10 +33,9 @@ def judge(predictions: Predictions, setting: Setting, folder: Path) -> Judgement
         if setting.history:
             yield from _training_plots(setting)
         yield from _answer_plots(predictions, images, measured, say)
+        yield from setting.heatmaps_plot(say("Where the model looked for each letter of a few images."))
 
-    return write_judgement(
-        folder, predictions, measured, plots(), say("Where the model looked for each letter of a few images.")
-    )
+    return Judgement(measured, tuple(plots()))
 
 
 def measure(predictions: Predictions, learned: ReadLearned) -> dict[str, Any]:

@@ -29,14 +29,14 @@ def reading_grid(
     labels: NDArray[np.int64],
     predicted: NDArray[np.int64],
     probabilities: NDArray[np.floating],
-    sureness: NDArray[np.floating],
+    confidences: NDArray[np.floating],
     classes: Sequence[str],
     title: str,
     say: Language,
 ) -> Figure:
     """Draw up to 18 images, three a row, each above the letters read in it with the bar of each one's probability.
 
-    labels, predicted and the probabilities of what was predicted (N, characters), sureness (N,). A wrong letter is red, beside the
+    labels, predicted and the probabilities of what was predicted (N, characters), confidences (N,). A wrong letter is red, beside the
     true one.
     """
     rows = max(1, -(-min(len(images), 18) // _COLUMNS))
@@ -44,7 +44,7 @@ def reading_grid(
     figure = new_figure(11.0, rows * (picture + 1.35) + 0.9)
     parts = figure.subfigures(rows, _COLUMNS, squeeze=False).ravel()
     for part, image, label, read, shares, sure in zip(
-        parts, images, labels, predicted, probabilities, sureness, strict=False
+        parts, images, labels, predicted, probabilities, confidences, strict=False
     ):
         above, below = part.subplots(2, 1, height_ratios=(picture, 0.8))
         show_image(above, image)

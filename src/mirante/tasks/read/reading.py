@@ -53,5 +53,5 @@ def readings_of(output: Output, info: ModelInfo, paths: Sequence[str | None]) ->
             for place, number in enumerate(shares.argmax(axis=1))
             if info.classes[number]
         )
-        sure = float(output.values["sureness"][row])
+        sure = float(output.values["confidence"][row])
         yield Reading("".join(letter for letter, _ in letters), sure, letters, sure < sure_from, path)

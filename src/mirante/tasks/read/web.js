@@ -9,7 +9,7 @@ function told(answer) {
     const number = row.indexOf(Math.max(...row));
     if (INFO.classes[number]) letters.push([INFO.classes[number], row[number]]);
   }
-  const sure = answer.sureness[0];
+  const sure = answer.confidence[0];
   const parts = [element('h2', `${letters.map((one) => one[0]).join('') || '–'}  ${percent(sure)}`)];
   const least = INFO.learned.confidence_threshold ?? null;
   if (least !== null && sure < least) parts.push(element('p', WORDS.unsure, 'note'));
