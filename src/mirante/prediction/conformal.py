@@ -1,8 +1,9 @@
 """Prediction sets: the classes that an image may well be of, so that the true one is among them as often as promised.
 
 Split conformal prediction (Vovk, Gammerman, Shafer 2005) with one minus the probability as the score (Sadinle, Lei, Wasserman, "Least
-ambiguous set-valued classifiers with bounded error levels", JASA 2019): a class is in the set when its probability reaches its threshold.
-Each class has thresholds of its own where enough held-out images of it are known, so the promise holds within the class too.
+ambiguous set-valued classifiers with bounded error levels", JASA 2019): a class is in the set when its probability reaches its
+threshold. Each class has thresholds of its own where enough held-out images of it are known, so the promise holds within the class
+too.
 """
 
 from __future__ import annotations
