@@ -100,6 +100,20 @@ def shapes_run(tmp_path_factory: pytest.TempPathFactory, mirante: Command) -> It
     yield folder / "run", data
 
 
+@pytest.fixture(scope="session")
+def photographed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """180 shapes of two kinds in 56 groups, as a table; a few groups hold both kinds, and some labels are wrong."""
+    root = write_shapes(tmp_path_factory.mktemp("groups") / "shapes", 90, ("bar", "disc"))
+    lines = ["path,label,person"]
+    for kind in ("bar", "disc"):
+        for number in range(90):
+            person = f"both{number // 3}" if number < 12 else f"{kind}{number // 3}"
+            label = kind if number % 7 else {"bar": "disc", "disc": "bar"}[kind]  # so that no model is always right
+            lines.append(f"{kind}/{number:03d}.png,{label},{person}")
+    (root / "labels.csv").write_text("\n".join(lines))
+    return root
+
+
 @pytest.fixture(scope="module")
 def browser():  # type: ignore[no-untyped-def]
     """A Chromium, with a camera that shows a moving picture."""

@@ -16,6 +16,9 @@ from browser import ARGUMENTS, find_browser
 from conftest import Command, write_shapes
 from sklearn.metrics import f1_score, log_loss
 
+from mirante.tasks.classify.human_votes import compare_with_humans
+from mirante.tasks.classify.subgroups import figures_by_subgroup
+
 PLOTS = (
     "samples",
     "curves",
@@ -210,3 +213,86 @@ def test_the_pictures_are_whole_pngs_of_a_readable_size(shapes_run: tuple[Path, 
             image.load()
             assert image.width >= 500 and image.height >= 400, path
             assert len(np.unique(np.asarray(image.convert("L")))) > 20, path  # something is drawn
+
+
+OPTIONS = ("--model", "8C3-MP2-16N", "--epochs", "2")
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((run / "predictions.csv").open(encoding="utf-8")))
+
+
+def test_peoples_votes_stand_beside_the_models_doubt(
+    shapes_run: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    shutil.copytree(shapes_run[0], tmp_path / "run")
+    with (tmp_path / "run/predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = ["bar", "cross", "disc"]
+    voted = rows[:-1]  # nobody voted on the last one
+    other = {row["path"] for row in voted[:4]}
+    with (tmp_path / "votes.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", *(f"people_{name}" for name in names)])
+        for row in voted:
+            label = names.index(row["label"])
+            said = (label + 1) % 3 if row["path"] in other else label
+            shares = np.array([float(row[f"probability_{name}"]) for name in names])
+            writer.writerow([row["path"], *(np.eye(3)[said] * 60 + 40 * shares)])
+    done = mirante("evaluate", tmp_path / "run", "--human-votes", tmp_path / "votes.csv", "--lang", "en")
+    assert done.returncode == 0, done.stderr
+    people = json.loads((tmp_path / "run/metrics.json").read_text())["human_votes"]
+    shares = np.array([[float(row[f"probability_{name}"]) for name in names] for row in voted])
+    assert people["images"] == len(voted) and people["others_named"] == 4
+    agrees = sum(int(shares[row].argmax()) == (names.index(voted[row]["label"]) + 1) % 3 for row in range(4))
+    assert people["model_agrees"] == agrees
+    believed = shares[np.arange(len(voted)), [names.index(row["label"]) for row in voted]]
+    first = {voted[row]["path"] for row in np.argsort(believed, kind="stable")[: max(1, round(0.1 * len(voted)))]}
+    assert people["in_first"]["0.1"] == pytest.approx(len(first & other) / 4)
+    random = np.random.default_rng(0)
+    said = random.dirichlet(np.full(3, 0.3), 400)
+    alike = compare_with_humans(said, said.argmax(axis=1), 0.8 * said + 0.2 * random.dirichlet(np.ones(3), 400))
+    unlike = compare_with_humans(said, said.argmax(axis=1), random.dirichlet(np.ones(3), 400))
+    assert alike["rank_correlation"] > 0.7 and abs(unlike["rank_correlation"]) < 0.2
+    assert alike["dispersion_where_unsure"] > alike["dispersion_where_sure"]
+    assert "For 4 images most people name another class" in (tmp_path / "run/report.html").read_text()
+
+    for text in (
+        "path,bar,cross\na,1,2\n",
+        "path,bar,cross,disc\nnowhere,1,2,3\n",
+        f"path,bar,cross,disc\n{rows[0]['path']},x,2,3\n",
+    ):
+        (tmp_path / "wrong.csv").write_text(text)
+        done = mirante("evaluate", tmp_path / "run", "--human-votes", tmp_path / "wrong.csv")
+        assert (done.returncode, done.stderr.strip().count("\n")) == (2, 0), done.stderr
+
+
+def test_a_camera_on_which_the_model_fails_is_marked_and_the_others_are_not(tmp_path: Path, mirante: Command) -> None:
+    random = np.random.default_rng(0)
+    labels, parts = random.integers(0, 2, 900), np.repeat(["old", "new", "third"], 300)
+    shares = np.clip(labels + random.normal(0, 0.45, 900), 0.01, 0.99)
+    shares[:300] = random.uniform(0.01, 0.99, 300)  # the old camera tells nothing
+    both = np.stack([1 - shares, shares], axis=1)
+    found = figures_by_subgroup(parts.tolist(), both, labels, both.argmax(1), 1)
+    for key in ("accuracy", "roc_area", "sensitivity", "specificity"):
+        assert [name for name, row in found.items() if row[key]["differs"]].count("old") == 1
+        assert found["old"][key]["value"] < found["new"][key]["low"]
+    quiet = figures_by_subgroup(["few"] * 5 + ["all"] * 595, both[300:], labels[300:], both[300:].argmax(1), None)
+    assert quiet["few"] == {"images": 5} and not quiet["all"]["accuracy"]["differs"]
+
+    root = write_shapes(tmp_path / "shapes", 24, ("bar", "disc"))
+    lines = [
+        f"{kind}/{n:03d}.png,{kind},{'north' if n % 2 else 'south'}" for kind in ("bar", "disc") for n in range(24)
+    ]
+    (root / "labels.csv").write_text("\n".join(["path,label,hospital", *lines]))
+    run = tmp_path / "run"
+    words = ("--labels", "labels.csv", "--subgroup", "hospital", "--folds", "3", "--out", run, "--lang", "pt")
+    done = mirante("train", root, *OPTIONS, *words)
+    assert done.returncode == 0, done.stderr
+    parts_of_run = json.loads((run / "metrics.json").read_text())["subgroups"]
+    rows = rows_of(run)
+    north = [row["label"] == row["predicted"] for row in rows if row["subgroup"] == "north"]
+    assert parts_of_run["north"]["images"] == 24 and parts_of_run["north"]["accuracy"]["value"] == np.mean(north)
+    assert "Os números por hospital" in (run / "report.html").read_text(encoding="utf-8")
+    wrong = mirante("train", root, *OPTIONS, "--labels", "labels.csv", "--subgroup", "country")
+    assert wrong.returncode == 2 and "no column named 'country' (--subgroup)" in wrong.stderr

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mirante.evaluation import metrics
+from mirante.evaluation.roc import decisions, discriminate, net_benefit
 from mirante.experiment.compare import _within_noise, mcnemar
 
 
@@ -92,3 +94,23 @@ def test_equal_models_are_within_the_noise_and_a_better_one_is_not() -> None:
     assert mcnemar(one, worse) == pytest.approx(2 * 0.5**20)
     assert _within_noise([1.0, 0.03, 0.001]) == [True, False, False]
     assert _within_noise([1.0, 0.03, 0.04]) == [True, True, True]  # 0.03 × 2 is no longer below 0.05
+
+
+scores_and_labels = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=2, max_size=60).filter(
+    lambda rows: len({wanted for _, wanted in rows}) == 2
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(scores_and_labels)
+def test_curves_areas_and_counts_are_those_of_the_field(rows: list[tuple[float, bool]]) -> None:
+    scores, wanted = np.array([one for one, _ in rows]), np.array([one for _, one in rows])
+    told = discriminate(scores, wanted)
+    assert told is not None
+    assert told.figures["roc_area"]["value"] == pytest.approx(roc_auc_score(wanted, scores))
+    assert told.figures["average_precision"]["value"] == pytest.approx(average_precision_score(wanted, scores))
+    came = decisions(scores >= 0.5, wanted, None)
+    assert came["true_positives"] + came["false_negatives"] == wanted.sum()
+    benefit = net_benefit(scores, wanted, np.array([0.5]))[0]
+    assert benefit == pytest.approx((came["true_positives"] - came["false_positives"]) / len(rows))
+    assert discriminate(scores, np.ones(len(rows), dtype=bool)) is None

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-from conftest import Command
+import pytest
+from conftest import Command, write_shapes
 
 from mirante import Dataset
+from mirante.model.backbone import at_hand
 
 
 def test_xrays_with_labels_inside_the_archive_and_patients_never_cut(test_data: Path) -> None:
@@ -46,3 +48,33 @@ def test_flowers_can_be_told_apart_and_new_ones_are_answered(test_data: Path, tm
     assert metrics["accuracy"]["low"] > 0.3  # chance is one in five
     answers = mirante("predict", out, archive, "--format", "json")
     assert len(answers.stdout.splitlines()) == 4317
+
+
+@pytest.mark.skipif(not at_hand(), reason="the package with pretrained weights is not installed")
+def test_pneumonia_is_told_from_healthy_lungs_of_people_never_seen(
+    test_data: Path, tmp_path: Path, mirante: Command
+) -> None:
+    words = (
+        "--labels",
+        "labels.csv",
+        "--group-column",
+        "patient",
+        "--recipe",
+        "transfer",
+        "--folds",
+        "5",
+        "--sensitivity",
+        "0.9",
+    )
+    run = tmp_path / "run"
+    done = mirante(
+        "train", test_data / "chest-xray-320.tar.xz", *words, "--classes", "no_finding,pneumonia", "--out", run
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((run / "metrics.json").read_text())
+    assert found["one_vs_rest"]["pneumonia"]["roc_area"]["value"] >= 0.87
+    assert found["ece"]["value"] <= 0.06 and 0.85 < found["decision"]["sensitivity"]["value"] < 0.94
+    assert abs(found["prediction_sets"]["0.9"]["by_group"] - 0.9) < 0.03
+    # other things than X-rays: nearly all are seen to be none of these
+    others = mirante("predict", run, write_shapes(tmp_path / "shapes", 20), "--format", "json").stdout.splitlines()
+    assert len(others) == 60 and np.mean([json.loads(line)["none_of_these"] for line in others]) > 0.95

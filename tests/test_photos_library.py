@@ -1,0 +1,125 @@
+"""What a person said of photos, kept; and which photos are asked about."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import draw_shape, write_shapes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mirante.errors import RequestError
+from mirante.photos.library import Library, contradictions, labels_of
+from mirante.photos.questions import choose
+
+ANSWERING = """
+import sys
+from pathlib import Path
+from mirante.photos.library import Library
+library = Library(Path(sys.argv[1]))
+for number in range(10**6):
+    library.answer([f"photo {number}"], "rose", "chosen", None, f"turn {number}")
+    print(number, flush=True)
+"""
+
+
+def test_an_answer_that_was_taken_survives_a_kill(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ANSWERING, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for _ in range(60):
+        last = int(process.stdout.readline())
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    rest = process.stdout.read().split()
+    last = int(rest[-1]) if rest and rest[-1].isdigit() and len(rest) > 1 else last
+    answered = labels_of(Library(tmp_path).answers())
+    assert all(f"photo {number}" in answered for number in range(last + 1))
+
+
+def test_answers_are_kept_once_taken_back_together_and_contradictions_shown(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    library.answer(["a", "b"], "rose", "together", "rose", "1")
+    library.answer(["a", "b"], "rose", "together", "rose", "1")
+    library.answer(["a"], "tulip", "chosen", "rose", "2")
+    library.answer(["c"], None, "random", "rose", "3")
+    assert len(library.answers()) == 4
+    assert labels_of(library.answers()) == {"a": "tulip", "b": "rose", "c": None}
+    assert contradictions(library.answers()) == {"a": ["rose", "tulip"]}
+    assert library.take_back() == ["c"] and library.take_back() == ["a"]
+    assert labels_of(library.answers()) == {"a": "rose", "b": "rose"}
+    assert sorted(library.take_back()) == ["a", "b"] and library.take_back() == []
+
+
+def test_an_older_library_is_brought_up_to_date_and_a_newer_one_refused(tmp_path: Path) -> None:
+    Library(tmp_path).answer(["a"], "rose", "chosen", None, "1")
+    place = tmp_path / ".mirante" / "photos.sqlite"
+    with sqlite3.connect(place) as database:  # as the first version left it
+        database.execute("DROP TABLE members")
+        database.execute("DROP TABLE names")
+        database.execute("PRAGMA user_version = 1")
+    library = Library(tmp_path)
+    assert labels_of(library.answers()) == {"a": "rose"}
+    library.keep_groups([["a", "b"], ["c"]], ["one", "two"])
+    assert library.move_to_group(["c"], 0) == 0 and library.groups() == {0: ("one", ["a", "b", "c"])}
+    with sqlite3.connect(place) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(RequestError, match="newer"):
+        Library(tmp_path)
+    (tmp_path / "other" / ".mirante").mkdir(parents=True)
+    (tmp_path / "other" / ".mirante" / place.name).write_bytes(b"no database, but long enough to be one" * 100)
+    with pytest.raises(RequestError, match="damaged"):
+        Library(tmp_path / "other")
+
+
+def test_a_second_look_reads_only_what_is_new(tmp_path: Path) -> None:
+    write_shapes(tmp_path, 3)
+    library = Library(tmp_path)
+    first = {one.path: one.digest for one in library.look()[0]}
+    assert len(first) == 9
+    known = tmp_path / "bar" / "000.png"
+    status = known.stat()
+    known.write_bytes(bytes(status.st_size))  # would be unreadable; but size and time say that it is known
+    os.utime(known, ns=(status.st_atime_ns, status.st_mtime_ns))
+    draw_shape("disc", 99).save(tmp_path / "new.png")
+    found, skipped = library.look()
+    assert {one.path: one.digest for one in found if one.path != "new.png"} == first and not skipped
+    os.utime(known)
+    assert [one.path for one in library.look()[1]] == ["bar/000.png"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(1, 80),
+    classes=st.integers(2, 5),
+    asked=st.integers(1, 30),
+    begun=st.integers(0, 50),
+    seed=st.integers(0, 10**6),
+    data=st.data(),
+)
+def test_questions_are_of_photos_that_are_open_and_one_in_five_is_drawn(
+    count: int, classes: int, asked: int, begun: int, seed: int, data: st.DataObject
+) -> None:
+    random = np.random.default_rng(seed)
+    features = np.abs(random.normal(size=(count, 12))).astype(np.float32)
+    shares = random.dirichlet(np.ones(classes) * 0.3, count).astype(np.float32)
+    answered = data.draw(
+        st.dictionaries(st.integers(0, count - 1), st.one_of(st.none(), st.integers(0, classes - 1)), max_size=count)
+    )
+    aside = frozenset(data.draw(st.sets(st.integers(0, count - 1), max_size=5)))
+    found = choose(features, shares, answered, asked, random, aside, begun)
+    fresh = [row for one in found if not one.again for row in one.rows]
+    assert len(fresh) == len(set(fresh)) and not set(fresh) & (answered.keys() | aside)
+    assert all(row in answered and row not in aside for one in found if one.again for row in one.rows)
+    assert len(found) == asked or len(fresh) == count - len(answered.keys() | aside)
+    for number, one in enumerate(found, begun):
+        assert (one.kind == "random") == (number % 5 == 0)
+        assert one.kind != "together" or (
+            len(one.rows) > 1 and {int(shares[row].argmax()) for row in one.rows} == {one.label}
+        )
