@@ -117,8 +117,8 @@ def test_a_model_without_held_out_images_promises_nothing(tmp_path: Path, mirant
     run = tmp_path / "run"
     assert mirante("train", data, "--recipe", "tutorial", "--epochs", "1", "--out", run).returncode == 0
     done = mirante("predict", run, data, "--coverage", "0.9")
-    assert done.returncode == 2 and "no coverage can be promised" in done.stderr
+    assert done.returncode == 2 and "no coverage can be guaranteed" in done.stderr
     done = mirante("predict", run, data, "--threshold", "0.9")
-    assert done.returncode == 2 and "no class of it has a threshold" in done.stderr
+    assert done.returncode == 2 and "none of its classes has a threshold" in done.stderr
     done = mirante("train", data, "--recipe", "tutorial", "--sensitivity", "0.9", "--out", tmp_path / "other")
-    assert done.returncode == 2 and "--folds does without" in done.stderr
+    assert done.returncode == 2 and "use --folds" in done.stderr

@@ -297,7 +297,7 @@ def test_the_command_checks_reports_and_says_how_to_go_on(planted: Path, tmp_pat
     assert f"mirante train {planted} --labels fixed/labels.csv --root {planted}" in done.stderr
     again = mirante("data", "check", planted, "--no-model", "--fix", "fixed", cwd=tmp_path)
     assert again.returncode == 2
-    assert "fixed: is there already and not empty; name another folder." in again.stderr
+    assert "fixed: already exists and is not empty; choose another folder." in again.stderr
     assert not (tmp_path / "checks/scenes-2").exists()
 
 

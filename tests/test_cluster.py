@@ -237,20 +237,20 @@ def test_wrong_requests_are_one_sentence(shapes_run: tuple[Path, Path], tmp_path
     out = ("--out", tmp_path / "out")
     cases = {
         "needs --out": (data,),
-        "holds other things": (data, "--out", tmp_path / "full"),
+        "holds something other than answers": (data, "--out", tmp_path / "full"),
         "neither a column of paths": (tmp_path / "wrong.parquet", *out),
         "not a Parquet file": (tmp_path / "junk.parquet", *out),
-        "no image in it and no file of that name": (tmp_path / "nothing", *out),
-        "Parquet files, in --out": (data, *out, "--format", "csv"),
+        "no image in it, and no file with that name": (tmp_path / "nothing", *out),
+        "Parquet files in --out": (data, *out, "--format", "csv"),
         "must be 1 or more": (data, *out, "--workers", "0"),
         "Protocol not known": ("nowhere://x", *out),
-        "no Ray cluster answers at 127.0.0.1:9": (data, *out, "--address", "127.0.0.1:9"),
+        "no Ray cluster responds at 127.0.0.1:9": (data, *out, "--address", "127.0.0.1:9"),
     }
     for sentence, words in cases.items():
         refused = mirante("predict", run, *words, "--engine", "ray")
         assert sentence in refused.stderr and refused.stderr.count("\n") == 1, refused.stderr
         assert refused.returncode == (1 if "cluster" in sentence else 2)
-    assert "goes with --engine ray" in mirante("predict", run, data, *out).stderr
+    assert "needs --engine ray" in mirante("predict", run, data, *out).stderr
     assert (tmp_path / "full" / "letter.txt").read_text() == "mine"
 
 

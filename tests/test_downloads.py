@@ -115,7 +115,7 @@ def test_a_part_that_is_already_whole_only_needs_its_digest(server: Server, tmp_
 
 def test_wrong_bytes_are_thrown_away(server: Server, tmp_path: Path) -> None:
     server.files["big.bin"] = CONTENT
-    with pytest.raises(WorkError, match="was published; it was thrown away"):
+    with pytest.raises(WorkError, match="was published; it was deleted"):
         download(server.address("big.bin"), tmp_path / "big.bin", md5(b"something else"))
     assert not list(tmp_path.iterdir())
 
@@ -127,7 +127,7 @@ def test_a_missing_file_and_a_missing_server_are_said_in_a_sentence(
     done = mirante("data", "get", "cifar10", **environment)
     assert done.returncode == 1 and "answered 404" in done.stderr and "Traceback" not in done.stderr
     done = mirante("data", "get", "mnist", **{**environment, "MIRANTE_DOWNLOADS": "http://127.0.0.1:1/"})
-    assert done.returncode == 1 and "broke off 5 times" in done.stderr and "yourself" in done.stderr
+    assert done.returncode == 1 and "interrupted 5 times" in done.stderr and "yourself" in done.stderr
 
 
 def cifar_archive(path: Path, name: str, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -159,7 +159,7 @@ def test_other_data_are_judged_into_a_folder_of_their_own(
     strange = write_shapes(tmp_path / "strange", 5, ("cross", "disc"))
     (strange / "cross").rename(strange / "star")
     done = mirante("evaluate", run, strange)
-    assert done.returncode == 2 and "'star' is none of the model's" in done.stderr
+    assert done.returncode == 2 and "'star' is not one of the model's" in done.stderr
 
 
 def test_test_images_that_have_changed_are_not_evaluated_as_if_they_had_not(
@@ -202,7 +202,7 @@ def test_compare_ranks_and_marks_what_is_within_the_noise(
         mirante("train", other, "--model", "4C3-GAP", "--epochs", "1", "--out", tmp_path / "elsewhere").returncode == 0
     )
     done = mirante("compare", run, tmp_path / "elsewhere")
-    assert done.returncode == 2 and "tested on other images" in done.stderr
+    assert done.returncode == 2 and "tested on different images" in done.stderr
 
 
 def test_the_pictures_are_whole_pngs_of_a_readable_size(shapes_run: tuple[Path, Path]) -> None:
@@ -255,7 +255,7 @@ def test_peoples_votes_stand_beside_the_models_doubt(
     unlike = compare_with_humans(said, said.argmax(axis=1), random.dirichlet(np.ones(3), 400))
     assert alike["rank_correlation"] > 0.7 and abs(unlike["rank_correlation"]) < 0.2
     assert alike["dispersion_where_unsure"] > alike["dispersion_where_sure"]
-    assert "For 4 images most people name another class" in (tmp_path / "run/report.html").read_text()
+    assert "For 4 images, most people name another class" in (tmp_path / "run/report.html").read_text()
 
     for text in (
         "path,bar,cross\na,1,2\n",

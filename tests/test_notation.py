@@ -50,7 +50,7 @@ def test_summary_on_the_command_line(mirante: Command) -> None:
     ("line", "word", "reason"),
     [
         ("32C3-MP2-MP2-MP2-MP2-MP2", "MP2", "MP2 after 1×1: nothing left to pool"),
-        ("32C3-XX-10N", "XX", "'XX' is no layer"),
+        ("32C3-XX-10N", "XX", "'XX' is not a layer"),
         ("32C3--MP2", "", "An empty word"),
         ("64N-32C3", "32C3", "32C3 after a dense layer"),
         ("GAP-MP2", "MP2", "MP2 after a dense layer"),
@@ -58,7 +58,7 @@ def test_summary_on_the_command_line(mirante: Command) -> None:
         ("32C2same", "32C2same", "needs an odd kernel"),
         ("32C3/0", "32C3/0", "a size of 0"),
         ("0C3", "0C3", "no kernels"),
-        ("D1.5", "D1.5", "'D1.5' is no layer"),
+        ("D1.5", "D1.5", "'D1.5' is not a layer"),
         ("900000N-900000N", "900000N", "500,000,000 parameters"),
         ("99B-99B-99B-99B-99B-99B", "99B", "MP2 after 1×1"),
     ],

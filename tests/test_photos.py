@@ -79,7 +79,7 @@ def test_a_name_that_is_taken_gets_a_number_and_the_same_photo_is_known(
         assert (into / "all" / f"{name}.png").read_bytes() == (folder / number / "one.png").read_bytes()
     assert (into / "all" / "one (2).png").read_text() == "somebody's"
     again = arrange(folder, walk(folder).photos, said, into, "{class}", "copy", False, language("en"))
-    assert again.left[0].reason == "is there already, byte for byte"
+    assert again.left[0].reason == "is already there, byte for byte"
 
 
 @settings(max_examples=60, deadline=None)

@@ -90,7 +90,7 @@ def test_the_new_model_is_taken_when_it_is_not_worse_and_the_old_one_is_kept(own
         found += round(figures["accuracy"]["value"] * figures["images"])
         assert found == right
     assert done.unseen == len(drawn) + metrics["images"]
-    assert "Taught further with 45 photos" in (own_run / "report.html").read_text()
+    assert "Trained further on 45 photos" in (own_run / "report.html").read_text()
 
     # the weights in the other file are those of the model that answers
     from safetensors.numpy import load_file
@@ -343,7 +343,7 @@ def test_groups_are_renamed_merged_split_and_kept_in_the_browser(browser, asked)
     name.fill("bar" if shown == "one" else "x")
     name.press("Enter")
     page.wait_for_timeout(500)
-    page.locator("#list section button").filter(has_text="These are all that").first.click()
+    page.locator("#list section button").filter(has_text="All of this class").first.click()
     until(page, "document.querySelector('#list .soft')?.textContent.includes('kept')")
     kept = {one.label for one in library.answers()}
     assert len(kept) == 1 and len(library.answers()) == 200 and {one.kind for one in library.answers()} == {"group"}

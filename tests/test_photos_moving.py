@@ -97,7 +97,7 @@ def test_an_interrupted_organising_is_finished_by_the_next_one(
     assert len(list(folder.rglob("*.jpg"))) > 0 and not read_journals(into)[0].done
     write_shapes(tmp_path / "else", 1)
     done = mirante("photos", "organise", shapes_run[0], tmp_path / "else", "--into", into, "--lang", "en")
-    assert done.returncode == 0 and "interrupted is finished first" in done.stderr, done.stderr
+    assert done.returncode == 0 and "finishing an earlier organise that was interrupted" in done.stderr, done.stderr
     assert len(list(into.rglob("class */*.jpg"))) == 3000 and not list(folder.rglob("*.jpg"))
 
 

@@ -72,7 +72,7 @@ def test_sidecars_are_written_with_the_photos_and_taken_back(
             "photos", "organise", shapes_run[0], folder, *words, "--write-xmp", "--min-confidence", "34%",
             XDG_STATE_HOME=str(tmp_path / "s"),
         )  # fmt: skip
-        assert done.returncode == 0 and "001.png: a sidecar that is no XMP" in done.stderr, done.stderr
+        assert done.returncode == 0 and "001.png: a sidecar that is not XMP" in done.stderr, done.stderr
         written = list((tmp_path / "out" if words else folder).rglob("*.xmp"))
         assert len(written) == 6  # five of Mirante's, one of them in a sidecar that was there, and the one that is none
         [kept] = [path.read_bytes() for path in written if b"holiday" in path.read_bytes()]

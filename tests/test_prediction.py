@@ -149,7 +149,7 @@ def test_what_is_no_model_says_so(shapes_run: tuple[Path, Path], tmp_path: Path)
         Model(tmp_path / "newer.onnx")
     del foreign.metadata_props[:]
     onnx.save(foreign, tmp_path / "foreign.onnx")
-    with pytest.raises(RunError, match="not a model of Mirante"):
+    with pytest.raises(RunError, match="not a Mirante model"):
         Model(tmp_path / "foreign.onnx")
     with pytest.raises(ImageError, match="no such file"):
         Model(run).predict(data / "nothing.png")

@@ -145,7 +145,9 @@ def test_what_only_classes_have_is_refused(
     ):
         done = mirante(*words)
         assert done.returncode == 2 and len(done.stderr.splitlines()) <= 2, (words, done.stderr)
-    with pytest.raises(MiranteError, match="a model of the task read; photos in folders need one of the task classify"):
+    with pytest.raises(
+        MiranteError, match="a model for the task read; photos in folders need one for the task classify"
+    ):
         Model(run).require_task("classify", "photos in folders")
     done = mirante("photos", "organise", run, data, "--into", data.parent / "sorted")
     assert done.returncode == 2 and "task classify" in done.stderr and not (data.parent / "sorted").exists()
@@ -252,7 +254,7 @@ def test_what_a_text_model_cannot_be_used_for_is_said_in_a_sentence(
     texts_run: tuple[Path, Path], tmp_path: Path
 ) -> None:
     run, _ = texts_run
-    with pytest.raises(RunError, match="a model of the task read; these pages need one of the task classify"):
+    with pytest.raises(RunError, match="a model for the task read; these pages need one for the task classify"):
         open_run(run)
     shutil.copytree(run, tmp_path / "run")
     table = tmp_path / "run" / "predictions.csv"

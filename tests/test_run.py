@@ -129,7 +129,7 @@ def test_a_dataset_is_used_as_it_is(tmp_path: Path, mirante: Command) -> None:
     assert again.fingerprint == changed.fingerprint and np.array_equal(again.targets, changed.targets)
     assert mirante("evaluate", run.path).returncode == 0
     assert Run(run.path).metrics.accuracy == run.metrics.accuracy
-    with pytest.raises(RequestError, match="classes: beside a Dataset, which is used as it is"):
+    with pytest.raises(RequestError, match="classes: not allowed with a Dataset, which is used as is"):
         train(opened, classes=["bar", "disc"], out=tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
@@ -163,7 +163,7 @@ def test_an_image_that_cannot_be_read_can_be_skipped(shapes_run: tuple[Path, Pat
     first, skipped, last = model.predict_many(asked, errors="skip")
     assert isinstance(skipped, mirante.Skipped) and skipped.path == str(tmp_path / "bad.png")
     assert first.label == last.label and first.path == str(good) and last.path is None
-    with pytest.raises(ValueError, match="it can be 'raise' or 'skip'"):
+    with pytest.raises(ValueError, match="must be 'raise' or 'skip'"):
         next(model.predict_many(asked, errors="ignore"))  # type: ignore[arg-type]
 
 
@@ -197,9 +197,9 @@ def test_no_option_is_ignored_in_silence(shapes_run: tuple[Path, Path]) -> None:
     folder, data = shapes_run
     with pytest.raises(RequestError, match="sensitivity: there is no such option"):
         mirante.tune(data, sensitivity=0.9, trials=1)
-    with pytest.raises(RequestError, match="folds: no option of evaluate"):
+    with pytest.raises(RequestError, match="folds: not an option of evaluate"):
         mirante.evaluate(folder, data, folds=3)
-    with pytest.raises(RequestError, match="task: no option of check"):
+    with pytest.raises(RequestError, match="task: not an option of check"):
         mirante.check(data, task="read")
     with pytest.raises(ValueError, match="errors='oops'"):
         mirante.load(folder).predict_many([], errors="oops")

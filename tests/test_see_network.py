@@ -244,15 +244,15 @@ def test_what_cannot_be_seen_is_said(shapes_run: tuple[Path, Path], tmp_path: Pa
     run, data = shapes_run
     image = data / "bar" / "000.png"
     for words, said in (
-        (["features", run, image, "--layer", "99"], "--layer 99: there are 1 8C3"),
+        (["features", run, image, "--layer", "99"], "--layer 99: choose one of 1 8C3"),
         (["kernels", run, "--layer", "MP2"], "its convolutions are 1 8C3"),
         (["heatmap", run, image, "--class", "cat"], "the model's classes are bar, cross, disc"),
         (["pixels", image, "--at", "99,0"], "columns 0 to 23"),
         (["pixels", tmp_path / "gone.png"], "gone.png: no such file"),
-        (["convolve", image, "--kernel", "sharpish"], "is no kernel"),
+        (["convolve", image, "--kernel", "sharpish"], "is not a kernel"),
         (["model", "timm:resnet18"], "not a line of layers"),
         (["model", "32C3-MP99"], "nothing left to pool"),
-        (["training", tmp_path], "not a run of Mirante"),
+        (["training", tmp_path], "not a Mirante run"),
         (["path", run, image, "--out", image], "exists; choose another"),
         (["path", run, image, "--out", "x.bmp"], "ends in .png or .svg"),
     ):

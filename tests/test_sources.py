@@ -86,7 +86,7 @@ def test_a_cut_off_archive_is_named(tmp_path: Path, shapes: Path) -> None:
     for suffix in (".tar.gz", ".tar.xz", ".zip", ".tar.zst"):
         archive = pack(shapes, tmp_path / f"cut{suffix}")
         archive.write_bytes(archive.read_bytes()[:20_000])
-        assert "damaged or cut off" in open_error(archive)
+        assert "damaged or truncated" in open_error(archive)
 
 
 @pytest.mark.parametrize("kind", ["parent", "absolute", "link", "device", "zip parent", "zip link"])
@@ -123,7 +123,7 @@ def test_tables_of_paths_and_labels(tmp_path: Path, shapes: Path, delimiter: str
     dataset = Dataset.open(table, group="patient")
     assert len(dataset) == 90 and len(dataset.rows("test")) == 18
     assert dataset.groups is not None and dataset.groups[:4] == ("p0", "p0", "p0", "p1")
-    assert any("Groups that stand in more than one split" in str(note) for note in dataset.notes)
+    assert any("Groups that are in more than one split" in str(note) for note in dataset.notes)
 
 
 def test_parquet_says_the_same_as_csv(tmp_path: Path, shapes: Path) -> None:
@@ -167,7 +167,7 @@ def test_labels_beside_a_folder_start_from_the_table_or_from_the_folder(
     [
         ("shapes/bar/999.png,bar,train", ["row 3", "no file at shapes/bar/999.png", "--root"]),
         ("shapes/bar/001.png,,train", ["row 3", "label of shapes/bar/001.png is empty"]),
-        ("shapes/bar/001.png,bar,holdout", ["row 3", "'holdout' is no split"]),
+        ("shapes/bar/001.png,bar,holdout", ["row 3", "'holdout' is not a split"]),
         (",bar,train", ["row 3", "path is empty"]),
         ("shapes/bar/000.png,disc,train", ["row 3", "'disc' here and 'bar' in row 2"]),
     ],
@@ -312,7 +312,7 @@ def test_copies_leaks_and_contradictions_are_noted(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "train/bar/001.png", tmp_path / "train/disc/wrong.png")
     notes = [str(note) for note in Dataset.open(tmp_path).notes]
     assert any("more than one split, byte for byte: 1" in note for note in notes)
-    assert any("copies have another label: 1" in note for note in notes)
+    assert any("copies have a different label: 1" in note for note in notes)
 
 
 def test_the_second_time_no_image_is_read(shapes: Path) -> None:

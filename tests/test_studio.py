@@ -231,20 +231,20 @@ def test_what_is_wrong_is_a_sentence(studio: Studio) -> None:
         ("/api/data/open", {"location": "/nowhere"}, "/nowhere: no such file or folder"),
         ("/api/data/open", {"location": ""}, "Which folder?"),
         ("/api/data/make", {"name": "a/b"}, "cannot be a name here"),
-        ("/api/data/make", {"name": "shapes"}, "is there already"),
+        ("/api/data/make", {"name": "shapes"}, "already exists"),
         ("/api/data/none/classes", {"label": "x"}, "no such collection"),
-        ("/api/data/shapes/classes", {"label": "x"}, "nothing is added there"),
+        ("/api/data/shapes/classes", {"label": "x"}, "images cannot be added there"),
         ("/api/data/shapes/edit", {"paths": ["gone.png"], "label": "x", "do": "label"}, "gone.png: not in shapes"),
         ("/api/data/shapes/edit", {"paths": "all"}, "Choose images first"),
         ("/api/train/start", {"collection": "none"}, "no such collection"),
-        ("/api/train/start", {"collection": "shapes", "time": "soon"}, "'soon' is no time"),
+        ("/api/train/start", {"collection": "shapes", "time": "soon"}, "'soon' is not a time"),
         ("/api/train/start", {"collection": "shapes", "layers": "evil.py:run"}, "not a line of layers"),
         ("/api/train/start", {"collection": "shapes", "name": "../x"}, "cannot be a name here"),
         ("/api/train/none/stop", {}, "no training of that name"),
         ("/api/results/none/predict", b"", "no such run"),
         ("/api/data/make", b"[1]", "did not understand"),
         ("/api/data/make", b"{", "did not understand"),
-        ("/api/uploads?filename=notes.txt", b"text", "no archive"),
+        ("/api/uploads?filename=notes.txt", b"text", "not an archive"),
     ):
         status, _, content = studio.ask("POST", path, body)  # type: ignore[arg-type]
         assert status == 400 and said in json.loads(content)["error"], (path, content)
@@ -362,7 +362,7 @@ def test_a_threshold_can_be_tried_and_the_card_be_read(trained: Studio) -> None:
     for wrong in ("class=lion&at=0.2&prevalence=0.1", "class=bar&at=x&prevalence=0.1", "class=bar&at=0.2&prevalence=2"):
         assert trained.ask("GET", f"/api/results/first/threshold?{wrong}")[0] == 400
     page = trained.ask("GET", "/results/first")[2].decode()
-    assert "Before you rely on it" in page and "It is no medical device." in page
+    assert "Before you rely on it" in page and "It is not a medical device." in page
 
 
 def test_answers_can_be_filtered(trained: Studio) -> None:
@@ -386,7 +386,7 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path, mirante: Command) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         done = mirante("studio", tmp_path, "--no-browser", "--port", str(taken.getsockname()[1]))
-    assert done.returncode == 2 and "cannot be listened on" in done.stderr
+    assert done.returncode == 2 and "cannot listen on it" in done.stderr
     done = mirante("studio", tmp_path / "gone")
     assert done.returncode == 2 and "no such folder" in done.stderr
     assert list(tmp_path.iterdir()) == []

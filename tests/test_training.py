@@ -184,7 +184,7 @@ def test_a_damaged_checkpoint_and_changed_data_are_said(data: Path, tmp_path: Pa
     tensors.write_bytes(whole)
     (mine / "disc" / "000.png").unlink()
     done = mirante("train", "--resume", "--out", out)
-    assert done.returncode == 2 and "have changed since" in done.stderr
+    assert done.returncode == 2 and "changed after" in done.stderr
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(
@@ -265,7 +265,7 @@ def test_mlflow_gets_recipe_epochs_and_test_figures(shapes: Path, tmp_path: Path
 def test_a_tracker_that_fails_stops_no_training(shapes: Path, tmp_path: Path, mirante: Command) -> None:
     words = ["train", shapes, "--model", "4C3-GAP", "--epochs", "1", "--out", tmp_path / "run"]
     done = mirante(*words, "--track", "mlflow", MLFLOW_TRACKING_URI="nonsense://nowhere")
-    assert done.returncode == 0 and "left out from here on" in done.stderr
+    assert done.returncode == 0 and "left out from now on" in done.stderr
     assert mirante(*words, "--overwrite", "--track", "abacus").returncode == 2
 
 
@@ -288,8 +288,8 @@ def test_the_tutorial_trains_on_all_images_and_shows_the_test_images(tmp_path: P
     ("text", "words"),
     [
         ("epochs = 3", "lacks"),
-        ('[recipe]\nname = "x"\ncolour = 1', "'colour' is no field"),
-        ("not toml", "not a recipe that can be read"),
+        ('[recipe]\nname = "x"\ncolour = 1', "'colour' is not a field"),
+        ("not toml", "not a readable recipe"),
     ],
 )
 def test_a_bad_recipe_is_said(tmp_path: Path, mirante: Command, text: str, words: str) -> None:

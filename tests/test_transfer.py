@@ -101,23 +101,23 @@ def test_weights_come_from_a_file_and_only_fitting_ones(
     (tmp_path / "w.pth").write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
     save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     for file, reason in (
-        ("w.pth", "no .safetensors file"),
+        ("w.pth", "not a .safetensors file"),
         ("other.safetensors", "these are not the weights of mobilenetv3_small_050"),
         ("nothing.safetensors", "no such file of weights"),
     ):
         done = mirante(*words, tmp_path / file, "--out", tmp_path / "no")
         assert done.returncode == 2 and reason in done.stderr and done.stderr.count("\n") == 1, done.stderr
     done = mirante("train", photos, "--model", "timm:mobilenetv3_small_05", "--out", tmp_path / "no")
-    assert done.returncode == 2 and "timm has no network of that name; near it are" in done.stderr
+    assert done.returncode == 2 and "timm has no network of that name; similar names:" in done.stderr
     done = mirante("train", photos, "--weights", tmp_path / "w.safetensors", "--recipe", "fast")
-    assert done.returncode == 2 and "only a network of timm takes weights" in done.stderr
+    assert done.returncode == 2 and "only a timm network takes weights" in done.stderr
 
 
 @offline
 def test_a_packaged_file_that_is_another_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbone, "_OFFLINE_SHA256", "0" * 64)
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was opened"))
-    with pytest.raises(RequestError, match="not the weights that were published"):
+    with pytest.raises(RequestError, match="not the published weights"):
         backbone.find_weights(backbone.OFFLINE)
 
 
@@ -125,7 +125,7 @@ def test_a_packaged_file_that_is_another_is_not_opened(monkeypatch: pytest.Monke
 def test_without_a_network_the_hub_is_said_to_be_out_of_reach(photos: Path, tmp_path: Path, mirante: Command) -> None:
     words = ("train", photos, "--model", "timm:mobilenetv3_small_050", "--out", tmp_path / "no")
     done = mirante(*words, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hub"))
-    assert done.returncode == 2 and "its weights could not be had from the hub" in done.stderr
+    assert done.returncode == 2 and "its weights could not be downloaded from the hub" in done.stderr
     assert "Traceback" not in done.stderr and "mirante[offline]" in done.stderr
 
 

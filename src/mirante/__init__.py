@@ -1,4 +1,4 @@
-"""Mirante trains image classifiers on a person's own images and says how far each probability can be trusted.
+"""Mirante trains image classifiers on your own images and says how far each probability can be trusted.
 
     import mirante
 
@@ -6,7 +6,7 @@
     print(run.metrics.accuracy, run.report)
     print(mirante.load("runs/pets").predict("new.jpg").label)
 
-Each name is imported when it is first used, so that `import mirante` costs nothing. What the library tells goes to the logger
+Each name is imported when it is first used, so that `import mirante` costs nothing. Log messages go to the logger
 `mirante`; `logging.basicConfig(level="INFO")` shows it.
 """
 

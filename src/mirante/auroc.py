@@ -1,4 +1,4 @@
-"""The area under the ROC curve, which figures and the data check both read their findings from."""
+"""The area under the ROC curve, used by the figures and by the data check."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def auroc(scores: NDArray[np.floating], wanted: NDArray[np.bool_]) -> float:
     """Return the area under the ROC curve: how often a wanted image scores higher than an unwanted one (ties half).
 
-    scores (N,), wanted (N,); NaN where there is only one kind.
+    scores (N,), wanted (N,); NaN when there is only one kind.
     """
     from scipy.stats import rankdata
 

@@ -1,7 +1,7 @@
-"""DICOM, the format of medical images: its pixels as a screen would show them, and whose they are without saying who.
+"""DICOM, the format of medical images: its pixels as a screen would show them, and an anonymous name for the patient.
 
-pydicom reads it (pip install 'mirante[medical]'). Nothing of a header but the size, the rendering and a keyed hash of the patient's
-id leaves this module: no name, no date, no id.
+pydicom reads it (pip install 'mirante[medical]'). Of a header, only the size, the rendering and a keyed hash of the patient's
+id leave this module: no name, no date, no id.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from mirante.errors import ImageError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_CUT = (0.5, 99.5)  # percentiles of the values between which an image without a window of its own is shown
+_CUT = (0.5, 99.5)  # percentiles of the values between which an image without its own window is shown
 
 
 def is_dicom(data: bytes) -> bool:
-    """Tell whether bytes are a DICOM file, by its mark."""
+    """Tell whether bytes are a DICOM file, by the magic number."""
     return data[128:132] == b"DICM"
 
 
@@ -42,9 +42,9 @@ def read_size(data: bytes) -> tuple[int, int, Literal[1, 3]]:
 
 
 def person(data: bytes) -> str | None:
-    """Return a name for the patient that says nothing but which images are of the same one; None where there is no id.
+    """Return a name for the patient that says only which images are of the same one; None if there is no id.
 
-    A hash of the id under a key that is made once for the user of this computer, and stays there.
+    A hash of the id under a key that is made once per user of this computer and never leaves it.
     """
     try:
         identity = str(_read(data, pixels=False).get("PatientID", "")).strip()
@@ -56,10 +56,10 @@ def person(data: bytes) -> str | None:
 
 
 def read_pixels(data: bytes) -> NDArray[np.uint8]:
-    """Return the image uint8 (height, width, 1 or 3) as a screen shows it; of several frames the middle one.
+    """Return the uint8 image (height, width, 1 or 3) as a screen shows it; of several frames, the middle one.
 
     Rescale slope and intercept, then the first window (or look-up table) of the file; without one, from the 0.5th to the 99.5th
-    percentile of the values. MONOCHROME1 is turned round, so that more is brighter. Raises ImageError.
+    percentile of the values. MONOCHROME1 is inverted, so that larger is brighter. Raises ImageError.
     """
     dataset = _read(data, pixels=True)
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
@@ -80,7 +80,7 @@ def read_pixels(data: bytes) -> NDArray[np.uint8]:
             window = _window(dataset)
             if window is not None:
                 shown = shown_between(values, *window)
-            elif "VOILUTSequence" in dataset or "WindowCenter" in dataset:  # a table, or a curve that is no line
+            elif "VOILUTSequence" in dataset or "WindowCenter" in dataset:  # a table, or a curve that is not linear
                 values = apply_voi_lut(values.astype(np.int32), dataset).astype(np.float64)
                 shown = shown_between(values, float(values.min()), float(values.max()))
             else:
@@ -91,7 +91,7 @@ def read_pixels(data: bytes) -> NDArray[np.uint8]:
 
 
 def windowed(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return values (H, W) of any range as uint8, from the 0.5th to the 99.5th percentile."""
+    """Return values (H, W) of any range as uint8, scaled from the 0.5th to the 99.5th percentile."""
     low, high = np.percentile(values, _CUT)
     if high <= low:
         low, high = float(values.min()), float(values.max())
@@ -99,7 +99,7 @@ def windowed(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def shown_between(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """Return values as uint8: `low` and less is 0, `high` and more 255."""
+    """Return values as uint8: `low` and below become 0, `high` and above 255."""
     if high <= low:
         return np.where(values > low, 255, 0).astype(np.uint8)
     share = (values.astype(np.float64) - low) / (high - low)
@@ -107,7 +107,7 @@ def shown_between(values: NDArray[Any], low: float, high: float) -> NDArray[np.u
 
 
 def _window(dataset: Dataset) -> tuple[float, float] | None:
-    """Return the values at which black ends and white begins (DICOM PS3.3, C.11.2.1.2), where the window is a line."""
+    """Return the values at which black ends and white begins (DICOM PS3.3, C.11.2.1.2), if the window is linear."""
     function = str(dataset.get("VOILUTFunction") or "LINEAR")
     if "VOILUTSequence" in dataset or function not in ("LINEAR", "LINEAR_EXACT"):
         return None
@@ -130,7 +130,7 @@ def _read(data: bytes, pixels: bool) -> Dataset:
         import pydicom
         from pydicom import config
     except ImportError:
-        raise ImageError("a DICOM image; pip install 'mirante[medical]' and run this again") from None
+        raise ImageError("a DICOM image; run pip install 'mirante[medical]' and try again") from None
     try:
         with warnings.catch_warnings():  # pydicom's warnings quote the header
             warnings.simplefilter("ignore")
@@ -145,7 +145,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, AttributeError | KeyError) or ("Pixel Data" in text and "no" in text.lower()):
         return "a DICOM file without an image"
     if "decompress" in text or "plugin" in text or "Transfer Syntax" in text:
-        return "a DICOM image in a compression that cannot be decoded here"
+        return "a DICOM image in a compression format that cannot be decoded here"
     return "damaged: its pixels cannot be decoded"
 
 

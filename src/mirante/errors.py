@@ -2,22 +2,22 @@
 
     MiranteError                 exit status
     ├── RequestError             2    what was asked for cannot be done as asked
-    │   ├── DataError                 where the images are, or what is said of them
-    │   ├── ImageError                one image; whoever reads many counts it and goes on
+    │   ├── DataError                 where the images are, or how they are labelled
+    │   ├── ImageError                one image; code that reads many counts it and continues
     │   ├── LayersError               the line of layers, or sizes that no longer fit
     │   └── RunError                  a run folder or a model file
-    └── WorkError                1    the request was right and the work failed
+    └── WorkError                1    the request was right but the work failed
 
-A message says what is wrong, where (file, row, option) and what to do, in one sentence or two.
+A message says what is wrong, where (file, row, option) and what to do, in one or two sentences.
 """
 
 
 class MiranteError(Exception):
-    """Root of the family: catch this to catch everything that Mirante raises on purpose."""
+    """Base class: catch this to catch everything that Mirante raises on purpose."""
 
     exit_status = 1
     told = False
-    """Whether another process of the same training has told the person already."""
+    """Whether another process of the same training has already told the user."""
 
 
 class RequestError(MiranteError):
@@ -43,4 +43,4 @@ class RunError(RequestError):
 
 
 class WorkError(MiranteError):
-    """The request was right and the work failed: no space, a loss that is not a number, a download cut off."""
+    """The request was right but the work failed: no space, a loss that is not a number, an interrupted download."""

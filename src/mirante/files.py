@@ -1,6 +1,6 @@
-"""Files written so that a reader finds the old content or the new, never half of either.
+"""Files written so that a reader finds either the old content or the new, never a half-written file.
 
-Works alike on Linux, macOS and Windows: a temporary file beside the target, flushed to disk, then one replacement.
+Works the same on Linux, macOS and Windows: a temporary file beside the target, flushed to disk, then one replacement.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from mirante.errors import WorkError
 
 
 def write_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Have `write` fill a temporary file in the same folder, then put it in the place of `path` in one step.
+    """Have `write` fill a temporary file in the same folder, then replace `path` with it in one step.
 
-    Raises WorkError when the disk is full or the folder cannot be written; whatever stood at `path` stands there still.
+    Raises WorkError when the disk is full or the folder is not writable; whatever was at `path` is then still there.
     """
     name = ""
     try:
@@ -35,7 +35,7 @@ def write_file(path: Path, write: Callable[[Path], None]) -> None:
     except Exception as error:
         if name:
             Path(name).unlink(missing_ok=True)
-        # libraries wrap the system's error in their own; its words are the only thing they all keep
+        # libraries wrap the system's error in their own; its text is all they keep
         if isinstance(error, OSError) or "os error" in str(error).lower():
             raise WorkError(f"{path} could not be written: {system_reason(error)}.") from error
         raise
@@ -56,7 +56,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Put `value` as readable JSON at `path` in one step; NaN and infinity become null, which JSON has a word for."""
+    """Put `value` as readable JSON at `path` in one step; NaN and infinity, which JSON lacks, become null."""
     write_text(path, to_json(value) + "\n")
 
 
@@ -95,7 +95,7 @@ def _umask() -> int:
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a CSV table as text, its lines ending in a line feed."""
+    """Return a CSV table as text, with lines ending in a line feed."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -104,7 +104,7 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def next_free(path: Path, ending: str = "") -> Path:
-    """Return the path, or with the first number from 2 on behind it (before its ending) at which nothing stands."""
+    """Return the path if it is free, else with the first number from 2 up appended (before its ending) that is."""
     stem = path.name.removesuffix(ending)
     number, free = 1, path
     while os.path.lexists(free):

@@ -1,7 +1,7 @@
 """One image: any file, bytes or PIL image becomes a uint8 array (height, width, channels), 1 channel or 3.
 
 It knows nothing of labels, models or folders. Training and prediction both read images here and nowhere else, so that
-a model is asked about exactly the pixels it was taught with.
+a model predicts on pixels made exactly as those it was trained on.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from PIL import Image, ImageOps
 from mirante import dicom
 from mirante.errors import ImageError
 
-# Pillow warns of large images and odd metadata; both are judged here, once, and said with the image's name.
+# Pillow warns about large images and odd metadata; both are handled here, once, and reported with the image's name.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Pixels = NDArray[np.uint8]
 """One image, uint8 (height, width, channels), or several, (N, height, width, channels)."""
 
 Fit = Literal["crop", "pad", "squash"]
-"""How an image of another shape comes to the input size.
+"""How an image of another shape is brought to the input size.
 
 crop    scaled until it covers the input size, then the centre is cut out: aspect kept, edges lost (the default)
 pad     scaled until it fits inside, then black around it: aspect kept, nothing lost
@@ -36,7 +36,7 @@ squash  scaled to the input size: nothing lost, aspect lost
 
 FITS: tuple[Fit, ...] = ("crop", "pad", "squash")
 
-# Decoders of still raster images only: PostScript, FITS, video and the like stay closed to files from strangers.
+# Decoders of still raster images only: PostScript, FITS, video and the like are not opened for untrusted files.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "MPO", "JPEG2000", "AVIF", "TGA", "ICO")
 
 MAX_PIXELS = 120_000_000
@@ -50,7 +50,7 @@ _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B
 
 @dataclass(frozen=True)
 class Header:
-    """What an image file says of itself before it is decoded; sizes in pixels, as shown (after EXIF rotation)."""
+    """What an image file says about itself before it is decoded; sizes in pixels, as shown (after EXIF rotation)."""
 
     height: int
     width: int
@@ -60,7 +60,7 @@ class Header:
 def read_header(data: bytes) -> Header:
     """Return the size and channels of an encoded image without decoding its pixels.
 
-    Raises ImageError when the bytes are no image of a known format, or one of more than MAX_PIXELS.
+    Raises ImageError when the bytes are not an image in a known format, or it has more than MAX_PIXELS.
     """
     if dicom.is_dicom(data):
         height, width, channels = dicom.read_size(data)
@@ -68,7 +68,7 @@ def read_header(data: bytes) -> Header:
         return Header(height, width, channels)
     with _opened(data) as image:
         width, height = image.size
-        # Tag 0x0112 is the EXIF orientation; 5 to 8 lie on their side.
+        # Tag 0x0112 is the EXIF orientation; 5 to 8 are rotated by 90°.
         if image.format in ("JPEG", "MPO", "TIFF", "WEBP", "PNG") and orientation(image) >= 5:
             width, height = height, width
         return Header(height, width, 1 if image.mode in _GREY_MODES else 3)
@@ -82,7 +82,7 @@ def read_image(
 ) -> Pixels:
     """Return an image as uint8 (height, width, channels).
 
-    source    encoded bytes, a path, a PIL image, or an array uint8 (H, W) or (H, W, 1|3|4)
+    source    encoded bytes, a path, a PIL image, or a uint8 array (H, W) or (H, W, 1|3|4)
     size      wanted (height, width) in pixels; None keeps the image's own
     channels  1 for grey, 3 for red, green, blue
     fit       what happens when the aspect differs; see Fit
@@ -90,8 +90,8 @@ def read_image(
     EXIF rotation is applied, transparency lies over white, CMYK becomes RGB, of an animation the first frame counts. 16 bit becomes
     8 by a window over the values that the image has; DICOM is shown as its own window says (mirante.dicom).
 
-    A JPEG is always decoded whole: decoding it at a fraction of its size would be two or three times as fast for large photos, but
-    no other program could repeat what comes out, and an exported model would answer otherwise.
+    A JPEG is always decoded whole: decoding it at a fraction of its size would be two or three times as fast for large photos,
+    but no other program could reproduce the result, and an exported model would answer differently.
 
     Raises ImageError with the reason when it cannot be read.
     """
@@ -108,15 +108,15 @@ def read_image(
     with _opened(data) as image:
         try:
             image.load()
-        except Exception as error:  # decoders raise many things on damaged files: OSError, SyntaxError, ValueError…
+        except Exception as error:  # decoders raise many errors on damaged files: OSError, SyntaxError, ValueError…
             raise ImageError(_reason(error)) from error
         return to_pixels(image, size, channels, fit)
 
 
 def read_reduced(data: bytes, least: int) -> Pixels:
-    """Return an encoded image as uint8 (height, width, 1 or 3), decoded at a fraction of its size where that is quicker.
+    """Return an encoded image as uint8 (height, width, 1 or 3), decoded at a fraction of its size where that is faster.
 
-    least  pixels that the shorter side keeps, where the image has as many
+    least  pixels the shorter side keeps, if the image has that many
 
     Every byte of the file is still read: a damaged or truncated one raises ImageError, as with `read_image`.
     """
@@ -167,7 +167,7 @@ def to_pixels(image: Image.Image, size: tuple[int, int] | None, channels: Litera
 def _plain_jpeg(data: bytes) -> Pixels | None:
     """Return the pixels of a sound JPEG without EXIF, else None.
 
-    The same decoder as Pillow's, without what Pillow does around it: four times as fast for small images, bit for bit equal.
+    The same decoder as Pillow's without Pillow's overhead: four times as fast for small images, bit for bit equal.
     """
     plain = _plain_header(data)
     if plain is None:
@@ -180,7 +180,7 @@ def _plain_jpeg(data: bytes) -> Pixels | None:
 
 
 def _plain_header(data: bytes) -> tuple[int, int, str] | None:
-    """Return (height, width, colour space) of a JPEG that needs nothing done to it but decoding, else None."""
+    """Return (height, width, colour space) of a JPEG that only needs decoding, else None."""
     if data[:3] != b"\xff\xd8\xff" or b"Exif\0" in data[:4096]:
         return None
     try:
@@ -218,7 +218,7 @@ def _require_pixels(width: int, height: int) -> None:
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation of an opened image, 1 where it has none: 5 to 8 lie on their side."""
+    """Return the EXIF orientation of an opened image, 1 if it has none: 5 to 8 are rotated by 90°."""
     try:
         return int(image.getexif().get(0x0112, 1))
     except Exception:  # a damaged EXIF block says nothing about the pixels
@@ -240,7 +240,7 @@ def _eight_bit(image: Image.Image, channels: Literal[1, 3]) -> Image.Image:
 
 
 def _scaled_down(values: NDArray[np.generic]) -> Pixels:
-    """Floats of 0 to 1 and integers up to 255 are taken as they are; a larger range is shown through a window."""
+    """Floats from 0 to 1 and integers up to 255 are taken as they are; a larger range is shown through a window."""
     numbers = np.nan_to_num(values.astype(np.float64))
     highest = float(numbers.max(initial=0.0))
     if values.dtype.kind == "f" and highest <= 1.0:
@@ -249,7 +249,7 @@ def _scaled_down(values: NDArray[np.generic]) -> Pixels:
 
 
 def _fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
-    """Bring an image to the size; mirante.exports.any_size does the same inside a graph, and test_exports.py holds it to that."""
+    """Bring an image to the size; mirante.exports.any_size does the same inside a graph, and test_exports.py checks that."""
     height, width = size
     if image.size == (width, height):
         return image
@@ -277,7 +277,7 @@ def _fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
 def _stretched(image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]) -> Image.Image:
     """Resize what lies in the box (left, top, right, bottom): first across, then down.
 
-    In one call, some releases of Pillow do it in the other order, which rounds otherwise.
+    In one call, some releases of Pillow use the other order, which rounds differently.
     """
     (height, width), (left, top, right, bottom) = size, box
     across = image.resize((width, image.height), Image.Resampling.BILINEAR, (left, 0, right, image.height))
@@ -286,7 +286,7 @@ def _stretched(image: Image.Image, size: tuple[int, int], box: tuple[float, floa
 
 def _from_array(array: NDArray[np.generic]) -> Image.Image:
     if array.dtype != np.uint8:
-        raise ImageError(f"an array of {array.dtype}; images are uint8, 0 to 255")
+        raise ImageError(f"an array of {array.dtype}; images must be uint8, 0 to 255")
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):

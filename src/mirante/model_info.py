@@ -1,4 +1,4 @@
-"""model.json: what a trained network takes and answers. The same text stands in the metadata of model.onnx."""
+"""model.json: what a trained network takes and answers. The same text is in the metadata of model.onnx."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class ModelInfo:
     """What a trained network takes and answers.
 
     task      what it is asked (mirante.task)
-    classes   names, in the order of its outputs; of texts the letters, and last "", no character
+    classes   names, in the order of its outputs; for texts, the letters and last "" for no character
     height, width, channels   the images it takes, uint8 (N, height, width, channels)
-    fit       how an image of another shape comes to that size (mirante.images.Fit)
+    fit       how an image of another shape is brought to that size (mirante.images.Fit)
     layers    its line of layers, or the path.py:function that made it
-    output    the shape of the logits of one image: (classes,), or (answers, classes) where an image has several answers
+    output    the shape of the logits of one image: (classes,), or (answers, classes) if an image has several answers
     flip_tta  whether it answers with the mean over each image and its mirror image
-    licence   of pretrained weights, if it started from any
-    seen_with  the name under which the features of its backbone are kept in the cache; empty where all of it was trained
-    learned   what held-out images taught: calibration, thresholds; the task says what
+    licence   of the pretrained weights, if it started from any
+    seen_with  the name under which the features of its backbone are kept in the cache; empty if all of it was trained
+    learned   what was learned from held-out images: calibration, thresholds; the task defines it
     """
 
     task: str
@@ -58,9 +58,9 @@ class ModelInfo:
         return task_named(self.task)
 
     def require_task(self, name: str, what: str, where: str) -> None:
-        """Raise RunError when the model answers another question than the one that `what` needs; `where` names it in the message."""
+        """Raise RunError when the model's task is not the one that `what` needs; `where` names the model in the message."""
         if self.task != name:
-            raise RunError(f"{where}: a model of the task {self.task}; {what} need one of the task {name}.")
+            raise RunError(f"{where}: a model for the task {self.task}; {what} need one for the task {name}.")
 
     @property
     def calibration(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -84,7 +84,7 @@ class ModelInfo:
             if not (sound and all(side > 0 for side in info.output) and info.learned.is_sound(info.classes)):
                 raise ValueError
         except (TypeError, ValueError, KeyError, AttributeError, IndexError, MiranteError) as error:
-            raise RunError(f"{where}: damaged: it does not describe a model; train it again.") from error
+            raise RunError(f"{where}: damaged: it does not describe a model; train again.") from error
         return info
 
 

@@ -1,4 +1,4 @@
-"""Opening a graph in ONNX Runtime: the one place where it is told how."""
+"""Opening a graph in ONNX Runtime: the one place where its options are set."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 
 def open_session(model: str | bytes, threads: int = 0) -> Any:
-    """Return a session of a graph, by the path of its file or its content. Raises what ONNX Runtime raises: a class per status code.
+    """Return a session for a graph, given its path or its content. Raises ONNX Runtime's errors: one class per status code.
 
-    threads  that one call uses; 0 takes one per core
+    threads  threads per call; 0 means one per core
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what is wrong with a graph is an exception
+    options.log_severity_level = 4  # errors in a graph are raised as exceptions anyway
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -1,7 +1,7 @@
-"""Predictions: what a model says of labelled images, as one table; made once, written once as predictions.csv, and read anywhere.
+"""Predictions: what a model says about labelled images, as one table; made and written once as predictions.csv, read anywhere.
 
-The columns that every task has are written here, those of its own by the task. Names of classes stand in cells, or behind a prefix
-that no other column has, so a class may be called anything.
+The columns that every task has are written here, a task's own columns by the task. Class names are in cells, or follow a prefix
+that no other column has, so a class may have any name.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 _SET = "prediction_set_"
 PROBABILITY = "probability_"
-"""What the columns of class probabilities begin with, and no other column does: a class may have any name."""
+"""Prefix of the columns of class probabilities, and of no other column: a class may have any name."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One image of the table: its number there, its path, its label and what was answered, in words."""
+    """One image of the table: its number, path and label, and the answer in words."""
 
     number: int
     path: str
@@ -56,15 +56,15 @@ class Predictions:
     targets        (N, …) true class numbers
     predicted      (N, …) the most probable ones
     confidences    (N,) probability that the prediction is right
-    probabilities  (N, classes) of each class; where an image has several answers, (N, answers) of what was predicted
-    decided        (N,) what is answered, where that may be another than the most probable; else None
-    prediction_sets  coverage → which classes (N, classes) are in the set that promises it
-    out_of_distribution  (N,) whether an image was taken for none of the classes; None where that is not known
-    unsure         (N,) whether the model says that it is unsure; None where it does not
+    probabilities  (N, classes) for each class; if an image has several answers, (N, answers) for what was predicted
+    decided        (N,) the answer given, where it may differ from the most probable; else None
+    prediction_sets  coverage → which classes (N, classes) are in the set that guarantees it
+    out_of_distribution  (N,) whether an image seemed to be none of the classes; None if not known
+    unsure         (N,) whether the model says that it is unsure; None if it cannot
     subgroups, groups  N names, or None
     folds          (N,) number of the fold that each image was tested in, from 0; None without folds
-    uncalibrated   (N, …) the probabilities before calibration; None where they are not known. It is not written
-    rows           (N,) rows of the data set; empty where they are not known. They are not written
+    uncalibrated   (N, …) the probabilities before calibration; None if not known. Not written to the file
+    rows           (N,) rows of the data set; empty if not known. Not written to the file
     """
 
     task: str
@@ -102,7 +102,7 @@ class Predictions:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Which images (N,) are predicted rightly, one with several answers in all of them."""
+        """Which images (N,) are predicted correctly; for several answers, all must be."""
         right: NDArray[np.bool_] = (self.predicted == self.targets).reshape(len(self), -1).all(axis=1)
         return right
 
@@ -112,7 +112,7 @@ class Predictions:
         return self._in_words(self.targets)
 
     def columns(self) -> dict[str, Sequence[Any]]:
-        """Return the table by columns, as it is written: path, label, predicted, confidence, and what else there is."""
+        """Return the table by columns, as it is written: path, label, predicted, confidence, and any others."""
         found: dict[str, Sequence[Any]] = {
             "path": self.paths,
             "label": self.labels,
@@ -147,7 +147,7 @@ class Predictions:
         try:
             import pandas as pd
         except ImportError as error:
-            raise RequestError("to_pandas needs one more package; pip install pandas.") from error
+            raise RequestError("to_pandas needs one more package; run pip install pandas.") from error
         columns = dict(self.columns())
         for name, values in columns.items():
             if name == "confidence" or name.startswith(PROBABILITY):
@@ -184,13 +184,13 @@ class Predictions:
             confidences = np.array(columns["confidence"], np.float32)
             return cls(info.task, info.classes, tuple(columns["path"]), confidences=confidences, **own, **optional)
         except OSError as error:
-            raise RunError(f"{path}: cannot be read; mirante evaluate {path.parent} makes it again.") from error
+            raise RunError(f"{path}: cannot be read; mirante evaluate {path.parent} recreates it.") from error
         except (KeyError, ValueError, TypeError, IndexError, csv.Error, DataError) as error:
-            raise RunError(f"{path}: damaged; mirante evaluate {path.parent} makes it again.") from error
+            raise RunError(f"{path}: damaged; mirante evaluate {path.parent} recreates it.") from error
 
     @classmethod
     def join(cls, parts: Sequence[Predictions], order: NDArray[np.int64]) -> Predictions:
-        """Return the tables one below the other, in another order."""
+        """Return the tables concatenated, with rows in the given order."""
         first = parts[0]
         joined: dict[str, Any] = {}
         for one in fields(cls):

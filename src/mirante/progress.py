@@ -12,12 +12,12 @@ Item = TypeVar("Item")
 
 
 def shows_progress() -> bool:
-    """Tell whether somebody watches: stderr is a terminal, and the logger `mirante` tells what goes on."""
+    """Tell whether to show progress: stderr is a terminal, and the logger `mirante` shows INFO messages."""
     return sys.stderr.isatty() and logging.getLogger("mirante").isEnabledFor(logging.INFO)
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """Yield the items; once a second has passed, show how many came, how fast, and the time left if `total` is known."""
+    """Yield the items; after one second, show how many are done, how fast, and the time left if `total` is known."""
     if not shows_progress():
         yield from items
         return

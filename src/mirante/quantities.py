@@ -1,4 +1,4 @@
-"""Quantities as people write them: 90%, 5m, 60x200, miss=10,false-alarm=1. Each raises ValueError with a sentence."""
+"""Quantities as people write them: 90%, 5m, 60x200, miss=10,false-alarm=1. Each raises ValueError with a message."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_size(text: str) -> tuple[int, int]:
     """Read '64' or '60x200' as (height, width)."""
     match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text)
     if not match or not all(1 <= int(side) <= 4096 for side in match.groups() if side):
-        raise ValueError(f"{text!r} is not a size; write 64 or, height first, 60x200")
+        raise ValueError(f"{text!r} is not a size; write 64, or 60x200 (height first)")
     return int(match[1]), int(match[2] or match[1])
 
 
@@ -37,5 +37,5 @@ def read_seconds(text: str) -> float:
         sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
     )
     if not 1 <= total <= 1e7:
-        raise ValueError(f"{text!r} is not a time of a second or more; write 90s, 5m or 1h30m")
+        raise ValueError(f"{text!r} is not a time of at least one second; write 90s, 5m or 1h30m")
     return total

@@ -1,10 +1,10 @@
-"""A run: the one reader and writer of a run folder. What it holds is read when it is asked for, once.
+"""A run: the only reader and writer of a run folder. Its content is read once, when first asked for.
 
     run = Run("runs/pets")
     run.recipe, run.task, run.classes, run.metrics.accuracy
     run.dataset(), run.model(), run.predictions()
 
-A training makes one (`create`), says what it will do (`record`), and leaves the model (`publish`).
+A training makes one (`create`), records what it will do (`record`), and stores the model (`publish`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Run:
     """A run folder, finished or not."""
 
     def __init__(self, path: str | Path) -> None:
-        """Open it; raises RunError when it is no run of Mirante."""
+        """Open it; raises RunError when it is not a Mirante run."""
         self.path = Path(path).expanduser()
         runfolder.require_run(self.path)
 
@@ -79,7 +79,7 @@ class Run:
 
     @cached_property
     def objectives(self) -> Objectives:
-        """What the training was to reach."""
+        """The objectives given to the training."""
         return Objectives.from_dict(self.settings.get("objectives", {}))
 
     @property
@@ -106,7 +106,7 @@ class Run:
 
     @property
     def notes(self) -> list[Note]:
-        """What a careful person should know of the data."""
+        """What you should know about the data."""
         return [Note(*stored) for stored in self.data["notes"]]
 
     @property
@@ -129,7 +129,7 @@ class Run:
 
     @property
     def heatmaps(self) -> bytes | None:
-        """PNG of where the network looked in a few images, where some were drawn."""
+        """PNG of where the network looked in a few images, if one was drawn."""
         file = self.path / runfolder.PLOTS / runfolder.HEATMAPS
         return file.read_bytes() if file.exists() else None
 
@@ -138,7 +138,7 @@ class Run:
         return (self.path / runfolder.METRICS).is_file() and not (self.path / runfolder.CHECKPOINT).is_dir()
 
     def predictions(self) -> Predictions:
-        """Return what the model says of the test images; with folds, of all images. Raises RunError."""
+        """Return the model's predictions for the test images; with folds, for all images. Raises RunError."""
         return Predictions.read(self.file(runfolder.PREDICTIONS), self.info)
 
     def model(self, threads: int = 0) -> Model:
@@ -148,16 +148,16 @@ class Run:
         return Model(self.path, threads)
 
     def dataset(self, location: str | Path | None = None, subgroup: str | None = None) -> Dataset:
-        """Return the data that it was trained on, split as they were.
+        """Return the data it was trained on, split as it was then.
 
-        location  where the images are now, when they have moved
-        subgroup  another column by which figures are told apart
+        location  where the images are now, if they have moved
+        subgroup  another column by which figures are broken down
 
-        Raises DataError when they cannot be opened any more; whether they are what they were is for `require_same` to say.
+        Raises DataError when it can no longer be opened; `require_same` checks whether it is unchanged.
         """
         options = self.data["options"] | ({"subgroup": subgroup} if subgroup else {})
         opened = Dataset.open(self.data["location"] if location is None else location, **options)
-        if self.data.get("as_given"):  # a Dataset that was made otherwise than by its options
+        if self.data.get("as_given"):  # a Dataset that was not made from its options alone
             opened = self._as_given(opened)
         return opened.known_as(self.info.classes) if (self.path / runfolder.MODEL).exists() else opened
 
@@ -175,8 +175,8 @@ class Run:
         before = sorted(digest for _, digest, _, split in self.data["files"] if (split == "test") != folded)
         if sorted(dataset.digests[row] for row in tested) != before:
             raise RunError(
-                f"{self.data['location']}: its test images are not those that {self.path} was tested on; give the data to test "
-                f"on: mirante evaluate {self.path} DATA"
+                f"{self.data['location']}: its test images are not the ones that {self.path} was tested on; give the data to "
+                f"test on: mirante evaluate {self.path} DATA"
             )
 
     @property
@@ -189,7 +189,7 @@ class Run:
             with safe_open(file, "np") as weights:
                 names = [name for name in weights.keys() if not name.endswith("num_batches_tracked")]  # noqa: SIM118
                 return sum(int(np.prod(weights.get_slice(name).get_shape())) for name in names)
-        except Exception as error:  # safetensors has its own errors, and none of them says more
+        except Exception as error:  # safetensors has its own errors, none of which says more
             raise RunError(f"{file}: missing or damaged; train the model again.") from error
 
     # --- making one
@@ -208,7 +208,7 @@ class Run:
                 try:
                     path.mkdir(parents=True)
                     return path
-                except FileExistsError:  # another training was quicker
+                except FileExistsError:  # another training was faster
                     continue
         except OSError as error:
             where = out if out is not None else Path("runs").resolve()
@@ -225,9 +225,9 @@ class Run:
         device: str,
         as_given: bool = False,
     ) -> Run:
-        """Write recipe.toml and data.json into a folder, from which a training can be gone on with, and return the run.
+        """Write recipe.toml and data.json into a folder, from which a training can be resumed, and return the run.
 
-        as_given  whether the data set is to be taken as it is, not as its options would open it again
+        as_given  whether to keep the data set as it is, rather than as its options would reopen it
         """
         write_text(path / runfolder.RECIPE, _recipe_toml(recipe, info, dataset, objectives, device))
         write_text(path / runfolder.DATA, _data_json(dataset, as_given))
@@ -251,7 +251,7 @@ class Run:
         self.__dict__["info"] = info
 
     def publish_heatmaps(self, drawn: bytes | None) -> None:
-        """Keep where the network looked: it may be gone when it is judged."""
+        """Keep where the network looked: the network may be gone when the run is evaluated."""
         if drawn is not None:
             (self.path / runfolder.PLOTS).mkdir(exist_ok=True)
             write_bytes(self.path / runfolder.PLOTS / runfolder.HEATMAPS, drawn)
@@ -270,13 +270,13 @@ class Run:
         return metrics
 
     def note(self, note: Note) -> None:
-        """Add something that a careful person should know, in the place of an earlier note of the same text."""
+        """Add something you should know, replacing an earlier note with the same text."""
         notes = [one for one in self.data["notes"] if one[0] != note.text]
         self.data["notes"] = [*notes, [note.text, note.values, note.grave]]
         write_text(self.path / runfolder.DATA, _with_files(self.data))
 
     def finish(self) -> None:
-        """Remove what only a training that goes on needs."""
+        """Remove what is only needed to resume a training."""
         for unfinished in (runfolder.CHECKPOINT, runfolder.FOLDS):
             shutil.rmtree(self.path / unfinished, ignore_errors=True)
         for part in self.path.rglob("*.part"):  # left by a kill in the middle of writing
@@ -284,33 +284,33 @@ class Run:
 
 
 def require_free(out: Path, overwrite: bool) -> None:
-    """Raise RequestError when something stands at `out` that is not to be replaced."""
+    """Raise RequestError when there is something at `out` that must not be replaced."""
     if not out.exists() or (out.is_dir() and not any(_begun(out))):
         return
     if not runfolder.is_run(out):
-        raise RequestError(f"{out}: exists and is not a run of Mirante; choose another --out.")
+        raise RequestError(f"{out}: already exists and is not a Mirante run; choose another --out.")
     if not overwrite:
         raise RequestError(
-            f"{out}: exists; choose another --out, replace it with --overwrite, or go on with a stopped training with "
-            "--resume."
+            f"{out}: already exists; choose another --out, replace it with --overwrite, or continue a stopped training "
+            "with --resume."
         )
 
 
 def require_space(run: Path, dataset: Dataset) -> None:
-    """Say before the first epoch that the run would not fit on the disk; the predictions are the part that grows."""
+    """Raise WorkError before the first epoch if the run would not fit on the disk; the predictions are the part that grows."""
     tested = len(dataset) if dataset.folds else len(dataset.rows("test"))
     needed = (64 << 20) + tested * (120 + 14 * len(dataset.classes)) + 130 * len(dataset)
     there = next(path for path in (run, *run.absolute().parents) if path.is_dir())
     free = shutil.disk_usage(there).free
     if free < needed:
         raise WorkError(
-            f"{run}: about {needed >> 20} MiB are needed and {free >> 20} MiB are free; free some space or choose another "
+            f"{run}: about {needed >> 20} MiB are needed but only {free >> 20} MiB are free; free some space or choose another "
             "--out."
         )
 
 
 def _begun(out: Path) -> Iterator[Path]:
-    """Yield what is in a folder, but for what a training leaves that was killed before it had begun."""
+    """Yield what is in a folder, except what a training killed before it started leaves behind."""
     return (path for path in out.iterdir() if path.name != runfolder.RECIPE and path.suffix != ".part")
 
 
@@ -360,7 +360,7 @@ def _data_json(dataset: Dataset, as_given: bool) -> str:
 
 
 def _with_files(value: dict[str, Any]) -> str:
-    # the files stand one per line: the list is long, and is searched by people
+    # one file per line: the list is long, and people search it
     lines = ",\n".join("    " + to_json(file, None) for file in value["files"])
     rest = to_json({key: item for key, item in value.items() if key != "files"})
     return rest[:-2] + f',\n  "files": [\n{lines}\n  ]\n}}\n'

@@ -12,7 +12,7 @@ from typing import Any
 from mirante.errors import RunError
 
 FORMAT = 2
-"""Raised when a file of a run changes its meaning; a run of another format is refused."""
+"""Incremented when a file of a run changes its meaning; a run in another format is refused."""
 
 RECIPE = "recipe.toml"
 DATA = "data.json"
@@ -32,11 +32,11 @@ HEATMAPS = "heatmaps.png"
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
-    """Return the JSON object of a run's file; raises RunError when it is damaged or of a newer Mirante."""
+    """Return the JSON object of a run's file; raises RunError when it is damaged or written by another version of Mirante."""
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise RunError(f"{where}: damaged: not JSON; train it again, or restore the file.") from error
+        raise RunError(f"{where}: damaged: not JSON; restore the file or train again.") from error
     if not isinstance(value, dict):
         raise RunError(f"{where}: damaged: not what Mirante writes there; restore the file.")
     written = value.get("format")
@@ -47,7 +47,7 @@ def parse(text: str, where: str) -> dict[str, Any]:
 
 
 def read_text(run: Path, name: str) -> str:
-    """Return a text file of a run; raises RunError when it is missing or no text."""
+    """Return a text file of a run; raises RunError when it is missing or not text."""
     path = require_file(run, name)
     try:
         return path.read_text(encoding="utf-8")
@@ -61,17 +61,17 @@ def read_json(run: Path, name: str) -> dict[str, Any]:
 
 
 def require_file(run: Path, name: str) -> Path:
-    """Return the path of a file of a run; raises RunError when it is not there, and says why."""
+    """Return the path of a file of a run; raises RunError with the reason when it is missing."""
     require_run(run)
     path = run / name
     if not path.exists():
-        unfinished = f"the training has not finished; mirante train --resume --out {run} goes on with it"
-        raise RunError(f"{path}: not there; {unfinished if (run / CHECKPOINT).is_dir() else 'train the model again'}.")
+        unfinished = f"the training has not finished; mirante train --resume --out {run} continues it"
+        raise RunError(f"{path}: missing; {unfinished if (run / CHECKPOINT).is_dir() else 'train the model again'}.")
     return path
 
 
 def is_run(path: Path) -> bool:
-    """Tell whether a folder is a run of Mirante, finished or not."""
+    """Tell whether a folder is a Mirante run, finished or not."""
     return (path / RECIPE).is_file() and (path / DATA).is_file()
 
 
@@ -80,4 +80,4 @@ def require_run(path: Path) -> None:
     if not path.exists():
         raise RunError(f"{path}: no such run; `mirante train DATA` makes one under runs/.")
     if not is_run(path):
-        raise RunError(f"{path}: not a run of Mirante (it has no {RECIPE} and {DATA}).")
+        raise RunError(f"{path}: not a Mirante run (it lacks {RECIPE} or {DATA}).")

@@ -1,4 +1,4 @@
-"""At what size images are shown to a network: chosen from the sizes that they have."""
+"""The size at which images are shown to a network, chosen from their own sizes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ def input_size(sizes: NDArray[np.int64], largest: int, least: int = 24) -> tuple
     """Choose the (height, width) in pixels at which images are shown to a network.
 
     sizes    (N, 2) heights and widths of the images
-    largest  the side that the recipe goes up to
+    largest  the largest side that the recipe allows
 
-    Images all of one size that the recipe reaches keep it; others become squares of their median shorter side, not
-    more than `largest`. Nothing is shown at less than `least` pixels: smaller images are shown at that, or at 32.
+    If all images have one size within the recipe's limits, they keep it; otherwise they become squares of their median shorter
+    side, at most `largest`. Nothing is shown at fewer than `least` pixels: smaller images are shown at that, or at 32.
     """
     side = int(np.median(sizes.min(axis=1)))
     if (sizes == sizes[0]).all() and sizes[0].min() >= least and sizes[0].max() <= largest:

@@ -3,8 +3,8 @@
     from mirante.sklearn import ImageClassifier
     cross_val_score(ImageClassifier(epochs=5), paths, labels, cv=5)
 
-It keeps to scikit-learn's rules for estimators (parameters are stored as given, `fit` returns self, learned attributes end in an
-underscore), so it works in Pipeline, GridSearchCV and the like. No test images are kept apart: scikit-learn does the judging.
+It follows scikit-learn's rules for estimators (parameters are stored as given, `fit` returns self, learned attributes end in an
+underscore), so it works in Pipeline, GridSearchCV and the like. No test images are set aside: scikit-learn does the evaluation.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     from mirante.prediction.model import Model
 
 Images = Sequence[str | os.PathLike[str]] | NDArray[Any]
-"""N paths; or pixels (N, H, W), (N, H, W, 1) or (N, H, W, 3), uint8 or floats from 0 to 1."""
+"""N paths, or pixels (N, H, W), (N, H, W, 1) or (N, H, W, 3), uint8 or floats from 0 to 1."""
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """An image classifier for scikit-learn.
 
-    recipe      a recipe's name, a .toml file, or a mirante.Recipe; None chooses by the images
+    recipe      a recipe's name, a .toml file, or a mirante.Recipe; None chooses one by the images
     layers      the line of layers, or `timm:NAME`; None for the recipe's
     epochs, time, batch_size, learning_rate   as in mirante.train; None for the recipe's
-    val_share   share of the images, drawn by a hash of their content, that calibrates the probabilities and is not trained on
-    size, image_fit   the input size in pixels, and how images come to it: `size` and `fit` of mirante.train
+    val_share   share of the images, drawn by a hash of their content, used to calibrate the probabilities and not trained on
+    size, image_fit   the input size in pixels, and how images are made to fit it: `size` and `fit` of mirante.train
     device      auto, cpu, cuda or mps
     random_state  the seed of weights, order and augmentation
 
@@ -78,7 +78,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def fit(self, X: Images, y: Sequence[Any] | NDArray[Any]) -> Self:  # noqa: N803 (scikit-learn's own name)
-        """Train on images and their labels (N,). Raises DataError for an image that cannot be read, or a single class."""
+        """Train on images and their labels (N,). Raises DataError for an unreadable image, or when there is only one class."""
         from mirante.experiment.defaults import changed, choose_recipe, suited
         from mirante.experiment.fit_network import CALIBRATED, ask, fit_network, spread
         from mirante.experiment.options import sort_options
@@ -105,7 +105,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def model_(self) -> Model:
-        """The trained model, which `mirante.load` would return."""
+        """The trained model, as `mirante.load` would return it."""
         from mirante.prediction.model import Model
 
         check_is_fitted(self, "onnx_")
@@ -130,7 +130,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def _dataset(images: Images, numbers: NDArray[np.int64], classes: tuple[str, ...], val_share: float) -> Dataset:
     if len(images) != len(numbers):
-        raise DataError(f"{len(images)} images and {len(numbers)} labels; each image has one.")
+        raise DataError(f"{len(images)} images but {len(numbers)} labels; each image needs one label.")
     source: Source
     if _are_paths(images):
         paths = [os.fspath(one) for one in images]

@@ -1,10 +1,10 @@
-"""The task: what is asked of an image. All that depends on it stands in one folder of mirante.tasks; here is what a folder must have.
+"""The task: what is asked of an image. All that depends on it is in one folder of mirante.tasks; here is what that must have.
 
     classify   the one class of several that the image shows
     read       the text that it shows
 
-Rooms ask a Task for what they need and never which one it is. A folder holds `TASK`; what imports torch, plots or pages there is
-imported when it is asked for, so that naming a task costs nothing.
+Other packages ask a Task for what they need and never which one it is. A folder defines `TASK`; what imports torch, plots or
+pages there is imported only when needed, so that naming a task costs nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 def task_names() -> tuple[str, ...]:
-    """Return the names of the tasks; another one is a folder of mirante.tasks, and its name there."""
+    """Return the names of the tasks; to add one, add a folder to mirante.tasks and its name there."""
     names: tuple[str, ...] = import_module("mirante.tasks").NAMES
     return names
 
@@ -53,22 +53,22 @@ def task_names() -> tuple[str, ...]:
 def task_named(name: str) -> Task:
     """Return the task of that name. Raises RequestError when there is none."""
     if name not in task_names():
-        raise RequestError(f"task {name!r}: it can be {', '.join(task_names())}.")
+        raise RequestError(f"task {name!r}: must be one of {', '.join(task_names())}.")
     task: Task = import_module(f"mirante.tasks.{name}").TASK
     return task
 
 
 def own_recipes() -> set[str]:
-    """Return the names of the recipes that only one task takes."""
+    """Return the names of the recipes that only one task uses."""
     return {recipe for name in task_names() if (recipe := task_named(name).recipe) is not None}
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What images that a network was not trained on taught of its answers; each task adds fields of its own.
+    """What was learned about a network's answers from images it was not trained on; each task adds its own fields.
 
     temperature     what logits are divided by; 1 changes nothing
-    scales, shifts  what logits of each class are multiplied by, and what is then added, where that was better than one temperature;
+    scales, shifts  what logits of each class are multiplied by, and what is then added, if that was better than one temperature;
                     else empty
     """
 
@@ -91,7 +91,7 @@ class Learned:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read it back; what is none of its fields is passed over. Raises TypeError where one is missing."""
+        """Read it back; unknown fields are ignored. Raises TypeError when one is missing."""
         return cls(
             **{name: _as_tuples(value) for name, value in values.items() if name in {one.name for one in fields(cls)}}
         )
@@ -102,9 +102,9 @@ def _as_tuples(value: Any) -> Any:
 
 
 class Answer(Protocol):
-    """What a model says of one image.
+    """What a model says about one image.
 
-    path        of the image, where it has one
+    path        of the image, if it has one
     label       the answer in words: a class, a text
     confidence  the probability that it is right
     """
@@ -117,22 +117,22 @@ class Answer(Protocol):
     def confidence(self) -> float: ...
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what JSON and the server tell."""
+        """Return the answer as JSON and the server give it."""
         ...
 
 
 class Task(ABC):
     """What is asked of an image.
 
-    name      as it stands in recipes, in model.json and after --task
+    name      as written in recipes, in model.json and after --task
     counted   what a table of the data counts: Class, Letter
-    recipe    the name of its own recipe, which no other task takes; None takes those for all
-    fit       how images of another shape come to the input size, unless a person says otherwise
+    recipe    the name of its own recipe, which no other task uses; None uses the shared ones
+    fit       how images of another shape are brought to the input size, unless the user says otherwise
     mirrors   whether an image and its mirror image have the same answer
-    judges_ood  whether a model can tell images that are like none of the training
+    judges_ood  whether a model can recognise images unlike any it was trained on
     has_pages  whether the studio can show its answers one by one
-    in_python  what stands for the answer in a few lines of Python, given `probabilities` of one image and CLASSES
-    hub_task  as the Hugging Face Hub calls it
+    in_python  the answer as a Python expression, given `probabilities` of one image and CLASSES
+    hub_task  the task's name on the Hugging Face Hub
     """
 
     name: str
@@ -147,18 +147,18 @@ class Task(ABC):
 
     @property
     def package(self) -> str:
-        """Its folder, with report.html.j2, the report, and web.js, the function `told(answer)` of the exported page."""
+        """Its package, with report.html.j2 for the report and web.js for the function `told(answer)` of the exported page."""
         return type(self).__module__
 
     # --- data: labels and targets
 
     @abstractmethod
     def require_options(self, folds: int, classes: Sequence[str] | None, length: int | None) -> None:
-        """Raise DataError when something is asked of the data that this task does not have."""
+        """Raise DataError when an option does not apply to this task."""
 
     @abstractmethod
     def label_images(self, location: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
-        """Label images by where they lie or how they are called, where no table does. Raises DataError."""
+        """Label images by their folder or file name, when there is no table. Raises DataError."""
 
     @abstractmethod
     def make_targets(self, location: str, rows: list[Labelled], options: LabelOptions) -> Targets:
@@ -175,21 +175,21 @@ class Task(ABC):
         """Return labels in words as targets (N, …); the reverse of `label_names`. Raises KeyError or DataError."""
 
     def output_shape(self, targets: NDArray[np.int64], classes: Sequence[str]) -> tuple[int, ...]:
-        """Return the shape of the logits of one image: (classes,), or (answers, classes) where an image has several answers."""
+        """Return the shape of the logits of one image: (classes,), or (answers, classes) if an image has several answers."""
         return (*targets.shape[1:], len(classes))
 
     @abstractmethod
     def counts(
         self, targets: NDArray[np.int64], classes: Sequence[str], splits: Mapping[str, NDArray[np.int64]]
     ) -> dict[str, dict[str, int]]:
-        """Return what the data hold, class or letter → split → count; splits are row numbers by name."""
+        """Return what the data holds: class or letter → split → count; splits are row numbers by name."""
 
     @abstractmethod
     def described(self, dataset: Dataset) -> str:
         """Return what the images are, for the line that begins a training: "of 10 classes"."""
 
     def quick_notes(self, dataset: Dataset, pixels: Pixels) -> list[Note]:
-        """Return what a look at some of the pixels tells of the data."""
+        """Return what a look at some of the pixels says about the data."""
         return []
 
     def input_size(
@@ -202,7 +202,7 @@ class Task(ABC):
 
     # --- the network and its graph
 
-    def require_layers(self, line: str) -> None:  # noqa: B027 (most tasks take every network)
+    def require_layers(self, line: str) -> None:  # noqa: B027 (most tasks accept every network)
         """Raise RequestError for a network that cannot answer this task."""
 
     @abstractmethod
@@ -211,10 +211,10 @@ class Task(ABC):
 
     @abstractmethod
     def finish_graph(self, graph: Graph, info: ModelInfo) -> dict[str, list[str | int]]:
-        """Add to a graph that stands at calibrated logits what makes answers of them; return each output's name and shape."""
+        """Extend a graph that ends in calibrated logits so that it outputs answers; return each output's name and shape."""
 
     def constants(self, info: ModelInfo) -> dict[str, NDArray[np.float32]]:
-        """Return the numbers in the finished graph that are learned after training, by their names there."""
+        """Return the constants of the finished graph that are learned after training, by name."""
         return {}
 
     @abstractmethod
@@ -235,17 +235,17 @@ class Task(ABC):
     def calibrate(
         self, output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo, objectives: Objectives
     ) -> ModelInfo:
-        """Return the model with what its output for held-out images, `rows` of the data set, teaches; unchanged without any."""
+        """Return the model calibrated on its output for held-out images, `rows` of the data set; unchanged if there are none."""
 
     def data_options(self, info: ModelInfo) -> DataOptions:
-        """Return what data must be asked for, to be those that a model is judged on."""
+        """Return the options for opening data that a model is to be evaluated on."""
         return {"task": self.name, "as_test_of": info.classes}
 
     # --- predictions
 
     @abstractmethod
     def predict(self, output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo) -> Predictions:
-        """Return what a model's output for these rows of the data set comes to, as one table."""
+        """Return the predictions that a model's output gives for these rows of the data set, as one table."""
 
     @abstractmethod
     def table_columns(self, predictions: Predictions) -> dict[str, Sequence[Any]]:
@@ -261,19 +261,19 @@ class Task(ABC):
     def answers(
         self, output: Output, info: ModelInfo, paths: Sequence[str | None], coverage: float | None
     ) -> Iterator[Answer]:
-        """Yield what the output for some images comes to, one by one."""
+        """Yield the answers that the output gives for some images, one by one."""
 
     def promises_coverage(self, info: ModelInfo) -> bool:
-        """Tell whether prediction sets can be promised."""
+        """Tell whether prediction sets with guaranteed coverage are available."""
         return False
 
     @abstractmethod
     def require_coverage(self, info: ModelInfo, where: str) -> None:
-        """Raise RunError when no coverage can be promised."""
+        """Raise RunError when no coverage can be guaranteed."""
 
     @abstractmethod
     def with_threshold(self, info: ModelInfo, threshold: float, where: str) -> ModelInfo:
-        """Return the model deciding from another probability on. Raises RunError for one without a threshold."""
+        """Return the model with another decision threshold. Raises RunError for one without a threshold."""
 
     # --- how answers look
 
@@ -283,7 +283,7 @@ class Task(ABC):
 
     @abstractmethod
     def parquet_columns(self, info: ModelInfo, coverage: bool) -> dict[str, pa.DataType]:
-        """Return the columns of Parquet files of answers; `coverage` tells whether there are prediction sets."""
+        """Return the columns of Parquet files of answers; `coverage` says whether there are prediction sets."""
 
     @abstractmethod
     def json_schema(self) -> dict[str, Any]:
@@ -291,11 +291,11 @@ class Task(ABC):
 
     @abstractmethod
     def table_row(self, answer: Any, say: Language) -> list[tuple[str, str]]:
-        """Return (heading, cell) of the columns of a table of answers, but for the image's name."""
+        """Return (heading, cell) for each column of a table of answers, except the image's name."""
 
     @abstractmethod
     def beside_picture(self, answer: Any, say: Language) -> Text:
-        """Return what stands beside the image in a terminal."""
+        """Return the text shown beside the image in a terminal."""
 
     # --- judging
 
@@ -313,7 +313,7 @@ class Task(ABC):
         rows: NDArray[np.int64],
         logits: NDArray[np.float32],
     ) -> bytes | None:
-        """Return a PNG of where the network looked in a few of the rows; None where that cannot be told."""
+        """Return a PNG of where the network looked in a few of the rows; None if that is not known."""
 
     @abstractmethod
     def report(self, judgement: Judgement, story: Story, say: Language) -> dict[str, Any]:
@@ -325,7 +325,7 @@ class Task(ABC):
 
     @abstractmethod
     def key_figures(self, metrics: Mapping[str, Any], say: Language) -> tuple[str, list[list[str]]]:
-        """Return the title, and name, value and interval of each main figure, for the terminal."""
+        """Return the title, and the name, value and interval of each main figure, for the terminal."""
 
     # --- handing over
 

@@ -1,4 +1,4 @@
-"""Pages from templates that lie in packages of Mirante; what is put in is escaped, and nothing may be missing."""
+"""Pages from templates in Mirante's packages; inserted values are escaped, and none may be missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def environment(*folders: str) -> jinja2.Environment:
-    """Return what finds templates in these folders, the first one first: "mirante.studio/templates", "mirante.evaluation"."""
+    """Return an environment that searches these folders in order: "mirante.studio/templates", "mirante.evaluation"."""
     import jinja2
 
     def load(name: str) -> str | None:
@@ -31,7 +31,7 @@ def environment(*folders: str) -> jinja2.Environment:
 
 
 def raw_css() -> str:
-    """Return the style sheet of reports, for a template that takes it as it is."""
+    """Return the style sheet of reports, for a template to insert unescaped."""
     import markupsafe
 
     return markupsafe.Markup((resources.files("mirante.evaluation") / "report.css").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""How this process was started: alone, or as one of several by torchrun. The environment tells it, so that nobody waits for torch."""
+"""How this process was started: alone, or as one of several by torchrun. The environment says so, without importing torch."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def started_by_torchrun() -> bool:
 
 
 def leads() -> bool:
-    """Tell whether this is the process that speaks to the person: the only one, or the first of those that torchrun started."""
+    """Tell whether this process reports to the user: the only one, or the first of those that torchrun started."""
     return not started_by_torchrun() or os.environ["RANK"] == "0"

@@ -1,6 +1,6 @@
-"""The command line: one module a verb, each with `add` (its arguments) and `run` (call, print).
+"""The command line: one module per verb, each with `add` (its arguments) and `run` (call, print).
 
-Importing this imports no room: a verb does that when it runs, so that --help answers at once.
+Importing this imports none of the other packages: a verb does that when it runs, so that --help answers at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ VERBS = (demo, train, evaluate, predict, compare, summary, data, see, studio, ph
 
 
 def _show_log(quiet: bool) -> None:
-    """Have what the library tells go to stderr as it is; with `quiet` only what it warns of."""
+    """Send the library's log messages to stderr unchanged; with `quiet`, only warnings and errors."""
     import logging
 
     log = logging.getLogger("mirante")
@@ -32,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, without repeating the usage."""
 
     def error(self, message: str) -> NoReturn:
-        raise RequestError(f"{message}; `{self.prog} --help` shows what there is.")
+        raise RequestError(f"{message}; `{self.prog} --help` shows the options.")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # a name that the terminal cannot show is no reason to stop
+            # a name that the terminal cannot show should not stop the program
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "surrogateescape")
     try:
         parsed = make_parser().parse_args(words)
@@ -91,12 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(error, MiranteError):
             if not error.told and (
                 leads() or not isinstance(error, RequestError)
-            ):  # all were asked the same wrong thing
+            ):  # every process got the same wrong request
                 print(f"mirante: {error}", file=sys.stderr)
             sys.exit(error.exit_status)
         print(
-            f"mirante: something failed that should not have ({type(error).__name__}: {error}). --debug shows where; please "
-            "report it.",
+            f"mirante: unexpected error ({type(error).__name__}: {error}). --debug shows where; please report it.",
             file=sys.stderr,
         )
         sys.exit(1)

@@ -15,7 +15,7 @@ Value = TypeVar("Value")
 
 
 def _typed(read: Callable[[str], Value]) -> Callable[[str], Value]:
-    """Return a type for argparse, which says what was wrong in the sentence of `read`."""
+    """Return a type for argparse that reports what was wrong in the words of `read`."""
 
     def parse(text: str) -> Value:
         try:
@@ -33,30 +33,35 @@ seconds = _typed(read_seconds)
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    """Add how the labels of DATA are found."""
+    """Add the options for finding the labels of DATA."""
     group = parser.add_argument_group("labels and classes")
     group.add_argument(
-        "--labels", metavar="FILE", help="a table of path,label[,split][,group], beside DATA or inside it"
+        "--labels", metavar="FILE", help="a table with columns path,label[,split][,group], beside DATA or inside it"
     )
     group.add_argument(
-        "--label-column", metavar="COLUMN", help="the table's column of labels or texts (default: label, or text)"
+        "--label-column", metavar="COLUMN", help="the table's column with the labels or texts (default: label, or text)"
     )
     group.add_argument(
-        "--group-column", dest="group", metavar="COLUMN", help="the table's column of what belongs together (a patient)"
+        "--group-column",
+        dest="group",
+        metavar="COLUMN",
+        help="the table's column that says which images belong together (such as patient)",
     )
     group.add_argument("--classes", metavar="A,B", type=names, help="keep only these classes, in this order")
     group.add_argument("--root", metavar="DIR", help="where the table's paths start (default: the table's folder)")
 
 
 def add_task(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add what is asked of an image."""
+    """Add the option for what is asked of an image."""
     parser.add_argument("--task", choices=TASKS, help=f"{what} (default: {TASKS[0]})")
 
 
 def add_subgroup(parser: argparse.ArgumentParser) -> None:
-    """Add the column that tells figures apart."""
+    """Add the option for the column by which figures are broken down."""
     parser.add_argument(
-        "--subgroup", metavar="COLUMN", help="tell the figures apart by this column of the table (a hospital, a camera)"
+        "--subgroup",
+        metavar="COLUMN",
+        help="break the figures down by this column of the table (such as hospital or camera)",
     )
 
 
@@ -66,38 +71,44 @@ def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_objectives(parser: argparse.ArgumentParser) -> None:
-    """Add what decisions are to reach, and how surely it is known."""
-    group = parser.add_argument_group("decisions and their proof")
+    """Add the options for what decisions should achieve, and how well that is tested."""
+    group = parser.add_argument_group("decisions and their testing")
     group.add_argument("--folds", type=int, metavar="N", help="test every image once, by cross-validation; 5 is usual")
     group.add_argument(
         "--repeats",
         type=int,
         metavar="N",
-        help="train N times with other seeds, to see how much chance matters",
+        help="train N times with different seeds, to see how much chance matters",
     )
     group.add_argument(
-        "--positive", metavar="CLASS", help="the class held against the others (default: of two, the second)"
+        "--positive", metavar="CLASS", help="the class compared with all others (default: the second of two)"
     )
     aim = group.add_mutually_exclusive_group()
     aim.add_argument(
-        "--sensitivity", type=share, metavar="S", help="choose the threshold that finds this share, such as 0.9 or 90%%"
+        "--sensitivity",
+        type=share,
+        metavar="S",
+        help="choose the threshold that finds this share of positives, such as 0.9 or 90%%",
     )
     aim.add_argument(
         "--specificity",
         type=share,
         metavar="S",
-        help="choose the threshold that leaves this share of the others in peace",
+        help="choose the threshold that correctly rejects this share of the others",
     )
     aim.add_argument(
-        "--cost", type=costs, metavar="C", help="choose the threshold of least cost, such as miss=10,false-alarm=1"
+        "--cost",
+        type=costs,
+        metavar="C",
+        help="choose the threshold with the lowest cost, such as miss=10,false-alarm=1",
     )
     group.add_argument(
-        "--prevalence", type=share, metavar="P", help="share of positive images where the model will be used"
+        "--prevalence", type=share, metavar="P", help="share of positive images expected where the model will be used"
     )
     group.add_argument(
         "--most-probable",
         action="store_true",
-        help="answer the most probable class even where classes are very unequal",
+        help="answer with the most probable class even when class sizes are very unequal",
     )
 
 
@@ -110,14 +121,14 @@ def objective_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of how results are printed."""
+    """Add the option for how results are printed."""
     parser.add_argument(
         "--format", choices=("table", "json", "csv"), default="table", help="how results are printed (default: table)"
     )
 
 
 def names(text: str) -> list[str]:
-    """Split a list at its commas."""
+    """Split a list at commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
@@ -126,7 +137,7 @@ def input_shape(text: str) -> tuple[int, int, int]:
     match = re.fullmatch(r"(\d+)[x×](\d+)[x×]([13])", text)
     if not match or not all(1 <= int(side) <= 4096 for side in match.groups()):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not an input; write height x width x channels (1 or 3), as 32x32x3"
+            f"{text!r} is not an input shape; write height x width x channels (1 or 3), such as 32x32x3"
         )
     return int(match[1]), int(match[2]), int(match[3])
 

@@ -1,4 +1,4 @@
-"""The ranking of models that were tested on the same images.
+"""Rank models that were tested on the same images.
 
 Accuracy with its interval, parameters, training time, prediction speed; differences within the noise are marked.
 """
@@ -70,8 +70,8 @@ def _p_value(value: float, say: Language) -> str:
 
 def _require_png(path: Path) -> None:
     if path.suffix.lower() != ".png":
-        raise RequestError(f"{path}: the ranking is drawn as a .png; give --out such a name.")
+        raise RequestError(f"{path}: the ranking is drawn as a .png; give --out a name ending in .png.")
     if path.exists():
-        raise RequestError(f"{path}: exists; choose another name for --out.")
+        raise RequestError(f"{path}: already exists; choose another name for --out.")
     if not path.parent.is_dir():
         raise RequestError(f"{path.parent}: no such folder (--out).")

@@ -1,7 +1,7 @@
-"""Look at data before training, check them, or fetch a named data set.
+"""Look at data before training, check it, or download a named data set.
 
-`info DATA` tells what there is: classes, splits, sizes, images that cannot be read. `check DATA` looks for what is wrong with
-them: copies, leaks, wrong labels, shortcuts, odd images. `get NAME` downloads a data set.
+`info DATA` shows what there is: classes, splits, sizes, images that cannot be read. `check DATA` looks for what is wrong
+with it: copies, leaks, wrong labels, shortcuts, odd images. `get NAME` downloads a data set.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
         choices=("info", "check", "get"),
-        help="info: tell what there is; check: find what is wrong; get: download a named set",
+        help="info: show what there is; check: find what is wrong; get: download a named data set",
     )
     parser.add_argument("data", metavar="DATA", help="where the images are, as for train")
     add_format(parser)
     parser.add_argument(
-        "--out", metavar="DIR", help="of check: where report.html and findings.csv go (default: checks/DATA)"
+        "--out", metavar="DIR", help="for check: where report.html and findings.csv go (default: checks/DATA)"
     )
     parser.add_argument(
-        "--fix", metavar="DIR", help="of check: write a cleaned list of labels there; no image is touched"
+        "--fix", metavar="DIR", help="for check: write a cleaned list of labels there; no image is changed"
     )
     parser.add_argument(
-        "--no-model", action="store_true", help="of check: ask no network for wrong labels and outliers"
+        "--no-model", action="store_true", help="for check: do not use a network to find wrong labels and outliers"
     )
     add_data(parser)
 
@@ -100,7 +100,7 @@ def _check(arguments: argparse.Namespace) -> None:
             ]
             print_table([say("Finding"), say("Harm"), say("How often")], lines)
         else:
-            print(say("Nothing was found that a careful person should know."))
+            print(say("Nothing was found that needs your attention."))
         for one in done.findings:
             if one.kind == "shortcut":
                 print(one.note.said(say))
@@ -129,5 +129,5 @@ def _get(name: str) -> None:
     from mirante.errors import RequestError
 
     if name not in FILES:
-        raise RequestError(f"{name!r} is no data set that can be fetched; there are {', '.join(FILES)}.")
+        raise RequestError(f"{name!r} is not a data set that can be downloaded; available: {', '.join(FILES)}.")
     print(get(name))

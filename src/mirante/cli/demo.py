@@ -1,6 +1,6 @@
-"""Train on 1,797 real handwritten digits, judge, predict, and see what to do next. Under a minute.
+"""Train on 1,797 real handwritten digits, evaluate, predict, and see what to do next, in under a minute.
 
-The tutorial's model on the digits that come with scikit-learn, shown at 32×32; nothing is downloaded.
+Uses the tutorial's model on the digits that come with scikit-learn, shown at 32×32; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="RUN", help="the run folder to make (default: runs/digits-tutorial)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the run that is at --out")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing run at --out")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
         print_table([say("Image"), say("True class"), say("Predicted class"), say("Probability")], rows, 3)
     print(
         say(
-            "Now your own images. Put each class in a folder of its own:\n\n"
+            "Now your own images. Put each class in its own folder:\n\n"
             "    photos/cat/…   photos/dog/…\n\n"
             "    mirante train photos --out runs/pets\n"
             "    mirante predict runs/pets new-photo.jpg\n"

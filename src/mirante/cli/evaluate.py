@@ -1,6 +1,6 @@
-"""Judge a run: figures with intervals, plots and report.
+"""Evaluate a run: figures with intervals, plots and a report.
 
-Without DATA on the run's own test images; with DATA on other labelled images of the same classes.
+Without DATA, on the run's own test images; with DATA, on other labelled images of the same classes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--human-votes",
         metavar="FILE.csv",
-        help="what people said of the images: path, and one column per class; the report compares",
+        help="people's votes on the images: path, and one column per class; the report compares the model with them",
     )
 
 

@@ -1,6 +1,6 @@
-"""Hand a finished model over: ONNX of any image size, Keras, PyTorch, a web page, a folder for the Hub; 8 bits.
+"""Export a finished model: ONNX for any image size, 8-bit ONNX, Keras, PyTorch, a web page or a folder for the Hub.
 
-Each export is tried on real images, and its largest difference from model.onnx is printed; one that disagrees is not kept.
+Each export is tested on real images, and its largest difference from model.onnx is printed; one that disagrees is not kept.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="onnx (images of any size), keras, torch, web (a page that classifies, offline), hub-folder (default: onnx)",
     )
     parser.add_argument(
-        "--int8", action="store_true", help="with --to onnx: also in 8 bits, and what that costs and brings"
+        "--int8",
+        action="store_true",
+        help="with --to onnx: also export in 8 bits, and report what that costs and gains",
     )
     parser.add_argument("--out", metavar="FOLDER", help="the folder to make (default: RUN/exports/FORM)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")
-    parser.add_argument("--images", metavar="FOLDER", help="images to try it on (default: the run's own)")
-    parser.add_argument("--runtime", metavar="FILE.tgz", help="with --to web: onnxruntime-web as `npm pack` gives it")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing export")
+    parser.add_argument("--images", metavar="FOLDER", help="images to test it on (default: the run's own)")
+    parser.add_argument("--runtime", metavar="FILE.tgz", help="with --to web: onnxruntime-web as `npm pack` makes it")
     add_format(parser)
 
 
@@ -54,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     print(
         say(
-            "{folder}: on {count} real images, probabilities differ from model.onnx by {difference} at most.",
+            "{folder}: on {count} real images, probabilities differ from model.onnx by at most {difference}.",
             folder=done.folder,
             count=done.images,
             difference=f"{done.difference:.1e}",
@@ -63,8 +65,8 @@ def run(arguments: argparse.Namespace) -> None:
     if done.quantised is not None:
         found = done.quantised
         text = say(
-            "In 8 bits: {speed} times as fast, {size} of the size; {changed} of the answers are other ones, probabilities differ by "
-            "{difference} at most.",
+            "In 8 bits: {speed} times as fast, {size} of the size; {changed} of the answers change, probabilities differ by at "
+            "most {difference}.",
             speed=say.number(found.speed, 1),
             size=say.percent(found.bytes / found.were, 0),
             changed=say.percent(found.changed),
@@ -74,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
         if found.accuracy == found.accuracy:
             print(
                 say(
-                    "Its accuracy on them is {after}; that of model.onnx is {before}.",
+                    "Its accuracy on these images is {after}; that of model.onnx is {before}.",
                     after=say.percent(found.accuracy),
                     before=say.percent(found.before),
                 )

@@ -1,6 +1,6 @@
 """Your photos: group them, sort them into folders, answer questions about them, teach a model with the answers.
 
-Nothing is ever lost or overwritten, and whatever was moved can be undone.
+Nothing is ever lost or overwritten, and every move can be undone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mirante.cli.arguments import share
 if TYPE_CHECKING:
     from mirante.data.entries import Skipped
 
-_SHOWN = 20  # photos left that are named on the terminal
+_SHOWN = 20  # how many skipped photos are named on the terminal
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -33,41 +33,41 @@ def add(parser: argparse.ArgumentParser) -> None:
         return child
 
     group = kind(
-        "group", "group photos by what they show, without any label; names and groups can be changed in the studio"
+        "group", "group photos by what they show, without any labels; names and groups can be changed in the studio"
     )
     group.add_argument("folder", metavar="FOLDER", help="the photos")
     group.add_argument("--format", choices=("table", "json"), default="table", help="a table, or JSON with every photo")
     _add_memory(group)
-    review = kind("review", "open the studio on the questions whose answers help a model most")
+    review = kind("review", "open the studio at the questions whose answers help a model most")
     review.add_argument("run_folder", metavar="RUN", help="a run folder")
     review.add_argument("folder", metavar="FOLDER", help="the photos")
     review.add_argument("--port", type=int, metavar="N", help="port to listen on (default: 8765, or the next free one)")
     review.add_argument("--no-browser", action="store_true", help="only print the address")
     _add_memory(review)
-    learn = kind("learn", "teach a run with your answers; without a run there, train the first one from them")
-    learn.add_argument("run_folder", metavar="RUN", help="a run folder, or the place for the first one")
+    learn = kind("learn", "improve a run with your answers; if there is no run yet, train the first one from them")
+    learn.add_argument("run_folder", metavar="RUN", help="a run folder, or where to make the first one")
     learn.add_argument("folder", metavar="FOLDER", help="the photos")
     learn.add_argument(
-        "--read-xmp", action="store_true", help="also learn from keywords in XMP sidecars that are names of classes"
+        "--read-xmp", action="store_true", help="also learn from keywords in XMP sidecars that are class names"
     )
     _add_memory(learn)
     watch = kind("watch", "classify new photos as they arrive, until Ctrl-C")
     watch.add_argument("run_folder", metavar="RUN", help="a run folder, or a model.onnx")
     watch.add_argument("folder", metavar="FOLDER", help="the folder to watch")
-    watch.add_argument("--into", metavar="DIR", type=Path, help="also sort them into folders there")
-    watch.add_argument("--move", action="store_true", help="move them there (default: copy)")
+    watch.add_argument("--into", metavar="DIR", type=Path, help="also sort the photos into folders there")
+    watch.add_argument("--move", action="store_true", help="move the photos there (default: copy)")
     watch.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="how often to look (default: 2)")
     watch.add_argument(
-        "--format", choices=("table", "json"), default="table", help="a line, or one JSON object per line"
+        "--format", choices=("table", "json"), default="table", help="one line of text, or one JSON object, per photo"
     )
     _add_deciding(watch)
-    organise = kind("organise", "one folder a class, the unsure ones in review/")
+    organise = kind("organise", "sort photos into one folder per class, the unsure ones into review/")
     organise.add_argument("run_folder", metavar="RUN", help="a run folder, or a model.onnx")
     organise.add_argument("folder", metavar="FOLDER", help="the photos")
     organise.add_argument("--into", metavar="DIR", help="where the folders are made; may be left out with --write-xmp")
     how = organise.add_mutually_exclusive_group()
     how.add_argument("--move", dest="how", action="store_const", const="move", help="move the photos (default: copy)")
-    how.add_argument("--copy", dest="how", action="store_const", const="copy", help="copy them")
+    how.add_argument("--copy", dest="how", action="store_const", const="copy", help="copy the photos (default)")
     how.add_argument(
         "--link", dest="how", action="store_const", const="link", help="hard links: a second name, no second copy"
     )
@@ -76,8 +76,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     _add_memory(organise)
     organise.add_argument("--dry-run", action="store_true", help="show what would happen, as a tree")
     organise.add_argument("--write-xmp", action="store_true", help="write class and confidence into XMP sidecars")
-    undo = kind("undo", "take back the last organising, all of it that nobody has changed since")
-    undo.add_argument("into", metavar="DIR", nargs="?", help="where it went (default: where it last went)")
+    undo = kind("undo", "undo the last organising, except for files changed since")
+    undo.add_argument("into", metavar="DIR", nargs="?", help="the folder it sorted into (default: the last one)")
 
 
 def _add_deciding(parser: argparse.ArgumentParser) -> None:
@@ -85,14 +85,14 @@ def _add_deciding(parser: argparse.ArgumentParser) -> None:
         "--layout",
         metavar="LAYOUT",
         default="{class}",
-        help="folders, of {class}, {year}, {month}, {day}, {camera}, {confidence} (default: {class})",
+        help="folder names, built from {class}, {year}, {month}, {day}, {camera}, {confidence} (default: {class})",
     )
     parser.add_argument(
         "--min-confidence",
         type=share,
         metavar="P",
         default=None,
-        help="the probability that counts as sure (default: 80%%)",
+        help="the probability from which an answer counts as sure (default: 80%%)",
     )
 
 
@@ -101,7 +101,7 @@ def _add_memory(parser: argparse.ArgumentParser) -> None:
         "--memory",
         metavar="DIR",
         type=Path,
-        help="where what is known of the photos is kept (default: FOLDER/.mirante)",
+        help="where the data about the photos is kept (default: FOLDER/.mirante)",
     )
 
 
@@ -187,7 +187,7 @@ def _watch(arguments: argparse.Namespace) -> None:
         interval=arguments.interval,
         say=say,
     )
-    print(say("Watching {folder}; Ctrl-C ends it.", folder=arguments.folder), file=sys.stderr, flush=True)
+    print(say("Watching {folder}; Ctrl-C stops it.", folder=arguments.folder), file=sys.stderr, flush=True)
     for path, one, reason in arrivals:
         if one is None:
             told = to_json({"path": path, "error": reason}, None) if arguments.format == "json" else f"{path}: {reason}"
@@ -207,7 +207,7 @@ def _organise(arguments: argparse.Namespace) -> None:
 
     say = language(arguments.lang)
     if arguments.into is None and not arguments.write_xmp:
-        raise RequestError("Where to? --into DIR names the folder; --write-xmp alone leaves the photos where they are.")
+        raise RequestError("Where to? Give --into DIR, or --write-xmp, which leaves the photos where they are.")
     done = organise(
         arguments.run_folder,
         arguments.folder,
@@ -232,14 +232,14 @@ def _undo(arguments: argparse.Namespace) -> None:
 
     say = language(arguments.lang)
     into, came = undo_last(None if arguments.into is None else Path(arguments.into))
-    print(say("{count} files of {folder} are back where they were.", count=say.number(came.count), folder=into))
+    print(say("{count} files from {folder} are back where they were.", count=say.number(came.count), folder=into))
     name_left(came.left)
     if came.left:
-        raise WorkError(f"{into}: {len(came.left)} files could not be taken back; they are where they were put.")
+        raise WorkError(f"{into}: {len(came.left)} files could not be moved back; they are still where they were put.")
 
 
 def name_left(left: list[Skipped]) -> None:
-    """Name on stderr what was left where it is, and why."""
+    """List on stderr the files that were left where they are, and why."""
     for one in left[:_SHOWN]:
         print(f"{one.path}: {one.reason}", file=sys.stderr)
     if len(left) > _SHOWN:

@@ -1,4 +1,4 @@
-"""An image in a terminal: two pixels per character, the upper half-block, beside what a model says of it."""
+"""An image in a terminal: two pixels per character, the upper half-block, next to what a model says about it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LINES = 8  # of text, so 16 pixels high
 
 
 def print_beside(pixels: Pixels, path: str | None, lines: Text) -> None:
-    """Print an image uint8 (H, W, C) small, with its path and what a task says of it."""
+    """Print a uint8 image (H, W, C) small, with its path and what a task says about it."""
     from rich.table import Table
     from rich.text import Text
 
@@ -29,7 +29,7 @@ def print_beside(pixels: Pixels, path: str | None, lines: Text) -> None:
 
 
 def half_blocks(pixels: Pixels) -> Text:
-    """Return an image uint8 (H, W, C) as coloured text, 8 lines high."""
+    """Return a uint8 image (H, W, C) as coloured text, 8 lines high."""
     from rich.color import Color
     from rich.style import Style
     from rich.text import Text

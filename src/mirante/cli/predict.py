@@ -1,8 +1,8 @@
-"""Answer for new images: class, probability, runner-up; or the text, and how sure each letter is.
+"""Classify new images: class, probability, runner-up; or read their text, with how sure each letter is.
 
-PATH is an image, a folder, an archive, or - for a list of paths on stdin. RUN is a run folder or a model.onnx. With --coverage it also
-tells the prediction set. With --engine ray the images may be more than one machine can take, PATH also a pattern, a URL of an
-object store, or a .parquet of paths or bytes, and the answers are Parquet files.
+PATH is an image, a folder, an archive, or - for a list of paths on stdin. RUN is a run folder or a model.onnx. With --coverage it
+also gives the prediction set. With --engine ray there may be more images than one machine can handle, PATH may also be a
+pattern, a URL of an object store, or a .parquet of paths or bytes, and the answers are written as Parquet files.
 """
 
 from __future__ import annotations
@@ -37,24 +37,31 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--coverage",
         type=share,
         metavar="C",
-        help="also tell the prediction set, in which the true class is this often, such as 95%%",
+        help="also give the prediction set, which contains the true class this often, such as 95%%",
     )
     parser.add_argument(
-        "--threshold", type=share, metavar="T", help="another threshold than the model's own, where it has one"
+        "--threshold", type=share, metavar="T", help="a threshold to use instead of the model's own, if it has one"
     )
     parser.add_argument("--no-pictures", action="store_true", help="do not show the images in the terminal")
     parser.add_argument(
-        "--engine", choices=("local", "ray"), default="local", help="this process, or a Ray cluster (default: local)"
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="in this process, or on a Ray cluster (default: local)",
     )
     parser.add_argument(
-        "--out", metavar="OUT", help="the folder or URL of the answers of --engine ray; what is there is not done again"
+        "--out",
+        metavar="OUT",
+        help="folder or URL for the answers of --engine ray; images already answered there are not done again",
     )
     parser.add_argument(
-        "--address", metavar="HOST:PORT", help="of the Ray cluster (default: RAY_ADDRESS, or one on this machine)"
+        "--address",
+        metavar="HOST:PORT",
+        help="address of the Ray cluster (default: RAY_ADDRESS, or one on this machine)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="cores of the cluster to use (default: all)")
     parser.add_argument(
-        "--rows-per-file", type=int, metavar="N", help="images of one file of --out, and of one task (default: 1024)"
+        "--rows-per-file", type=int, metavar="N", help="images per file in --out, and per task (default: 1024)"
     )
 
 
@@ -64,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     for name in _OF_RAY:
         if getattr(arguments, name) is not None:
-            raise RequestError(f"--{name.replace('_', '-')} goes with --engine ray; without it, answers go to stdout.")
+            raise RequestError(f"--{name.replace('_', '-')} needs --engine ray; without it, answers go to stdout.")
     from mirante.data.entries import Skipped
     from mirante.data.sources import expand_stdin, images_of
     from mirante.prediction.model import Model
@@ -85,20 +92,20 @@ def run(arguments: argparse.Namespace) -> None:
             answered += 1
             printer.show(answer, pixels)
     if unreadable:
-        print(f"{answered} answered, {unreadable} left out because they cannot be read.", file=sys.stderr)
+        print(f"{answered} answered, {unreadable} left out because they could not be read.", file=sys.stderr)
     if answered == 0:
         raise RequestError(f"{' '.join(arguments.paths)}: no image in it that can be read.")
 
 
 def _run_on_ray(arguments: argparse.Namespace) -> None:
     if arguments.out is None:
-        raise RequestError("--engine ray needs --out: a folder that all machines share, or a URL of an object store.")
+        raise RequestError("--engine ray needs --out: a folder that all machines share, or an object-store URL.")
     if arguments.format != "table":
-        raise RequestError(f"--format {arguments.format}: with --engine ray the answers are Parquet files, in --out.")
+        raise RequestError(f"--format {arguments.format}: with --engine ray the answers are Parquet files in --out.")
     require_positive(arguments, "workers", "rows_per_file")
     if find_spec("ray") is None or find_spec("pyarrow") is None:
         raise RequestError(
-            "--engine ray needs more packages; pip install 'mirante[ray]', on every machine of the cluster."
+            "--engine ray needs more packages; run pip install 'mirante[ray]' on every machine of the cluster."
         )
     from mirante.cluster.on_ray import predict_on_ray
     from mirante.cluster.plan import ROWS
@@ -119,16 +126,16 @@ def _run_on_ray(arguments: argparse.Namespace) -> None:
     seconds, new = time.monotonic() - began, done.inputs - done.before
     before = f" ({done.before:,} of them before)" if done.before else ""
     print(
-        f"{arguments.out}: {done.inputs:,} images{before}, {done.failed:,} of which have a reason in the column error and no answer."
+        f"{arguments.out}: {done.inputs:,} images{before}, {done.failed:,} of which have no answer (see the column error)."
     )
     if new:
-        print(f"{new:,} in {seconds:.1f} s: {new / seconds:,.0f} a second on {done.workers} cores.")
+        print(f"{new:,} in {seconds:.1f} s: {new / seconds:,.0f} per second on {done.workers} cores.")
     if done.failed == done.inputs:
         raise RequestError(f"{' '.join(arguments.paths)}: no image in it that can be read.")
 
 
 class _Printer:
-    """Prints answers one by one as they come; knows only whether it has begun."""
+    """Prints answers one by one as they come; remembers only whether it has started."""
 
     def __init__(self, arguments: argparse.Namespace, task: Task) -> None:
         from mirante.locale import language

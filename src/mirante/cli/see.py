@@ -1,7 +1,7 @@
-"""See every step from a pixel to the answer, as pictures of your own image and your own model.
+"""See every step from pixel to answer, as pictures of your own image and your own model.
 
-Without IMAGE it is a photo that comes with scikit-learn. Pictures are written as PNG or SVG, films as GIF or APNG; what they show
-is printed in words.
+Without IMAGE, it uses a photo that comes with scikit-learn. Pictures are written as PNG or SVG, films as GIF or APNG; what
+they show is printed in words.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
             }
             metavar = {"what_drawn": "LAYERS|RUN", "run_folder": "RUN"}.get(place, place.upper())
             child.add_argument(place, metavar=metavar, nargs="?" if place == "image" else None, help=helps[place])
-        child.add_argument("--out", metavar="FILE", help=f"what to write (default: see-{name}.png or .gif, numbered)")
+        child.add_argument("--out", metavar="FILE", help=f"file to write (default: see-{name}.png or .gif, numbered)")
         child.add_argument(
             "--lang", choices=("en", "pt"), default=argparse.SUPPRESS, help="language (default: the system's)"
         )
@@ -41,33 +41,39 @@ def add(parser: argparse.ArgumentParser) -> None:
 
     pixels = kind("pixels", "the pixels around one, as numbers", "image")
     pixels.add_argument("--at", metavar="X,Y", help="column and row of the pixel (default: the middle)")
-    pixels.add_argument("--size", type=int, metavar="N", help="pixels a side (default: 8; of the walk 4)")
-    pixels.add_argument("--animate", action="store_true", help="a film: the walk over the pixels, one by one")
+    pixels.add_argument("--size", type=int, metavar="N", help="pixels per side (default: 8; with --animate, 4)")
+    pixels.add_argument("--animate", action="store_true", help="a film that walks over the pixels, one by one")
     channels = kind("channels", "the red, green and blue channels", "image")
     channels.add_argument("--without", choices=("red", "green", "blue"), help="leave one out")
     convolve = kind("convolve", "a kernel over an image", "image")
     convolve.add_argument("--kernel", default="edge", help="identity, edge, sharpen, blur, gauss, emboss, sobel-x, sobel-y, or "
                           "rows of numbers: '0 -1 0; -1 5 -1; 0 -1 0'")  # fmt: skip
-    convolve.add_argument("--stride", type=int, default=1, metavar="N", help="pixels from place to place (default: 1)")
+    convolve.add_argument(
+        "--stride", type=int, default=1, metavar="N", help="pixels from one position to the next (default: 1)"
+    )
     convolve.add_argument("--padding", type=int, default=0, metavar="N", help="zeros around the image (default: 0)")
     convolve.add_argument(
-        "--animate", action="store_true", help="a film: the kernel over 5×5 numbers, every product shown"
+        "--animate", action="store_true", help="a film of the kernel over 5×5 numbers, showing every product"
     )
-    pool = kind("pool", "squares of pixels that become one", "image")
+    pool = kind("pool", "squares of pixels reduced to one pixel each", "image")
     pool.add_argument(
-        "--kind", choices=("max", "average"), default="max", help="what becomes of a square (default: max)"
+        "--kind", choices=("max", "average"), default="max", help="how a square is reduced (default: max)"
     )
     pool.add_argument("--size", default="2,6,15", metavar="N[,N]", help="sides of the squares (default: 2,6,15)")
-    model = kind("model", "the drawing of a network", "what_drawn")
-    model.add_argument("--input", type=input_shape, default=(32, 32, 3), metavar="HxWxC", help="the input of LAYERS")
+    model = kind("model", "a drawing of a network", "what_drawn")
+    model.add_argument("--input", type=input_shape, default=(32, 32, 3), metavar="HxWxC", help="input shape of LAYERS")
     model.add_argument("--num-classes", type=int, default=10, metavar="N", help="the number of classes (default: 10)")
     features = kind("features", "the feature maps of a layer", "run_folder", "image")
-    features.add_argument("--layer", metavar="K", help="its number, or its word in the line (default: the first)")
-    kernels = kind("kernels", "the kernels that a model learned", "run_folder")
+    features.add_argument(
+        "--layer", metavar="K", help="its number, or its word in the line of layers (default: the first)"
+    )
+    kernels = kind("kernels", "the kernels a model has learned", "run_folder")
     kernels.add_argument("--layer", metavar="K", help="number or word of the convolution (default: the first)")
     kind("path", "one image through all layers, on one sheet", "run_folder", "image")
     heatmap = kind("heatmap", "where the model looked", "run_folder", "image")
-    heatmap.add_argument("--class", dest="label", metavar="NAME", help="for which class (default: its answer)")
+    heatmap.add_argument(
+        "--class", dest="label", metavar="NAME", help="the class to explain (default: the model's answer)"
+    )
     kind("training", "a training as a film, epoch by epoch", "run_folder")
 
 
@@ -93,7 +99,7 @@ def _make(arguments: argparse.Namespace) -> Picture | Film:
         case "pixels":
             at = _numbers(given.at, "--at") if given.at else None
             if at is not None and len(at) != 2:
-                raise RequestError(f"--at {given.at}: write column and row, as 120,80.")
+                raise RequestError(f"--at {given.at}: write column and row, such as 120,80.")
             draw, usual = (see.walk, 4) if given.animate else (see.pixels, 8)
             return draw(given.image, None if at is None else (at[0], at[1]), given.size or usual, lang)
         case "channels":
@@ -122,4 +128,4 @@ def _numbers(text: str, option: str) -> list[int]:
     try:
         return [int(part) for part in names(text)]
     except ValueError as error:
-        raise RequestError(f"{option} {text}: write whole numbers, as 2,6,15.") from error
+        raise RequestError(f"{option} {text}: write whole numbers, such as 2,6,15.") from error

@@ -1,7 +1,7 @@
 """Serve models over HTTP: images in, JSON out, with batching, limits, health and metrics.
 
-POST /v1/models/NAME/predict takes an image, several in multipart, or JSON of base64; / is a page to try it. A model whose file
-changes is opened anew. SIGTERM finishes what was accepted.
+POST /v1/models/NAME/predict takes an image, several in multipart, or base64 in JSON; / is a page to try it. A model whose file
+changes is reloaded. On SIGTERM, accepted requests are finished first.
 """
 
 from __future__ import annotations
@@ -28,17 +28,25 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="address to listen on (default: 127.0.0.1, this machine only)",
     )
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; one that dies is started anew")
-    parser.add_argument("--tokens", metavar="FILE", help="let in only who sends one of these bearer tokens, one a line")
     parser.add_argument(
-        "--timeout", type=seconds, default=10.0, metavar="T", help="answer within this, or refuse (default: 10s)"
+        "--workers", type=int, default=1, metavar="N", help="worker processes; one that dies is restarted"
     )
     parser.add_argument(
-        "--queue", type=int, default=256, metavar="N", help="images that may wait; more get 503 (default: 256)"
+        "--tokens", metavar="FILE", help="accept only requests with one of these bearer tokens, one per line"
     )
-    parser.add_argument("--max-megabytes", type=int, default=32, metavar="N", help="of a request (default: 32)")
-    parser.add_argument("--max-images", type=int, default=64, metavar="N", help="of a request (default: 64)")
-    parser.add_argument("--max-megapixels", type=int, default=50, metavar="N", help="of an image (default: 50)")
+    parser.add_argument(
+        "--timeout", type=seconds, default=10.0, metavar="T", help="answer within this time, or refuse (default: 10s)"
+    )
+    parser.add_argument(
+        "--queue",
+        type=int,
+        default=256,
+        metavar="N",
+        help="images that may wait; beyond that, requests get 503 (default: 256)",
+    )
+    parser.add_argument("--max-megabytes", type=int, default=32, metavar="N", help="largest request (default: 32)")
+    parser.add_argument("--max-images", type=int, default=64, metavar="N", help="images per request (default: 64)")
+    parser.add_argument("--max-megapixels", type=int, default=50, metavar="N", help="largest image (default: 50)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -47,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
         import prometheus_client  # noqa: F401
         import python_multipart  # noqa: F401
     except ImportError as error:
-        raise RequestError("mirante serve needs two more packages; pip install 'mirante[serve]'.") from error
+        raise RequestError("mirante serve needs two more packages; run pip install 'mirante[serve]'.") from error
     import uvicorn
 
     from mirante.cli.studio import listen
@@ -65,13 +73,13 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.max_megapixels * 1_000_000,
         _tokens(arguments.tokens),
     )
-    app = create_app(settings)  # says what is wrong with a model before anything listens
+    app = create_app(settings)  # reports what is wrong with a model before it listens
     listening = listen(arguments.host, arguments.port)
     port = listening.getsockname()[1]
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     print(f"Serving {', '.join(Path(run).name for run in arguments.runs)} at http://{host}:{port}", flush=True)
     if arguments.host not in ("127.0.0.1", "localhost", "::1") and not settings.tokens:
-        print("Other machines can reach it, and it asks nobody for a token (--tokens).", file=sys.stderr)
+        print("Other machines can reach it, and it asks for no token (see --tokens).", file=sys.stderr)
     shared: dict[str, Any] = {
         "log_level": "warning",
         "access_log": False,
@@ -84,7 +92,7 @@ def run(arguments: argparse.Namespace) -> None:
         uvicorn.Server(uvicorn.Config(app, **shared)).run(sockets=[listening])
         return
     settings.keep()
-    listening.close()  # the processes share a socket of their own
+    listening.close()  # the worker processes share a socket of their own
     where = {"host": arguments.host, "port": port}
     with tempfile.TemporaryDirectory(prefix="mirante-metrics-") as folder:
         os.environ[FOLDER] = folder
@@ -97,8 +105,10 @@ def _tokens(file: str | None) -> tuple[str, ...]:
     try:
         lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"--tokens {file}: cannot be read; it is a text file with a token a line.") from error
+        raise RequestError(
+            f"--tokens {file}: cannot be read; it must be a text file with one token per line."
+        ) from error
     tokens = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
     if not tokens:
-        raise RequestError(f"--tokens {file}: no token in it; without one nobody would be let in.")
+        raise RequestError(f"--tokens {file}: it has no tokens, so nobody would be let in.")
     return tokens

@@ -1,7 +1,7 @@
 """Open the studio: images, training and answers in your browser, on this machine.
 
-It works in FOLDER (the current one when left out), next to the runs that are there. Nothing is fetched from elsewhere, and only this
-machine can reach it. Ctrl-C ends it; trainings go on.
+It works in FOLDER (default: the current folder), next to the runs there. Nothing is fetched from elsewhere, and only this
+machine can reach it. Ctrl-C stops it; trainings continue.
 """
 
 from __future__ import annotations
@@ -20,24 +20,26 @@ PORT = 8765
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="FOLDER", nargs="?", default=".", help="where to work (default: here)")
+    parser.add_argument(
+        "folder", metavar="FOLDER", nargs="?", default=".", help="folder to work in (default: the current one)"
+    )
     parser.add_argument(
         "--port", type=int, metavar="N", help=f"port to listen on (default: {PORT}, or the next free one)"
     )
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME",
-                        help="address to listen on (default: 127.0.0.1; any other lets other machines in)")  # fmt: skip
+                        help="address to listen on (default: 127.0.0.1; others may let other machines in)")  # fmt: skip
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
 
 
 def run(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.folder).expanduser()
     if not folder.is_dir():
-        raise RequestError(f"{folder}: no such folder to work in.")
+        raise RequestError(f"{folder}: no such folder.")
     serve(folder, arguments.host, arguments.port, arguments.lang, not arguments.no_browser)
 
 
 def serve(folder: Path, host: str, port: int | None, lang: str | None, browser: bool, page: str = "/") -> None:
-    """Serve the studio of a folder until Ctrl-C; `page` is the one that the printed address opens."""
+    """Serve the studio for a folder until Ctrl-C; `page` is the page that the printed address opens."""
     listening = listen(host, port)
     port = listening.getsockname()[1]
     import uvicorn
@@ -46,7 +48,7 @@ def serve(folder: Path, host: str, port: int | None, lang: str | None, browser: 
     from mirante.studio.app import create_app
     from mirante.studio.workspace import Workspace
 
-    os.chdir(folder)  # runs name their data relative to the folder in which they were made
+    os.chdir(folder)  # runs name their data relative to the folder they were made in
     token = secrets.token_urlsafe(24)
     names = {"127.0.0.1", "localhost", host}
     hosts = frozenset(f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in names)
@@ -57,7 +59,7 @@ def serve(folder: Path, host: str, port: int | None, lang: str | None, browser: 
     print(say("Studio of {folder}: {address}", folder=Path.cwd(), address=address), flush=True)
     if host not in ("127.0.0.1", "localhost", "::1"):
         print(
-            "Other machines can reach it. Whoever has this address can read and change what is here.", file=sys.stderr
+            "Other machines can reach it. Anyone with this address can read and change what is here.", file=sys.stderr
         )
     if browser:
         import webbrowser
@@ -68,7 +70,7 @@ def serve(folder: Path, host: str, port: int | None, lang: str | None, browser: 
 
 
 def listen(host: str, port: int | None) -> socket.socket:
-    """Return a socket that listens on the port, or on the first free one from 8765 on. Raises RequestError."""
+    """Return a socket listening on the port, or on the first free one from 8765 up. Raises RequestError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for number in [port] if port is not None else [*range(PORT, PORT + 20), 0]:
         listening = socket.socket(family, socket.SOCK_STREAM)
@@ -76,9 +78,9 @@ def listen(host: str, port: int | None) -> socket.socket:
             if os.name == "posix":
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((host, number))
-            listening.listen()  # a browser that is quicker than the server waits instead of being refused
+            listening.listen()  # a browser faster than the server waits instead of being refused
             return listening
         except (OSError, OverflowError) as error:
             listening.close()
             reason = error
-    raise RequestError(f"--port {port}: cannot be listened on at {host} ({reason}); choose another.") from reason
+    raise RequestError(f"--port {port}: cannot listen on it at {host} ({reason}); choose another.") from reason

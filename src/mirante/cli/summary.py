@@ -1,6 +1,6 @@
-"""The table of layers: output shapes and parameters, as Keras prints it.
+"""Print the table of layers, with output shapes and parameters, as Keras does.
 
-LAYERS is a line of layers, such as 32C3-MP2-64C3-MP2-64N; of a RUN folder it is that of its network.
+LAYERS is a line of layers, such as 32C3-MP2-64C3-MP2-64N; for a RUN folder it is that of its network.
 """
 
 from __future__ import annotations
@@ -13,15 +13,21 @@ from mirante.cli.arguments import add_format, input_shape
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="LAYERS|RUN", help="a line of layers, or a run folder")
     parser.add_argument(
-        "--input", type=input_shape, default=(32, 32, 3), metavar="HxWxC", help="the input of LAYERS (default: 32x32x3)"
+        "--input",
+        type=input_shape,
+        default=(32, 32, 3),
+        metavar="HxWxC",
+        help="the input shape of LAYERS (default: 32x32x3)",
     )
-    parser.add_argument("--num-classes", type=int, default=10, metavar="N", help="of LAYERS (default: 10)")
+    parser.add_argument(
+        "--num-classes", type=int, default=10, metavar="N", help="number of classes for LAYERS (default: 10)"
+    )
     parser.add_argument(
         "--characters",
         type=int,
         default=0,
         metavar="N",
-        help="for texts of up to N characters, of which the classes are the letters",
+        help="for texts of up to N characters; the classes are then the letters",
     )
     add_format(parser)
 

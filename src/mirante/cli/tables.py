@@ -11,7 +11,7 @@ from mirante.files import to_json
 
 
 def print_rows(rows: Sequence[dict[str, Any]], form: str) -> None:
-    """Print dictionaries with the same keys as one JSON list or as CSV (no line at all for none)."""
+    """Print dictionaries with the same keys as one JSON list or as CSV (nothing if there are no rows)."""
     if form == "json":
         print(to_json(list(rows)))
         return
@@ -23,7 +23,7 @@ def print_rows(rows: Sequence[dict[str, Any]], form: str) -> None:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers_from: int = 1, title: str = "") -> None:
-    """Print a table in columns as wide as they need; those from `numbers_from` on are aligned to the right."""
+    """Print a table with columns as wide as they need; those from `numbers_from` on are right-aligned."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -37,7 +37,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers_fr
 
 
 def console() -> Any:
-    """Return a console on stdout; what is not a terminal gets lines as long as they are."""
+    """Return a console on stdout; when stdout is not a terminal, lines may be up to 160 characters."""
     from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=160, highlight=False)

@@ -1,8 +1,8 @@
-"""Train a classifier on your own images, or with --task read a reader of the texts that they show.
+"""Train a classifier on your own images or, with --task read, a reader of the text they show.
 
 DATA is a folder of class folders (with or without train, val and test above them), a .zip or .tar of one, a table with
 the columns path and label, a .npz with x and y, or a name: digits, cifar10, cifar100, mnist, fashion-mnist. For --task read it is
-a folder or archive of images that are named after their text, such as 2b827.png, or a table with the columns path and text.
+a folder or archive of images named after their text, such as 2b827.png, or a table with the columns path and text.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _OPTIONS = ("task", "length", "weights", "epochs", "time", "batch_size", "learni
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="where the images are (may be left out with --resume)")
-    add_task(parser, "name one class, or read the text that an image shows")
+    add_task(parser, "classify: name one class; read: read the text that an image shows")
     parser.add_argument(
         "--length",
         type=int,
         metavar="N",
-        help="characters of the longest text, with --task read (default: from the texts)",
+        help="with --task read: length of the longest text (default: from the texts)",
     )
     parser.add_argument(
-        "--recipe", help="fast, transfer, best, tutorial, read, or a .toml file (default: by the images)"
+        "--recipe", help="fast, transfer, best, tutorial, read, or a .toml file (default: chosen by the images)"
     )
     parser.add_argument(
         "--model", metavar="LAYERS", help="a line of layers, such as 32C3-MP2-64N, timm:NAME, or path.py:function"
@@ -44,30 +44,30 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", metavar="FILE", help="pretrained weights for timm:NAME, a .safetensors file")
     parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training images")
     parser.add_argument(
-        "--time", type=seconds, metavar="T", help="train for so long, such as 60s or 5m, instead of --epochs"
+        "--time", type=seconds, metavar="T", help="train for this long, such as 60s or 5m, instead of --epochs"
     )
     parser.add_argument("--batch-size", type=int, metavar="N", help="images per step")
     parser.add_argument("--learning-rate", type=float, metavar="X", help="step size of the optimiser")
-    parser.add_argument("--seed", type=int, metavar="N", help="of weights, order and augmentation (default: 0)")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed for weights, order and augmentation (default: 0)")
     parser.add_argument(
         "--size", type=image_size, metavar="N|HxW", help="input size in pixels (default: from the data)"
     )
     parser.add_argument(
         "--fit",
         choices=("crop", "pad", "squash"),
-        help="how other shapes come to it (default: crop; for texts, squash)",
+        help="how images of other shapes are made to fit (default: crop; for texts, squash)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--out", metavar="RUN", help="the run folder to make (default: runs/DATA-RECIPE)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the run that is at --out")
-    parser.add_argument("--resume", action="store_true", help="go on with the stopped or killed training at --out")
-    parser.add_argument("--strict", action="store_true", help="make an unreadable image an error")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing run at --out")
+    parser.add_argument("--resume", action="store_true", help="continue the stopped or killed training at --out")
+    parser.add_argument("--strict", action="store_true", help="treat an unreadable image as an error")
     parser.add_argument(
         "--track",
         action="append",
         default=[],
         metavar="NAME",
-        help="also tell tensorboard, mlflow or wandb; may be repeated",
+        help="also log to tensorboard, mlflow or wandb; may be repeated",
     )
     add_data(parser)
     add_subgroup(parser)
@@ -89,11 +89,13 @@ def run(arguments: argparse.Namespace) -> None:
         )
     else:
         if arguments.data is None:
-            raise RequestError("train what? `mirante train DATA`; `mirante train --help` says what DATA can be.")
+            raise RequestError(
+                "nothing to train on: `mirante train DATA`; `mirante train --help` says what DATA can be."
+            )
         from mirante.experiment.train import train
 
         if arguments.time is not None and arguments.epochs is not None:
-            raise RequestError("--time and --epochs exclude each other: one says when training ends.")
+            raise RequestError("--time and --epochs exclude each other: give only one.")
         finished = train(
             arguments.data,
             arguments.recipe,
@@ -119,10 +121,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _require_run(arguments: argparse.Namespace) -> None:
     if arguments.out is None:
-        raise RequestError("--resume needs the run to go on with: mirante train --resume --out RUN")
+        raise RequestError("--resume needs the run to continue: mirante train --resume --out RUN")
     for name in ("recipe", "size", "labels", "label_column", "group", "classes", "root", *_OPTIONS):
         if getattr(arguments, name) is not None:
             option = "group-column" if name == "group" else name.replace("_", "-")
-            print(
-                f"--{option} is left aside: a resumed training keeps the recipe and data of its run.", file=sys.stderr
-            )
+            print(f"--{option} is ignored: a resumed training keeps the recipe and data of its run.", file=sys.stderr)

@@ -1,7 +1,7 @@
-"""Search for the settings of a recipe that suit your images; validation images choose.
+"""Search for the recipe settings that suit your images best, judged on validation images.
 
-Many short trainings, the bad ones stopped early. The same command goes on with a search that was stopped, and several at once share
-one.
+It runs many short trainings and stops bad ones early. The same command continues a stopped search, and several processes can
+share one.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_task(parser, "as for train")
     parser.add_argument("--recipe", help="the recipe to start from (default: the task's own, or fast)")
     parser.add_argument(
-        "--model", metavar="LAYERS", help="a line of layers that is kept, instead of searching among the recipe's"
+        "--model", metavar="LAYERS", help="a fixed line of layers, instead of searching among the recipe's"
     )
-    parser.add_argument("--epochs", type=int, metavar="N", help="of each training (default: the recipe's)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="epochs of each training (default: the recipe's)")
     parser.add_argument(
-        "--trials", type=int, default=30, metavar="N", help="trainings in all, earlier ones counted (default: 30)"
+        "--trials", type=int, default=30, metavar="N", help="trainings in all, including earlier ones (default: 30)"
     )
-    parser.add_argument("--time", type=seconds, metavar="T", help="stop after this, as 10m or 1h")
+    parser.add_argument("--time", type=seconds, metavar="T", help="stop after this time, such as 10m or 1h")
     parser.add_argument(
         "--size", type=image_size, metavar="N|HxW", help="input size in pixels (default: from the data)"
     )
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
     print_table([say("Setting"), say("Best"), say("How much it mattered")], lines)
     usual = "–" if done.usual is None else say.number(done.usual, 4)
     text = say(
-        "Validation loss {loss}; with the recipe as it was {usual}. {finished} trainings were finished, {stopped} stopped early.",
+        "Validation loss {loss}; with the unchanged recipe, {usual}. {finished} trainings finished, {stopped} stopped early.",
         loss=say.number(done.loss, 4),
         usual=usual,
         finished=done.trials[0],

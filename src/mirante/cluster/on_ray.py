@@ -1,4 +1,4 @@
-"""The parts of a plan on a Ray cluster, through Ray Data: whatever dies, its parts are given to another worker."""
+"""The parts of a plan on a Ray cluster, through Ray Data: if a worker dies, its parts are given to another."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TASKS = 20_000  # more of them would cost the driver more than they spread the 
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the inputs: how many there are, how many failed, and how many of all were answered before this run."""
+    """What became of the inputs: how many there are, how many failed, and how many of them were answered before this run."""
 
     inputs: int
     failed: int
@@ -49,10 +49,10 @@ def predict_on_ray(
 ) -> Counts:
     """Answer for all images that the locations name, in Parquet files in the folder or URL `out`; what is there is not done again.
 
-    listed   the locations, with those of stdin in the place of -
+    listed   the locations, with those from stdin in place of -
     address  of a Ray cluster; None takes RAY_ADDRESS, a cluster that runs on this machine, or starts one here
-    workers  that answer at the same time, a core each; 0 takes all cores of the cluster
-    rows     images of a part, which is one file
+    workers  that answer at the same time, one core each; 0 takes all cores of the cluster
+    rows     images per part, which is one file
 
     Raises RequestError when something asked for cannot be done, WorkError when the work fails.
     """
@@ -68,8 +68,8 @@ def predict_on_ray(
         order = ray.put(Order(out, plan, content))
         # from_items and not range, whose tasks would be given cores of their own
         numbers = [{"part": number} for number in range(plan.parts)]
-        # Tasks and not actors: what a lost machine was doing is then done by any other, and none has to come back. Ray Data does them
-        # again without end when a machine or process dies; an error of their own ends the work.
+        # Tasks, not actors: any other machine can then do what a lost one was doing, and none has to come back. Ray Data repeats
+        # them without limit when a machine or process dies; an error of their own ends the work.
         parts = ray.data.from_items(numbers, override_num_blocks=min(plan.parts, _TASKS)).map_batches(
             partial(_answer, order=order),
             batch_size=1,
@@ -91,13 +91,13 @@ def predict_on_ray(
 
 
 def _connect(address: str | None) -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics are sent
     import ray
     import ray.data
 
     address = address or os.environ.get("RAY_ADDRESS")
     try:
-        if address and re.fullmatch(r"[^/]+:\d+", address):  # Ray itself would go on asking for ten minutes
+        if address and re.fullmatch(r"[^/]+:\d+", address):  # Ray itself would keep trying for ten minutes
             host, _, port = address.rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
         ray.init(
@@ -105,7 +105,7 @@ def _connect(address: str | None) -> Any:
         )
     except Exception as error:  # Ray raises what it likes here
         where = address or "this machine"
-        raise WorkError(f"no Ray cluster answers at {where}: {str(error).splitlines()[0]}") from error
+        raise WorkError(f"no Ray cluster responds at {where}: {str(error).splitlines()[0]}") from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -130,11 +130,11 @@ def _told(order: Any) -> Order:
 
 
 def _plainly(error: BaseException) -> MiranteError:
-    """Return the error of Mirante that lies beneath one of Ray, or one that names it."""
+    """Return the Mirante error beneath one of Ray's, or one that names it."""
     beneath: BaseException | None = error
     while beneath is not None:
         if isinstance(beneath, MiranteError):
             return WorkError(str(beneath))
         beneath = getattr(beneath, "cause", None) or beneath.__cause__
     last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-    return WorkError(f"the cluster failed: {last} What is answered is kept; the same command goes on.")
+    return WorkError(f"the cluster failed: {last} Finished answers are kept; run the same command to continue.")

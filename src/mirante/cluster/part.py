@@ -1,4 +1,4 @@
-"""What a worker does: read the images of one part, answer them, write the answers as one file of a name of its own."""
+"""What a worker does: read the images of one part, answer them, and write the answers to one file with its own name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mirante.prediction.stream import predict_stream
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_READERS = 32  # files of a store that are fetched at the same time
+_READERS = 32  # files of a store fetched at the same time
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Done:
-    """A part that is answered: its rows, how many of them are failures, and whether it was answered before."""
+    """An answered part: its rows, how many of them are failures, and whether it was answered before."""
 
     rows: int
     failed: int
@@ -50,9 +50,9 @@ class Done:
 
 
 def answer_part(order: Order, number: int) -> Done:
-    """Answer a part, unless its file is there already.
+    """Answer a part, unless its file is already there.
 
-    Raises WorkError when this machine has another Mirante, does not see the folder of the answers, or cannot write there.
+    Raises WorkError when this machine has another version of Mirante, does not see the answers folder, or cannot write there.
     """
     file = below(order.out, f"part-{number:07d}{TABLE}")
     _require_same(order)
@@ -148,7 +148,7 @@ def _row_group(file: str, group: int, column: str, names: str | None, stamp: str
 def _open(digest: str, content: bytes) -> Model:
     """Return the model, on one thread: a worker has one core."""
     if hashlib.sha256(content).hexdigest() != digest:
-        raise WorkError("the model did not arrive whole.")
+        raise WorkError("the model did not arrive intact.")
     return Model(content, 1)
 
 
@@ -156,10 +156,10 @@ def _require_same(order: Order) -> None:
     host = socket.gethostname()
     if order.version != __version__:
         raise WorkError(
-            f"{host} has Mirante {__version__}, and this is {order.version}; install the same one on every machine."
+            f"{host} has Mirante {__version__}, but this is {order.version}; install the same version everywhere."
         )
     plan = below(order.out, PLAN)
     if is_local(place(plan)[0]) and not exists(plan):
         raise WorkError(
-            f"{order.out}: not seen from {host}; --out must be a folder that every machine shares, or a URL of a store."
+            f"{order.out}: not visible from {host}; --out must be a folder that every machine shares, or the URL of a store."
         )

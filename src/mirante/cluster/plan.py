@@ -1,8 +1,8 @@
-"""What is to be answered, divided into parts that never change: the reason why nothing is lost or answered twice.
+"""What is to be answered, divided into parts that never change, so that nothing is lost or answered twice.
 
-OUT/_plan.json names the model and the tables of inputs; OUT/_inputs holds the list of the files that folders and patterns came to. A
-part is a range of rows of one row group of a table, and its answers are one file of a name of its own. Whoever answers a part again
-writes the same file again.
+OUT/_plan.json names the model and the tables of inputs; OUT/_inputs lists the files that folders and patterns expand to. A
+part is a range of rows of one row group of a table, and its answers are one file with its own name. Whoever answers a part
+again writes the same file again.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from mirante.runfolder import FORMAT
 PLAN = "_plan.json"
 INPUTS = "_inputs"
 ROWS = 1024
-"""Images of a part."""
+"""Images per part."""
 
-_GROUPS = 1000  # row groups of a file of the list
+_GROUPS = 1000  # row groups per file of the list
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Part:
-    """`count` rows of a row group, from row `start` of it on."""
+    """`count` rows of a row group, starting at its row `start`."""
 
     number: int
     table: Table
@@ -66,7 +66,7 @@ class Plan:
 
     locations  what the person named
     model      digest of model.onnx
-    rows       images of a part, at most
+    rows       images per part, at most
     """
 
     locations: tuple[str, ...]
@@ -104,15 +104,15 @@ class Plan:
         return Part(number, table, group, start, min(self.rows, table.groups[group] - start))
 
     def require_same(self, out: str, asked: dict[str, Any]) -> None:
-        """Raise RequestError when something else is asked than this plan of `out` was made for, or its inputs have changed."""
+        """Raise RequestError when what is asked differs from what this plan in `out` was made for, or its inputs have changed."""
         names = {
-            "model": "the model is another one",
-            "rows": "--rows-per-file is another one",
-            "locations": "the images are others",
+            "model": "the model is different",
+            "rows": "--rows-per-file is different",
+            "locations": "the images are different",
         }
         for name, value in asked.items():
             if getattr(self, name) != value:
-                other = names.get(name, f"--{name} is another one")
+                other = names.get(name, f"--{name} is different")
                 raise RequestError(f"{out}: holds answers to another question ({other}); choose another --out.")
         for table in self.tables:
             if _stamp(table.file) != table.stamp:
@@ -125,7 +125,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: bytes, name: str) -> Plan:
-        """Read a plan; raises RequestError when it is damaged or of a newer version."""
+        """Read a plan; raises RequestError when it is damaged or from a newer version."""
         try:
             values: dict[str, Any] = json.loads(text)
             if values.pop("format") != FORMAT:
@@ -133,7 +133,7 @@ class Plan:
             tables = tuple(Table(**{**one, "groups": tuple(one["groups"])}) for one in values.pop("tables"))
             return cls(**{**values, "locations": tuple(values["locations"]), "tables": tables})
         except (ValueError, KeyError, TypeError) as error:
-            raise RequestError(f"{name}: damaged, or of a newer Mirante; choose another --out.") from error
+            raise RequestError(f"{name}: damaged, or from a newer Mirante; choose another --out.") from error
 
 
 def make_plan(
@@ -145,9 +145,9 @@ def make_plan(
     threshold: float | None,
     rows: int,
 ) -> Plan:
-    """Return the plan that stands in the folder `out`, or make it there.
+    """Return the plan in the folder `out`, or make it there.
 
-    listed  what the locations name, with those of stdin in the place of -
+    listed  what the locations name, with those from stdin in place of -
 
     Raises RequestError when `out` holds something else, answers of another model or of other images; DataError for inputs that are
     not there.
@@ -163,9 +163,9 @@ def make_plan(
     begun = system.ls(path, detail=False) if system.exists(path) else []
     others = [one for one in begun if one.rstrip("/").rpartition("/")[2] != INPUTS]
     if others:
-        raise RequestError(f"{out}: holds other things than answers; choose another --out.")
+        raise RequestError(f"{out}: holds something other than answers; choose another --out.")
     if begun:
-        system.rm(below(path, INPUTS), recursive=True)  # of a start that was cut off while it listed the images
+        system.rm(below(path, INPUTS), recursive=True)  # from a start that was cut off while listing the images
     try:
         system.makedirs(below(path, INPUTS), exist_ok=True)
         images: list[str] = []
@@ -182,7 +182,7 @@ def make_plan(
         raise WorkError(f"{out}: cannot be written ({error.strerror or error}).") from error
     plan = Plan(locations, model, coverage, threshold, rows, tuple(found))
     if not plan.inputs:
-        raise DataError(f"{' '.join(locations)}: no image in it.")
+        raise DataError(f"{' '.join(locations)}: contains no images.")
     write(stored, plan.to_json().encode())
     return plan
 
@@ -202,7 +202,7 @@ def _list(locations: list[str], out: str, rows: int) -> Iterator[str]:
                     seen.add(file)
                 yield file
 
-    schema = pa.schema([("path", pa.binary())])  # a name on disk may be no text
+    schema = pa.schema([("path", pa.binary())])  # a name on disk may not be valid text
     paths = each()
     chunks = iter(lambda: list(islice(paths, rows)), [])
     for number in count():
@@ -219,7 +219,7 @@ def _list(locations: list[str], out: str, rows: int) -> Iterator[str]:
 
 
 def _open_table(file: str) -> Table:
-    """Look at the columns of a Parquet file. Raises DataError when it is none, or has neither paths nor bytes."""
+    """Look at the columns of a Parquet file. Raises DataError when it is not one, or has neither paths nor bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -230,7 +230,7 @@ def _open_table(file: str) -> Table:
             schema = parquet.schema_arrow
             groups = tuple(parquet.metadata.row_group(one).num_rows for one in range(parquet.num_row_groups))
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{file}: not a Parquet file that can be read ({str(error).splitlines()[0]}).") from error
+        raise DataError(f"{file}: not a readable Parquet file ({str(error).splitlines()[0]}).") from error
     columns = {name.lower(): name for name in schema.names}
 
     def is_of(name: str, *kinds: Any) -> bool:

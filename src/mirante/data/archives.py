@@ -1,7 +1,7 @@
-"""Images inside .zip and .tar(.gz, .bz2, .xz, .zst), read in place from first to last, never unpacked to disk.
+"""Images inside .zip and .tar(.gz, .bz2, .xz, .zst), read in place from start to end, never unpacked to disk.
 
-An archive with members that could write elsewhere (`../`, absolute paths, links, devices) is refused whole, although
-nothing here is ever written out: nobody makes such an archive of images by accident.
+An archive with members that could write elsewhere (`../`, absolute paths, links, devices) is refused as a whole, although
+nothing is ever written out here: nobody makes such an image archive by accident.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ArchiveSource:
         try:
             yield
         except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
-            raise DataError(f"{self.path}: the archive is damaged or cut off; fetch or make it again.") from error
+            raise DataError(f"{self.path}: the archive is damaged or truncated; download or make it again.") from error
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read ({error.strerror or error}).") from error
 
@@ -115,7 +115,7 @@ def _tar_members(path: Path) -> Iterator[tuple[str, _Reader]]:
             if info.isdir():
                 continue
             _refuse_unsafe(path, info.name, not info.isreg())
-            # the header's own claim is not trusted with memory: tarfile reads no more than info.size
+            # the size in the header is not trusted: tarfile reads no more than info.size
             yield info.name.removeprefix("./"), _Reader(info.size, archive.extractfile(info))
 
 
@@ -135,7 +135,7 @@ def _tar_stream(path: Path) -> Iterator[tarfile.TarFile]:
             import zstandard
         except ImportError:
             raise DataError(
-                f"{path}: .zst needs one more package; pip install 'mirante[zstd]' and run this again."
+                f"{path}: .zst needs one more package; run pip install 'mirante[zstd]' and try again."
             ) from None
         opened = zstandard.open(path, "rb")
         damaged = zstandard.ZstdError
@@ -149,6 +149,6 @@ def _tar_stream(path: Path) -> Iterator[tarfile.TarFile]:
 def _refuse_unsafe(path: Path, name: str, is_special: bool) -> None:
     parts = PurePosixPath(name.replace("\\", "/"))
     if is_special:
-        raise DataError(f"{path}: {name!r} is a link or a device, not a file; make the archive again of plain files.")
+        raise DataError(f"{path}: {name!r} is a link or a device, not a file; make the archive again from plain files.")
     if parts.is_absolute() or ".." in parts.parts or (parts.parts and parts.parts[0].endswith(":")):
         raise DataError(f"{path}: {name!r} points outside the archive; make the archive again with relative paths.")

@@ -24,7 +24,7 @@ from mirante.images import Pixels
 
 @dataclass(frozen=True)
 class Part:
-    """Images uint8 (N, H, W, C) with their class numbers, of one split (None: to be split)."""
+    """uint8 images (N, H, W, C) of one split, with their class numbers (split None: still to be split)."""
 
     split: str | None
     images: Pixels
@@ -32,7 +32,7 @@ class Part:
 
 
 class ArraySource:
-    """Images that their file stores as arrays, with the names of their classes in official order."""
+    """Images stored as arrays in a file, with class names in the official order."""
 
     def __init__(self, name: str, classes: tuple[str, ...], parts: list[Part]) -> None:
         self.name = name
@@ -75,13 +75,13 @@ def digits() -> ArraySource:
 def read_npz(path: Path) -> ArraySource:
     """Read a .npz with x and y (and x_test, y_test; or x_train, y_train, …); `classes` may name them in order.
 
-    x is uint8 or float in 0..1, (N, H, W) or (N, H, W, 1 or 3); y is N whole numbers or texts. Never unpickles.
+    x is uint8 or float in 0..1, (N, H, W) or (N, H, W, 1 or 3); y is N whole numbers or strings. Never unpickles.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError, zlib.error) as error:
-        reason = "it holds Python objects" if "allow_pickle" in str(error) else "it is no .npz or is damaged"
+        reason = "it holds Python objects" if "allow_pickle" in str(error) else "it is not an .npz, or is damaged"
         raise DataError(f"{path}: {reason}; save it with numpy.savez(path, x=images, y=labels).") from error
 
     pairs: list[tuple[str | None, str, str]] = [(None, "x", "y") if "x" in arrays else ("train", "x_train", "y_train")]
@@ -104,7 +104,7 @@ def _numbered(
     path: Path, labels: list[NDArray[np.generic]], named: NDArray[np.generic] | None
 ) -> tuple[tuple[str, ...], list[NDArray[np.int64]]]:
     if any(part.dtype.kind not in "iuUb" for part in labels):
-        raise DataError(f"{path}: y holds {labels[0].dtype}; labels are whole numbers or texts.")
+        raise DataError(f"{path}: y holds {labels[0].dtype}; labels must be whole numbers or text.")
     values, inverse = np.unique(np.concatenate(labels), return_inverse=True)
     if named is None:
         names = tuple(str(value) for value in values)
@@ -118,7 +118,7 @@ def _numbered(
 
 
 def as_images(location: str, name: str, images: NDArray[np.generic], count: int) -> Pixels:
-    """Return images as uint8 (N, H, W, C), whatever of the usual shapes and numbers they come in. Raises DataError."""
+    """Return images in any of the usual shapes and types as uint8 (N, H, W, C). Raises DataError."""
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[3] not in (1, 3) or len(images) != count:
@@ -131,11 +131,11 @@ def as_images(location: str, name: str, images: NDArray[np.generic], count: int)
     if images.dtype.kind == "f" and float(np.nanmin(images)) >= 0 and float(np.nanmax(images)) <= 1:
         scaled: Pixels = np.nan_to_num(images * 255).round().astype(np.uint8)
         return scaled
-    raise DataError(f"{location}: {name} holds {images.dtype}; pixels are uint8 (0 to 255) or floats from 0 to 1.")
+    raise DataError(f"{location}: {name} holds {images.dtype}; pixels must be uint8 (0 to 255) or floats from 0 to 1.")
 
 
 def read_cifar(path: Path, name: str) -> ArraySource:
-    """Read the official binary archive of `cifar10` or `cifar100` (.tar.gz of .bin and of the class names)."""
+    """Read the official binary archive of `cifar10` or `cifar100` (a .tar.gz of .bin files and class names)."""
     label_bytes = {"cifar10": 1, "cifar100": 2}[name]
     names_file = {"cifar10": "batches.meta.txt", "cifar100": "fine_label_names.txt"}[name]
     classes: tuple[str, ...] = ()
@@ -154,7 +154,7 @@ def read_cifar(path: Path, name: str) -> ArraySource:
                     records = np.frombuffer(file.read(), np.uint8)
                     blocks[split].append(records.reshape(-1, label_bytes + 3072))
     except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:
-        raise DataError(f"{path}: not the binary version of {name}, or damaged; fetch it again.") from error
+        raise DataError(f"{path}: not the binary version of {name}, or damaged; download it again.") from error
     if not classes or not all(blocks.values()):
         raise DataError(f"{path}: not the binary version of {name} ({name}-binary.tar.gz from its authors).")
     parts = []
@@ -183,7 +183,7 @@ def read_idx_folder(folder: Path, name: str, classes: tuple[str, ...]) -> ArrayS
 def _read_idx(folder: Path, stem: str, dimensions: int) -> NDArray[np.uint8]:
     path = next((folder / name for name in (f"{stem}.gz", stem) if (folder / name).is_file()), None)
     if path is None:
-        raise DataError(f"{folder}: no {stem}.gz in this folder; it needs the four official files.")
+        raise DataError(f"{folder}: no {stem}.gz in this folder; all four official files are needed.")
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         # the header: two zero bytes, 8 (unsigned bytes), the number of dimensions, then each as a 32-bit integer
@@ -192,4 +192,4 @@ def _read_idx(folder: Path, stem: str, dimensions: int) -> NDArray[np.uint8]:
             raise ValueError("magic number")
         return np.frombuffer(raw, np.uint8, offset=4 * (dimensions + 1)).reshape([int(size) for size in header[1:]])
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise DataError(f"{path}: not an IDX file of bytes, or damaged; fetch it again.") from error
+        raise DataError(f"{path}: not an IDX file of bytes, or damaged; download it again.") from error

@@ -1,4 +1,4 @@
-"""Each image is decoded once: a folder of plain .npy arrays, memory-mapped, named by the content they were made from.
+"""Each image is decoded once, into a folder of plain memory-mapped .npy arrays named by the content they were made from.
 
 A second run, and every epoch, reads no JPEG. Nothing here is precious: the folder may be deleted at any time.
 """
@@ -25,13 +25,13 @@ from mirante.files import system_reason
 from mirante.images import Fit, Pixels, read_image
 from mirante.progress import track
 
-_FORMAT = 3  # raise it when the same bytes would decode to other pixels
-# Decoding so many photos takes longer than starting the processes that share the work; small images are left to them.
+_FORMAT = 3  # increment it when the same bytes would decode to different pixels
+# Decoding this many photos takes longer than starting processes to share the work.
 _MANY_PHOTOS = 200
 
 
 def cache_folder() -> Path:
-    """Return where Mirante keeps what it can make again: MIRANTE_CACHE, or the system's cache folder."""
+    """Return where Mirante keeps files it can recreate: MIRANTE_CACHE, or the system's cache folder."""
     chosen = os.environ.get("MIRANTE_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -43,9 +43,9 @@ def cache_folder() -> Path:
 def decoded(
     source: Source, wanted: dict[str, str], size: tuple[int, int], channels: Literal[1, 3], fit: Fit
 ) -> tuple[Pixels, dict[str, str]]:
-    """Return the images as one read-only array (N, height, width, channels), and which could not be decoded, and why.
+    """Return the images as one read-only array (N, height, width, channels), and which could not be decoded and why.
 
-    wanted  path → digest of the content, in the order of the rows that are returned
+    wanted  path → digest of the content, in the order of the returned rows
 
     An image that cannot be decoded is a row of zeros. Raises WorkError when the cache cannot be written.
     """
@@ -56,8 +56,8 @@ def decoded(
             _build(folder, source, wanted, size, channels, fit)
         except OSError as error:
             raise WorkError(
-                f"{folder.parent}: the decoded images could not be kept there: {system_reason(error)}. MIRANTE_CACHE "
-                "names another folder."
+                f"{folder.parent}: the decoded images could not be stored there: {system_reason(error)}. Set "
+                "MIRANTE_CACHE to another folder."
             ) from error
     failed = json.loads((folder / "failed.json").read_text(encoding="utf-8"))
     paths = list(wanted)
@@ -73,14 +73,14 @@ def _build(
     bytes_needed = int(np.prod(shape))
     if shutil.disk_usage(folder.parent).free < bytes_needed + (64 << 20):
         raise WorkError(
-            f"{folder.parent}: {bytes_needed >> 20} MiB are needed for the decoded images and the disk has less free; "
-            "free some space, or name another folder in MIRANTE_CACHE."
+            f"{folder.parent}: {bytes_needed >> 20} MiB are needed for the decoded images, but the disk has less; "
+            "free some space, or set MIRANTE_CACHE to another folder."
         )
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix="part-"))
     try:
         open_memmap(part / "images.npy", "w+", np.uint8, shape).flush()
         rows = {path: row for row, path in enumerate(wanted)}
-        # the row travels in the place of the path: it is all that the work needs to know
+        # the row is sent in place of the path: it is all that the worker needs
         entries = (Entry(str(rows[one.path]), one.payload) for one in source.entries() if one.path in rows)
         work = partial(_decode_chunk, part / "images.npy", size, channels, fit)
         failed: dict[str, str] = {}

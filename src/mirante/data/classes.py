@@ -19,17 +19,17 @@ from mirante.errors import DataError
 def choose_classes(
     location: str, rows: list[Labelled], options: LabelOptions
 ) -> tuple[list[Labelled], tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """Return the rows that are wanted, the names of the classes in order, and the pairs of names that were made one.
+    """Return the wanted rows, the class names in order, and the pairs of names that were merged.
 
-    Raises DataError for a class that is not there, a single one, or labels that look alike.
+    Raises DataError for an unknown class, a single class, or labels that look alike.
     """
     present = {row.label for row in rows}
     merged = _look_alikes(Counter(row.label for row in rows))
     if merged and not options.lenient:
         one, other = merged[0]
         raise DataError(
-            f"{location}: the labels {one!r} and {other!r} differ only by case or spaces; make them one, or give them "
-            "names that a person can tell apart. Nothing was merged."
+            f"{location}: the labels {one!r} and {other!r} differ only by case or spaces; merge them, or give them "
+            "names that people can tell apart. Nothing was merged."
         )
     if merged:
         names_of = {other: one for one, other in merged}
@@ -39,20 +39,20 @@ def choose_classes(
     names = tuple(name for name in official if name in present) if official else tuple(sorted(present, key=_natural))
     if chosen is not None:
         if unknown := [name for name in chosen if name not in present]:
-            raise DataError(f"{location}: no class {unknown[0]!r} (--classes); there are {', '.join(names)}.")
+            raise DataError(f"{location}: no class {unknown[0]!r} (--classes); the classes are {', '.join(names)}.")
         names = tuple(dict.fromkeys(chosen))
         rows = [row for row in rows if row.label in names]
     if model is not None:
         if unknown := [name for name in names if name not in model]:
             raise DataError(
-                f"{location}: class {unknown[0]!r} is none of the model's, which are {', '.join(model)}; rename it, or choose "
+                f"{location}: class {unknown[0]!r} is not one of the model's, which are {', '.join(model)}; rename it, or choose "
                 "classes with --classes."
             )
         return rows, tuple(model), merged
     if len(names) < 2:
         raise DataError(
-            f"{location}: only one class, {names[0]!r}; a classifier needs at least two. Each class is a folder of images, "
-            "side by side with the others."
+            f"{location}: only one class, {names[0]!r}; a classifier needs at least two. Put each class in its own folder, "
+            "next to the others."
         )
     return rows, names, merged
 
@@ -79,7 +79,7 @@ def require_enough(
 
 
 def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort '2' before '10', and letters as they come.
+    """Sort '2' before '10', and letters by code point.
 
     >>> sorted(["b", "10", "a10", "2", "a2", "é"], key=_natural)
     ['2', '10', 'a2', 'a10', 'b', 'é']

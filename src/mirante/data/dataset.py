@@ -1,6 +1,6 @@
-"""A set of labelled images, split and ready: what every verb that reads data opens.
+"""A set of labelled images, split and ready: every verb that reads data opens one.
 
-Holds no pixels; `Dataset.load` decodes them (once, see cache.py) to one array.
+Holds no pixels; `Dataset.load` decodes them (once, see cache.py) into one array.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class SourceOptions(TypedDict, total=False):
 
     labels        a table of path, label[, split][, group], on disk or inside the data
     label_column  the column of the table that holds the label or text (default: label, or text)
-    group         the table's column that says which images belong together; a split never cuts a group
-    subgroup      the table's column by which figures are told apart (a hospital, a camera)
+    group         the table's column that says which images belong together; a group is never split
+    subgroup      the table's column by which figures are broken down (such as hospital or camera)
     classes       keep only these classes, in this order
     root          the folder that the table's paths start from (default: the table's own)
     """
@@ -44,15 +44,15 @@ class SourceOptions(TypedDict, total=False):
 
 
 class DataOptions(SourceOptions, total=False):
-    """What can be asked of data: how they are read, and how they are divided.
+    """Options for data: how it is read, and how it is divided.
 
-    folds         divide all but the test images that the source gives into so many folds, each of which tests once; 0 for none
+    folds         divide all images, except test images given by the source, into this many folds, each tested once; 0 for none
     val_share     share of the training images kept for validation when the source gives none; 0 for none
-    as_test_of    the classes of a model to be tested on these data: nothing is split, all images are test images (or those that
-                  the source calls so), and their labels must be among these classes
-    task          what is asked of the images: classify, or read, the text of each, from its file's name or the table's column
-    length        of texts, characters of the longest one, also where the longest one here has fewer
-    lenient       for the data check: classes whose names differ only by case or spaces are made one, and where a class has too few
+    as_test_of    the classes of a model to be tested on this data: nothing is split, all images are test images (or those that
+                  the source says are), and their labels must be among these classes
+    task          what is asked of the images: classify; or read, with the text of each from its file name or a table column
+    length        for texts, the maximum number of characters, even if the longest one here has fewer
+    lenient       for the data check: classes whose names differ only by case or spaces are merged, and if a class has too few
                   images to be split, all of them stay training images
     """
 
@@ -66,25 +66,25 @@ class DataOptions(SourceOptions, total=False):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Dataset:
-    """N labelled images of one source.
+    """N labelled images from one source.
 
-    location  where they are, as the person said it
-    classes   the names of the classes, in the order of the label numbers; of texts the letters, and last "", no character
+    location  where they are, as the user wrote it
+    classes   the names of the classes, in the order of the label numbers; for texts, the letters and last "" for no character
     paths     N paths, relative to the source, with forward slashes
-    targets   (N, …) int64 class numbers, as the task makes them of labels: (N,) for classes, (N, characters) for texts
-    splits    (N,) 'train', 'val' or 'test'; with folds 'fold1', 'fold2' … and the 'test' that the source gives
-    groups    N names of what belongs together (a patient), or None
-    subgroups  N values of what figures are told apart by (a hospital), or None
+    targets   (N, …) int64 class numbers, as the task makes them from labels: (N,) for classes, (N, characters) for texts
+    splits    (N,) 'train', 'val' or 'test'; with folds 'fold1', 'fold2' … and 'test' if the source gives it
+    groups    N names that say which images belong together (such as a patient), or None
+    subgroups  N values by which figures are broken down (such as a hospital), or None
     digests   N hex digests of the content
-    sizes     (N, 2) height and width in pixels as the files have them
+    sizes     (N, 2) height and width in pixels, as in the files
     channels  3 if any image has colour, else 1
-    skipped   images left out because they cannot be read or lie outside the classes
-    notes     what a careful person should know of these data, one sentence each
+    skipped   images left out because they cannot be read or are in no class folder
+    notes     what you should know about this data, one sentence each
     task      what is asked of the images (mirante.task)
     output    the shape of what a network answers for one image
     split_by  'source' when the test images were given, 'content' when they were drawn by a hash, 'folds'
-    options   what `Dataset.open` was asked, without what was left out, so that it can be opened again
-    merged    pairs of class names that were made one, the kept name first
+    options   the options given to `Dataset.open`, so that it can be opened again
+    merged    pairs of class names that were merged, the kept name first
     source    where the bytes of the images come from
     """
 
@@ -110,7 +110,7 @@ class Dataset:
 
     @classmethod
     def open(cls, data: str | Path, **options: Unpack[DataOptions]) -> Dataset:
-        """Read what there is in `data` and split it; decodes nothing yet.
+        """Read what is in `data` and split it; nothing is decoded yet.
 
         data     a folder, archive, table, .npz, URL of an object store, or name; see docs/data.md
         options  as in DataOptions
@@ -125,7 +125,7 @@ class Dataset:
         return len(self.paths)
 
     def __getitem__(self, row: int) -> tuple[Pixels, int | NDArray[np.int64]]:
-        """Return an image as it is, uint8 (H, W, C) with the channels of the data set, and its target, for a torch DataLoader.
+        """Return an image at its own size, uint8 (H, W, C) with the data set's channels, and its target, for a torch DataLoader.
 
         Raises IndexError past the end, ImageError for an image that cannot be read.
         """
@@ -142,7 +142,7 @@ class Dataset:
         if known is None:
             wanted = set(self.paths)
             known = {entry.path: entry for entry in self.source.entries() if entry.path in wanted}
-            self.__dict__["_known"] = known  # a frozen dataclass keeps its fields, and this is none
+            self.__dict__["_known"] = known  # a frozen dataclass freezes its fields, and this is not one
         return known
 
     def __repr__(self) -> str:
@@ -175,13 +175,13 @@ class Dataset:
         return tuple(f"fold{number + 1}" for number in range(self.options.get("folds", 0)))
 
     def known_as(self, classes: tuple[str, ...]) -> Dataset:
-        """Return the data set for a model that learned more classes after its own; unchanged for any other model."""
+        """Return the data set for a model that learned further classes after these; unchanged for any other model."""
         if classes[: len(self.classes)] != self.classes:
             return self
         return replace(self, classes=classes, output=(*self.output[:-1], len(classes)))
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return class → split → number of images; of texts, letter → split → how often it stands there."""
+        """Return class → split → number of images; for texts, letter → split → how often it occurs."""
         kinds = (*self.folds, *(["test"] if len(self.rows("test")) else [])) if self.folds else SPLITS
         return self.asks.counts(self.targets, self.classes, {split: self.rows(split) for split in kinds})
 
@@ -195,7 +195,7 @@ class Dataset:
         return replace(self, splits=splits)
 
     def redrawn(self, seed: int) -> Dataset:
-        """Return the data set divided into as many folds in another way."""
+        """Return the data set divided into the same number of folds in another way."""
         given = [split if split == "test" else None for split in self.splits.tolist()]
         drawn = fold_rows(
             self.location, self.classes, self.targets, self.digests, self.groups, given, len(self.folds), seed
@@ -203,7 +203,7 @@ class Dataset:
         return replace(self, splits=drawn)
 
     def load(self, size: tuple[int, int], channels: Literal[1, 3], fit: Fit) -> tuple[Dataset, Pixels]:
-        """Decode every image; return the data set without those that cannot be, and the pixels (N, H, W, C).
+        """Decode every image; return the data set without those that cannot be decoded, and the pixels (N, H, W, C).
 
         The pixels are a read-only memory-mapped array whose rows are the rows of the returned data set.
         """
@@ -212,13 +212,13 @@ class Dataset:
     def decode(
         self, size: tuple[int, int], channels: Literal[1, 3], fit: Fit
     ) -> tuple[NDArray[np.uint8], dict[str, str]]:
-        """Decode every image; return the pixels (N, H, W, C), mapped from the cache, and which could not be, and why."""
+        """Decode every image; return the pixels (N, H, W, C), mapped from the cache, and which could not be decoded and why."""
         from mirante.data.cache import decoded
 
         return decoded(self.source, dict(zip(self.paths, self.digests, strict=True)), size, channels, fit)
 
     def without(self, pixels: Pixels, failed: dict[str, str]) -> tuple[Dataset, Pixels]:
-        """Return the data set and its pixels without the images of these paths; each with its reason they count as skipped."""
+        """Return the data set and its pixels without the images at these paths, which count as skipped, each with its reason."""
         if not failed:
             return self, pixels
         kept = [row for row, path in enumerate(self.paths) if path not in failed]
@@ -228,12 +228,12 @@ class Dataset:
         for name, counts in smaller.counts().items():
             if not any(counts.values()) and any(before[name].values()):
                 raise DataError(
-                    f"{self.location}: no image of class {name!r} can be read; mend the files or leave it out."
+                    f"{self.location}: no image of class {name!r} can be read; fix the files or leave the class out."
                 )
         return smaller, pixels[kept]
 
     def only(self, paths: Sequence[str]) -> Dataset:
-        """Return the data set with only the images of these paths, in this order. Raises DataError when one is not there."""
+        """Return the data set with only the images at these paths, in this order. Raises DataError when one is missing."""
         row_of = {path: row for row, path in enumerate(self.paths)}
         if missing := [path for path in paths if path not in row_of]:
             raise DataError(f"{self.location}: {missing[0]} is no longer there.")

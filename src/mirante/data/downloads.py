@@ -1,6 +1,6 @@
-"""The data sets that have a name: fetched once from their official homes, resumed, checked, kept.
+"""Named data sets: downloaded once from their official sites (resuming if interrupted), verified, and kept.
 
-MIRANTE_DOWNLOADS, when set, is the address of a mirror that holds the files under their own names.
+MIRANTE_DOWNLOADS, when set, is the address of a mirror that has the files under their own names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BLOCK = 1 << 18
 
 @dataclass(frozen=True)
 class File:
-    """One file to fetch: its address and the MD5 digest that its publisher gives (no publisher gives a better one)."""
+    """One file to fetch: its address and the MD5 digest that its publisher gives (none gives a stronger one)."""
 
     url: str
     md5: str
@@ -34,7 +34,7 @@ class File:
         return self.url.rsplit("/", 1)[1]
 
 
-# MNIST's first home (yann.lecun.com) answers no longer; this is the copy that its digests are published with.
+# MNIST's original site (yann.lecun.com) no longer responds; this is the copy whose digests are published.
 _MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 _FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 _IDX = (
@@ -80,7 +80,7 @@ NAMES = ("digits", *FILES)
 
 
 def open_named(name: str, local: Path | None = None) -> arrays.ArraySource:
-    """Return the data set of that name, from `local` (its official archive, or folder of IDX files) or from its home.
+    """Return the data set of that name, from `local` (its official archive, or folder of IDX files) or from its official site.
 
     Raises DataError when the local copy is not what it should be, WorkError when it cannot be downloaded.
     """
@@ -96,7 +96,7 @@ def open_named(name: str, local: Path | None = None) -> arrays.ArraySource:
 
 
 def get(name: str) -> Path:
-    """Download what is missing of a named data set and return the folder that holds its official files."""
+    """Download the missing files of a named data set and return the folder with its official files."""
     folder = cache_folder() / "downloads" / name
     folder.mkdir(parents=True, exist_ok=True)
     mirror = os.environ.get("MIRANTE_DOWNLOADS")
@@ -108,10 +108,10 @@ def get(name: str) -> Path:
 
 
 def download(url: str, path: Path, md5: str, attempts: int = 5) -> None:
-    """Fetch `url` to `path`, going on where an earlier attempt broke off, and check its digest before it gets its name.
+    """Download `url` to `path`, continuing an interrupted attempt, and check its digest before renaming it.
 
     The unfinished file is `path` + `.part`; it stays after a failure, so that the next call continues it. Raises
-    WorkError when the server cannot be reached, keeps breaking off, or gives other bytes than were published.
+    WorkError when the server cannot be reached, keeps breaking the connection, or sends different bytes than were published.
     """
     part = path.with_name(path.name + ".part")
     reason = ""
@@ -119,7 +119,7 @@ def download(url: str, path: Path, md5: str, attempts: int = 5) -> None:
         try:
             _continue_download(url, part, path.name)
         except urllib.error.HTTPError as error:
-            if error.code == 416:  # nothing left after what is there: the digest decides
+            if error.code == 416:  # nothing left to download: the digest decides
                 error.close()
             else:
                 raise WorkError(
@@ -136,16 +136,16 @@ def download(url: str, path: Path, md5: str, attempts: int = 5) -> None:
             return
         part.unlink()
         raise WorkError(
-            f"{url}: the file has digest {found}, but {md5} was published; it was thrown away. Try again later, or "
+            f"{url}: the file has digest {found}, but {md5} was published; it was deleted. Try again later, or "
             f"{_by_hand(path)}"
         )
     raise WorkError(
-        f"{url}: broke off {attempts} times ({reason}); run the same command to continue, or {_by_hand(path)}"
+        f"{url}: interrupted {attempts} times ({reason}); run the same command to continue, or {_by_hand(path)}"
     )
 
 
 def _by_hand(path: Path) -> str:
-    return f"put the official {path.name} there yourself: {path}."
+    return f"put the official {path.name} at {path} yourself."
 
 
 def _continue_download(url: str, part: Path, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What every source yields, whatever it is made of: one entry per image, in an order that does not change."""
+"""What every source yields, whatever its kind: one entry per image, in a fixed order."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Entry:
     """One image as its source holds it: a name, and a way to read it.
 
     path     with forward slashes, relative to the source; unique within it
-    payload  encoded bytes, the file that holds them, a function that fetches them, or pixels uint8 (H, W, C)
-    label    the class, where the source itself says it (arrays do; folders say it by their names)
-    split    train, val or test, where the source itself says it
+    payload  encoded bytes, the file that holds them, a function that fetches them, or uint8 pixels (H, W, C)
+    label    the class, if the source itself gives it (arrays do)
+    split    train, val or test, if the source itself gives it
     error    why the source could not give its bytes; the payload is then empty
     """
 
@@ -37,7 +37,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An image that is left out, and why."""
+    """An image that was left out, and why."""
 
     path: str
     reason: str
@@ -50,22 +50,22 @@ class Source(Protocol):
     """Short name, used to name runs."""
 
     classes: tuple[str, ...] | None
-    """The classes in their official order, where there is one; None sorts them by name."""
+    """The classes in their official order, if there is one; None sorts them by name."""
 
     def stamp(self) -> str:
         """Return a text that changes when any image is added, removed or rewritten; cheap, without reading images."""
 
     def entries(self) -> Iterator[Entry]:
-        """Yield every image; what is plainly something else (see `is_companion`) is left out."""
+        """Yield every image; what is clearly something else (see `is_companion`) is left out."""
 
     def find(self, name: str) -> tuple[str, bytes] | None:
-        """Return (path, content) of a file of that relative path or name inside the source, such as a table of labels."""
+        """Return (path, content) of a file with that relative path or name inside the source, such as a table of labels."""
 
     def named(self, path: str) -> str:
-        """Return how a person would call an entry of this path: where it is, not only where it is inside the source."""
+        """Return the user's name for the entry at this path: its full location, not only its place inside the source."""
 
 
-# Files that lie beside images for good reasons. Anything else is taken for an image and named when it is not one.
+# Files often found beside images. Anything else is taken for an image, and reported if it is not one.
 _COMPANIONS = frozenset(
     ".txt .csv .tsv .json .jsonl .xml .yaml .yml .toml .ini .md .rst .html .htm .pdf .parquet .db .log .py .ipynb "
     ".sh .npy .npz .zip .tar .gz .xz .zst .xmp .aae .mov .mp4 .lnk .url".split()
@@ -73,7 +73,7 @@ _COMPANIONS = frozenset(
 
 
 def is_companion(path: str) -> bool:
-    """Tell whether a path is hidden, a system's own file, or of a kind that never is an image.
+    """Tell whether a path is hidden, a system's own file, or of a kind that is never an image.
 
     >>> [is_companion(p) for p in ("cat/1.jpg", "labels.csv", "cat/.DS_Store", "__MACOSX/cat/1.jpg", "scan")]
     [False, True, True, True, False]
@@ -88,12 +88,12 @@ def is_companion(path: str) -> bool:
 
 
 def digest_of(content: bytes) -> str:
-    """Return the digest of an image's content, under which it is known everywhere: to splits, caches, features and answers."""
+    """Return the digest of an image's content, by which splits, caches, features and answers identify it."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def printable(path: str) -> str:
-    """Return a path as text that can be written anywhere: bytes that are no UTF-8 stand as \\xNN."""
+    """Return a path as text that can be written anywhere: bytes that are not UTF-8 become \\xNN."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -1,6 +1,6 @@
-"""What a backbone says of each image, kept by the image's content: a new photo costs only itself.
+"""A backbone's features of each image, cached by the image's content, so that only new photos are computed.
 
-A folder for each backbone, input size and fit; in it, files that never change once they are there: the digests of some
+One folder per backbone, input size and fit, with files that never change once written: the digests of some
 images, and their features in the same order.
 """
 
@@ -23,11 +23,11 @@ Features = NDArray[np.float32]
 
 
 def known_or_new(key: str, digests: Sequence[str], compute: Callable[[list[int]], Features]) -> Features:
-    """Return the features (N, width) of N images, computing only those that were never seen under this key.
+    """Return the features (N, width) of N images, computing only those not yet stored under this key.
 
     key      what the features depend on besides the image: backbone, weights, input size, fit
     digests  of the images' content
-    compute  given row numbers, returns their features; asked once, or not at all
+    compute  given row numbers, returns their features; called once, or not at all
     """
     folder = cache_folder() / "features" / hashlib.sha256(key.encode()).hexdigest()[:32]
     known: dict[str, Features] = {}
@@ -53,7 +53,7 @@ def _save(path: Path, names: list[str], features: Features) -> None:
 
 
 def unit_rows(values: NDArray[Any]) -> NDArray[Any]:
-    """Return vectors (N, width) as directions, each of length 1; one of no length stays 0."""
+    """Return vectors (N, width) scaled to length 1; zero vectors stay zero."""
     length = np.linalg.norm(values, axis=1, keepdims=True)
     unit: NDArray[Any] = values / np.maximum(length, 1e-12)
     return unit

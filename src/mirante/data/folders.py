@@ -12,7 +12,7 @@ from mirante.errors import DataError
 
 
 class FolderSource:
-    """A folder and everything under it; links to folders are not followed, so that no loop is ever walked."""
+    """A folder and everything under it; links to folders are not followed, so that there are no loops."""
 
     classes: tuple[str, ...] | None = None
 
@@ -71,7 +71,7 @@ class ListedFiles:
 
 
 class SingleFile(ListedFiles):
-    """One file, taken for an image whatever it is called."""
+    """One file, taken for an image whatever its name."""
 
     def __init__(self, path: Path, location: str) -> None:
         super().__init__(path.parent, [path.name], path.stem)
@@ -87,7 +87,7 @@ def _stamp(root: Path, paths: list[str]) -> str:
         try:
             status = (root / path).stat()
         except OSError:
-            continue  # a link to nowhere: reading it will say so
+            continue  # a broken link: reading it will say so
         line = f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The table of labels that a person names: a file, beside the images or inside them."""
+"""The table of labels that the user names: a file, beside the images or among them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mirante.errors import DataError
 def find_table(name: str, source: Source, location: str, columns: Columns, root: Path | None) -> Table:
     """Find the table of labels as a file, beside the data or inside it.
 
-    Its paths start from where it lies, or from the data themselves when it lies beside them.
+    Its paths start from its own folder, or from the data when it is beside the data.
     """
     if not name.lower().endswith(TABLE_SUFFIXES):
-        raise DataError(f"{name}: --labels takes a table, .csv, .tsv or .parquet.")
+        raise DataError(f"{name}: --labels takes a .csv, .tsv or .parquet table.")
     data = Path(location).expanduser()
     for path in (Path(name).expanduser(), data.parent / name):
         if path.is_file():
@@ -25,7 +25,7 @@ def find_table(name: str, source: Source, location: str, columns: Columns, root:
             return _within(table, data, root or path.parent) if data.is_dir() else table
     found = source.find(name)
     if found is None:
-        raise DataError(f"{name}: no such table here, beside {location} or inside it (--labels).")
+        raise DataError(f"{name}: no such table (--labels) here, beside {location} or inside it.")
     inside, content = found
     folder = inside.rpartition("/")[0]
     table = read_table(inside, content, columns)

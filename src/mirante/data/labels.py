@@ -1,4 +1,4 @@
-"""Who is what: labels from the names of folders, or from a table."""
+"""Labels, from folder names or from a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mirante.errors import DataError
 
 @dataclass(frozen=True)
 class Labelled:
-    """A readable image with its label, and its split, group and subgroup where the source says them."""
+    """A readable image with its label, and its split, group and subgroup if the source gives them."""
 
     image: Scanned
     label: str
@@ -23,9 +23,9 @@ class Labelled:
 
 
 def label_by_folder(location: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
-    """Label each image by its class folder, under split folders if there are any; arrays say their labels themselves.
+    """Label each image by its class folder, under split folders if there are any; arrays carry their own labels.
 
-    Folders that all images share (`photos/…` in an archive) are passed over. Folders inside a class belong to it.
+    Folders that all images share (`photos/…` in an archive) are ignored. Folders inside a class folder belong to that class.
     """
     rows, skipped = [], []
     parts = {image.path: image.path.split("/")[:-1] for image in scanned if image.label is None}
@@ -53,7 +53,7 @@ def label_by_folder(location: str, scanned: list[Scanned]) -> tuple[list[Labelle
 
 
 def label_by_table(location: str, scanned: list[Scanned], table: Table) -> tuple[list[Labelled], list[Skipped]]:
-    """Label each image by its row of the table; images that have no row are left out without a word."""
+    """Label each image by its row of the table; images without a row are silently left out."""
     images = {image.path: image for image in scanned}
     parts = [path.split("/")[:-1] for path in images]
     prefix = "".join(f"{name}/" for name in (parts[0][: _shared_depth(parts, keep=0)] if parts else ()))
@@ -92,7 +92,7 @@ def _has_splits(location: str, folders: list[list[str]]) -> bool:
         return False
     if others := sorted(tops - splits):
         raise DataError(
-            f"{location}: beside {', '.join(sorted(splits))} there is {others[0]!r}, which is no split; move it out, or into "
-            "one of them as a class."
+            f"{location}: beside {', '.join(sorted(splits))} there is {others[0]!r}, which is not a split; move it out, or "
+            "into one of them as a class."
         )
     return True

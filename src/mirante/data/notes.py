@@ -1,4 +1,4 @@
-"""What a careful person should know of labelled images before training on them, found without decoding any."""
+"""What you should know about labelled images before training on them, found without decoding any."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mirante.locale import Language
 
 @dataclass(frozen=True)
 class Note:
-    """Something that a careful person should know of the data; `values` go into the braces of `text`.
+    """Something you should know about the data; `values` fill the braces of `text`.
 
-    grave  whether the figures of a model that is trained on these data cannot be believed because of it
+    grave  whether it makes the figures of a model trained on this data unreliable
     """
 
     text: str
@@ -29,7 +29,7 @@ class Note:
         return self.text.format(**self.values)
 
     def said(self, say: Language) -> str:
-        """Return it in a person's language; names of properties are translated, those of classes and files are not."""
+        """Return it in the user's language; names of properties are translated, those of classes and files are not."""
         values = {
             name: say.number(value, 2) if isinstance(value, float) else say(value) if name == "property" else value
             for name, value in self.values.items()
@@ -45,10 +45,10 @@ def find_notes(
     digests: Sequence[str],
     groups: Sequence[str] | None,
 ) -> tuple[Note, ...]:
-    """Return what there is to note of N images: copies, leaks, contradictions, cut groups, unequal classes.
+    """Return the notes on N images: copies, leaks, contradictions, split groups, unequal classes.
 
-    names, labels  the classes and (N,) the number of each image's
-    alike          (N,) numbers, the same for the same label; where an image has several answers, for the same answers
+    names, labels  the class names, and (N,) the class number of each image
+    alike          (N,) numbers, equal for equal labels; if an image has several answers, for equal answers
     """
     notes = []
     copies: dict[str, list[int]] = defaultdict(list)
@@ -61,17 +61,17 @@ def find_notes(
         count = sum(map(len, repeated)) - len(repeated)
         notes.append(Note("Byte-identical copies of other images: {count}.", {"count": count}))
     if leaks:
-        text = "Images that stand in more than one split, byte for byte: {count}. Test figures flatter the model."
+        text = "Images that are in more than one split, byte for byte: {count}. Test figures are too optimistic."
         notes.append(Note(text, {"count": leaks}))
     if contradictions:
-        text = "Images whose copies have another label: {count}. One of the two labels is wrong."
+        text = "Images whose copies have a different label: {count}. One of the two labels is wrong."
         notes.append(Note(text, {"count": contradictions}))
     if groups is not None:
         sides: dict[str, set[str]] = defaultdict(set)
         for group, split in zip(groups, splits.tolist(), strict=True):
             sides[group].add(split)
         if cut := sum(len(found) > 1 for found in sides.values()):
-            text = "Groups that stand in more than one split: {count}. Test figures flatter the model."
+            text = "Groups that are in more than one split: {count}. Test figures are too optimistic."
             notes.append(Note(text, {"count": cut}))
     for one, other in alike_names(names):
         text = "The class names {one} and {other} look alike: are they one class?"
@@ -82,7 +82,7 @@ def find_notes(
 
 
 def unequal_classes(names: tuple[str, ...], labels: NDArray[np.int64]) -> dict[str, Any]:
-    """Return the largest and the smallest class and their images, where one has five times as many as the other; else nothing."""
+    """Return the largest and the smallest class and their counts, if one has five times as many images; else nothing."""
     counts = Counter(labels.tolist()).most_common()
     (most, count), (least, few) = counts[0], counts[-1]
     return {"most": names[most], "least": names[least], "count": count, "few": few} if count >= 5 * few else {}

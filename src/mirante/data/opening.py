@@ -1,4 +1,4 @@
-"""Opening a data set: the source, its labels, the targets that the task makes of them, and the splits. Decodes nothing."""
+"""Opening a data set: the source, its labels, the targets that the task makes from them, and the splits. Decodes nothing."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _KEPT = (
 
 
 def open_dataset(location: str, options: DataOptions) -> Dataset:
-    """Read what there is at a location and split it; see Dataset.open."""
+    """Read what is at a location and split it; see Dataset.open."""
     if unknown := sorted(set(options) - set(DataOptions.__annotations__)):
         known = ", ".join(sorted(DataOptions.__annotations__))
-        raise DataError(f"{location}: {unknown[0]!r} is no option of data; they are {known}.")
+        raise DataError(f"{location}: {unknown[0]!r} is not a data option; the options are {known}.")
     options = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
     task = task_named(options.get("task", "classify"))
     folds, model = options.get("folds", 0), options.get("as_test_of")
@@ -73,9 +73,9 @@ def open_dataset(location: str, options: DataOptions) -> Dataset:
 
 
 def dataset_of(source: Source, labels: Mapping[str, str], classes: tuple[str, ...], val_share: float) -> Dataset:
-    """Return the images of a source that is at hand already, by path → class, none of them for testing.
+    """Return the images of a source that is already open, labelled by path → class, none of them for testing.
 
-    classes  all that there are, in order
+    classes  all classes, in order
 
     Raises DataError when an image cannot be read or a class has none.
     """
@@ -124,7 +124,7 @@ def _dataset(
 
 
 def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, list[Labelled], list[Skipped]]:
-    """Return the source, its images with their labels, and those that are left out."""
+    """Return the source, its images with their labels, and those left out."""
     asked = {"group": options.get("group"), "subgroup": options.get("subgroup"), "label": options.get("label_column")}
     columns = Columns(**asked)
     given = options.get("root")
@@ -136,7 +136,7 @@ def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, 
     elif table is None and columns != Columns():
         names = {"group": "--group-column", "subgroup": "--subgroup", "label": "--label-column"}
         option = next(f"{names[name]} {column}" for name, column in asked.items() if column is not None)
-        raise DataError(f"{location}: {option} needs a table that has this column; --labels FILE.csv names it.")
+        raise DataError(f"{location}: {option} needs a table with this column; name it with --labels FILE.csv.")
     scanned = scan(source)
     if not scanned:
         raise DataError(f"{location}: no image in it.")
@@ -160,7 +160,7 @@ def _splits(
 
 
 def _kept(options: DataOptions) -> dict[str, Any]:
-    """Return what opens the same data again, as JSON takes it."""
+    """Return the options that open the same data again, in JSON types."""
     kept: dict[str, Any] = {}
     for name in _KEPT:
         value: Any = options.get(name)

@@ -1,4 +1,4 @@
-"""Splits and folds that can be trained and tested with: every class stands on every side, or it is said which one cannot."""
+"""Splits and folds fit for training and testing: every class is in each of them, or an error names the class that is not."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def split_rows(
     given: list[str | None],
     val_share: float,
 ) -> NDArray[np.str_]:
-    """Return 'train', 'val' or 'test' for each of N images; names and labels (N,) are what each side must have some of.
+    """Return 'train', 'val' or 'test' for each of N images; each split must have images of all `names` in labels (N,).
 
-    Raises DataError when one of them reaches only some sides.
+    Raises DataError when one of them is only in some splits.
     """
     require_enough(location, names, labels, groups or digests, given, val_share)
     splits = assign_splits(labels, digests, groups, given, val_share)
@@ -50,12 +50,12 @@ def fold_rows(
     folds: int,
     seed: int,
 ) -> NDArray[np.str_]:
-    """Return 'fold1', 'fold2' … for each of N images, and 'test' for those that the source keeps apart.
+    """Return 'fold1', 'fold2' … for each of N images, and 'test' for those that the source sets aside.
 
-    Raises DataError when a class reaches only some folds.
+    Raises DataError when a class is only in some folds.
     """
     if not MIN_FOLDS <= folds <= MAX_FOLDS:
-        raise DataError(f"--folds {folds}: it can be {MIN_FOLDS} to {MAX_FOLDS}.")
+        raise DataError(f"--folds {folds}: must be from {MIN_FOLDS} to {MAX_FOLDS}.")
     splits = np.array([split or "" for split in given], dtype="<U7")
     free = np.flatnonzero(splits != "test")
     numbers = assign_folds(

@@ -1,7 +1,7 @@
-"""Work on many entries on every core, a chunk at a time, with results in the order of the entries.
+"""Work on many entries using every core, chunk by chunk, with results in the order of the entries.
 
-Processes, not threads: on small files most of the time is Python's own, and two threads were slower than one. joblib's loky
-starts them without importing the person's script again, so that it needs no `if __name__ == "__main__"`.
+Processes, not threads: with small files, most time is Python's own, and two threads were slower than one. joblib's loky
+starts them without importing the user's script again, so that it needs no `if __name__ == "__main__"`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 _CHUNK_ENTRIES = 128
 _CHUNK_BYTES = 16 << 20
-# Starting the processes takes about as long as reading so many small images, or so many bytes, in this one.
+# Starting the processes takes about as long as reading this many small images, or bytes, in this one.
 _FEW_ENTRIES = 4_000
 _FEW_BYTES = 64 << 20
 
@@ -28,7 +28,7 @@ def on_every_core(
     """Yield what `work` returns for each chunk of the entries, in order.
 
     work  a function that can be sent to another process, with the list of entries as its argument
-    many  whether other processes are worth it however few the entries
+    many  whether other processes pay off even for few entries
     """
     cores = os.cpu_count() or 1
     chunks = _chunks(entries)
@@ -64,7 +64,7 @@ def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 
 def _weight(entry: Entry) -> int:
-    """Return the bytes that an entry holds in memory; a file on disk is read where the work is done, and counts as a photo."""
+    """Return the bytes that an entry holds in memory; a file on disk is read by the worker, and counts as a photo."""
     if isinstance(entry.payload, bytes):
         return len(entry.payload)
     return entry.payload.nbytes if hasattr(entry.payload, "nbytes") else 16 << 10

@@ -1,6 +1,6 @@
 """One look at every image of a source: the digest of its content, its size and channels, or why it cannot be read.
 
-Kept in the cache under the source's stamp, so that a source that has not changed is not read again.
+Cached under the source's stamp, so that an unchanged source is not read again.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _FORMAT = 2
 
 @dataclass(frozen=True)
 class Scanned:
-    """What is known of one image before it is decoded; sizes in pixels; `error` instead of them when it is unreadable.
+    """What is known about one image before it is decoded; sizes in pixels; when it is unreadable, `error` says why.
 
-    person  a keyed hash of whom it shows, where the file itself says it (DICOM)
+    person  a keyed hash of whom it shows, if the file says so (DICOM)
     """
 
     path: str
@@ -42,7 +42,7 @@ class Scanned:
 
 
 def scan(source: Source) -> list[Scanned]:
-    """Return what there is to know of every image of the source, in its order."""
+    """Return what is known about every image of the source, in its order."""
     key = hashlib.sha256(f"{_FORMAT} {source.stamp()}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
     kept = cache_folder() / "scans" / f"{key}.json"
     if kept.exists():
@@ -56,7 +56,7 @@ def scan(source: Source) -> list[Scanned]:
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_text(kept, json.dumps([list(vars(row).values()) for row in found]))
     except (MiranteError, OSError, UnicodeEncodeError):
-        pass  # a cache that cannot be written, or a name that is no text: it will be read again
+        pass  # a cache that cannot be written, or a name that is not text: it will be read again
     return found
 
 

@@ -1,4 +1,4 @@
-"""One location says where images are; this turns the location into a source (and, for a list of files, its table)."""
+"""Turns the location of images into a source (and, for a list of files, its table)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def open_source(
     """Return the source that `location` names, and the table when the location is a table of paths and labels.
 
     root     the folder that a table's paths start from (default: the table's own)
-    columns  of a table that have names of their own
+    columns  columns of the table with other names than the usual
     """
     name, _, local = location.partition(":")
     if name in downloads.NAMES and not Path(location).exists():
@@ -39,7 +39,7 @@ def open_source(
         return StoreSource(location, keep=True), None
     path = Path(location).expanduser()
     if not path.exists():
-        raise DataError(f"{location}: no such file or folder; DATA is {ACCEPTED}.")
+        raise DataError(f"{location}: no such file or folder; DATA can be {ACCEPTED}.")
     if (holding := _holding(path)) is not None:
         return holding, None
     lower = path.name.lower()
@@ -50,14 +50,14 @@ def open_source(
         base = root if root is not None else path.parent
         table.require_files(base)
         return ListedFiles(base, [row.path for row in table.rows], path.stem), table
-    raise DataError(f"{location}: not a kind of source that Mirante reads; DATA is {ACCEPTED}.")
+    raise DataError(f"{location}: not a kind of source that Mirante reads; DATA can be {ACCEPTED}.")
 
 
 def images_of(locations: Iterable[str]) -> Iterator[Entry]:
-    """Yield every image that the locations name, each under the name that a person would give it.
+    """Yield every image at the locations, each named by its full location.
 
-    A location is an image file, a folder with all in it, an archive, or a URL of an object store. Raises DataError when one of them
-    names nothing at all.
+    A location is an image file, a folder with its contents, an archive, or a URL of an object store. Raises DataError when one of
+    them names nothing.
     """
     for location in locations:
         source = _images_at(location)
@@ -66,7 +66,7 @@ def images_of(locations: Iterable[str]) -> Iterator[Entry]:
 
 
 def expand_stdin(locations: Iterable[str], stdin: IO[str]) -> Iterator[str]:
-    """Yield the locations, with the lines of stdin in the place of `-`."""
+    """Yield the locations, with the lines of stdin in place of `-`."""
     for location in locations:
         if location == "-":
             yield from (line.rstrip("\r\n") for line in stdin if line.strip())

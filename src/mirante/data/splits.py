@@ -1,7 +1,7 @@
 """Which images train, which validate, which test: decided by a hash of the content, never by chance or by order.
 
-An image whose hash falls below the test share is a test image for ever: adding images moves none out, and copies of
-one image share its side. Images of one group, and groups that share an image, go together.
+An image whose hash falls below the test share always stays a test image: adding images moves none out, and copies of
+an image are in the same split. Images of one group, and groups that share an image, stay together.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def assign_splits(
 
     labels     (N,) class numbers
     digests    (N,) hex digests of the content
-    groups     (N,) what belongs together, or None
-    given      (N,) the split that the source says, or None for each
-    val_share  share of the training images that validate, where the source gives no validation images; 0 for none
+    groups     (N,) names of groups that belong together, or None
+    given      (N,) the split given by the source, or None for each
+    val_share  share of the training images used for validation, if the source gives none; 0 for none
 
-    About `test_share` of each class is drawn when no test image is given. A class of which the hash would leave a side
-    without any image gives that side its nearest one: only such a class can change sides when images are added.
+    About `test_share` of each class is drawn when no test image is given. If the hash would leave a split without any image
+    of a class, that split gets the nearest one: only in such a class can images change splits when others are added.
     """
     splits = np.array([split or "train" for split in given], dtype="<U5")
     keys = _unit_keys(digests, groups)
@@ -66,7 +66,7 @@ def assign_splits(
 
 
 def assign_validation(labels: NDArray[np.int64], digests: Sequence[str], share: float) -> NDArray[np.str_]:
-    """Return 'train' or 'val' for each of N images that all may train; labels (N,), digests and share as in `assign_splits`."""
+    """Return 'train' or 'val' for each of N images, none for testing; labels (N,), digests and share as in `assign_splits`."""
     splits = np.full(len(labels), "train", dtype="<U5")
     if share > 0:
         _draw(splits, "val", share, labels, _unit_keys(digests, None), leave=1)
@@ -76,10 +76,10 @@ def assign_validation(labels: NDArray[np.int64], digests: Sequence[str], share: 
 def assign_folds(
     labels: NDArray[np.int64], digests: Sequence[str], groups: Sequence[str] | None, count: int, seed: int = 0
 ) -> NDArray[np.int64]:
-    """Return the number of its fold, 0 to count - 1, for each of N images: classes spread evenly, units never cut.
+    """Return the fold number, 0 to count - 1, of each of N images: classes are spread evenly, units never split.
 
-    labels (N,), digests and groups as in `assign_splits`; another seed draws other folds. The largest units are dealt first, each
-    to the fold that has the fewest images of its class.
+    labels (N,), digests and groups as in `assign_splits`; another seed draws other folds. The largest units are assigned first,
+    each to the fold with the fewest images of its class.
     """
     keys = _unit_keys(digests, groups)
     names, first, units, sizes = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
@@ -116,9 +116,9 @@ def _draw(
 
 
 def _unit_keys(digests: Sequence[str], groups: Sequence[str] | None) -> NDArray[np.str_]:
-    """Name what must stay together: the digest, or, of all groups that share images, the one that hashes lowest.
+    """Return a key for what must stay together: the digest or, among groups that share images, the one that hashes lowest.
 
-    The lowest, so that a unit that grows by further groups can only move towards the test images, never away.
+    The lowest, so that a unit that gains groups can only move into the test images, never out.
     """
     if groups is None:
         return np.array(digests)

@@ -17,7 +17,7 @@ from mirante.files import write_bytes
 from mirante.images import MAX_BYTES, read_bytes
 
 TABLE = ".parquet"
-_PAUSES = (0.5, 2.0)  # seconds before a file of a store is asked for again
+_PAUSES = (0.5, 2.0)  # seconds before a store is asked for a file again
 
 
 def place(location: str) -> tuple[Any, str]:
@@ -35,13 +35,13 @@ def place(location: str) -> tuple[Any, str]:
 
 
 def is_local(system: Any) -> bool:
-    """Tell whether a file system is this machine's own."""
+    """Tell whether a file system is on this machine."""
     protocol = system.protocol
     return "file" in ((protocol,) if isinstance(protocol, str) else protocol)
 
 
 def below(location: str, name: str) -> str:
-    """Return the path or URL of what has this name in a folder."""
+    """Return the path or URL of this name in a folder."""
     return f"{location.rstrip('/')}/{name}"
 
 
@@ -52,7 +52,7 @@ def exists(location: str) -> bool:
 
 
 def read(location: str) -> bytes:
-    """Return a file's bytes. Raises ImageError when it is not there or too large, or, after three attempts, for any other reason."""
+    """Return a file's bytes. Raises ImageError when it is missing or too large or, after three attempts, for any other reason."""
     try:
         system, path = place(location)
     except RequestError as error:
@@ -65,7 +65,7 @@ def read(location: str) -> bytes:
             break
         except FileNotFoundError as error:
             raise ImageError("no such file") from error
-        except Exception as error:  # every store has errors of its own
+        except Exception as error:  # every store has its own errors
             if pause is None or isinstance(error, PermissionError):
                 raise ImageError(f"cannot be fetched ({_reason(error)})") from error
             time.sleep(pause)
@@ -75,7 +75,7 @@ def read(location: str) -> bytes:
 
 
 def write(location: str, content: bytes) -> None:
-    """Put the content at a path or URL in one step: whoever reads finds the old file, none, or the whole new one.
+    """Put the content at a path or URL in one step: readers find the old file, none, or the complete new one.
 
     Raises WorkError when it cannot be written.
     """
@@ -84,13 +84,13 @@ def write(location: str, content: bytes) -> None:
         write_bytes(Path(path), content)
         return
     try:
-        system.pipe_file(path, content)  # stores make a file visible when it is whole
+        system.pipe_file(path, content)  # stores make a file visible only when it is complete
     except Exception as error:
         raise WorkError(f"{location} could not be written: {_reason(error)}.") from error
 
 
 def files(location: str) -> Iterator[str]:
-    """Yield the paths or URLs of all that a location names: a file, those that match a pattern, or all images or tables of a folder.
+    """Yield the paths or URLs of everything at a location: a file, matches of a pattern, or all images or tables in a folder.
 
     Raises DataError when it names nothing.
     """
@@ -100,7 +100,7 @@ def files(location: str) -> Iterator[str]:
 
 
 def _listed(location: str, system: Any, path: str) -> Iterator[str]:
-    """Yield the paths in the file system of all that a location names. Raises DataError as `files` does."""
+    """Yield the file-system paths of everything at a location. Raises DataError as `files` does."""
     found = 0
     try:
         for one in _files(system, path):
@@ -109,12 +109,12 @@ def _listed(location: str, system: Any, path: str) -> Iterator[str]:
     except OSError as error:
         raise DataError(f"{location}: cannot be listed ({_reason(error)}).") from error
     if not found:
-        raise DataError(f"{location}: no image in it and no file of that name.")
+        raise DataError(f"{location}: no image in it, and no file with that name.")
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A file of a store that is read when it is called; once it was read, its bytes are kept in `kept`, if that is given.
+    """A file in a store, read when called; its bytes are then kept in `kept`, if given.
 
     Raises ImageError when it cannot be fetched.
     """
@@ -133,7 +133,7 @@ class Remote:
 
 
 class StoreSource:
-    """All images below a URL of an object store. To train, each is fetched once and kept in the cache (`keep`)."""
+    """All images under an object-store URL. For training, each is fetched once and kept in the cache (`keep`)."""
 
     classes: tuple[str, ...] | None = None
 
@@ -167,24 +167,24 @@ class StoreSource:
         return self.url if path == self.name else below(self._system.unstrip_protocol(self._base), path)
 
     def _inside(self, path: str) -> str:
-        """Return the path inside the source of one in the file system, whose own form of a URL may be another than the user's."""
+        """Return the path inside the source of a file-system path; the store's form of a URL may differ from the user's."""
         start = self._base + "/"
         return path.removeprefix(start) if path.startswith(start) else path.rpartition("/")[2]
 
     def _states(self) -> Iterator[tuple[str, str]]:
-        """Yield each file's path in the file system and what changes with its content."""
+        """Yield each file's path in the file system, and a text that changes with its content."""
         for path in _listed(self.url, self._system, self._path):
             info = self._system.info(path) if self._keep else {}
             yield path, " ".join(str(info.get(key, "")) for key in ("size", "ETag", "LastModified", "mtime"))
 
 
 def _files(system: Any, path: str) -> Iterator[str]:
-    if is_local(system) and os.path.isfile(path):  # noqa: PTH113 - a name may hold * and be no text
+    if is_local(system) and os.path.isfile(path):  # noqa: PTH113 - a name may contain * and not be text
         yield path
     elif any(sign in path for sign in "*?["):
         yield from sorted(system.glob(path))
     elif not is_local(system) and system.protocol in (("http", "https"), "http", "https"):
-        yield path  # a page is no folder
+        yield path  # a web page is not a folder
     elif system.isdir(path):
         tables = path.rstrip("/").lower().endswith(TABLE)
         for folder, folders, names in system.walk(path):

@@ -1,7 +1,7 @@
-"""A table of images: CSV, TSV or Parquet with the columns path and label, and perhaps split and a group.
+"""A table of images: CSV, TSV or Parquet with the columns path and label, and optionally split and group.
 
-Delimiters are found (comma, semicolon, tab), column names compared without regard to case. Rows are counted as a
-spreadsheet counts them: the header is row 1.
+Delimiters are detected (comma, semicolon, tab) and column names are case-insensitive. Rows are counted as in a
+spreadsheet: the header is row 1.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table are meant, where they have names of their own.
+    """Which columns of a table to use, if they have other names than the usual.
 
     group  says which images belong together; None takes a column named `group` if there is one
-    subgroup   by which figures are told apart (a hospital, a camera)
+    subgroup   by which figures are broken down (such as hospital or camera)
     label  holds the label or text; None takes one named `label`, or else `text`
     """
 
@@ -51,7 +51,7 @@ class Table:
     rows: tuple[Row, ...]
 
     def require_files(self, base: Path) -> None:
-        """Raise DataError when a row names a file that is not there."""
+        """Raise DataError when a row names a missing file."""
         missing = [row for row in self.rows if not (base / row.path).is_file()]
         if missing:
             self.refuse_missing(missing)
@@ -61,7 +61,7 @@ class Table:
         first, others = missing[0], len(missing) - 1
         more = f" The same is true of {others} more row{'s' if others > 1 else ''}." if others else ""
         raise DataError(
-            f"{self.name}, row {first.number}: no file at {first.path}.{more} Paths are read from the table's own "
+            f"{self.name}, row {first.number}: no file at {first.path}.{more} Paths start from the table's own "
             "folder; --root DIR changes that."
         )
 
@@ -75,7 +75,7 @@ def read_table_file(path: Path, columns: Columns = Columns()) -> Table:
 
 
 def read_table(name: str, content: bytes, wanted: Columns = Columns()) -> Table:
-    """Read a table from its bytes; `name` says its kind and is used in messages.
+    """Read a table from its bytes; `name` gives its kind and is used in messages.
 
     Raises DataError for a missing column, an empty path or label, an unknown split, a path with two labels.
     """
@@ -102,11 +102,11 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns()) -> Table:
         if column not in columns:
             raise DataError(
                 f"{name}: no column named {column!r}; its first row is {', '.join(cells[0]) if cells else 'empty'}. "
-                "A table of images has the columns path and label, and perhaps split and group."
+                "A table of images has the columns path and label, and optionally split and group."
             )
     rows = [_read_row(name, number, line, columns) for number, line in enumerate(cells[1:], 2) if any(line)]
     if not rows:
-        raise DataError(f"{name}: a header and no rows.")
+        raise DataError(f"{name}: has a header but no rows.")
     return Table(name, tuple(_without_repeats(name, rows)))
 
 
@@ -121,10 +121,12 @@ def _read_row(name: str, number: int, line: list[str], columns: dict[str, int]) 
     if not label.strip():
         raise DataError(f"{name}, row {number}: the label of {path} is empty; fill it in or delete the row.")
     if split is not None and split_of(split) is None:
-        raise DataError(f"{name}, row {number}: {split!r} is no split; it can be train, val or test.")
+        raise DataError(f"{name}, row {number}: {split!r} is not a split; use train, val or test.")
     named_group = cell("group")
     if named_group is not None and not named_group.strip():
-        raise DataError(f"{name}, row {number}: the group of {path} is empty; give each image one, its own if need be.")
+        raise DataError(
+            f"{name}, row {number}: the group of {path} is empty; give each image a group, its own if need be."
+        )
     return Row(
         number, path.replace("\\", "/").removeprefix("./"), label, split_of(split or ""), named_group, cell("subgroup")
     )
@@ -153,7 +155,7 @@ def _read_text(name: str, content: bytes) -> list[list[str]]:
     try:
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
-        raise DataError(f"{name}: not a table that can be read ({error}).") from error
+        raise DataError(f"{name}: not a readable table ({error}).") from error
 
 
 def _read_parquet(name: str, content: bytes) -> list[list[str]]:
@@ -162,7 +164,7 @@ def _read_parquet(name: str, content: bytes) -> list[list[str]]:
         import pyarrow.parquet as parquet
     except ImportError:
         raise DataError(
-            f"{name}: Parquet needs one more package; pip install 'mirante[parquet]' and run this again."
+            f"{name}: Parquet needs one more package; run pip install 'mirante[parquet]' and try again."
         ) from None
     try:
         table = parquet.read_table(arrow.BufferReader(content))

@@ -1,4 +1,4 @@
-"""What a task makes of labels: numbers to train towards, and what splits and notes need to know of them."""
+"""What a task makes from labels: numeric targets, and what splits and notes need to know about them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mirante.data.labels import Labelled
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """What is asked of labels.
+    """Options for labels.
 
-    classes   the classes that the person wants, in that order; None for all
+    classes   the classes that the user wants, in that order; None for all
     official  the order that the source gives; None sorts the names
     model     the classes of a model to be tested, among which the labels must be; None for none
-    length    characters of the longest text; None takes that of the longest one
-    lenient   make classes one whose names differ only by case or spaces
+    length    maximum characters of a text; None takes the longest one's
+    lenient   merge classes whose names differ only by case or spaces
     """
 
     classes: Sequence[str] | None = None
@@ -31,15 +31,15 @@ class LabelOptions:
 
 @dataclass(frozen=True)
 class Targets:
-    """What came of N labels.
+    """What N labels became.
 
-    rows     the images that are wanted, in order
+    rows     the wanted images, in order
     classes  names, in the order of the numbers
     values   (N, …) class numbers
     alike    (N,) numbers, the same for the same label
-    strata   names of what splits share out evenly, and (N,) which of them each image belongs to
-    groups   N names of what the labels themselves say belongs together, or None
-    merged   pairs of class names that were made one, the kept name first
+    strata   names of the strata that splits divide evenly, and (N,) the stratum of each image
+    groups   N names of groups that the labels themselves imply, or None
+    merged   pairs of class names that were merged, the kept name first
     """
 
     rows: list[Labelled]

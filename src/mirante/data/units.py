@@ -1,4 +1,4 @@
-"""What belongs together because pairs say so, also over several pairs: the connected components of a graph."""
+"""What belongs together through pairs, directly or over several of them: the connected components of a graph."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def units_of(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the number of its unit for each of `count` rows that pairs (P, 2) join.
+    """Return the unit number of each of `count` rows, joined by pairs (P, 2).
 
     >>> units_of(5, np.array([[0, 3], [3, 4]])).tolist()
     [0, 1, 2, 0, 0]

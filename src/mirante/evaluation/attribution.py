@@ -1,8 +1,8 @@
 """Where a model looked: Grad-CAM, and Shapley values of the parts of an image.
 
-Grad-CAM (Selvaraju et al. 2017) weighs the last feature maps by the gradient of the class: quick, usual, and without a unit.
+Grad-CAM (Selvaraju et al. 2017) weights the last feature maps by the gradient of the class: quick, common, and without a unit.
 Shapley values (Shapley 1953; sampled as Castro et al. 2009) are the one way to share out an answer among the parts so
-that the shares add up to it: each cell's number is how much of the probability it brought, and can be negative.
+that the shares add up to it: each cell's number is how much it added to the probability, and can be negative.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Map = NDArray[np.float64]
 Answer = Callable[[Pixels], NDArray[np.floating]]
-"""From images uint8 (N, H, W, C) to probabilities (N, classes)."""
+"""From uint8 images (N, H, W, C) to probabilities (N, classes)."""
 
 CELLS, ORDERS = 7, 16
 
@@ -30,11 +30,11 @@ def shapley(
 ) -> Map:
     """Return the share (cells, cells) that each cell of an image has in the probability of class `number`.
 
-    A missing cell is shown in the image's mean colour. The shares add up, exactly, to the probability of the image less
+    A missing cell is shown in the image's mean colour. The shares add up exactly to the probability of the image minus
     that of the plain mean colour.
 
     pixels  one image uint8 (H, W, C)
-    orders  in how many random orders the cells are put in, an even number: each second one is the one before, backwards
+    orders  number of random orders in which cells are added, even: every second one is the previous one reversed
     """
     height, width, _ = pixels.shape
     rows, columns = min(cells, height), min(cells, width)
@@ -47,7 +47,7 @@ def shapley(
         order = order[::-1] if turn % 2 else random.permutation(rows * columns)
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
-        shown_from = place[cell_of]  # a pixel is there once so many cells have been put in
+        shown_from = place[cell_of]  # a pixel is shown once this many cells have been added
         steps = np.arange(len(order) + 1)[:, None, None]
         images = np.where((shown_from[None] < steps)[..., None], pixels, plain)
         found = answer(images)[:, number].astype(np.float64)
@@ -56,7 +56,7 @@ def shapley(
 
 
 def grad_cam(network: Network, pixels: Pixels, number: int) -> Map:
-    """Return what of the last feature maps speaks for class `number`, (h, w) from 0 to 1, of one image uint8 (H, W, C)."""
+    """Return where the last feature maps support class `number`, (h, w) from 0 to 1, for one uint8 image (H, W, C)."""
     import torch
     from torch import Tensor
 

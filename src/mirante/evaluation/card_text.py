@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Question:
-    """What a reader asks, and the answer, each in the reader's language."""
+    """A reader's question and its answer, both in the reader's language."""
 
     question: str
     answer: str
@@ -44,7 +44,7 @@ def as_markdown(
             {"name": name, "results": [{"task": {"type": task}, "dataset": source, "metrics": list(results)}]}
         ],
     }
-    # JSON is YAML, and needs no rules of its own for the names of people's folders
+    # JSON is valid YAML, and quotes any folder name safely
     head = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in metadata.items())
     parts = [f"---\n{head}\n---", f"# {name}", *(f"## {one.question}\n\n{one.answer}" for one in card), *further]
     use = f"mirante predict {name} image.jpg"
@@ -53,12 +53,12 @@ def as_markdown(
 
 
 def short_name(word: str) -> str:
-    """Return the last part of a path: a card is published, and the folders above are nobody's business."""
+    """Return the last part of a path: a card is published, and the folders above are private."""
     return PurePath(word).name or word
 
 
 def with_interval(figure: dict[str, float], say: Language) -> str:
-    """Return a share with its 95% interval in brackets; a dash where it is not defined."""
+    """Return a share with its 95% interval in brackets; a dash if it is not defined."""
     if math.isnan(figure["value"]):
         return "–"
     return f"{say.percent(figure['value'])} ({say.percent(figure['low'], 0)} – {say.percent(figure['high'], 0)})"

@@ -1,4 +1,4 @@
-"""What judging a model takes, and what comes of it, whichever its task."""
+"""What evaluating a model takes, and its result, whatever the task."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mirante.predictions import Predictions
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot as PNG bytes, with the text that stands for it."""
+    """A plot as PNG bytes, with its alternative text."""
 
     name: str
     content: bytes
@@ -28,7 +28,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What came of it: the figures of metrics.json, and the plots."""
+    """The result: the figures of metrics.json, and the plots."""
 
     metrics: dict[str, Any]
     plots: tuple[Plot, ...]
@@ -36,14 +36,14 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Setting:
-    """What predictions are judged with.
+    """What predictions are evaluated with.
 
     pixels       uint8 (N, H, W, C), the rows of the data set
     again        the predictions of further trainings with other seeds
     history      the epochs of the training, drawn as curves when there are any
-    watched      whose loss and accuracy stand in the history, `val` or `test`
-    human_votes  a file of what people said of the images, or None
-    heatmaps     PNG of where the network looked, drawn while there was one (Task.draw_attention), or None
+    watched      whose loss and accuracy are in the history, `val` or `test`
+    human_votes  a file of people's votes on the images, or None
+    heatmaps     PNG of where the network looked, drawn while it existed (Task.draw_attention), or None
     """
 
     info: ModelInfo
@@ -64,7 +64,7 @@ class Setting:
 
 
 def curves_plot(history: Sequence[Point], watched: str, say: Language) -> Plot:
-    """Return the curves of a training with the words for those who cannot see them."""
+    """Return the curves of a training, with their alternative text."""
     ending = {"accuracy": say.percent(history[-1].train_accuracy), "loss": say.number(history[-1].train_loss, 2)}
     alt = say("Two panels by epoch: training accuracy ends at {accuracy}, training loss at {loss}.", **ending)
     return Plot("curves", png(curves(history, watched, say)), alt)

@@ -1,7 +1,7 @@
 """The figures of metrics.json, each with its 95% interval, from probabilities and labels alone.
 
 Shares (accuracy, precision, recall, top-k) have Wilson's interval; the others a percentile bootstrap over images, or
-over groups where images of one group stand together. Nothing here chooses anything.
+over groups if there are any. Nothing here chooses anything.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure and its 95% interval; NaN where it is not defined (the precision of a class never predicted)."""
+    """A figure and its 95% interval; NaN when it is not defined (such as the precision of a class never predicted)."""
 
     value: float
     low: float
@@ -56,12 +56,12 @@ class Metrics(Mapping[str, Any]):
 
     @property
     def images(self) -> int:
-        """How many images the figures are of."""
+        """How many images the figures are based on."""
         return int(self._values["images"])
 
     @property
     def accuracy(self) -> Figure:
-        """Share of the images that are answered rightly."""
+        """Share of images answered correctly."""
         return Figure.of(self._values["accuracy"])
 
     @property
@@ -73,7 +73,7 @@ class Metrics(Mapping[str, Any]):
         if name.startswith("_"):  # also asked for while it is unpickled, before there are values
             raise AttributeError(name)
         if name not in self._values:
-            raise AttributeError(f"no figure {name!r}; there are {', '.join(self._values)}")
+            raise AttributeError(f"no figure {name!r}; available: {', '.join(self._values)}")
         value = self._values[name]
         if isinstance(value, dict):
             return Figure.of(value) if {"value", "low", "high"} <= value.keys() else Metrics(value)
@@ -118,7 +118,7 @@ def _share(hits: int, count: int, method: Literal["wilson", "exact"]) -> Figure:
 
     if count == 0:
         return Figure(math.nan, math.nan, math.nan)
-    # tested against itself, for only the interval is wanted: no time goes into a p-value
+    # tested against itself, since only the interval is wanted, not the p-value
     found = binomtest(hits, count, hits / count).proportion_ci(0.95, method)
     return Figure(hits / count, float(found.low), float(found.high))
 
@@ -208,7 +208,7 @@ def measure(
 def answer_figures(
     answered: NDArray[np.int64], labels: NDArray[np.int64], classes: Sequence[str], groups: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Return the figures that need no probability but the answers, class numbers (N,), alone."""
+    """Return the figures that need only the answers, class numbers (N,), and no probabilities."""
     count, right = len(labels), answered == labels
     matrix = confusion_matrix(labels, answered, len(classes))
 
@@ -241,7 +241,7 @@ def reliability(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> 
 
 
 def selective_accuracy(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
-    """Return share answered → accuracy of the answers, when only those of highest confidence are given."""
+    """Return share answered → accuracy of the answers, when only the most confident ones are given."""
     order = np.argsort(-confidences, kind="stable")
     hits = np.cumsum(right[order])
     found = {}
@@ -258,7 +258,7 @@ def selective_accuracy(confidences: NDArray[np.floating], right: NDArray[np.bool
 def set_figures(
     sets: NDArray[np.bool_], labels: NDArray[np.int64], groups: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Return what prediction sets (N, classes) came to: coverage, also of the worst class and by group, and their sizes.
+    """Return the figures of prediction sets (N, classes): coverage, overall, per class and by group, and set sizes.
 
     by_group  the mean over groups of the share of a group's images whose class is in its set
     """
@@ -316,7 +316,7 @@ def _macro_f1(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: 
 
 
 def _resamples(count: int, groups: Sequence[str] | None) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of each bootstrap resample; the draw depends on nothing but the number of images or groups."""
+    """Yield the rows of each bootstrap resample; the draw depends only on the number of images or groups."""
     for counts in resampled_counts(count, groups):
         yield np.repeat(np.arange(count), counts)
 

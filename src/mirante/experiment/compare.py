@@ -20,10 +20,10 @@ from mirante.run import Run
 class Ranked:
     """One model of the ranking.
 
-    accuracy, low, high   on the test images that all the runs share, with Wilson's 95% interval
+    accuracy, low, high   on the test images that all runs share, with Wilson's 95% interval
     parameters            of its network
-    seconds               that its training took, or None
-    images_per_second     that its ONNX file answers on this machine, decoding aside
+    seconds               training time, or None
+    images_per_second     speed of its ONNX file on this machine, excluding decoding
     p_value               of the exact McNemar test against the best model; 1 for the best itself
     within_noise          whether that difference could be chance (p ≥ 0.05, Holm's correction for several models)
     """
@@ -44,15 +44,15 @@ def compare(runs: Sequence[str | Path | Run]) -> list[Ranked]:
     """Return the runs, best first. Raises RunError when they were not tested on the same images."""
     opened = [one if isinstance(one, Run) else Run(one) for one in runs]
     if len({run.path.resolve() for run in opened}) < len(opened):
-        raise RunError("A run is named twice; each is compared once.")
+        raise RunError("A run is named twice; name each run only once.")
     tables = [run.predictions() for run in opened]
     labels = [dict(zip(one.paths, one.labels, strict=True)) for one in tables]
     for run, one in zip(opened[1:], labels[1:], strict=True):
         if one != labels[0]:
             shared = len(one.keys() & labels[0].keys())
             raise RunError(
-                f"{run.path}: tested on other images than {opened[0].path} ({shared} in common); only models that answered the "
-                "same test images can be ranked. `mirante evaluate RUN DATA` tests a run on other data."
+                f"{run.path}: tested on different images from {opened[0].path} ({shared} in common); only models tested on "
+                "the same images can be ranked. `mirante evaluate RUN DATA` tests a run on other data."
             )
     found = [dict(zip(one.paths, one.right.tolist(), strict=True)) for one in tables]
     right = [np.array([one[path] for path in labels[0]]) for one in found]
@@ -84,7 +84,7 @@ def compare(runs: Sequence[str | Path | Run]) -> list[Ranked]:
 def mcnemar(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     """Return the two-sided exact p-value that two models with these right answers (N,) are equally good.
 
-    McNemar 1947, in its exact binomial form. It takes the images as independent.
+    McNemar 1947, in its exact binomial form. It assumes that images are independent.
     """
     from scipy.stats import binomtest
 
@@ -106,7 +106,7 @@ def _within_noise(p_values: list[float]) -> list[bool]:
 
 
 def _speeds(classifiers: Sequence[OnnxModel], rounds: int = 5) -> list[float]:
-    """Return the images a second of each; they take turns, and the median round counts, since machines drift."""
+    """Return the images per second of each; they take turns and the median counts, since the speed of machines drifts."""
     batches = [
         np.random.default_rng(0).integers(0, 256, (BATCH, *one.info.size, one.info.channels), dtype=np.uint8)
         for one in classifiers

@@ -1,7 +1,7 @@
-"""Cross-validation: each fold is answered by a network that saw neither its images nor theirs of the same group.
+"""Cross-validation: each fold is answered by a network that saw neither its images nor others of their groups.
 
-What is learned from answers (the temperature, a threshold) is learned for each fold from the answers of the other folds, so that no
-image has a part in how it is judged itself.
+What is learned from answers (the temperature, a threshold) is learned for each fold from the answers of the other folds, so that
+no image affects how it is judged itself.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _log = logging.getLogger("mirante")
 class OutOfFold:
     """What networks answer for images that they were not trained on.
 
-    rows    (N,) of the data set
-    folds   (N,) the number of the fold of each, from 0
+    rows    (N,) rows of the data set
+    folds   (N,) the fold number of each, from 0
     chosen  what most of the folds chose, for a network that is trained on all
     """
 
@@ -47,9 +47,9 @@ class OutOfFold:
 
 
 def out_of_fold(run: Run, training: Training, draws: bool = True) -> OutOfFold:
-    """Train the network on each fold's other folds and have it answer that fold; it is then as it was before.
+    """Train the network on each fold's other folds and have it answer that fold; its weights are then restored.
 
-    What is finished is kept in the run folder and not done again. With `draws`, the first fold's network shows where it looks.
+    Finished folds are kept in the run folder and not trained again. With `draws`, the first fold's network shows where it looks.
     """
     dataset, pixels, network = training.dataset, training.pixels, training.network
     parts, chosen = [], []
@@ -60,7 +60,7 @@ def out_of_fold(run: Run, training: Training, draws: bool = True) -> OutOfFold:
         rows = asking.rows("test")
         stored = _read(kept, len(rows))
         if stored is None:
-            _log.info(f"fold {number + 1} of {len(dataset.folds)}: {len(rows):,} images are kept apart")
+            _log.info(f"fold {number + 1} of {len(dataset.folds)}: {len(rows):,} images set aside")
             folder = kept.with_suffix("")
             folder.mkdir(parents=True, exist_ok=True)
             network.load_state_dict(start)
@@ -88,7 +88,7 @@ def out_of_fold(run: Run, training: Training, draws: bool = True) -> OutOfFold:
 
 
 def predict_folds(known: OutOfFold, dataset: Dataset, info: ModelInfo, objectives: Objectives) -> Predictions:
-    """Return the predictions for all folds; what those of one fold are made with was learned from the other folds."""
+    """Return the predictions for all folds; each fold's calibration was learned from the other folds."""
     parts, order = [], []
     for fold in np.unique(known.folds):
         mine = known.folds == fold

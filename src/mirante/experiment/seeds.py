@@ -1,4 +1,4 @@
-"""How much chance matters: the same training again with other seeds, and with folds drawn anew."""
+"""How much chance matters: the same training again with other seeds, and with newly drawn folds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = logging.getLogger("mirante")
 
 
 def repeat(run: Run, training: Training, objectives: Objectives) -> list[Predictions]:
-    """Return the predictions of each further training that is asked for; the run keeps nothing of them but figures."""
+    """Return the predictions of each further training requested; the run keeps only their figures."""
     return [_once(run, training, objectives, number) for number in range(1, objectives.repeats)]
 
 

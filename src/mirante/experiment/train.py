@@ -1,4 +1,4 @@
-"""Train: from a location that says where images are to a finished run; and go on with a run that was stopped."""
+"""Train, from the location of images to a finished run; and resume a stopped run."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ def train(
 ) -> Run:
     """Train a model on labelled images and write its run folder.
 
-    data       where the images are (docs/data.md), or a Dataset, which is used as it is
-    recipe     a recipe's name, a .toml file, or a Recipe; None chooses by the images, and says why
+    data       where the images are (docs/data.md), or a Dataset, which is used as is
+    recipe     a recipe's name, a .toml file, or a Recipe; None chooses one by the images, and says why
     out        the run folder to make; runs/DATA-RECIPE, numbered, when None
     size       (height, width) in pixels of the network's input, or one number for both; chosen from the data when None
-    fit        how images of another shape come to that size: crop, pad or squash; None leaves it to the task
+    fit        how images of another shape are brought to that size: crop, pad or squash; None leaves it to the task
     device     auto, cpu, cuda or mps
-    strict     make an unreadable image an error instead of leaving it out
-    overwrite  replace a run that is at `out`
-    track      also tell these: tensorboard, mlflow, wandb
-    lang       en or pt, of plots and report; the system's when None
+    strict     treat an unreadable image as an error instead of leaving it out
+    overwrite  replace an existing run at `out`
+    track      also log to these: tensorboard, mlflow, wandb
+    lang       language of plots and report, en or pt; the system's when None
     options    by name: those of Dataset.open (labels, group, classes, folds, task …), fields of the recipe (epochs, time, seed …), and
                objectives (sensitivity, prevalence, repeats …)
 
@@ -98,7 +98,7 @@ def train(
 def prepare(
     dataset: Dataset, recipe: Recipe, size: int | tuple[int, int] | None, fit: Fit | None, device: str
 ) -> tuple[Training, float]:
-    """Return what is trained on what, with the pixels decoded, for a folder to be named; and seconds that finding out took.
+    """Return the training, with pixels decoded and its folder still to be set, and the seconds this took to decide.
 
     Raises RequestError when something asked for cannot be done.
     """
@@ -106,7 +106,7 @@ def prepare(
 
     shown = fit or dataset.asks.fit
     if shown not in FITS:
-        raise RequestError(f"fit {fit!r}: it can be {', '.join(FITS)}.")
+        raise RequestError(f"fit {fit!r}: must be one of {', '.join(FITS)}.")
     min_size = recipe.min_size
 
     def shape_at(max_size: int) -> tuple[int, int, Literal[1, 3]]:
@@ -129,23 +129,23 @@ def resume(
     track: Sequence[str] = (),
     lang: str | None = None,
 ) -> Run:
-    """Go on with a training that was stopped or killed, to the weights that it would have had.
+    """Resume a training that was stopped or killed, to the same weights that it would have reached.
 
-    data    where the images are now, when they have moved
+    data    where the images are now, if they have moved
     layers  path.py:function, which must be given again: nothing that a run names is executed
 
-    Raises RunError when it is no run, or the data are not what they were.
+    Raises RunError when it is not a run, or the data has changed.
     """
     opened = Run(run)
     require_trackers(track)
     say = language(lang)
     if not (opened.path / runfolder.CHECKPOINT).is_dir():
-        _log.info(f"{opened.path} is finished; there is nothing to go on with.")
+        _log.info(f"{opened.path} is finished; there is nothing to resume.")
         return opened
     chosen = opened.recipe
     if is_own_code(chosen.layers) and layers != chosen.layers:
         raise RunError(
-            f"{opened.path}: its network is {chosen.layers}; to run that file, say so: --model {chosen.layers}"
+            f"{opened.path}: its network is {chosen.layers}; to allow that file to run, add --model {chosen.layers}"
         )
     dataset = opened.dataset(data)
     try:
@@ -159,7 +159,7 @@ def resume(
     dataset, pixels = load(dataset, info)
     if dataset.fingerprint != opened.data["fingerprint"]:
         raise RunError(
-            f"{dataset.location}: the images or labels have changed since {opened.path} was begun; train again with another --out."
+            f"{dataset.location}: the images or labels changed after {opened.path} was started; train again with another --out."
         )
     _tell(dataset, info, opened.path)
     from mirante.experiment.fit_network import new_network
@@ -171,7 +171,7 @@ def resume(
 
 
 def _open(data: str | Path | Dataset, recipe: str | Recipe | None, asked: Asked) -> tuple[Dataset, Recipe]:
-    """Return the data set and the recipe. Raises RequestError for options of the data beside a Dataset."""
+    """Return the data set and the recipe. Raises RequestError for data options given with a Dataset."""
     if recipe is None and is_pretrained(asked.recipe.get("layers", "")):
         recipe = "transfer"
     elif recipe is None and "layers" in asked.recipe:
@@ -180,7 +180,7 @@ def _open(data: str | Path | Dataset, recipe: str | Recipe | None, asked: Asked)
     if isinstance(data, Dataset):
         if asked.data:
             raise RequestError(
-                f"{', '.join(asked.data)}: beside a Dataset, which is used as it is; give it to Dataset.open instead."
+                f"{', '.join(asked.data)}: not allowed with a Dataset, which is used as is; pass it to Dataset.open instead."
             )
         dataset = data
     else:
@@ -196,10 +196,10 @@ def _require_objectives(objectives: Objectives, dataset: Dataset) -> Objectives:
     objectives = dataset.asks.require_objectives(objectives, dataset.classes)
     if objectives.aim is not None and not dataset.folds and not len(dataset.rows("val")):
         raise RequestError(
-            "a threshold is chosen on validation images, and this recipe keeps none; --folds does without."
+            "a threshold is chosen on validation images, and this recipe keeps none; use --folds, which needs none."
         )
     if not dataset.folds and not len(dataset.rows("test")):
-        raise RequestError(f"{dataset.location}: no test images, so nothing could be said of the model.")
+        raise RequestError(f"{dataset.location}: no test images, so nothing could be said about the model.")
     return objectives
 
 
@@ -231,7 +231,7 @@ def _train_and_judge(
 def _fit_and_predict(
     run: Run, training: Training, objectives: Objectives, tracker: Tracker, spent: float
 ) -> tuple[FittedNetwork, ModelInfo, Predictions]:
-    """Train, learn from held-out images, publish the model, and have it predict the test images."""
+    """Train, calibrate on held-out images, publish the model, and have it predict the test images."""
     from mirante.experiment.cross_validation import out_of_fold, predict_folds
     from mirante.experiment.fit_network import CALIBRATED, ask, fit_network, spread
 
@@ -255,7 +255,7 @@ def _fit_and_predict(
 
 
 def _check_graph(run: Run, training: Training, info: ModelInfo, fitted: FittedNetwork) -> tuple[int | None, float]:
-    """Return on how many images the written graph agrees with the network, None where it does not, and the largest difference."""
+    """Return on how many images the written graph agrees with the network (None if it does not) and the largest difference."""
     from mirante.experiment.fit_network import spread
     from mirante.model.export import TOLERANCE, largest_difference
 

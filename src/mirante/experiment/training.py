@@ -1,4 +1,4 @@
-"""One training: what is trained, on what, where. Passed on by all that fit a network and ask it."""
+"""One training: what is trained, on what, where. Passed around by all code that fits a network and queries it."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ class Training:
     device: torch.device
 
     def changed(self, **changes: Any) -> Training:
-        """Return the training with some of it replaced."""
+        """Return the training with some fields replaced."""
         return replace(self, **changes)

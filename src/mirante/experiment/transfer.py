@@ -36,9 +36,9 @@ def fit_last_layer(
 ) -> tuple[onnx.ModelProto, Epoch, float]:
     """Fit the last layer of a backbone on the features of the training images, chosen by the validation images.
 
-    strength  of the L2 penalty; None has the validation images choose it
+    strength  strength of the L2 penalty; None lets the validation images choose it
 
-    Returns the backbone's graph, which computed them, what it came to as epoch 0 of the history, and the strength.
+    Returns the backbone's graph, which computed them, the result as epoch 0 of the history, and the strength.
     """
     began = time.monotonic()
     body: Backbone = network.body  # type: ignore[assignment]
@@ -53,7 +53,7 @@ def fit_last_layer(
     done = Epoch(0, 0, time.monotonic() - began, 0.0, *head.train, *(head.val or (None, None)))
     held_out = "" if head.val is None else f", {head.val[1]:.1%} of {len(val):,} validation images"
     logging.getLogger("mirante").info(
-        f"last layer on features of {len(rows):,} images: {done.seconds:.1f} s, right for {head.train[1]:.1%} of the training "
+        f"last layer on features of {len(rows):,} images: {done.seconds:.1f} s, correct for {head.train[1]:.1%} of the training "
         f"images{held_out}"
     )
     return graph, done, head.strength
@@ -62,14 +62,14 @@ def fit_last_layer(
 def backbone_features(
     network: Network, dataset: Dataset, pixels: Pixels, info: ModelInfo, rows: NDArray[np.int64]
 ) -> tuple[onnx.ModelProto, Features]:
-    """Return the graph of a backbone and what it says of these rows of the data set, (rows, width); kept by content."""
+    """Return the graph of a backbone and its features of these rows of the data set, (rows, width); cached by content."""
     key, graph = backbone_graph(network, info)
     digests = [dataset.digests[row] for row in rows]
     return graph, known_or_new(key, digests, lambda new: _look(graph, pixels, rows[new], info.layers))
 
 
 def backbone_graph(network: Network, info: ModelInfo) -> tuple[str, onnx.ModelProto]:
-    """Return the key that a backbone's features are kept under, and its graph, kept since writing it takes torch some seconds."""
+    """Return the key that a backbone's features are kept under, and its graph, cached since torch takes seconds to write it."""
     body: Backbone = network.body  # type: ignore[assignment]
     key = f"{info.layers} {body.digest} {info.size} {info.channels} {info.fit}"
     name = hashlib.sha256(f"{key} {torch.__version__} {__version__}".encode()).hexdigest()[:32]
@@ -77,7 +77,7 @@ def backbone_graph(network: Network, info: ModelInfo) -> tuple[str, onnx.ModelPr
     try:
         graph = onnx.load(path)
         onnx.checker.check_model(graph)
-    except Exception:  # not there yet, or damaged: protobuf has an error for each way of that
+    except Exception:  # not there yet, or damaged: protobuf raises many different errors
         graph = trace_features(network, info)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, graph.SerializeToString())

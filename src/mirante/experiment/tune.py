@@ -1,7 +1,7 @@
-"""Search for the settings of a recipe that suit some images: many short trainings, the bad ones stopped early.
+"""Search for the recipe settings that suit some images: many short trainings, with bad ones stopped early.
 
-Optuna proposes and prunes; its study is an SQLite file, so that a search goes on where it was stopped, and several processes that
-name the same folder share it. Only validation images choose; the test images are not looked at.
+Optuna proposes and prunes; its study is an SQLite file, so that a search continues where it was stopped, and several processes
+with the same folder share it. Only validation images are used to choose; the test images are not looked at.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _LEAST_FOR_IMPORTANCE = 6
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search came to.
+    """The result of a search.
 
     folder      where study, best recipe and figures are
-    settings    the best trial's
-    loss, usual  its validation loss (nats), and that of the recipe as it was
-    trials      how many trainings were finished, and how many stopped early
+    settings    those of the best trial
+    loss, usual  its validation loss (nats), and that of the unchanged recipe
+    trials      how many trainings finished, and how many were stopped early
     importance  share of the differences in loss that each setting explains (fANOVA); empty for few trials
     """
 
@@ -68,39 +68,41 @@ def tune(
     device: str = "auto",
     **options: Unpack[TuneOptions],
 ) -> Tuned:
-    """Search for the settings of a recipe that suit some images, and write study, best recipe and figures into a folder.
+    """Search for the recipe settings that suit some images, and write study, best recipe and figures into a folder.
 
-    recipe    where the search begins; None takes that of the task, or fast
-    out       the folder; tunings/DATA-RECIPE when None. One that holds a study of the same images is gone on with
-    trials    trainings that the study is to have in all, over all processes; those of another day count
+    recipe    where the search starts; None takes the task's own, or fast
+    out       the folder; tunings/DATA-RECIPE when None. A study of the same images there is continued
+    trials    trainings that the study should have in all, over all processes, including earlier ones
     time      stop after this, such as "10m", or in seconds; None for no limit
     size      the input size in pixels, as in train
     options   by name: those of Dataset.open, and fields of the recipe, which are then not searched
 
-    Raises RequestError for images without validation images, or a recipe that is not of layers.
+    Raises RequestError when there are no validation images, or the recipe's network is not a line of layers.
     """
     if find_spec("optuna") is None:
-        raise RequestError("mirante tune needs one more package; pip install 'mirante[tune]'.")
+        raise RequestError("mirante tune needs one more package; run pip install 'mirante[tune]'.")
     import optuna
 
     asked = sort_options(dict(options), TuneOptions)
     given = asked.recipe
     base = changed(recipe or task_named(asked.data.get("task", "classify")).recipe or "fast", given)
     if not has_layers(base.layers):
-        raise RequestError(f"recipe {base.name}: {base.layers} is no line of layers; only such networks are tuned.")
+        raise RequestError(
+            f"recipe {base.name}: {base.layers} is not a line of layers; only such networks can be tuned."
+        )
     if base.seconds:
         raise RequestError(f"recipe {base.name}: trainings by the clock cannot be compared; give epochs.")
     opened: DataOptions = {"val_share": base.val_share, **asked.data}
     dataset = Dataset.open(data, **opened)
     if not len(dataset.rows("val")):
-        raise RequestError(f"{data}: no validation images, and they choose; give the recipe a val_share.")
+        raise RequestError(f"{data}: no validation images, which the search needs; give the recipe a val_share.")
     base = suited(base, dataset)
     shape = input_shape(dataset, base.max_size, base.min_size, size)
     info = untrained(dataset, shape, dataset.asks.fit, base)
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
     folder = Path(out).expanduser() if out is not None else Path("tunings") / f"{dataset.name}-{base.name}"
     if folder.exists() and any(folder.iterdir()) and not (folder / STUDY).exists():
-        raise RequestError(f"{folder}: exists and is no tuning; choose another --out.")
+        raise RequestError(f"{folder}: already exists and is not a tuning; choose another --out.")
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
@@ -136,7 +138,7 @@ def _train(
     device: str,
     ends: float,
 ) -> float:
-    """Train once, and return the validation loss after the last epoch; raises optuna.TrialPruned where it is not worth going on."""
+    """Train once, and return the validation loss after the last epoch; raises optuna.TrialPruned if it is not worth it."""
     import optuna
 
     from mirante.experiment.fit_network import new_network
@@ -160,7 +162,7 @@ def _train(
     except Stopped:
         raise
     except WorkError as error:
-        raise optuna.TrialPruned from error  # a loss that is not a number is an answer too
+        raise optuna.TrialPruned from error  # a loss that is not a number is also a result
     finally:
         shutil.rmtree(here, ignore_errors=True)
     loss = history[-1].val_loss
@@ -206,7 +208,7 @@ def _require_same(study: Any, dataset: Dataset, recipe: Recipe, folder: Path) ->
     if kept is None:
         study.set_user_attr("of", wanted)
     elif kept != wanted:
-        raise RequestError(f"{folder}: a tuning of other images or another recipe; choose another --out.")
+        raise RequestError(f"{folder}: a tuning for other images or another recipe; choose another --out.")
 
 
 def _done(study: Any) -> int:
@@ -229,7 +231,7 @@ def _written(study: Any, recipe: Recipe, folder: Path) -> Tuned:
 
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not finished:
-        raise WorkError(f"{folder}: no training was finished in that time; give it more (--time), or fewer --epochs.")
+        raise WorkError(f"{folder}: no training finished in that time; give more time (--time) or fewer --epochs.")
     best = study.best_trial
     importance: dict[str, float] = {}
     if len(finished) >= _LEAST_FOR_IMPORTANCE:

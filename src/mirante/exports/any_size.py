@@ -1,4 +1,4 @@
-"""model-any-size.onnx: the resize inside the graph, so that pixels of any height and width go in.
+"""model-any-size.onnx: the resize inside the graph, so that images of any height and width go in.
 
 Pillow's bilinear resize, written as two matrices whose entries the graph computes from the image's size: a row of the output is a
 weighted mean of rows of the image, the weights a triangle as wide as the shrinking asks for (Pillow's Resample.c). Cropping and
@@ -76,7 +76,7 @@ class _Nodes:
         self.nodes.append(helper.make_node("Identity", [bytes_], ["resized"]))
 
     def _window(self, sides: list[str], info: ModelInfo) -> list[tuple[str, str, str, str]]:
-        """Return for each direction where what is shown begins in the image and how long it is, and the same in the output."""
+        """Return, for each direction, where the visible part begins in the image and its length, and the same in the output."""
         found = []
         height, width = info.size
         zero = self.add("Mul", sides[0], 0.0)

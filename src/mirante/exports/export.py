@@ -1,4 +1,4 @@
-"""`mirante export`: one form of a finished model, written into a folder of its own and tried on real images before it stays."""
+"""`mirante export`: one form of a finished model, written into a folder of its own and tried on real images before it is kept."""
 
 from __future__ import annotations
 
@@ -57,22 +57,22 @@ def export(
     form       onnx (any image size), keras, torch, web (a page for the browser), hub-folder (for the Hugging Face Hub)
     int8       under onnx: also a model in 8 bits
     out        the folder to make; RUN/exports/FORM when None
-    overwrite  replace an export that is there
+    overwrite  replace an existing export
     images     a folder of images to try it on; None takes the run's own
     runtime    under web: a package of onnxruntime-web
     lang       en or pt, of the page; the system's when None
 
-    Raises RequestError when it cannot be done as asked, WorkError when the export does not agree with the model. Nothing is left then.
+    Raises RequestError when it cannot be done as asked, WorkError when the export disagrees with the model; nothing is left then.
     """
     opened = run if isinstance(run, Run) else Run(run)
     path = opened.path
     if int8 and form != "onnx":
-        raise RequestError(f"--int8: goes with --to onnx, not with --to {form}.")
+        raise RequestError(f"--int8 works with --to onnx, not with --to {form}.")
     model = opened.model()
     target = Path(out).expanduser() if out is not None else path / "exports" / form
     if target.exists() and not (overwrite and _is_export(target)) and (not target.is_dir() or any(target.iterdir())):
         raise RequestError(
-            f"{target}: is there already; name another folder with --out, or replace an export with --overwrite."
+            f"{target}: already exists; name another folder with --out, or replace an export with --overwrite."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     tried = images_to_try(model, opened, images)
@@ -105,7 +105,7 @@ def export(
             learned = images_to_try(model, opened, images, "train", _CALIBRATED)
             write_int8(model, learned.pixels, folder / "model-int8.onnx")
             quantised = compare(model, OnnxModel(folder / "model-int8.onnx"), tried)
-        (folder / _MARK).write_text("An export of Mirante, which may be made again.\n", encoding="utf-8")
+        (folder / _MARK).write_text("An export made by Mirante, which can be made again.\n", encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)
         folder.rename(target)

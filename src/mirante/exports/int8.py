@@ -28,10 +28,10 @@ _ROUNDS = 7
 
 @dataclass(frozen=True)
 class Quantised:
-    """What 8 bits brought, against the model itself on the same images.
+    """What 8 bits gained, against the model itself on the same images.
 
     accuracy, before  shares of right answers, or NaN where the labels are not known
-    changed           share of images whose answer is another one
+    changed           share of images whose answer changes
     difference        the largest in any probability
     speed             how many times as fast, decoding aside
     bytes, were       sizes of the files
@@ -69,7 +69,7 @@ def write_int8(model: OnnxModel, calibration: Pixels, path: Path) -> None:
         ready = Path(folder) / "ready.onnx"
         root = logging.getLogger()
         level = root.level
-        root.setLevel(logging.ERROR)  # where the quantiser speaks
+        root.setLevel(logging.ERROR)  # where the quantiser logs
         try:
             quant_pre_process(str(model.path), str(ready), skip_symbolic_shape=True)
             named = onnx.load(ready)
@@ -114,7 +114,7 @@ def _kept_in_float(model: onnx.ModelProto) -> list[str]:
 
 
 def compare(model: OnnxModel, other: OnnxModel, tried: Tried) -> Quantised:
-    """Return how the quantised model does on the images beside the model; the two take turns."""
+    """Compare the quantised model with the original on the images; the two take turns."""
     answers = [one.run(tried.pixels).probabilities for one in (model, other)]
     chosen = [found.argmax(axis=-1).reshape(len(found), -1) for found in answers]
     shares = [np.nan, np.nan]

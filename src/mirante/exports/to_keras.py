@@ -34,13 +34,13 @@ def import_keras() -> Any:
 def write_keras(info: ModelInfo, weights: Path, path: Path) -> Callable[[Pixels], NDArray[np.floating]]:
     """Write the model at `path`, and return what the written file answers.
 
-    Calibration is folded into the last layer, so it answers with calibrated probabilities. Raises RequestError for a network that is
-    no line of layers.
+    Calibration is folded into the last layer, so it answers with calibrated probabilities. Raises RequestError for a network
+    that is not a line of layers.
     """
     keras = import_keras()
     if not has_layers(info.layers):
         raise RequestError(
-            f"{info.layers}: only a line of layers becomes a Keras model; --to torch and --to onnx take others."
+            f"{info.layers}: only a line of layers can become a Keras model; --to torch and --to onnx take others."
         )
     try:
         tensors = load_file(weights)
@@ -115,7 +115,7 @@ def _body(keras: Any, layers: tuple[Layer, ...], shape: Shape, info: ModelInfo, 
 
 
 def _plain(keras: Any, layer: Layer, number: int) -> Any:
-    """Return the Keras layer of one that Keras has too."""
+    """Return the Keras layer for one that Keras has too."""
     make = keras.layers
     name = f"{layer.kind}_{number}"
     match layer.kind:

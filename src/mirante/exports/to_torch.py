@@ -39,7 +39,7 @@ CLASSES = {classes}
 _ATTENTION = '''
 
 class Attention(nn.Module):
-    """Weighted averages of feature maps over their places; the weights are a softmax of what a 1x1 kernel and a bias say."""
+    """Weighted averages of feature maps over their places; the weights are a softmax of a 1x1 kernel's output plus a bias."""
 
     def __init__(self, channels, looks, height, width, answers):
         super().__init__()
@@ -56,7 +56,7 @@ class Attention(nn.Module):
 _BACKBONE = '''
 
 class Backbone(nn.Module):
-    """A network of timm with a last layer of its own; pixels as its authors showed them."""
+    """A timm network with its own last layer; pixels normalised as its authors did."""
 
     def __init__(self):
         super().__init__()
@@ -137,7 +137,7 @@ def _source(run_name: str, info: ModelInfo, network: Network) -> str:
         lines = "".join(f"            {_layer(part)},\n" for part in network.body)
         body = f"nn.Sequential(\n{lines}        )"
     else:
-        raise RequestError(f"{info.layers}: a network of a file of your own is exported by that file itself.")
+        raise RequestError(f"{info.layers}: a network from your own file must be exported by that file itself.")
     mirror = "        logits = (logits + self.body(pixels.flip(3))) / 2\n" if info.flip_tta else ""
     return text + _MODEL.format(body=body, count=count, mirror=mirror)
 

@@ -1,7 +1,7 @@
 """A folder with a page that classifies: opened from the disk, without a server or a network, in any browser.
 
 The page is Mirante's; the runtime is onnxruntime-web, which npm brings once and the cache keeps. Model and runtime lie beside the
-page as scripts of base64 text, because a page from the disk may load scripts and nothing else.
+page as scripts of base64 text, because a page opened from disk may load scripts and nothing else.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ def write_web(name: str, info: ModelInfo, model: bytes, folder: Path, runtime: s
     """Write the page and everything that it loads.
 
     model    the graph that takes any size (mirante.exports.any_size)
-    runtime  a package of onnxruntime-web (.tgz) that is at hand; None takes the kept one, or has npm fetch it
+    runtime  a package of onnxruntime-web (.tgz) on disk; None takes the cached one, or has npm fetch it
 
-    Raises RequestError when there is no runtime to be had.
+    Raises RequestError when no runtime can be had.
     """
     module, wasm = _runtime(runtime)
     room = resources.files("mirante.exports") / "web"
     words = {
         "code": "pt-BR" if say.code == "pt" else "en",
         "unsure": say("unsure"),
-        "strange": say("It looks unlike all images of the training: probably none of these classes."),
+        "strange": say("It looks unlike any training image: probably none of these classes."),
         "unreadable": say("This file cannot be shown as an image."),
         "large": say("More than 120 megapixels."),
         "camera": say("Use the camera"),
         "stop": say("Stop the camera"),
-        "noCamera": say("There is no camera that this page may use."),
+        "noCamera": say("There is no camera that this page can use."),
         "failed": say("The model could not be opened."),
     }
     template = environment("mirante.exports/web").get_template("index.html.j2")
@@ -69,7 +69,7 @@ def write_web(name: str, info: ModelInfo, model: bytes, folder: Path, runtime: s
 
 
 class _Script(str):
-    """JSON that stands in a script as it is."""
+    """JSON that goes into a script unescaped."""
 
     def __html__(self) -> str:
         return self
@@ -96,7 +96,7 @@ def _runtime(given: str | None) -> tuple[bytes, bytes]:
     except (OSError, KeyError, ValueError, tarfile.TarError) as error:
         kept.unlink(missing_ok=True)
         raise RequestError(
-            f"{path}: not a package of onnxruntime-web 1.20 or newer; `npm pack onnxruntime-web` makes one."
+            f"{path}: not a package of onnxruntime-web 1.20 or newer; `npm pack onnxruntime-web` creates one."
         ) from error
     return module, wasm
 
@@ -105,8 +105,8 @@ def _fetch(kept: Path) -> None:
     npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
     if npm is None:
         raise RequestError(
-            "--to web needs onnxruntime-web, and npm, which fetches it, is not here: pip install 'mirante[web]' brings it. Or fetch "
-            "the package elsewhere with `npm pack onnxruntime-web` and give the file: --runtime FILE.tgz"
+            "--to web needs onnxruntime-web, and npm, which fetches it, is not installed: pip install 'mirante[web]'. Or "
+            "fetch the package elsewhere with `npm pack onnxruntime-web` and give the file: --runtime FILE.tgz"
         )
     with tempfile.TemporaryDirectory(prefix="mirante-") as folder:
         done = subprocess.run(
@@ -116,7 +116,7 @@ def _fetch(kept: Path) -> None:
         if done.returncode or not packages:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise WorkError(
-                f"npm could not fetch onnxruntime-web ({reason}); --runtime FILE.tgz takes one that is at hand."
+                f"npm could not fetch onnxruntime-web ({reason}); name one you already have with --runtime FILE.tgz."
             )
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(kept, packages[-1].read_bytes())

@@ -1,4 +1,4 @@
-"""Real images to try an export on, and how far it lies from model.onnx on them."""
+"""Real images to try an export on, and how far it is from model.onnx on them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def images_to_try(
         dataset = run.dataset()
     except MiranteError as error:
         raise RequestError(
-            f"{run.path}: its images cannot be opened any more ({error}) Give others to try the export on: --images FOLDER"
+            f"{run.path}: its images can no longer be opened ({error}) Name others to try the export on: --images FOLDER"
         ) from error
     rows = dataset.rows(split)
     if not len(rows):  # with folds there are no test images of their own
@@ -71,9 +71,7 @@ def _read(
         except MiranteError:
             continue
     if not kept:
-        raise RequestError(
-            f"{where}: no image in it that can be read; give others to try the export on: --images FOLDER"
-        )
+        raise RequestError(f"{where}: contains no readable image; name others to try the export on: --images FOLDER")
     return Tried(pictures, np.stack(pixels), None if targets is None else targets[kept])
 
 

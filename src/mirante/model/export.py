@@ -38,9 +38,9 @@ def build_onnx(network: Network, info: ModelInfo, features: onnx.ModelProto | No
     Inputs `images` uint8 (N, height, width, channels); outputs `logits` and `probabilities`, float (N, …, classes), and what else the
     task answers.
 
-    features  for a backbone, its own graph (trace_features), when it is known already
+    features  for a backbone, its own graph (trace_features), when already known
 
-    Raises WorkError when the network is made of something that cannot be exported.
+    Raises WorkError when the network contains something that cannot be exported.
     """
     network.eval()
     body = network.body
@@ -117,7 +117,7 @@ class _Features(nn.Module):
 def _trace(module: nn.Module, info: ModelInfo, output: str) -> onnx.ModelProto:
     """Return what torch's own exporter makes of a module that takes uint8 images."""
     try:
-        import onnxscript  # noqa: F401  (torch's exporter needs it and says so less clearly)
+        import onnxscript  # noqa: F401  (torch's exporter needs it but says so less clearly)
     except ImportError:
         raise WorkError("A network of your own needs one more package; pip install 'mirante[custom]'.") from None
     example = torch.zeros(2, *info.size, info.channels, dtype=torch.uint8)

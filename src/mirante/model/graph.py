@@ -1,4 +1,4 @@
-"""A chain of ONNX nodes that is written one by one."""
+"""A chain of ONNX nodes, written one by one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
         self.here = here
-        self._begin = name or here  # what its values are named after
+        self._begin = name or here  # the prefix of its values' names
 
     def add(
         self,
@@ -35,7 +35,7 @@ class Graph:
         self._node(operator, [other, self.here], "", attributes)
 
     def append_to(self, graph: onnx.GraphProto) -> None:
-        """Put the chain behind what stands in a graph."""
+        """Append the chain to a graph."""
         graph.node.extend(self.nodes)
         graph.initializer.extend(self.weights)
 

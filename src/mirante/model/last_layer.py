@@ -1,4 +1,4 @@
-"""The last dense layer of a graph: what goes into it, its weights, other weights in its place; and scores of what is familiar."""
+"""The last dense layer of a graph: its input, its weights, and replacing them; and scores of what is familiar."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPACE = "space"
 def seen_as(model: onnx.ModelProto) -> str | None:
     """Return the name of the features (N or 2N, width) that go into the last dense layer, or None when it ends otherwise.
 
-    2N where the network also looks at the mirror images, which follow.
+    2N if the network also looks at the mirror images, which come second.
     """
     makers = {node.output[0]: node for node in model.graph.node}
     here = "logits"
@@ -71,13 +71,13 @@ def _last_dense(model: onnx.ModelProto) -> onnx.NodeProto:
     found = next((node for node in model.graph.node if node.op_type == "Gemm" and node.input[0] == name), None)
     if found is None:
         raise WorkError(
-            "This network does not end in a dense layer, so it cannot be taught further by its last layer alone."
+            "This network does not end in a dense layer, so it cannot be trained further by its last layer alone."
         )
     return found
 
 
 def add_ood_score(model: onnx.ModelProto, features: str, space: NDArray[np.float32], flip_tta: bool) -> None:
-    """Have the graph also answer `ood_score`, float (N,): see mirante.prediction.out_of_distribution.
+    """Have the graph also output `ood_score`, float (N,): see mirante.prediction.out_of_distribution.
 
     space  (width, d) the familiar directions
     """

@@ -17,9 +17,9 @@ from mirante.model_info import ModelInfo
 
 
 class Whitening(nn.Conv2d):
-    """Fixed kernels that give a patch's pixels apart: without correlation, each of variance 1; and their negatives.
+    """Fixed kernels that whiten a patch's pixels: uncorrelated, each with variance 1; and their negatives.
 
-    Until `learn` has seen images they are random. Coates and Ng, "Learning feature representations with k-means", 2012;
+    They are random until `learn` has seen images. Coates and Ng, "Learning feature representations with k-means", 2012;
     as the first layer of fast CIFAR-10 networks: Page 2019, Jordan 2024.
     """
 
@@ -43,8 +43,8 @@ class Whitening(nn.Conv2d):
 class Attention(nn.Module):
     """Weighted averages of feature maps (N, C, H, W) over their places: (N, C), or for several answers (N, answers, C).
 
-    The weight of a place is a softmax over all places of what a 1×1 kernel finds there plus a bias of the place. Each answer begins
-    at its share of the width, from left to right; a single average begins even. Soft attention as Bahdanau, Cho, Bengio, "Neural
+    The weight of a place is a softmax over all places of what a 1×1 kernel finds there plus the place's bias. Each answer starts
+    at its share of the width, left to right; a single average starts uniform. Soft attention as in Bahdanau, Cho, Bengio, "Neural
     machine translation by jointly learning to align and translate", ICLR 2015, with a learned query for each answer.
     """
 
@@ -69,7 +69,7 @@ class Attention(nn.Module):
 class Network(nn.Module):
     """Scales pixels to 0..1, then runs `body`, which takes (N, C, H, W) float.
 
-    With `flip_tta` it answers with the mean of the logits of each image and its mirror image.
+    With `flip_tta` it returns the mean of the logits of each image and its mirror image.
     """
 
     def __init__(self, body: nn.Module, flip_tta: bool = False) -> None:
@@ -116,7 +116,7 @@ def build_network(
     """
     *several, classes = (outputs,) if isinstance(outputs, int) else outputs
     if several and not has_layers(line):
-        raise RequestError(f"{line}: only a line of layers has several answers for an image.")
+        raise RequestError(f"{line}: only a line of layers can have several answers per image.")
     if is_pretrained(line):
         backbone = Backbone(line.removeprefix(PRETRAINED), find_weights(line, weights), shape[:2], classes)
         return Network(backbone, flip_tta)
@@ -138,12 +138,12 @@ def build_network(
 def load_network(info: ModelInfo, file: Path) -> Network:
     """Return a trained network with the weights of its run's model.safetensors.
 
-    Raises RunError when they do not fit, RequestError for a person's own function: nothing that a run names is executed.
+    Raises RunError when they do not fit, RequestError for a person's own function: no code that a run names is executed.
     """
     from safetensors.torch import load_file
 
     if is_own_code(info.layers):
-        raise RequestError(f"{info.layers}: a network of a file of your own is not run again; only its model.onnx is.")
+        raise RequestError(f"{info.layers}: a network from your own file is not run again; only its model.onnx is.")
     try:
         tensors = load_file(file)
         if is_pretrained(info.layers):
@@ -209,7 +209,7 @@ def _own_module(line: str, shape: tuple[int, int, int], classes: int) -> nn.Modu
     file, _, name = line.rpartition(":")
     path = Path(file)
     if not path.is_file():
-        raise LayersError(f"{file}: no such file; a network of your own is given as path.py:function.")
+        raise LayersError(f"{file}: no such file; write your own network as path.py:function.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None  # a .py file always has both
     module = importlib.util.module_from_spec(spec)

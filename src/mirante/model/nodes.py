@@ -1,4 +1,4 @@
-"""A network of the notation as ONNX nodes, written one by one: milliseconds, where torch's own exporter takes seconds."""
+"""A network of the notation as ONNX nodes, written one by one in milliseconds, where torch's own exporter takes seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mirante.model_info import ModelInfo
 
 OPSET = 20
 ATTENTION = "attention"
-"""The name of the value that says where each answer is looked for: float (N, answers, height · width of the maps)."""
+"""The name of the value that says where the network looks for each answer: float (N, answers, height · width of the maps)."""
 
 _SIMPLE = (
     nn.ReLU,
@@ -85,7 +85,7 @@ def _add_modules(graph: Graph, body: nn.Sequential) -> None:
                 graph.add("Relu")
             case nn.GELU():
                 graph.add("Gelu")
-            case nn.Dropout() | nn.Unflatten():  # the rows of several answers are told apart at the end
+            case nn.Dropout() | nn.Unflatten():  # the rows of several answers are separated at the end
                 pass
 
 

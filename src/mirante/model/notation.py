@@ -35,14 +35,14 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer. `word` is what stands in the line (empty where it is implied); the rest is used where the kind has it.
+    """One layer. `word` is its text in the line (empty where implied); the other fields are used where they apply.
 
     units    kernels of a convolution, neurons of a dense layer, averages of an attention
     kernel   side of the kernel or of the pooling window, in pixels
     stride   in pixels
     padding  in pixels, on each side
     rate     share of values that dropout sets to zero
-    output   shape of what comes out
+    output   shape of the output
     """
 
     kind: Kind
@@ -68,7 +68,7 @@ MAX_PARAMETERS = 500_000_000
 
 
 def parse_layers(line: str, shape: tuple[int, int, int], outputs: Shape | int) -> tuple[Layer, ...]:
-    """Return the layers of a line, the implied flattening and output layer included.
+    """Return the layers of a line, including the implied flattening and output layer.
 
     line     the notation
     shape    (height, width, channels) of the images
@@ -123,12 +123,12 @@ def is_own_code(line: str) -> bool:
 
 
 def is_pretrained(line: str) -> bool:
-    """Tell whether the line names a network of timm, `timm:NAME`."""
+    """Tell whether the line names a timm network, `timm:NAME`."""
     return line.startswith(PRETRAINED)
 
 
 def has_layers(line: str) -> bool:
-    """Tell whether the line is of layers, which can be shown in a table."""
+    """Tell whether the line is a line of layers, which can be shown in a table."""
     return not is_own_code(line) and not is_pretrained(line)
 
 
@@ -180,7 +180,7 @@ def _add_word(
         add("attention", word, (answers, channels) if answers else (channels,), answers or 1)
     elif match := _WHITEN.fullmatch(word):
         if layers:
-            raise refuse(f"{word}: whitening is of the image's own pixels; it can only be the first word.")
+            raise refuse(f"{word}: whitening works on the image's own pixels; it can only be the first word.")
         kernel = int(match[1])
         height, width = slide(kernel, 1, 0, "whiten")
         units = 2 * kernel**2 * here[2]
@@ -204,9 +204,9 @@ def _add_word(
     elif word in ("ReLU", "GELU"):
         add("relu" if word == "ReLU" else "gelu", word, here)
     elif not word:
-        raise refuse("An empty word: two hyphens in a row, or one at an end.")
+        raise refuse("An empty word: two hyphens in a row, or one at either end.")
     else:
-        raise refuse(f"{word!r} is no layer; words are such as {_EXAMPLES} (docs/layers.md).")
+        raise refuse(f"{word!r} is not a layer; examples are {_EXAMPLES} (docs/layers.md).")
 
 
 def parameters(layer: Layer, before: Shape) -> int:
@@ -215,7 +215,7 @@ def parameters(layer: Layer, before: Shape) -> int:
         return (layer.kernel**2 * before[-1] + 1) * layer.units
     if layer.kind == "dense":
         return (before[-1] + 1) * layer.units
-    if layer.kind == "attention":  # a kernel of 1×1 and a bias a place
+    if layer.kind == "attention":  # a kernel of 1×1 and one bias per place
         return (before[0] * before[1] + before[2]) * layer.units
     return 4 * before[-1] if layer.kind == "batchnorm" else 0
 

@@ -1,4 +1,4 @@
-"""A graph in memory, run by ONNX Runtime; also a value in its middle."""
+"""A graph in memory, run by ONNX Runtime; intermediate values too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mirante.onnx_session import open_session
 
 
 def open_graph(model: onnx.ModelProto, value: str = "") -> Any:
-    """Return a session of the graph; its last output is `value`, if one is named and it is no output already."""
+    """Return a session of the graph; its last output is `value`, if one is named and it is not an output already."""
     if value and value not in {one.name for one in model.graph.output}:
         watched = onnx.ModelProto()
         watched.CopyFrom(model)

@@ -1,4 +1,4 @@
-"""The table of layers: what each takes in parameters and gives in shape, as Keras prints it.
+"""The table of layers: the parameters and output shape of each, as Keras prints it.
 
 Activations are part of the layer before them, as in Keras, unless the line names them.
 """
@@ -62,7 +62,7 @@ def summary(what: str | Path, shape: tuple[int, int, int] = (32, 32, 3), outputs
 
     outputs  number of classes, or (answers, classes) where an image has several answers
 
-    Raises LayersError for a line that is misspelt, RequestError for a network that is none of layers.
+    Raises LayersError for a misspelt line, RequestError for a network that is not a line of layers.
 
     >>> summary("32C3-MP2-64C3-MP2-64N").total
     167562

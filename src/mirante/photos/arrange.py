@@ -1,4 +1,4 @@
-"""One folder a class: which photo goes where, with what belongs to it; carried out and taken back by the journal."""
+"""One folder per class: which photo goes where, with its companion files; carried out and undone by the journal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIELDS = ("class", "year", "month", "day", "camera", "confidence")
 
 @dataclass(frozen=True)
 class Decided:
-    """What is known of one photo: its class, how surely (0 to 1), and whether it goes to review/."""
+    """What is known of one photo: its class, how sure that is (0 to 1), and whether it goes to review/."""
 
     label: str
     confidence: float
@@ -48,7 +48,7 @@ def require_layout(layout: str) -> str:
     unknown = [name for name in names if name not in FIELDS]
     if unknown or not names or re.search(r"[{}]", re.sub(r"\{.*?\}", "", layout)) or ".." in PurePath(layout).parts:
         known = ", ".join(f"{{{name}}}" for name in FIELDS)
-        raise RequestError(f"--layout {layout}: a layout is made of {known} and /, as {{class}}/{{year}}.")
+        raise RequestError(f"--layout {layout}: a layout is made of {known} and /, such as {{class}}/{{year}}.")
     return layout.strip("/")
 
 
@@ -65,7 +65,7 @@ def arrange(
     """Return where the photos of a folder go, by what was decided of each path; touches nothing.
 
     into       the folder to sort them into; None leaves them where they are (only sidecars are written)
-    layout     folders below it, as {class}/{year}
+    layout     folders below it, such as {class}/{year}
     how        move, copy, or link (hard links)
     write_xmp  also write class and confidence into a sidecar beside each photo that is sure
     """
@@ -81,7 +81,7 @@ def arrange(
         if into is not None:
             targets = _targets(places, into / below, taken)
             if targets is None:
-                found.left.append(Skipped(printable(photo.path), "is there already, byte for byte"))
+                found.left.append(Skipped(printable(photo.path), "is already there, byte for byte"))
                 continue
             try:
                 steps = [_step(place, target) for place, target in zip(places, targets, strict=True)]
@@ -133,7 +133,7 @@ def _below(layout: str, path: Path, one: Decided, say: Language) -> str:
 
 
 def _targets(places: list[str], folder: Path, taken: set[str]) -> list[str] | None:
-    """Return where a photo and its companions go, under one free number; None where the photo lies there already."""
+    """Return where a photo and its companions go, under one free number; None where the photo is already there."""
     names = [os.path.basename(place) for place in places]  # noqa: PTH119
     stem = len(PurePath(names[0]).stem)
     longest = max(len(os.fsencode(name[stem:])) for name in names)
@@ -177,7 +177,7 @@ def outside(photos: Iterable[Photo], folder: Path, into: Path) -> list[Photo]:
 
 
 def tree(found: Arrangement, into: Path | None) -> list[str]:
-    """Return the lines of a tree that shows what would happen, at most five photos a folder."""
+    """Return the lines of a tree that shows what would happen, with at most five photos per folder."""
     lines = [] if into is None else [f"{into}{os.sep}"]
     shown: dict[str, list[str]] = {}
     for step in found.steps:

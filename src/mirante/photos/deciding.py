@@ -1,4 +1,4 @@
-"""What becomes of each photo: what a person said of it, or else what a model answers, if it is sure enough."""
+"""What happens to each photo: what a person said about it, or else what the model answers, if it is sure enough."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mirante.progress import track
 from mirante.tasks.classify.prediction import Prediction
 
 MIN_CONFIDENCE = 0.8
-"""The probability below which a photo goes to review, unless a person says another."""
+"""The probability below which a photo goes to review, unless a person chooses another."""
 
 
 def decide_photos(

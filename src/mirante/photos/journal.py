@@ -1,6 +1,6 @@
 """A plan of files to move, copy or link, on disk before the first of them is touched. Knows nothing of how that is done.
 
-DIR/.mirante/moves/DATE-ID.jsonl   a header, one line a file {from, to, size, mtime_ns}, one line a sidecar that is written
+DIR/.mirante/moves/DATE-ID.jsonl   a header, one line per file {from, to, size, mtime_ns}, one per sidecar that is written
                                    {beside, suffix, before, after, mtime_ns}, {"planned": N}, {"done": true}
 """
 
@@ -41,7 +41,7 @@ class Note:
     """A sidecar that is written beside a file, or changed.
 
     beside   the number of the step whose target it lies beside, or the path of a file that stays where it is
-    suffix   what comes after that file's name; nothing where it is that file which is changed
+    suffix   what comes after that file's name; nothing where that file itself is changed
     before, after   its content; None where there was none
     mtime_ns  its time of change (nanoseconds) before; None where there was none
     """
@@ -90,7 +90,7 @@ def write_plan(
     notes: Iterable[Note] = (),
     times: dict[str, int] | None = None,
 ) -> Journal:
-    """Write a plan to disk and return it. Raises WorkError when that fails; no photo has been touched then.
+    """Write a plan to disk and return it. Raises WorkError when that fails; no photo has been touched by then.
 
     times  folder → its time of change, where it has changed since only because of the plan itself
     """
@@ -125,7 +125,7 @@ def write_plan(
 
 
 def read_journals(into: Path) -> list[Journal]:
-    """Return the plans of a folder, the oldest first; what was cut off while it was planned had touched nothing and is left out."""
+    """Return the plans of a folder, the oldest first; one cut off while being written touched nothing and is left out."""
     found = []
     for file in sorted((into / MEMORY / MOVES).glob("*.jsonl")):
         if (journal := _read(file)) is not None:
@@ -139,7 +139,7 @@ def _read(file: Path) -> Journal | None:
         for line in file.read_text(encoding="ascii").splitlines():
             lines.append(json.loads(line))
     except (OSError, ValueError):
-        pass  # cut off in its last line, which no photo was touched for
+        pass  # cut off in its last line, for which no photo was touched
     if not lines or lines[0].get("format") is None:
         return None
     if lines[0]["format"] > _FORMAT:
@@ -179,7 +179,7 @@ def _sync(folder: Path) -> None:
 
 
 def note_name(journal: Journal, number: int, target: str) -> None:
-    """Note that a step goes to another name than was planned, before it does."""
+    """Note, before it happens, that a step goes to a name other than the one planned."""
     with journal.file.open("a", encoding="ascii") as written:
         written.write(json.dumps({"again": number, "to": target}) + "\n")
         written.flush()

@@ -1,6 +1,6 @@
-"""Teach a run with a person's answers: its last layer again, on its own training images and the confirmed photos.
+"""Teach a run with a person's answers: retrain its last layer, on its own training images and the confirmed photos.
 
-Old and new are compared on images that neither saw: the run's test images, and the photos of questions that were drawn at random.
+Old and new are compared on images that neither saw: the run's test images, and the photos of questions drawn at random.
 The new model takes the old one's place only if it is not worse, and the old one is kept in RUN/earlier.
 """
 
@@ -44,17 +44,17 @@ _WEIGHTS = (
     1,
     3,
     10,
-)  # how many training images a confirmed photo may count as: held answers and validation images choose
+)  # how many training images a confirmed photo may count as: chosen on held-out answers and validation images
 _UNCHOSEN_WEIGHT, _CHOOSABLE = 3, 30
 
 
 @dataclass(frozen=True)
 class LearnResult:
-    """What came of it.
+    """What came of learning.
 
     taught   confirmed photos that were learned from
-    unseen   images that neither model saw; before and after: how many of them each has right
-    added    classes that are new; waiting: class → answers, of those with too few
+    unseen   images that neither model saw; before and after: how many of them each gets right
+    added    new classes; waiting: class → answers, for those with too few
     said_twice  path → the classes that a person gave one photo, the last one last
     adopted  whether the new model took the old one's place; then `kept` is where the old one is
     """
@@ -89,10 +89,10 @@ class _Known:
 
 
 def learned_sentence(done: LearnResult, say: Language) -> str:
-    """Say in a person's words what came of learning."""
+    """Say in plain words what came of learning."""
     compared = say(
-        "Learned from {taught} confirmed photos. Of {unseen} images that neither model saw, the old one has {before} right and the "
-        "new one {after}.",
+        "Learned from {taught} confirmed photos. Of {unseen} images that neither model saw, the old one gets {before} right and "
+        "the new one {after}.",
         taught=say.number(done.taught),
         unseen=say.number(done.unseen),
         before=say.number(done.before),
@@ -100,7 +100,7 @@ def learned_sentence(done: LearnResult, say: Language) -> str:
     )
     if done.kept is None:
         return f"{compared} {say('The new one is worse, so the old one stays.')}"
-    taken = say("The new one is taken; the old one is kept in {kept}.", kept=done.kept)
+    taken = say("The new one is now in use; the old one is kept in {kept}.", kept=done.kept)
     new = say("New classes: {names}.", names=", ".join(done.added)) if done.added else ""
     return " ".join(part for part in (compared, taken, new) if part)
 
@@ -115,7 +115,7 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     require_classes(dataset, info.classes)
     if dataset.folds:
         raise RunError(
-            f"{path}: trained with folds, it keeps no images apart to compare on; train it without --folds first."
+            f"{path}: trained with folds, so no images are set aside to compare on; train it without --folds first."
         )
     run.require_same(dataset, dataset.rows("test"))
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
@@ -125,7 +125,7 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     photos = {one.digest: one for one in library.look()[0]}
     labels = {digest: label for digest, label in labels_of(answers).items() if label is not None and digest in photos}
     if not labels:
-        raise RequestError(f"{library.folder}: no photo has been answered yet; mirante photos review asks about them.")
+        raise RequestError(f"{library.folder}: no photo has an answer yet; mirante photos review asks about them.")
     known = _Known(
         tuple(labels), tuple(labels.values()), extractor.look(library.folder, [photos[digest] for digest in labels])[0]
     )
@@ -144,8 +144,8 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     waiting = {label: count for label, count in counts.items() if count < NEEDED}
     if not taught.digests:
         raise RequestError(
-            f"{library.folder}: too few answers to learn from ({len(known.digests)}, of which {len(jury.digests)} are kept apart to "
-            "compare on); answer some more."
+            f"{library.folder}: too few answers to learn from ({len(known.digests)}, of which {len(jury.digests)} are set aside "
+            "for comparison); answer some more."
         )
     new_extractor, new_info, space = _fit(extractor, dataset, seen, taught, run.objectives)
     rows = dataset.rows("test")
@@ -235,7 +235,7 @@ def _adopt(
     write_file(run.path / runfolder.WEIGHTS, lambda part: _save_weights(kept / runfolder.WEIGHTS, part, old, new))
     run.publish_info(info)
     write_onnx(new.model, info, run.path / runfolder.ONNX)
-    text = "Taught further with {count} photos that a person confirmed; the model before it is kept in {folder}."
+    text = "Trained further on {count} photos that a person confirmed; the previous model is kept in {folder}."
     run.note(Note(text, {"count": taught, "folder": f"{EARLIER}/{kept.name}"}))
     rows = dataset.rows("test")
     scores = None if space is None else ood_score(seen[rows], space)
@@ -252,7 +252,7 @@ def _adopt(
 
 
 def _save_weights(before: Path, part: Path, old: FeatureExtractor, new: FeatureExtractor) -> None:
-    """Write the weights with the last layer replaced, which is known by its numbers."""
+    """Write the weights with the last layer, found by its values, replaced."""
     from safetensors.numpy import load_file, save_file
 
     tensors = load_file(before)

@@ -1,7 +1,7 @@
-"""What Mirante knows of a folder of photos: each file's content, a person's answers, the names of groups. One SQLite file.
+"""What Mirante knows about a folder of photos: each file's content, a person's answers, the names of groups. One SQLite file.
 
-FOLDER/.mirante/photos.sqlite, in write-ahead mode: an answer that was taken is on disk, whatever is killed afterwards. Answers are
-never changed or removed; an answer that is taken back is marked so.
+FOLDER/.mirante/photos.sqlite, in write-ahead mode: an answer once taken is on disk, whatever is killed afterwards. Answers are
+never changed or removed; one that is taken back is marked as such.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _MIGRATIONS = (
 
 @dataclass(frozen=True)
 class Known:
-    """One photo that can be read: its path in the folder, the digest of its content, when it was taken (seconds) if it says so."""
+    """A readable photo: its path in the folder, the digest of its content, when it was taken (seconds) if it says so."""
 
     path: str
     digest: str
@@ -57,10 +57,10 @@ class Known:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a person said of one photo.
+    """What a person said about one photo.
 
     label  its class; None for "not sure" (a skipped question is no answer)
-    turn   answers that were given with one key, and are taken back with one
+    turn   answers that were given with one key press, and are undone with one
     asked  the class that was asked about, if one was
     """
 
@@ -76,9 +76,9 @@ class Library:
     """The memory of one folder; safe to use from several threads."""
 
     def __init__(self, folder: Path, memory: Path | None = None) -> None:
-        """Open it, or make it. Raises RequestError when there is no folder, or nothing can be kept beside the photos.
+        """Open or create it. Raises RequestError when there is no such folder, or nothing can be kept beside the photos.
 
-        memory  another place for what is kept, for folders that cannot be written
+        memory  another place for what is kept, for folders that cannot be written to
         """
         self.folder = folder.expanduser()
         if not self.folder.is_dir():
@@ -93,11 +93,12 @@ class Library:
             self._migrate()
         except (OSError, sqlite3.OperationalError) as error:
             raise RequestError(
-                f"{self.place.parent}: what is known of the photos cannot be kept there ({error}); --memory DIR names another place."
+                f"{self.place.parent}: what is known about the photos cannot be kept there ({error}); "
+                "name another place with --memory DIR."
             ) from error
         except sqlite3.DatabaseError as error:
             raise RequestError(
-                f"{self.place}: damaged ({error}); restore it, or move it away to begin anew."
+                f"{self.place}: damaged ({error}); restore it, or move it away to start afresh."
             ) from error
 
     def close(self) -> None:
@@ -176,11 +177,11 @@ class Library:
             place = self.folder / str(path)
             if place.is_file():
                 return place
-        # a name that is no text is only known from the folder itself
+        # a name that is not valid text is known only from the folder itself
         return next((self.folder / one.path for one in self.look()[0] if one.digest == digest), None)
 
     def answer(self, digests: Iterable[str], label: str | None, kind: Kind, asked: str | None, turn: str) -> None:
-        """Keep a person's answer on one or several photos; on disk when this returns. The same turn twice is kept once."""
+        """Keep a person's answer about one or more photos, on disk when this returns. A repeated turn is kept only once."""
         now = time.time()
         with self._writing():
             if self._database.execute("SELECT 1 FROM answers WHERE turn = ?", (turn,)).fetchone():
@@ -191,7 +192,7 @@ class Library:
             )
 
     def take_back(self) -> list[str]:
-        """Take back the answers of the last turn; return the digests of their photos, none where there is nothing to take back."""
+        """Take back the answers of the last turn and return the digests of their photos; none where there is nothing to undo."""
         with self._writing():
             last = self._database.execute(
                 "SELECT turn FROM answers WHERE taken_back IS NULL ORDER BY id DESC LIMIT 1"
@@ -204,12 +205,12 @@ class Library:
             return [row[0] for row in self._database.execute("SELECT digest FROM answers WHERE turn = ?", last)]
 
     def answers(self) -> list[Answer]:
-        """Return all answers that stand, the oldest first; of one photo there can be several."""
+        """Return all answers that stand, the oldest first; one photo can have several."""
         query = "SELECT digest, label, kind, asked, turn, at FROM answers WHERE taken_back IS NULL ORDER BY id"
         return [Answer(*row) for row in self._rows(query)]
 
     def keep_groups(self, groups: list[list[str]], names: list[str]) -> None:
-        """Keep groups, as digests, with their names, in the place of those before."""
+        """Keep groups, as digests, with their names, replacing the earlier ones."""
         with self._writing():
             self._database.execute("DELETE FROM members")
             self._database.execute("DELETE FROM names")
@@ -235,7 +236,7 @@ class Library:
             self._database.execute("UPDATE names SET name = ? WHERE grouped = ?", (name, number))
 
     def move_to_group(self, digests: Iterable[str], number: int | None, name: str = "") -> int:
-        """Put photos into a group, or into a new one of this name; return its number. A group that is left empty goes."""
+        """Put photos into a group, or into a new one of this name; return its number. A group that is left empty is removed."""
         with self._writing():
             if number is None:
                 row = self._database.execute("SELECT COALESCE(MAX(grouped), -1) + 1 FROM names").fetchone()
@@ -249,7 +250,7 @@ class Library:
 
 
 def labels_of(answers: list[Answer]) -> dict[str, str | None]:
-    """Return digest → the class that stands, the last word counting."""
+    """Return digest → the class that stands: the latest answer counts."""
     return {one.digest: one.label for one in answers}
 
 

@@ -27,7 +27,7 @@ def locked(folder: Path) -> Iterator[None]:
             _take(handle)
         except OSError as error:
             raise RequestError(
-                f"{folder}: photos are being moved there just now by another command; wait until it has ended."
+                f"{folder}: another command is moving photos there; wait until it has finished."
             ) from error
         yield
     finally:

@@ -1,7 +1,7 @@
-"""Plans carried out and taken back so that nothing is ever lost or overwritten, whatever is killed at whatever moment.
+"""Plans carried out and undone so that nothing is ever lost or overwritten, whatever is killed at whatever moment.
 
-What became of a step is seen from the two places that it names. A name is first taken by an empty file, which the photo then
-replaces in one step.
+What became of a step is seen from the two places that it names. A name is first reserved by an empty file, which the photo
+then replaces in one step.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Came:
 
 
 def carry_out(journal: Journal) -> Came:
-    """Carry a plan out, or go on with one that was interrupted; what is done already is done no second time.
+    """Carry a plan out, or continue one that was interrupted; what is already done is not done again.
 
     Raises WorkError when the disk is full or the folder can no longer be written: everything so far is kept and can be undone.
     """
@@ -42,14 +42,14 @@ def carry_out(journal: Journal) -> Came:
         try:
             os.makedirs(folder, exist_ok=True)
         except OSError as error:
-            raise WorkError(f"{printable(folder)}: the folder cannot be made ({system_reason(error)}).") from error
+            raise WorkError(f"{printable(folder)}: the folder cannot be created ({system_reason(error)}).") from error
     for number, step in track(enumerate(journal.steps), "Putting photos in place", len(journal.steps)):
         try:
             reason = _place(journal, number, step)
         except OSError as error:
             raise WorkError(
-                f"{printable(step.target)}: could not be written ({system_reason(error)}); {came.count:,} files are in place, the "
-                "others where they were. The same command goes on; mirante photos undo takes all of it back."
+                f"{printable(step.target)}: could not be written ({system_reason(error)}); {came.count:,} files are in place, "
+                "the others where they were. Run the same command to continue, or mirante photos undo to reverse it all."
             ) from error
         if reason is None:
             came.count += 1
@@ -65,10 +65,10 @@ def carry_out(journal: Journal) -> Came:
 
 
 def undo(journal: Journal) -> Came:
-    """Take a plan back, carried out or interrupted: names, contents, times and modes are as they were.
+    """Undo a plan, carried out or interrupted: names, contents, times and modes are as they were.
 
-    What somebody has changed since is left where it is, and said; the plan is then kept, to be tried again. A copy is only
-    removed while its original is there and the same, byte for byte.
+    What somebody has changed since is left where it is and reported; the plan is then kept, to be tried again. A copy is
+    removed only while its original is there and the same, byte for byte.
     """
     came = Came()
     for note in journal.notes:
@@ -78,7 +78,7 @@ def undo(journal: Journal) -> Came:
                 os.utime(journal.place_of(note), ns=(note.mtime_ns, note.mtime_ns))
         except OSError as error:
             came.left.append(Skipped(printable(str(journal.place_of(note))), system_reason(error)))
-    for number, step in track(enumerate(journal.steps), "Taking it back", len(journal.steps)):
+    for number, step in track(enumerate(journal.steps), "Undoing", len(journal.steps)):
         try:
             done = _take_back(journal, number, step)
         except OSError as error:
@@ -97,7 +97,7 @@ def undo(journal: Journal) -> Came:
 
 
 def restore_times(journal: Journal) -> None:
-    """Give the folders that files had left the times of change that they had."""
+    """Restore the times of change of the folders that files had left."""
     for folder, mtime_ns in journal.folders.items():
         with contextlib.suppress(OSError):
             os.utime(folder, ns=(os.stat(folder).st_atime_ns, mtime_ns))
@@ -109,7 +109,7 @@ def same_content(one: str, other: str) -> bool:
 
 
 def _place(journal: Journal, number: int, step: Step) -> str | None:
-    """Bring one file to its place; return why it was left, or None. Raises OSError of what concerns all files."""
+    """Bring one file to its place; return why it was left, or None. Raises OSError for what affects all files."""
     _clean_up(journal, number, step)
     try:
         status = os.lstat(step.source)
@@ -154,9 +154,9 @@ def _take_back(journal: Journal, number: int, step: Step) -> int | str:
 
 
 def _bring(source: str, target: str, part: str, move: bool) -> None:
-    """Move or copy a file to a name that nothing has; killed at any moment, the file is whole in one of the two places.
+    """Move or copy a file to an unused name; killed at any moment, the file is whole in one of the two places.
 
-    The name is taken by an empty file first, which the file then replaces in one step.
+    The name is first reserved by an empty file, which the file then replaces in one step.
     """
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
@@ -178,7 +178,7 @@ def _bring(source: str, target: str, part: str, move: bool) -> None:
 
 
 def _clean_up(journal: Journal, number: int, step: Step) -> None:
-    """Remove what a kill has left of this step: half of a copy, and the empty file that only took a name."""
+    """Remove what a kill has left of this step: half a copy, and the empty file that only reserved a name."""
     for here, other in ((step.target, step.source), (step.source, step.target)):
         _drop(_part(journal, number, here))
         empty = step.size and os.path.isfile(here) and os.path.getsize(here) == 0
@@ -187,7 +187,7 @@ def _clean_up(journal: Journal, number: int, step: Step) -> None:
 
 
 def _write(path: Path, before: bytes | None, after: bytes | None, came: Came) -> bool:
-    """Change a sidecar from one content to another, None for no file; what holds something else is left and said.
+    """Change a sidecar from one content to another, None for no file; a file that holds something else is left and reported.
 
     Returns whether there is a file that holds what was wanted.
     """
@@ -222,7 +222,7 @@ def _renumber(journal: Journal, number: int, step: Step) -> Step:
 
 
 def _copy(source: str, part: str) -> None:
-    """Copy a file with its times, mode and what else the system keeps of it, all of it on disk when this returns."""
+    """Copy a file with its times, mode and whatever else the system keeps of it, all of it on disk when this returns."""
     with open(source, "rb") as reading, open(part, "xb") as writing:
         shutil.copyfileobj(reading, writing, 1 << 20)
         writing.flush()

@@ -1,4 +1,4 @@
-"""Names of files and folders: free ones, ones that fit, ones that every file system takes."""
+"""Names of files and folders: unused, short enough, and accepted by every file system."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RESERVED = re.compile(r'[\x00-\x1f/\\:*?"<>|]')
 
 
 def free_name(path: str) -> str:
-    """Return the path, or where something is there the first of "name (2).jpg", "name (3).jpg" … that is free."""
+    """Return the path or, where something is already there, the first of "name (2).jpg", "name (3).jpg" … that is free."""
     folder, name = os.path.split(path)
     stem = os.path.splitext(name)[0]
     number = 1
@@ -23,9 +23,9 @@ def free_name(path: str) -> str:
 
 
 def numbered(name: str, stem: int, number: int, longest: int | None = None) -> str:
-    """Return a name with " (number)" after so many letters of it; letters before that are dropped where it gets too long.
+    """Return a name with " (number)" after the first `stem` letters; letters before it are dropped where the name gets too long.
 
-    longest  bytes of the longest rest after the stem among files that are numbered together
+    longest  bytes of the longest part after the stem among files that are numbered together
 
     >>> numbered("img.jpg.xmp", 3, 2), numbered("img.jpg", 3, 1), len(numbered("x" * 250 + ".jpg", 250, 2))
     ('img (2).jpg.xmp', 'img.jpg', 255)
@@ -41,7 +41,7 @@ def numbered(name: str, stem: int, number: int, longest: int | None = None) -> s
 
 
 def safe_name(name: str) -> str:
-    """Return a name that every file system takes for a folder.
+    """Return a folder name that every file system accepts.
 
     >>> [safe_name(name) for name in ("tulip", "a/b: c?", "..", " x. ", "CON")]
     ['tulip', 'a-b- c-', '-', 'x', 'CON-']

@@ -1,4 +1,4 @@
-"""Organise a folder of photos, go on with what was interrupted, and take it back: the verbs, from words to what came of it."""
+"""Organise a folder of photos, continue what was interrupted, and undo it: the commands, from arguments to results."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from mirante.photos.moving import Came, carry_out, restore_times, undo
 from mirante.photos.walk import MEMORY, walk
 from mirante.prediction.model import Model
 
-_REMEMBERED = 50  # folders that undo without a name looks through
+_REMEMBERED = 50  # folders that undo searches when none is named
 
 
 @dataclass
 class Organised:
-    """What came of organising, or would: folder → photos, files put in place, what was left with the reason, the tree of it."""
+    """What came of organising, or would: folder → photos, files put in place, what was left and why, and the tree of it."""
 
     counts: dict[str, int]
     count: int = 0
@@ -52,16 +52,16 @@ def organise(
     dry_run: bool = False,
     lang: str | None = None,
 ) -> Organised:
-    """Sort the photos of a folder into folders, as a model of classes says; mirante photos undo takes it back.
+    """Sort the photos of a folder into folders, as a classification model says; mirante photos undo reverses it.
 
     into        where the folders are made; None leaves photos where they are, for write_xmp
     how         copy, move, or link (hard links)
     layout      folders below it, such as {class}/{year}
     min_confidence  photos of a lower probability go to review/; None takes 0.8
     write_xmp   also write class and confidence into a sidecar beside each photo that is sure
-    memory      where a person's labels of the folder are kept, if elsewhere than in the folder
+    memory      where a person's labels of the folder are kept, if not in the folder
     dry_run     touch nothing, and return what would happen
-    lang        en or pt, of the names of folders for what is not known
+    lang        en or pt: the language of folder names for what is not known
 
     What an earlier command left unfinished in `into` is finished first. Raises RequestError before anything is touched, WorkError
     when the work fails on the way.
@@ -83,9 +83,7 @@ def organise(
             held.enter_context(both_locked(target, folder, how == "move"))
             for journal in read_journals(target):
                 if not journal.done:
-                    logging.getLogger("mirante").info(
-                        f"{target}: an organising that was interrupted is finished first."
-                    )
+                    logging.getLogger("mirante").info(f"{target}: finishing an earlier organise that was interrupted.")
                     carry_out(journal)
         try:
             walked = walk(folder)
@@ -115,7 +113,7 @@ def put_in_place(folder: Path, target: Path, how: How, found: arranging.Arrangem
 
 
 def undo_last(into: Path | None) -> tuple[Path, Came]:
-    """Take back the last organising that went into a folder, or the last one at all. Raises RequestError when there is none."""
+    """Undo the last organise that went into a folder, or the last one anywhere. Raises RequestError when there is none."""
     if into is None:
         journals = [(place, one) for place in _remembered() for one in read_journals(place)]
         if not journals:
@@ -125,7 +123,7 @@ def undo_last(into: Path | None) -> tuple[Path, Came]:
         into = max(journals, key=lambda pair: pair[1].file.name)[0]
     into = into.expanduser().absolute()
     if not (into / MEMORY).is_dir() or not read_journals(into):
-        raise RequestError(f"{into}: nothing was organised into it that could be undone.")
+        raise RequestError(f"{into}: there is nothing to undo: nothing was organised into it.")
     journal = read_journals(into)[-1]
     source = Path(journal.source)
     with both_locked(into, source, journal.how == "move"):
@@ -147,13 +145,13 @@ def show(done: Organised, dry_run: bool, say: Language) -> Iterator[str]:
     if dry_run:
         yield say("Nothing was touched: this is what would happen.")
     elif done.count:
-        yield say("{count} files in place. mirante photos undo takes it back.", count=say.number(done.count))
+        yield say("{count} files in place. mirante photos undo reverses this.", count=say.number(done.count))
     else:
         yield say("There was nothing to do.")
 
 
 def _said(folder: Path, memory: str | Path | None) -> dict[str, str | None]:
-    """Return path → what a person said, where the folder has a memory."""
+    """Return path → what a person said, if the folder has a memory."""
     if not ((folder / MEMORY if memory is None else Path(memory).expanduser()) / DATABASE).is_file():
         return {}
     library = Library(folder, None if memory is None else Path(memory))
@@ -165,7 +163,7 @@ def _said(folder: Path, memory: str | Path | None) -> dict[str, str | None]:
 
 
 def _clear(folder: Path, made: bool) -> None:
-    """Remove what only served the undoing: the lock, an empty memory, and the folder itself where it was made for the photos."""
+    """Remove what was only needed for undo: the lock, an empty memory, and the folder itself if it was made for the photos."""
     memory = folder / MEMORY
     try:
         if {path.name for path in memory.iterdir()} == {"lock"}:
@@ -194,4 +192,4 @@ def _remember(into: Path) -> None:
         _state().parent.mkdir(parents=True, exist_ok=True)
         write_text(_state(), json.dumps([*places, str(into)]))
     except (OSError, MiranteError, UnicodeEncodeError):
-        pass  # undo will want the folder's name
+        pass  # undo will then need the folder's name

@@ -1,8 +1,8 @@
 """Which photos to ask a person about: those whose answers help most, and some drawn at random, which tell how good the model is.
 
-One question in five is drawn at random from all photos that were not asked yet: the share of them that the model has right is an
+One question in five is drawn at random from all photos not yet asked about: the share of them that the model gets right is an
 unbiased estimate, and `learn` keeps them apart. The others are single photos, uncertain and unlike each other (BADGE: Ash, Zhang,
-Krishnamurthy, Langford, Agarwal, ICLR 2020); now and then several at once that surely look like one class, and answers that the
+Krishnamurthy, Langford, Agarwal, ICLR 2020); now and then several at once that clearly look like one class, and answers that the
 model doubts, asked again. benchmarks/photos.py compares ways of choosing, also when every click counts.
 """
 
@@ -50,11 +50,11 @@ def choose(
     aside: frozenset[int] = frozenset(),
     begun: int = 0,
 ) -> list[Question]:
-    """Return so many questions about N photos, fewer when they run out.
+    """Return `count` questions about N photos, fewer when they run out.
 
     features (N, width) and probabilities (N, classes) of the photos, as the model has them now
     answered  row → class number, None for "not sure"
-    aside     rows that were skipped, not to be asked now
+    aside     rows that were skipped, not to be asked about now
     begun     how many questions were asked before, so that every fifth one is drawn at random
     """
     open_rows = np.array(

@@ -16,7 +16,7 @@ def read_sidecars(library: Library, run: Path) -> tuple[int, list[Skipped]]:
     """Keep the class of each photo whose sidecar names exactly one; return how many, and what could not be read.
 
     The classes are those of the run; where there is no run yet, every photo with exactly one keyword counts. What Mirante
-    itself wrote into a sidecar is its guess and counts for nothing.
+    itself wrote into a sidecar is its own guess and does not count.
     """
     classes = {name.casefold(): name for name in Run(run).classes} if runfolder.is_run(run) else None
     read, left = 0, []

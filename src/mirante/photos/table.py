@@ -1,4 +1,4 @@
-"""A person's answers as a table that a first training takes."""
+"""A person's answers as a table for a first training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mirante.photos.library import Known, Library, labels_of
 
 
 def first_table(library: Library) -> Path:
-    """Write the answers as a table that a first training takes; return its path. Raises DataError when there are too few."""
+    """Write the answers as a table for a first training and return its path. Raises DataError when there are too few."""
     photos: dict[str, Known] = {one.digest: one for one in library.look()[0]}
     labels = {digest: label for digest, label in labels_of(library.answers()).items() if label and digest in photos}
     counts = Counter(labels.values())

@@ -1,4 +1,4 @@
-"""The models that a run had before: each kept whole, with its report, in RUN/earlier/1, 2, …"""
+"""The models that a run had earlier: each kept whole, with its report, in RUN/earlier/1, 2, …"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEPT = (
 
 
 def keep(run: Path) -> Path:
-    """Keep what the run is now under the next number, and return that folder; half of it is never there."""
+    """Keep the run as it is now under the next number, and return that folder, which is never there half-written."""
     number = 1
     while (kept := run / EARLIER / str(number)).exists():
         number += 1

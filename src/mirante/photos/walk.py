@@ -1,6 +1,6 @@
 """The photos of a folder as people keep them: any names, with the files that belong to each photo.
 
-Knows names only. Links are left alone, and what cannot be opened is named, not raised.
+Knows names only. Links are left alone, and what cannot be opened is reported, not raised.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mirante.data.check.look import SUFFIXES
 from mirante.data.entries import Skipped, printable
 
 MEMORY = ".mirante"
-"""The folder beside the photos in which Mirante keeps what it knows of them; never looked into for photos."""
+"""The folder beside the photos in which Mirante keeps what it knows about them; never searched for photos."""
 
 PHOTOS = frozenset(f".{suffix}" for suffixes in SUFFIXES.values() for suffix in suffixes)
 _RAW = frozenset(".cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .raf .rw2 .orf .pef .srw .x3f .3fr .iiq .rwl".split())
@@ -43,7 +43,7 @@ def walk(folder: Path) -> Walked:
 
     A file belongs to a photo of its folder when it has the photo's name, or the name without its ending, and an ending that cameras
     and programs use beside photos: IMG_1.jpg has IMG_1.xmp, img_1.jpg.xmp, IMG_1.MOV, IMG_1.CR2. Of two photos with one stem,
-    the first one has them.
+    the first one gets them.
     """
     skipped: list[Skipped] = []
     os.listdir(folder)  # noqa: PTH208 (os.walk would be silent)

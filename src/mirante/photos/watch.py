@@ -1,4 +1,4 @@
-"""New photos of a folder, classified as they arrive, and sorted into folders if that is wanted."""
+"""New photos of a folder, classified as they arrive, and sorted into folders if wanted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def watch(
     interval: float,
     say: Language,
 ) -> Iterator[tuple[str, Decided | None, str]]:
-    """Return an endless stream of (path, what is decided, "") of each photo that arrives from now on, or (path, None, why not).
+    """Return an endless stream of (path, what is decided, "") for each photo that arrives from now on, or (path, None, why not).
 
     A photo has arrived when its size and time have not changed from one look to the next: before that it is being copied. Photos
     that are there at the start are passed over. Raises RequestError when the folder goes away.
@@ -88,7 +88,7 @@ def _stamps(folder: Path) -> dict[Photo, tuple[int, int]]:
     try:
         photos = walk(folder).photos
     except OSError as error:
-        raise RequestError(f"{folder}: the folder cannot be opened any more ({error.strerror}).") from error
+        raise RequestError(f"{folder}: the folder can no longer be opened ({error.strerror}).") from error
     for photo in photos:
         try:
             status = (folder / photo.path).stat()

@@ -1,6 +1,6 @@
 """XMP sidecars: the class of a photo as keywords that digiKam, darktable, Lightroom, Immich and PhotoPrism read; and read back.
 
-Keywords go to dc:subject, and as a hierarchy to lr:hierarchicalSubject and digiKam:TagsList. What else a sidecar holds stays
+Keywords go to dc:subject, and as a hierarchy to lr:hierarchicalSubject and digiKam:TagsList. Everything else in a sidecar is kept
 (Adobe, XMP specification part 1, ISO 16684-1).
 """
 
@@ -23,15 +23,15 @@ _END = '\n<?xpacket end="w"?>\n'
 
 
 def sidecar_of(photo: Path) -> Path | None:
-    """Return the sidecar of a photo that is there: IMG.jpg.xmp, or IMG.xmp, in any case; None when there is none."""
+    """Return a photo's existing sidecar, IMG.jpg.xmp or IMG.xmp, in upper or lower case; None when there is none."""
     names = [photo.name + ".xmp", photo.name + ".XMP", photo.stem + ".xmp", photo.stem + ".XMP"]
     return next((photo.with_name(name) for name in names if photo.with_name(name).is_file()), None)
 
 
 def keywords(content: bytes) -> list[str]:
-    """Return the keywords of a sidecar, those of hierarchies by their last part, without what Mirante itself guessed.
+    """Return the keywords of a sidecar, hierarchical ones by their last part, without what Mirante itself guessed.
 
-    Raises ImageError when it is no XMP.
+    Raises ImageError when it is not XMP.
     """
     description = _description(_parsed(content))
     guessed = description.get(f"{{{_OURS}}}class")
@@ -45,9 +45,9 @@ def keywords(content: bytes) -> list[str]:
 
 
 def with_class(content: bytes | None, label: str, confidence: float) -> bytes:
-    """Return a sidecar's content with the class and its confidence (0 to 1) in it, in the place of those that Mirante wrote before.
+    """Return a sidecar's content with the class and its confidence (0 to 1) in it, replacing those that Mirante wrote before.
 
-    content  what the sidecar holds; None for a new one. Raises ImageError when that is no XMP.
+    content  what the sidecar holds; None for a new one. Raises ImageError when that is not XMP.
     """
     root = _parsed(content) if content else _new()
     description = _description(root)
@@ -82,14 +82,14 @@ def _parsed(content: bytes) -> ET.Element:
     if len(content) > _MOST_BYTES:
         raise ImageError(f"a sidecar of more than {_MOST_BYTES >> 20} MiB")
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        raise ImageError("a sidecar with a document type, which XMP has none of")
+        raise ImageError("a sidecar with a document type, which XMP does not allow")
     for prefix, address in {**_KNOWN, **_prefixes(content)}.items():
         if not re.fullmatch(r"(ns\d+|xml.*|)", prefix):
             ET.register_namespace(prefix, address)
     try:
         return ET.fromstring(content)
     except ET.ParseError as error:
-        raise ImageError("a sidecar that is no XMP") from error
+        raise ImageError("a sidecar that is not XMP") from error
 
 
 def _prefixes(content: bytes) -> dict[str, str]:
@@ -102,7 +102,7 @@ def _description(root: ET.Element) -> ET.Element:
     """Return the first rdf:Description that has keywords, or else the first one; makes one where there is none."""
     rdf = root if root.tag == f"{{{_RDF}}}RDF" else root.find(f"{{{_RDF}}}RDF")
     if rdf is None:
-        raise ImageError("a sidecar that is no XMP")
+        raise ImageError("a sidecar that is not XMP")
     all_of_them = rdf.findall(f"{{{_RDF}}}Description")
     for one in all_of_them:
         if one.find(f"{{{_DC}}}subject") is not None:

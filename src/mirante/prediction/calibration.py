@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: logits are scaled by numbers that images set which the network was not trained on.
+"""Probabilities that mean what they say: logits are scaled by numbers fitted on images that the network was not trained on.
 
 Temperature scaling has one number for all classes, vector scaling a scale and a shift for each: Guo, Pleiss, Sun, Weinberger,
 "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
@@ -15,7 +15,7 @@ Vectors = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Scales (classes,) and shifts (classes,)."""
 
 _PARTS = 5
-_LEAST_PER_CLASS = 20  # held-out images of each class, below which two numbers a class are not tried
+_LEAST_PER_CLASS = 20  # held-out images of each class, below which two numbers per class are not tried
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -29,7 +29,7 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.float32]:
 def fit_calibration(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> tuple[float, Vectors | None]:
     """Return the temperature, and scales and shifts where these give the lower log loss on images they were not fitted on.
 
-    logits (N, classes), labels (N,). The comparison is a cross-validation of five parts.
+    logits (N, classes), labels (N,). The comparison is a five-part cross-validation.
     """
     temperature = fit_temperature(logits, labels)
     if np.bincount(labels, minlength=logits.shape[1]).min() < _LEAST_PER_CLASS:
@@ -70,14 +70,14 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> 
 
 
 def minimum(loss: Callable[[float], float]) -> float:
-    """Return where a convex function is least between 0.05 and 20."""
+    """Return where a convex function is smallest between 0.05 and 20."""
     from scipy.optimize import minimize_scalar
 
     return float(minimize_scalar(loss, bounds=(0.05, 20.0), method="bounded", options={"xatol": 1e-6}).x)
 
 
 def fit_vectors(logits: NDArray[np.floating], labels: NDArray[np.int64], temperature: float) -> Vectors:
-    """Return the scales and shifts of least log loss, from those of the temperature on; logits (N, classes), labels (N,)."""
+    """Return the scales and shifts of least log loss, starting from the temperature's; logits (N, classes), labels (N,)."""
     from scipy.optimize import minimize
 
     wide, classes = logits.astype(np.float64), logits.shape[1]

@@ -24,7 +24,7 @@ _LEAST_PER_CLASS = (
 def fit_thresholds(
     probabilities: NDArray[np.floating], labels: NDArray[np.int64], groups: Sequence[str] | None = None
 ) -> tuple[tuple[float, ...], ...]:
-    """Return the thresholds, (classes, len(COVERAGES)), that held-out images set; 0 where so much cannot be promised.
+    """Return the thresholds, (classes, len(COVERAGES)), that held-out images set; 0 where that much cannot be promised.
 
     probabilities (N, classes), labels (N,). Each group counts once, however many images it has, so the promise is for an image
     of a person not seen before.
@@ -43,12 +43,12 @@ def fit_thresholds(
 
 
 def _class_thresholds(given: NDArray[np.float64], units: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return for each coverage the probability that all but so large a share of the units reach."""
+    """Return, for each coverage, the probability that this share of the units reaches."""
     if not len(given):
         return np.zeros(len(COVERAGES))
     order = np.argsort(-given, kind="stable")
     weight = 1 / np.bincount(units)[units[order]]  # an image of a group of n counts 1/n
-    reached = np.cumsum(weight) / (weight.sum() + 1)  # the image that is asked about is one unit more
+    reached = np.cumsum(weight) / (weight.sum() + 1)  # the image asked about is one more unit
     place = np.searchsorted(reached, COVERAGES - 1e-9)
     return np.where(place < len(given), given[order][np.minimum(place, len(given) - 1)], 0.0)
 

@@ -1,6 +1,6 @@
 """A trained model that answers: model.onnx in ONNX Runtime, for paths, PIL images, bytes and arrays, whichever its task.
 
-Nothing is known here of how it was trained.
+Nothing here knows how it was trained.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Model(OnnxModel):
 
         coverage  also tell the prediction set, in which the true class is with this probability
 
-        A model of classes returns a Prediction, one that reads texts a Reading. Raises ImageError when the image cannot be read,
-        RunError when the model can promise no coverage.
+        A classifier returns a Prediction, a model that reads texts a Reading. Raises ImageError when the image cannot be read,
+        RunError when the model cannot promise any coverage.
         """
         self.require_coverage(coverage)
         path = str(picture) if isinstance(picture, (str, Path)) else None
@@ -74,11 +74,11 @@ class Model(OnnxModel):
     ) -> Iterator[Any]:
         """Return an iterator over the answers, in order; see `predict`. Images are read on all cores while the network works.
 
-        errors  raise an ImageError at the first image that cannot be read, or skip: a Skipped (path, reason) stands in its place
+        errors  raise an ImageError at the first image that cannot be read, or skip: a Skipped (path, reason) takes its place
         """
         self.require_coverage(coverage)
         if errors not in ("raise", "skip"):
-            raise ValueError(f"errors={errors!r}: it can be 'raise' or 'skip'.")
+            raise ValueError(f"errors={errors!r}: must be 'raise' or 'skip'.")
         entries = (Entry(_name(one), Path(one) if isinstance(one, str) else one) for one in pictures)
         return self._many(entries, coverage, errors == "skip")
 
@@ -95,16 +95,16 @@ class Model(OnnxModel):
         return self.run(images).probabilities
 
     def require_task(self, name: str, what: str) -> None:
-        """Raise RunError when the model answers another question than the one that `what` needs."""
+        """Raise RunError when the model's task is not the one that `what` needs."""
         self.info.require_task(name, what, str(self.path))
 
     def require_coverage(self, coverage: float | None) -> None:
-        """Raise RunError when a coverage is wanted and the model can promise none."""
+        """Raise RunError when a coverage is wanted and the model cannot promise any."""
         if coverage is not None:
             self.asks.require_coverage(self.info, str(self.path))
 
     def set_threshold(self, threshold: float) -> None:
-        """Decide from another probability on than the one that the training chose. Raises RunError for a model without any."""
+        """Decide from a probability other than the one that the training chose. Raises RunError for a model without one."""
         self.info = self.asks.with_threshold(self.info, threshold, str(self.path))
 
     def answer(self, batch: list[tuple[str | None, Pixels]], coverage: float | None = None) -> Iterator[Answer]:
@@ -121,7 +121,7 @@ class Model(OnnxModel):
 def load(run: str | Path, threads: int = 0) -> Model:
     """Return the model of a run folder or of a model.onnx, whichever its task. Raises RunError.
 
-    threads  that one call uses; 0 takes one per core
+    threads  for one call; 0 takes one per core
     """
     return Model(run, threads)
 

@@ -1,4 +1,4 @@
-"""A model.onnx in ONNX Runtime: images of its input size in, everything that its graph answers out.
+"""A model.onnx in ONNX Runtime: images of its input size in, every output of its graph out.
 
 The file alone is enough: it names its task, its classes, its input and its calibration. Nothing here imports torch.
 """
@@ -71,14 +71,14 @@ class Output:
 
 
 class OnnxModel:
-    """A model of Mirante, opened from a run folder or from its model.onnx."""
+    """A Mirante model, opened from a run folder or from its model.onnx."""
 
     def __init__(self, run: str | Path | bytes, threads: int = 0) -> None:
         """Open it, or the content of a model.onnx.
 
-        Raises RunError when it is missing, damaged, of another version, or no model of Mirante.
+        Raises RunError when it is missing, damaged, from another version, or not a Mirante model.
 
-        threads  that one call of `run` uses; 0 takes one per core
+        threads  for one call of `run`; 0 takes one per core
         """
         if isinstance(run, bytes):
             path, content = Path(runfolder.ONNX), run
@@ -89,10 +89,10 @@ class OnnxModel:
         try:
             self._session = open_session(content or str(path), threads)
         except Exception as error:  # ONNX Runtime has an exception for each status code
-            raise RunError(f"{path}: not a model that can be opened; it is damaged or no .onnx file.") from error
+            raise RunError(f"{path}: this model cannot be opened; it is damaged or not an .onnx file.") from error
         text = self._session.get_modelmeta().custom_metadata_map.get("mirante")
         if text is None:
-            raise RunError(f"{path}: not a model of Mirante; its metadata does not name its classes.")
+            raise RunError(f"{path}: not a Mirante model; its metadata does not name its classes.")
         self.info = ModelInfo.from_json(text, str(path))
         self._names = [one.name for one in self._session.get_outputs()]
         self.path = path

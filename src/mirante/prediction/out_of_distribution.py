@@ -1,9 +1,9 @@
-"""None of these: how much of what a network sees in an image is nothing that it saw in its training images.
+"""None of these: how much of what a network sees in an image is unlike anything it saw in its training images.
 
-The features before the last layer, as a direction, are split into what lies in the space that those of the training images fill
+The features before the last layer, as a direction, are split into what lies in the space that those of the training images span
 and what lies outside; the share outside, 0 to 1, is the ood_score. The residual of Wang, Li, Feng, Zhang, "ViM:
 out-of-distribution with virtual-logit matching", CVPR 2022, of normalised features that are not centred; benchmarks/RESULTS.md
-says what it was chosen from.
+lists the alternatives.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mirante.data.features import unit_rows
 
 KEPT = 0.95
-"""Share of images of the known classes that are to stay below the limit."""
+"""Share of images of known classes that should stay below the limit."""
 
 _MOST_DIRECTIONS = 128
 
@@ -37,6 +37,6 @@ def ood_score(features: NDArray[np.float32], space: NDArray[np.float32]) -> NDAr
 
 
 def fit_ood_threshold(found: NDArray[np.floating]) -> float:
-    """Return the ood_score that all but 5% of held-out images, (N,), stay below; 1 for too few to tell."""
+    """Return the ood_score that all but 5% of held-out images, (N,), stay below; 1 if there are too few to tell."""
     place = int(np.ceil((len(found) + 1) * KEPT))
     return 1.0 if place > len(found) else float(np.sort(found)[place - 1])

@@ -27,10 +27,10 @@ def predict_stream(
 ) -> Iterator[tuple[str | None, Answer | Skipped, Pixels | None]]:
     """Yield for each image in order its path, the answer, and the pixels that the network saw, uint8 (H, W, C).
 
-    An image that cannot be read comes as Skipped, without pixels, and stops nothing.
+    An image that cannot be read is yielded as Skipped, without pixels, and stops nothing.
 
     coverage  also tell the prediction sets; see Model.predict
-    readers   images that are fetched at the same time; 0 takes one thread per core, for files on this machine
+    readers   images fetched at the same time; 0 takes one thread per core, for files on this machine
     """
     remaining = iter(entries)
 
@@ -43,7 +43,7 @@ def predict_stream(
             return Skipped(entry.path, str(error))
 
     def read_next() -> list[Future[list[Read | Skipped]]]:
-        """Have the next batch read, a few images a thread at a time: handing over costs as much as a small image."""
+        """Have the next batch read, a few images per thread at a time: handing over costs as much as a small image."""
         batch = list(islice(remaining, BATCH))
         parts = [batch[start : start + part] for start in range(0, len(batch), part)]
         return [pool.submit(lambda part: [read(entry) for entry in part], part) for part in parts]

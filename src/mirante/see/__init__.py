@@ -1,12 +1,12 @@
-"""Pictures that explain, of your own image and your own model: every step from a pixel to the answer.
+"""Explanatory pictures of your own image and your own model: every step from a pixel to the answer.
 
     from mirante import see
     see.convolve("photo.jpg", "sharpen").save("sharp.png")
     see.heatmap("runs/flowers-transfer", "photo.jpg")        # in a notebook, this shows it
 
 Each function returns a Picture or a Film: `save(path)` writes it, `alt` says what it shows, a notebook displays it. An image is
-a path, encoded bytes, a PIL image or an array; where none is given, a photo that comes with scikit-learn is taken. `lang`
-is en or pt, the system's when None. RequestError says what cannot be drawn, and why.
+a path, encoded bytes, a PIL image or an array; if none is given, a photo that comes with scikit-learn is used. `lang`
+is en or pt, the system's when None. A RequestError says what cannot be drawn, and why.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mirante.see.picture import Film, Picture
 
 Channel = Literal["red", "green", "blue"]
-_LARGEST = 640  # pixels a side of what is drawn: a photo from a camera is made smaller first
+_LARGEST = 640  # pixels per side of what is drawn: a camera photo is scaled down first
 
 
 def pixels(
@@ -42,7 +42,7 @@ def pixels(
 def walk(
     image: AnyImage | None = None, at: tuple[int, int] | None = None, size: int = 4, lang: str | None = None
 ) -> Film:
-    """Walk over size × size pixels from left to right, row by row, and name each one's {R, G, B}."""
+    """Walk over size × size pixels from left to right, row by row, and give each one's {R, G, B}."""
     from mirante.locale import language
     from mirante.see import figures
     from mirante.see.picture import Film
@@ -63,7 +63,7 @@ def channels(image: AnyImage | None = None, without: Channel | None = None, lang
 def convolve(
     image: AnyImage | None = None, kernel: str = "edge", stride: int = 1, padding: int = 0, lang: str | None = None
 ) -> Picture:
-    """Show the image, the kernel (a name, or rows of numbers as "0 -1 0; -1 5 -1; 0 -1 0"), and what comes out."""
+    """Show the image, the kernel (a name, or rows of numbers such as "0 -1 0; -1 5 -1; 0 -1 0"), and the result."""
     from mirante.locale import language
     from mirante.see import figures
     from mirante.see.arithmetic import read_kernel
@@ -72,7 +72,7 @@ def convolve(
 
 
 def sweep(kernel: str = "edge", stride: int = 1, padding: int = 0, lang: str | None = None) -> Film:
-    """Sweep the kernel over 5×5 numbers: at each place the products, and the sum that they give."""
+    """Sweep the kernel over 5×5 numbers: at each position the products and their sum."""
     import numpy as np
 
     from mirante.locale import language
@@ -121,7 +121,7 @@ def model(
         line, shape, classes, outputs = info.layers, info.shape, info.classes, info.output
     if not has_layers(line):
         raise RequestError(
-            f"{line}: not a line of layers; only those can be drawn. `mirante see features` looks inside it."
+            f"{line}: not a line of layers; only those can be drawn. `mirante see features` shows what is inside it."
         )
     layers = parse_layers(line, shape, outputs)
     drawing = draw_model(layers, shape, classes, language(lang))
@@ -182,7 +182,7 @@ def training(run: str | Path, lang: str | None = None) -> Film:
 
 
 def read(image: AnyImage | None) -> Pixels:
-    """Return an image as uint8 (H, W, 3), not larger than is drawn. Raises RequestError that names its file."""
+    """Return an image as uint8 (H, W, 3), no larger than is drawn. Raises RequestError naming its file."""
     from mirante.images import read_image
 
     with _naming(image):
@@ -195,14 +195,14 @@ def read(image: AnyImage | None) -> Pixels:
 
 
 def _seen(model: Model | Inside, image: AnyImage | None) -> Pixels:
-    """Return an image as a model takes it. Raises RequestError that names its file."""
+    """Return an image as a model takes it. Raises RequestError naming its file."""
     with _naming(image):
         return model.pixels(_given(image))
 
 
 @contextmanager
 def _naming(image: AnyImage | None) -> Iterator[None]:
-    """Say of an image that cannot be read which file it is."""
+    """Name the file of an image that cannot be read."""
     from mirante.errors import ImageError, RequestError
 
     try:

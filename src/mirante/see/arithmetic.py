@@ -1,6 +1,6 @@
-"""Convolution and pooling as they are done by hand, in numpy: the same numbers as the layers of a network give.
+"""Convolution and pooling as done by hand, in numpy: the same numbers that the layers of a network give.
 
-As in every CNN, "convolution" does not turn the kernel over; in signal processing the word for it is cross-correlation.
+As in every CNN, "convolution" does not flip the kernel; in signal processing this is called cross-correlation.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def read_kernel(text: str) -> Values:
         rows = [[float(number) for number in row.replace(",", " ").split()] for row in text.split(";")]
     except ValueError as error:
         raise RequestError(
-            f"{text!r} is no kernel: write numbers in rows, as '0 -1 0; -1 5 -1; 0 -1 0', or one of {', '.join(KERNELS)}."
+            f"{text!r} is not a kernel: write rows of numbers, such as '0 -1 0; -1 5 -1; 0 -1 0', or one of {', '.join(KERNELS)}."
         ) from error
     lengths = {len(row) for row in rows}
     if len(lengths) != 1 or 0 in lengths:
@@ -56,7 +56,7 @@ def read_kernel(text: str) -> Values:
         )
     kernel = np.array(rows)
     if max(kernel.shape) > MAX_KERNEL or not np.isfinite(kernel).all():
-        raise RequestError(f"kernel {text!r}: it may have up to {MAX_KERNEL} finite numbers a side.")
+        raise RequestError(f"kernel {text!r}: it may have up to {MAX_KERNEL} finite numbers per side.")
     return kernel
 
 
@@ -70,11 +70,11 @@ def output_side(side: int, kernel: int, stride: int, padding: int) -> tuple[int,
     """
     if kernel < 1 or stride < 1 or padding < 0:
         raise RequestError(
-            f"kernel {kernel}, stride {stride}, padding {padding}: sizes are 1 or more, padding 0 or more."
+            f"kernel {kernel}, stride {stride}, padding {padding}: sizes must be 1 or more, padding 0 or more."
         )
     room = side + 2 * padding - kernel
     if room < 0:
-        raise RequestError(f"a kernel of {kernel} does not fit into {side} pixels with a padding of {padding}.")
+        raise RequestError(f"a kernel of {kernel} does not fit in {side} pixels with a padding of {padding}.")
     return room // stride + 1, room % stride
 
 
@@ -92,7 +92,7 @@ def convolve(image: NDArray[np.generic], kernel: Values, stride: int = 1, paddin
 
 
 def pool(image: NDArray[np.generic], size: int, kind: PoolKind = "max") -> Values:
-    """Return an image (H, W, C) whose squares of size × size pixels have become one; what is left over is dropped."""
+    """Return an image (H, W, C) whose squares of size × size pixels become one each; what is left over is dropped."""
     height, _ = output_side(image.shape[0], size, size, 0)
     width, _ = output_side(image.shape[1], size, size, 0)
     squares = image[: height * size, : width * size].reshape(height, size, width, size, -1)

@@ -1,9 +1,9 @@
 """The typical drawing of a CNN: volumes that shrink and deepen, dense layers as columns, the classes at the end.
 
-Known here are polygons and texts, not formats: `to_svg` writes them with the standard library alone, so that a page can
+This module knows polygons and texts, not formats: `to_svg` writes them with the standard library alone, so that a page can
 draw a line of layers at every keystroke; `to_figure` hands them to matplotlib for the formats that it writes.
 
-Heights are to scale. Thickness grows with the square root of the channels, as 3 and 512 must fit into one picture.
+Heights are to scale. Thickness grows with the square root of the channels, since 3 and 512 must fit into one picture.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Point = tuple[float, float]
 Ink = Literal["input", "conv", "pool", "dense", "classes", "line", "text", "soft"]
 
-# Okabe and Ito's palette, "Color Universal Design" (2008); shapes and words tell the same as the colours
+# Okabe and Ito's palette, "Color Universal Design" (2008); shapes and words say the same as the colours
 COLOURS: dict[Ink, str] = {
     "input": "#B8C0CA", "conv": "#56B4E9", "pool": "#E69F00", "dense": "#009E73", "classes": "#CC79A7",
     "line": "#4A5460", "text": "#1d2530", "soft": "#5b6673",
@@ -33,7 +33,7 @@ _TALLEST, _LOWEST = 130.0, 7.0  # pixels
 _SLANT = 0.32  # of a volume's side, drawn backwards
 _COLUMN = 92.0  # least width of a layer, for its words
 _ROW_WIDTH = 1180.0
-_NAMED = 10  # classes that are written out
+_NAMED = 10  # at most this many classes are written out
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Text:
 
 @dataclass
 class Drawing:
-    """What is drawn, its width and height in pixels, and what somebody who cannot see it is told."""
+    """What is drawn, its width and height in pixels, and a description for those who cannot see it."""
 
     marks: list[Polygon | Text] = field(default_factory=list)
     width: float = 0.0
@@ -152,7 +152,7 @@ def to_svg(drawing: Drawing, background: bool = True) -> str:
 
 
 def to_figure(drawing: Drawing) -> Figure:
-    """Return the drawing as a matplotlib figure, a hundred pixels to an inch."""
+    """Return the drawing as a matplotlib figure, a hundred pixels per inch."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Polygon as Patch
 

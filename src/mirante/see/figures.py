@@ -32,7 +32,7 @@ def pixels(image: Pixels, x: int, y: int, size: int, say: Language) -> Picture:
 
 
 def walk(image: Pixels, x: int, y: int, size: int, say: Language) -> list[Picture]:
-    """Show the same pixels size × size times, each time another one chosen: from left to right, row by row."""
+    """Show the same pixels size × size times, each time with another one marked: from left to right, row by row."""
     left, top, size = _neighbourhood(image, x, y, size)
     return [
         _pixels(image, (left + column, top + row), (left, top), size, say)
@@ -47,7 +47,7 @@ def _neighbourhood(image: Pixels, x: int, y: int, size: int) -> tuple[int, int, 
     if not (0 <= x < width and 0 <= y < height):
         raise RequestError(f"--at {x},{y}: the image has columns 0 to {width - 1} and rows 0 to {height - 1}.")
     if not 1 <= size <= _MOST_CELLS:
-        raise RequestError(f"--size {size}: from 1 to {_MOST_CELLS} pixels can be read as numbers.")
+        raise RequestError(f"--size {size}: only 1 to {_MOST_CELLS} pixels can be read as numbers.")
     size = min(size, height, width)
     left, top = (min(max(0, at - size // 2), side - size) for at, side in ((x, width), (y, height)))
     return left, top, size
@@ -92,11 +92,7 @@ def channels(image: Pixels, without: str | None, say: Language) -> Picture:
     titles |= {"blue": say("The image without blue"), "": say("The image")}
     panels[0, 0].set_title(titles[without or ""], fontsize=11)
     grey = bool((image == image[:, :, :1]).all())
-    said = (
-        say("Grey: the three channels are one and the same.")
-        if grey
-        else say("Three channels, added up, give the image.")
-    )
+    said = say("Grey: the three channels are identical.") if grey else say("Three channels, added up, give the image.")
     panels[1, 0].text(0.5, 0.5, said, ha="center", va="center", wrap=True, fontsize=11, color=INK)
     panels[1, 0].set_axis_off()
     panels[2, 0].text(0.5, 0.5, say("How many pixels have each value, 0 to 255"), ha="center", va="center", wrap=True,
@@ -120,7 +116,7 @@ def channels(image: Pixels, without: str | None, say: Language) -> Picture:
 
 
 def convolution(image: Pixels, kernel: Values, name: str, stride: int, padding: int, say: Language) -> Picture:
-    """Show an image, the kernel, the convolution of each channel and their sum, and the size by its formula."""
+    """Show an image, the kernel, the convolution of each channel and their sum, and the formula for the size."""
     result = convolve(image, kernel, stride, padding)
     formula, left_over = _formula(image.shape[:2], kernel.shape, stride, padding, say)
     figure = new_figure(12, 8)
@@ -163,13 +159,13 @@ def pooling(image: Pixels, sizes: list[int], kind: PoolKind, say: Language) -> P
         show_image(axes, smaller)
         shapes.append(f"{smaller.shape[0]} × {smaller.shape[1]}")
         axes.set_title(f"{size} × {size}:  {shapes[-1]}", fontsize=11)
-    alt = say("Sixteen numbers become four by the {kind} of each 2 × 2; and a photo, smaller and smaller: {shapes}.",
+    alt = say("Sixteen numbers become four: the {kind} of each 2 × 2 square; and a photo, smaller and smaller: {shapes}.",
               kind=kinds[kind], shapes=", ".join(shapes))  # fmt: skip
     return Picture(figure, alt)
 
 
 def sweep(matrix: Values, kernel: Values, stride: int, padding: int, say: Language) -> list[Picture]:
-    """Show the kernel at each of its places over a small matrix: the products, and the sum that they give."""
+    """Show the kernel at each position over a small matrix: the products and their sum."""
     padded = np.pad(matrix, padding)
     result = convolve(matrix[:, :, None], kernel, stride, padding)[:, :, 0]
     formula, _ = _formula(matrix.shape, kernel.shape, stride, padding, say)
@@ -206,7 +202,7 @@ def sweep(matrix: Values, kernel: Values, stride: int, padding: int, say: Langua
 def _formula(
     shape: tuple[int, ...], kernel: tuple[int, ...], stride: int, padding: int, say: Language
 ) -> tuple[str, str]:
-    """Return O = (W − K + 2P) / S + 1 with its numbers, and a sentence where it does not divide, else nothing."""
+    """Return O = (W − K + 2P) / S + 1 with its numbers, and a sentence where it does not divide evenly, else nothing."""
     height, over = output_side(shape[0], kernel[0], stride, padding)
     width, beside = output_side(shape[1], kernel[1], stride, padding)
     text = f"O = (W − K + 2P) / S + 1 = ({shape[1]} − {kernel[1]} + 2·{padding}) / {stride} + 1 = {width}"
@@ -215,12 +211,12 @@ def _formula(
     if not over and not beside:
         return text, ""
     return text, say(
-        "It does not divide: at the end, rows not seen: {rows}; columns not seen: {columns}.", rows=over, columns=beside
+        "It does not divide evenly: rows left over at the end: {rows}; columns: {columns}.", rows=over, columns=beside
     )
 
 
 def _shown(values: Values, channels: int = 1) -> NDArray[np.uint8]:
-    """Return values as grey: as they are where they lie within 0 to 255, else 0 in the middle and 2 in 100 at the ends."""
+    """Return values as grey: unchanged if they lie within 0 to 255, else with 0 in the middle and 2 in 100 at the ends."""
     values = values / channels
     if values.min() < -1:
         reach = np.percentile(np.abs(values), 98) or 1.0
@@ -240,7 +236,7 @@ def _factor(value: float) -> str:
 def _numbers(
     axes: Axes, values: Values, colours: list[list[int]] | None = None, texts: list[list[str]] | None = None
 ) -> None:
-    """Draw numbers in cells; `colours` are numbers of pale colours."""
+    """Draw numbers in cells; `colours` are indices of pale colours."""
     rows, columns = values.shape
     for row in range(rows):
         for column in range(columns):

@@ -12,7 +12,7 @@ from mirante.run import Run
 from mirante.see.network import draw_kernels
 from mirante.see.picture import Picture
 
-_SIDE = 6  # kernels a side
+_SIDE = 6  # kernels per side
 _NAMED = 12
 
 
@@ -21,7 +21,7 @@ def frames(run: Run, say: Language) -> list[Picture]:
     history = {epoch.epoch: epoch for epoch in run.history}
     snapshots = run.snapshots
     if not snapshots:
-        raise RequestError(f"{run.path}: it holds no snapshots of its training; train again to have them.")
+        raise RequestError(f"{run.path}: it has no snapshots of its training; train again to create them.")
     classes = run.data["classes"]
     reach = max(float(np.abs(one.kernels).max(initial=0)) for one in snapshots) or 1.0
     pictures = []

@@ -1,4 +1,4 @@
-"""What happens inside a trained model: the value after each layer, and its kernels, read out of model.onnx.
+"""What happens inside a trained model: the value after each layer, and its kernels, read from model.onnx.
 
 The numbers are those of the deliverable itself, in ONNX Runtime; torch is not needed. Feature maps are (C, H, W).
 """
@@ -37,7 +37,7 @@ _TRACED_ACTIVATIONS = ("Relu", "Clip", "Gelu", "Sigmoid", "HardSwish", "Mul")
 
 @dataclass(frozen=True)
 class Stage:
-    """One place in the network at which to look: the name of its value in the graph, and the words for it.
+    """One place to look at in the network: the name of its value in the graph, and the words for it.
 
     word   of the notation with its activation, or the operator's name and number
     shape  (height, width, channels) or (neurons,), where it is known without running
@@ -57,15 +57,15 @@ class Kernels:
 
 
 def require_one_answer(info: ModelInfo) -> None:
-    """Raise RunError for a model with several answers for an image, such as the letters of a text."""
+    """Raise RunError for a model with several answers per image, such as the letters of a text."""
     if len(info.output) > 1:
         raise RunError(
-            f"A model of the task {info.task} has several answers for an image; a path and heat maps are of one. Its report shows it."
+            f"A model of the task {info.task} has several answers per image; paths and heat maps show one. See its report."
         )
 
 
 class Inside:
-    """A model of Mirante opened up: `stages` names the places, `look` gives the values at them for one image."""
+    """A Mirante model opened up: `stages` names the places, `look` gives the values at them for one image."""
 
     def __init__(self, run: str | Path) -> None:
         """Open a run or a model.onnx; raises RunError when there is no model, or it is damaged."""
@@ -80,8 +80,8 @@ class Inside:
             self.info = ModelInfo.from_json(properties["mirante"], str(path))
         except RunError:
             raise
-        except Exception as error:  # protobuf and the file system, an exception a defect
-            raise RunError(f"{path}: not a model of Mirante that can be opened; train it again.") from error
+        except Exception as error:  # protobuf and the file system raise a different exception for each defect
+            raise RunError(f"{path}: not a Mirante model that can be opened; train it again.") from error
         self.stages = tuple(self._find_stages())
         self._session: Any = None
 
@@ -141,7 +141,7 @@ class Inside:
             if layer in (stage.word, stage.word.partition(" ")[0]):
                 return number
         names = ", ".join(f"{number} {stage.word}" for number, stage in enumerate(self.stages, 1))
-        raise RequestError(f"--layer {layer}: there are {names}.")
+        raise RequestError(f"--layer {layer}: choose one of {names}.")
 
     def _run(self, pixels: Pixels, values: list[str]) -> list[Values]:
         found: list[Values] = self._open_once().run(values, {"images": np.ascontiguousarray(pixels[None])})
@@ -155,7 +155,7 @@ class Inside:
         named = {output.name for output in self._model.graph.output}
         for stage in self.stages:
             if stage.value not in named:
-                # of no stated shape: ONNX Runtime finds it
+                # no shape given: ONNX Runtime infers it
                 self._model.graph.output.append(helper.make_tensor_value_info(stage.value, TensorProto.FLOAT, None))
         self._session = open_session(self._model.SerializeToString())
         return self._session
@@ -169,7 +169,7 @@ class Inside:
         at = next(number for number, node in enumerate(nodes) if node.op_type == "Transpose") + 1
         for number, layer in enumerate(layers):
             for operator in _NODES[layer.kind]:
-                while nodes[at].op_type != operator:  # what the mirror image needs stands between
+                while nodes[at].op_type != operator:  # nodes for the mirror image lie in between
                     at += 1
                 value = nodes[at].output[0]
                 at += 1
@@ -188,7 +188,7 @@ class Inside:
         return stages
 
     def _traced_stages(self) -> list[Stage]:
-        """Return the convolutions of a graph that was traced, each after its activation if one follows."""
+        """Return the convolutions of a traced graph, each after its activation if one follows."""
         follows = {node.input[0]: node for node in self._model.graph.node if node.input}
         stages: list[Stage] = []
         for node in self._model.graph.node:
@@ -198,7 +198,7 @@ class Inside:
                     value = follows[value].output[0]
                 stages.append(Stage(value, f"Conv {len(stages) + 1}"))
         if not stages:
-            raise RunError(f"{self.info.layers}: no convolution in this model to look at.")
+            raise RunError(f"{self.info.layers}: this model has no convolution to look at.")
         return stages
 
 

@@ -1,6 +1,6 @@
 """Pictures of the inside of a trained model: feature maps, kernels, the whole path of an image, and where it looked.
 
-Feature maps are (C, H, W); each map is drawn in its own scale, dark for its lowest value and bright for its highest.
+Feature maps are (C, H, W); each map is drawn on its own scale, dark for its lowest value and bright for its highest.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def features(inside: Inside, pixels: Pixels, number: int, say: Language) -> Pict
 
 
 def kernels(inside: Inside, layer: str | None, say: Language) -> Picture:
-    """Show the kernels of a convolution: in colour where they see pixels, else one grid of slices a channel."""
+    """Show the kernels of a convolution: in colour where they see pixels, else as a grid with one slice per channel."""
     found = inside.kernels()
     chosen = found[0] if found else None
     if layer is not None:
@@ -88,14 +88,14 @@ def kernels(inside: Inside, layer: str | None, say: Language) -> Picture:
             for column in range(columns):
                 places[row, column].imshow(weights[row, column], cmap="PuOr_r", vmin=-reach, vmax=reach)
                 places[row, column].set_axis_off()
-        said = say("a row a kernel, a column an input channel, the first {rows} and {columns}; orange is positive, "
+        said = say("one row per kernel, one column per input channel, the first {rows} and {columns}; orange is positive, "
                    "purple negative", rows=rows, columns=columns)  # fmt: skip
     figure.suptitle(f"{title}\n{said}", fontsize=9.5)
     return Picture(figure, f"{title}; {said}.")
 
 
 def draw_kernels(places: NDArray[np.object_], weights: Values) -> None:
-    """Draw kernels (N, 1 or 3, K, L) as small images around grey, one an axes."""
+    """Draw kernels (N, 1 or 3, K, L) as small images around grey, one per axes."""
     reach = float(np.abs(weights).max()) or 1.0
     for place in places:
         place.set_axis_off()
@@ -136,7 +136,7 @@ def path(inside: Inside, pixels: Pixels, say: Language) -> Picture:
                 axes.set_title(title, fontsize=9)
     _bars(figure.add_subplot(grid[divmod(count - 1, _STAGES_A_ROW)]), shares, inside.info.classes, say)
     best = int(shares.argmax())
-    alt = say("One image on its way through {count} layers, four maps of each, to the answer {label} with {share}.",
+    alt = say("One image on its way through {count} layers, four maps from each, to the answer {label} with {share}.",
               count=len(values), label=inside.info.classes[best], share=say.confidence(float(shares[best])))  # fmt: skip
     return Picture(figure, alt)
 
@@ -144,7 +144,7 @@ def path(inside: Inside, pixels: Pixels, say: Language) -> Picture:
 def heatmap(model: Model, pixels: Pixels, label: str | None, say: Language) -> Picture:
     """Show an image, Shapley values and Grad-CAM for one class, side by side; for the model's own answer when it is None.
 
-    Grad-CAM needs the weights beside model.onnx, and is left out without them or for a network of a file of one's own.
+    Grad-CAM needs the weights beside model.onnx, and is left out without them or for a network from one's own file.
     """
     require_one_answer(model.info)
     shares = model.run(pixels[None]).probabilities[0]
@@ -171,16 +171,16 @@ def heat_picture(pixels: Pixels, parts: Map, cam: Map | None, name: str, share: 
     _over(panels[1], pixels, parts / reach, "PuOr_r", -1)
     best = np.unravel_index(int(parts.argmax()), parts.shape)
     panels[1].set_title(
-        say("Shapley: what each part brings\n(together {sum}, the most {most})", sum=_signed(float(parts.sum()), say),
+        say("Shapley: what each part contributes\n(total {sum}, largest {most})", sum=_signed(float(parts.sum()), say),
             most=_signed(float(parts[best]), say)), fontsize=10,
     )  # fmt: skip
     if cam is not None:
         _over(panels[2], pixels, cam, "viridis", 0)
-        panels[2].set_title(say("Grad-CAM: where the last\nfeature maps speak for it"), fontsize=10)
+        panels[2].set_title(say("Grad-CAM: where the last\nfeature maps support it"), fontsize=10)
     rows, columns = parts.shape
     alt = say(
         "Where the model looked for {label} ({share}): of {rows} × {columns} parts of the image, the one in row {row}, column "
-        "{column} brought the most, {most}.",
+        "{column} contributed the most, {most}.",
         label=name, share=say.confidence(share), rows=rows, columns=columns, row=int(best[0]) + 1, column=int(best[1]) + 1,
         most=_signed(float(parts[best]), say),
     )  # fmt: skip

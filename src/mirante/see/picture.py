@@ -1,4 +1,4 @@
-"""A picture and a film as objects: a notebook shows them, `save` writes them, `alt` tells what they show.
+"""A picture and a film as objects: a notebook shows them, `save` writes them, `alt` says what they show.
 
 A picture becomes PNG or SVG, a film GIF or APNG; the words go into the file's metadata.
 """
@@ -18,13 +18,13 @@ from mirante.files import write_bytes
 from mirante.see.drawing import Drawing, to_figure, to_svg
 
 STILL, MOVING = (".png", ".svg"), (".gif", ".apng", ".png")
-_DOTS = 110  # an inch
+_DOTS = 110  # per inch
 _COLOURS = 128
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A matplotlib figure or a drawing of a network, and what somebody who cannot see it is told."""
+    """A matplotlib figure or a drawing of a network, and a description for those who cannot see it."""
 
     figure: Figure | Drawing
     alt: str
@@ -45,7 +45,7 @@ class Picture:
         return buffer.getvalue()
 
     def save(self, path: str | Path) -> Path:
-        """Write it as .png or .svg and return the path; raises RequestError when something is there already."""
+        """Write it as .png or .svg and return the path; raises RequestError when something is already there."""
         place = require_new(Path(path), STILL)
         write_bytes(place, self.svg().encode() if place.suffix.lower() == ".svg" else self.png())
         return place
@@ -56,7 +56,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Film:
-    """Pictures of one size, each shown for so many seconds, the last one three times as long, again and again."""
+    """Pictures of one size, each shown for `seconds`, the last one three times as long, in a loop."""
 
     pictures: Sequence[Picture]
     seconds: float = 0.8
@@ -86,7 +86,7 @@ class Film:
         return buffer.getvalue()
 
     def save(self, path: str | Path) -> Path:
-        """Write it as .gif, .apng or .png and return the path; raises RequestError when something is there already."""
+        """Write it as .gif, .apng or .png and return the path; raises RequestError when something is already there."""
         place = require_new(Path(path), MOVING)
         write_bytes(place, self.gif() if place.suffix.lower() == ".gif" else self.apng())
         return place
@@ -103,12 +103,12 @@ class Film:
 
 
 def require_new(path: Path, allowed: Sequence[str]) -> Path:
-    """Return the path if a picture of such a suffix can be made there; raises RequestError."""
+    """Return the path if a picture with this suffix can be written there; raises RequestError."""
     path = path.expanduser()
     if path.suffix.lower() not in allowed:
-        raise RequestError(f"{path}: a picture of this kind ends in {' or '.join(allowed)}.")
+        raise RequestError(f"{path}: a picture of this kind must end in {' or '.join(allowed)}.")
     if path.exists():
-        raise RequestError(f"{path}: exists; choose another --out.")
+        raise RequestError(f"{path}: already exists; choose another --out.")
     if not path.parent.is_dir():
         raise RequestError(f"{path.parent}: no such folder for --out.")
     return path

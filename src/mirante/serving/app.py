@@ -1,4 +1,4 @@
-"""The server as an ASGI app: which address does what. State is only in memory, so any number of them may stand side by side."""
+"""The server as an ASGI app: which address does what. All state is in memory, so any number of them may run side by side."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _RETRY_SECONDS = 1
 
 
 def create() -> Starlette:
-    """Return the app of the settings that a parent process kept (mirante.serving.settings)."""
+    """Return the app for the settings that a parent process kept (mirante.serving.settings)."""
     return create_app(Settings.kept())
 
 
@@ -67,7 +67,7 @@ class _Server:
         self._models = Models(settings.runs, settings.room, settings.timeout, self._measures.note_batch)
         self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "decode")
         self._ending = False
-        self._decoding = 0  # images taken in whose pixels are not in a queue yet
+        self._decoding = 0  # accepted images whose pixels are not in a queue yet
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
@@ -83,7 +83,7 @@ class _Server:
             scheme, _, token = request.headers.get("authorization", "").partition(" ")
             known = [hmac.compare_digest(token.strip().encode(), one.encode()) for one in self._settings.tokens]
             if known and not (scheme.lower() == "bearer" and any(known)):
-                raise HTTPException(401, "A token is needed: Authorization: Bearer …", {"www-authenticate": "Bearer"})
+                raise HTTPException(401, "A token is required: Authorization: Bearer …", {"www-authenticate": "Bearer"})
             return await endpoint(request)
 
         return guarded
@@ -137,10 +137,10 @@ class _Server:
                 sent = await read_body(request, self._settings)
         except TimeoutError as error:
             raise HTTPException(
-                408, f"The body did not come within {self._settings.timeout:g} seconds.", _CLOSE
+                408, f"The body did not arrive within {self._settings.timeout:g} seconds.", _CLOSE
             ) from error
         except ClientDisconnect as error:
-            raise HTTPException(400, "The sender went away.", _CLOSE) from error
+            raise HTTPException(400, "The sender disconnected.", _CLOSE) from error
         self._require_room(served, len(sent))
         self._decoding += len(sent)
         try:
@@ -167,7 +167,7 @@ class _Server:
     def _served(self, request: Request) -> Served:
         name = request.path_params["name"]
         if name not in self._models.by_name:
-            raise HTTPException(404, f"There is no model {name!r}; GET /v1/models names those that there are.")
+            raise HTTPException(404, f"There is no model {name!r}; GET /v1/models lists those that exist.")
         return self._models.by_name[name]
 
     def _require_room(self, served: Served, images: int) -> None:
@@ -179,7 +179,7 @@ class _Server:
         if one.error is not None:
             return one.error
         if time.monotonic() > until:
-            return "too late"  # nobody waits for it any more
+            return "too late"  # nobody is waiting for it any more
         try:
             header = read_header(one.content)
             if header.height * header.width > self._settings.max_pixels:
@@ -204,14 +204,14 @@ def _coverage(request: Request, served: Served) -> float | None:
     model = served.batcher.model
     if not model.asks.promises_coverage(model.info):
         if text is not None:
-            raise HTTPException(400, "This model can promise no coverage.")
+            raise HTTPException(400, "This model cannot promise any coverage.")
         return None
     try:
         value = _COVERAGE if text is None else float(text)
     except ValueError:
         value = -1.0
     if not 0 < value < 1:
-        raise HTTPException(400, "coverage must be a number between 0 and 1, as 0.95.")
+        raise HTTPException(400, "coverage must be a number between 0 and 1, such as 0.95.")
     return value
 
 

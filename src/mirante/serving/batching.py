@@ -1,8 +1,8 @@
-"""Dynamic batching: images of many requests go through the network together, and none waits for others to come.
+"""Dynamic batching: images of many requests go through the network together, and none waits for others to arrive.
 
-One thread a model takes what is in the queue, at most a batch, runs it, and hands each image its answer. So batches are large when
-many ask, and of one when one asks. The queue is bounded: when it is full that is said at once, since whoever waits longer than the
-timeout waits in vain.
+One thread per model takes what is in the queue, at most a batch, runs it, and hands each image its answer. So batches are large
+under load, and hold one image when one client asks. The queue is bounded: a full queue refuses at once, since waiting longer
+than the timeout would be in vain.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Batcher:
         return self._count
 
     async def run(self, pixels: Sequence[Pixels], until: float) -> Output:
-        """Return what the network answers; raises QueueFullError at once, or TimeoutError when the time `until` has come."""
+        """Return what the network answers; raises QueueFullError at once, or TimeoutError when the time `until` is reached."""
         loop = asyncio.get_running_loop()
         one = _Waiting(pixels, until, loop, loop.create_future())
         with self._changed:
@@ -72,7 +72,7 @@ class Batcher:
             return await one.answer
 
     def close(self) -> None:
-        """Take no more, finish what waits, and end the thread."""
+        """Accept no more, finish what is waiting, and end the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -97,7 +97,7 @@ class Batcher:
         images = np.stack([image for one in batch for image in one.pixels])
         try:
             found = self.model.run(images)
-        except Exception as error:  # whatever it is, those who wait must hear of it, and the next batch is another one
+        except Exception as error:  # whatever it is, those waiting must hear of it, and the next batch must still run
             for one in batch:
                 _tell(one, error)
             return
@@ -111,7 +111,7 @@ class Batcher:
 
 def _tell(one: _Waiting, outcome: Output | Exception) -> None:
     def settle() -> None:
-        if one.answer.done():  # the timeout was first
+        if one.answer.done():  # the timeout came first
             return
         if isinstance(outcome, Exception):
             one.answer.set_exception(outcome)

@@ -18,7 +18,7 @@ from mirante.serving.settings import Settings
 
 @dataclass(frozen=True)
 class Sent:
-    """An image as it was sent, with its file's name where there is one; or why it could not be taken out of the body."""
+    """An image as it was sent, with its file's name where there is one; or why it could not be extracted from the body."""
 
     content: bytes
     name: str | None = None
@@ -46,7 +46,7 @@ def _counted(sent: list[Sent], settings: Settings) -> list[Sent]:
     if not sent:
         raise HTTPException(400, "There is no image in the body.")
     if len(sent) > settings.max_images:
-        raise HTTPException(413, f"{len(sent)} images; up to {settings.max_images} are taken in one request.")
+        raise HTTPException(413, f"{len(sent)} images; up to {settings.max_images} are accepted in one request.")
     return sent
 
 
@@ -73,9 +73,9 @@ async def _multipart(request: Request, settings: Settings) -> list[Sent]:
         form = await parser.parse()
     except MultiPartException as error:
         status = 413 if "Too many files" in error.message else 400
-        raise HTTPException(status, f"multipart/form-data that cannot be read: {error.message}") from error
+        raise HTTPException(status, f"The multipart/form-data cannot be read: {error.message}") from error
     except (KeyError, ValueError, UnicodeDecodeError) as error:
-        raise HTTPException(400, "multipart/form-data that cannot be read; it needs a boundary.") from error
+        raise HTTPException(400, "The multipart/form-data cannot be read; it needs a boundary.") from error
     found = []
     for _, value in form.multi_items():
         if isinstance(value, UploadFile):
@@ -102,4 +102,4 @@ def _from_json(content: bytes) -> list[Sent]:
 
 
 def _too_large(settings: Settings) -> HTTPException:
-    return HTTPException(413, f"Larger than {settings.max_bytes:,} bytes, the most that is taken in one request.")
+    return HTTPException(413, f"Larger than {settings.max_bytes:,} bytes, the most that is accepted in one request.")

@@ -1,4 +1,4 @@
-"""Connections that do not bring the head of a request in time are closed: else each holds a socket for as long as its client likes."""
+"""Connections that do not send the head of a request in time are closed; otherwise each would hold a socket indefinitely."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECONDS = 20
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's own, with a clock from the moment of its opening."""
+    """uvicorn's own, with a clock that starts when it is opened."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)

@@ -1,6 +1,6 @@
-"""What /metrics tells, in Prometheus' words: requests by outcome, their seconds, images, batches, the queue.
+"""What /metrics reports, in Prometheus' format: requests by outcome, their seconds, images, batches, the queue.
 
-Of several processes it tells the sums: each keeps its counters in files of a folder that the variable below names, which
+For several processes it reports the sums: each keeps its counters in files in a folder named by the variable below, which
 prometheus_client reads when it is imported.
 """
 
@@ -33,7 +33,7 @@ class Measures:
         )
         self.images = Counter("mirante_images", "Images answered or unreadable", ["model", "outcome"], registry=here)
         self.batches = Histogram("mirante_batch_images", "Images in a batch", ["model"], buckets=_IMAGES, registry=here)
-        self.running = Histogram("mirante_batch_seconds", "Seconds of the network for a batch", ["model"], **seconds)
+        self.running = Histogram("mirante_batch_seconds", "Seconds the network took for a batch", ["model"], **seconds)
         self.waiting = Gauge(
             "mirante_waiting_images", "Images in the queue", ["model"], registry=here, multiprocess_mode="livesum"
         )

@@ -1,4 +1,4 @@
-"""The models that are served: each under its run's name, opened anew when its file changes, without a request being dropped."""
+"""The models that are served: each under its run's name, reopened when its file changes, without a request being dropped."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Models:
     def __init__(
         self, runs: Sequence[str], room: int, timeout: float, note_batch: Callable[[str, int, float], None]
     ) -> None:
-        """Open them; raises RequestError when two have one name, RunError for one that cannot be opened."""
+        """Open them; raises RequestError when two have the same name, RunError for one that cannot be opened."""
         self._room, self._deadline, self._note = room, timeout, note_batch
         self.by_name: dict[str, Served] = {}
         for run in runs:
@@ -43,7 +43,7 @@ class Models:
             name = model.path.parent.resolve().name if model.path.name == runfolder.ONNX else model.path.stem
             if name in self.by_name:
                 raise RequestError(
-                    f"{run}: another model is called {name!r} already; copy one to a folder with another name."
+                    f"{run}: another model is already called {name!r}; copy one to a folder with another name."
                 )
             self.by_name[name] = self._serve(name, model)
 
@@ -57,7 +57,7 @@ class Models:
         return self._serve(name, Model(path))
 
     async def watch(self) -> None:
-        """Open models anew whose files have changed, for ever. The old one answers until the new one can, and what it was asked."""
+        """Reopen models whose files change, for ever. The old one answers until the new one can, and finishes its requests."""
         refused: dict[str, tuple[int, int]] = {}
         while True:
             await asyncio.sleep(_SECONDS)
@@ -70,13 +70,13 @@ class Models:
                 except (MiranteError, OSError) as error:
                     refused[name] = stamp
                     _log.warning(
-                        f"{served.path}: has changed and cannot be opened ({error}); the model before it goes on."
+                        f"{served.path}: has changed and cannot be opened ({error}); the previous model stays in use."
                     )
                     continue
                 self.by_name[name] = fresh
-                # requests that were taken in before still come to it, for as long as they may take
+                # requests accepted before still reach it, for as long as they may take
                 asyncio.get_running_loop().call_later(self._deadline, served.batcher.close)
-                _log.info(f"{served.path}: has changed; {name} is now version {fresh.version}.")
+                _log.info(f"{served.path}: changed; {name} is now version {fresh.version}.")
 
 
 def _stamp(path: Path) -> tuple[int, int]:

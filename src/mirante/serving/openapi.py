@@ -24,7 +24,7 @@ def describe(names: list[str], guarded: bool, settings: Settings) -> dict[str, A
     security: dict[str, Any] = {"security": [{"token": []}]} if guarded else {}
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "enum": names}}
     coverage = {"name": "coverage", "in": "query", "schema": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
-                "description": "the true class is in `prediction_set` so often (default: 0.95)"}  # fmt: skip
+                "description": "how often the true class is in `prediction_set` (default: 0.95)"}  # fmt: skip
     text = {"description": "one word", "content": {"text/plain": {"schema": {"type": "string"}}}}
     denied = {"401": _error("the token is missing or unknown")} if guarded else {}
     model = _answer("a model", {"type": "object", "required": ["name", "version", "classes"]})
@@ -47,7 +47,7 @@ def describe(names: list[str], guarded: bool, settings: Settings) -> dict[str, A
         },
         "responses": {
             "200": _answer(
-                "an answer for each image, in order; an image that cannot be read has an error and fails no other",
+                "an answer for each image, in order; an image that cannot be read has an error and does not affect the others",
                 {
                     "type": "object",
                     "required": ["model", "version", "predictions"],
@@ -61,10 +61,10 @@ def describe(names: list[str], guarded: bool, settings: Settings) -> dict[str, A
             ),
             "400": _error("the body or the coverage is not understood"),
             "404": _error("no such model"),
-            "408": _error("the body did not come in time"),
+            "408": _error("the body did not arrive in time"),
             "413": _error(f"more than {settings.max_bytes:,} bytes or {settings.max_images} images"),
-            "415": _error("the body is of another type"),
-            "503": _error("too many images wait; Retry-After says when to come again"),
+            "415": _error("the body is of an unsupported type"),
+            "503": _error("too many images are waiting; Retry-After says when to try again"),
             "504": _error(f"no answer within {settings.timeout:g} seconds"),
             **denied,
         },
@@ -72,14 +72,14 @@ def describe(names: list[str], guarded: bool, settings: Settings) -> dict[str, A
     }
     listed = {"type": "object", "required": ["models"], "properties": {"models": {"type": "array"}}}
     missing = {"404": _error("no such model")}
-    every = {"summary": "Name the models", "responses": {"200": _answer("the models", listed), **denied}, **security}
+    every = {"summary": "List the models", "responses": {"200": _answer("the models", listed), **denied}, **security}
     paths = {
         "/v1/models/{name}/predict": {"post": predict},
         "/v1/models/{name}": {"get": {"summary": "Describe a model", "parameters": [name],
                                       "responses": {"200": model, **missing, **denied}, **security}},
         "/v1/models": {"get": every},
-        "/healthz": {"get": {"summary": "Whether the process lives", "responses": {"200": text}}},
-        "/readyz": {"get": {"summary": "Whether it takes requests", "responses": {"200": text, "503": text}}},
+        "/healthz": {"get": {"summary": "Whether the process is alive", "responses": {"200": text}}},
+        "/readyz": {"get": {"summary": "Whether it accepts requests", "responses": {"200": text, "503": text}}},
         "/metrics": {"get": {"summary": "Counters for Prometheus", "responses": {"200": text, **denied}, **security}},
     }  # fmt: skip
     schemes = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if guarded else {}
@@ -92,10 +92,10 @@ def describe(names: list[str], guarded: bool, settings: Settings) -> dict[str, A
 
 
 def _prediction() -> dict[str, Any]:
-    """Return the schema of an answer for one image: what any task says of it."""
+    """Return the schema of an answer for one image: what any task says about it."""
     properties: dict[str, Any] = {
         "name": {"type": "string", "description": "of the file, where one was sent"},
-        "error": {"type": "string", "description": "why this image has no answer; then nothing else stands here"},
+        "error": {"type": "string", "description": "why this image has no answer; then no other field is present"},
     }
     for name in task_names():
         properties |= task_named(name).json_schema()

@@ -1,4 +1,4 @@
-"""What a server was told to be: passed to its worker processes as JSON in one environment variable."""
+"""How a server was told to behave: passed to its worker processes as JSON in one environment variable."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Settings:
 
     runs      run folders or model.onnx files
     room      images that may wait for a model; more are refused with 503
-    timeout  seconds within which a request is answered, or refused with 504; its body must have come in that time
-    max_bytes, max_images, max_pixels   of a request, of a request, of an image
-    tokens    of those who may ask; none lets everybody
+    timeout  seconds within which a request is answered, or refused with 504; its body must have arrived by then
+    max_bytes, max_images, max_pixels   per request, per request, per image
+    tokens    of those who may ask; none lets everybody ask
     """
 
     runs: tuple[str, ...]
@@ -29,7 +29,7 @@ class Settings:
     tokens: tuple[str, ...] = ()
 
     def keep(self) -> None:
-        """Leave them to the processes that are started from here."""
+        """Pass them on to the processes started from here."""
         os.environ[VARIABLE] = json.dumps(asdict(self))
 
     @classmethod

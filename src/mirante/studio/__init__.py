@@ -1,1 +1,1 @@
-"""The studio: a local web app, from the first image to a trained model, for one person on their own machine."""
+"""The studio: a local web app that goes from the first image to a trained model, for one person on their own machine."""

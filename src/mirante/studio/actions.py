@@ -1,4 +1,4 @@
-"""What the pages ask for and do without a new page: each a function from a visit (and values) to JSON."""
+"""What the pages ask for and do without loading a new page: each is a function from a visit (and values) to JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def drawing(asked: Visit) -> dict[str, Any]:
     shape, classes = _shape(asked)
     try:
         if not line or len(line) > 2000:
-            raise LayersError("Write layers, as 32C3-MP2-64N.")
+            raise LayersError("Write layers, such as 32C3-MP2-64N.")
         if not has_layers(line):
             raise LayersError("Only a line of layers can be drawn.")
         layers = parse_layers(line, shape, classes if isinstance(classes, int) else len(classes))
@@ -63,12 +63,12 @@ def items(asked: Visit) -> dict[str, Any]:
 
 
 def check_progress(asked: Visit) -> dict[str, Any]:
-    """Return how the check of a collection stands, and what it found."""
+    """Return the state of a collection's check, and what it found."""
     return checks.progress(asked.workspace, asked.parts["name"], asked.say)
 
 
 def training_progress(asked: Visit) -> dict[str, Any]:
-    """Return how a training stands."""
+    """Return the state of a training."""
     return trainings.progress(asked.workspace, asked.parts["name"])
 
 
@@ -89,12 +89,12 @@ def predictions(asked: Visit) -> dict[str, Any]:
 
 
 def threshold(asked: Visit) -> dict[str, Any]:
-    """Return what deciding from another probability on would bring."""
+    """Return what deciding from another probability upwards would bring."""
     opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
     try:
         at, prevalence = float(asked.query.get("at", "")), float(asked.query.get("prevalence", ""))
     except ValueError as error:
-        raise RequestError("a threshold and a prevalence are numbers between 0 and 1.") from error
+        raise RequestError("a threshold and a prevalence must be numbers between 0 and 1.") from error
     return answers.at_threshold(opened, asked.query.get("class", ""), at, prevalence, asked.say)
 
 
@@ -161,7 +161,7 @@ def decide(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def start_training(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
-    """Start a training of its own process."""
+    """Start a training in a process of its own."""
     one = collections.read_collection(asked.workspace, _text(values, "collection"))
     words = listing.training_words(asked.workspace, one)
     recipe, layers, seconds = (_text(values, name) for name in ("recipe", "layers", "time"))
@@ -173,7 +173,7 @@ def start_training(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
         words += ["--model", layers]
     if seconds:
         if not _TIMES.fullmatch(seconds):
-            raise RequestError(f"{seconds!r} is no time; write 30s, 5m or 1h.")
+            raise RequestError(f"{seconds!r} is not a time; write 30s, 5m or 1h.")
         words += ["--time", seconds]
     name = _text(values, "name") or _free_name(asked, f"{one.name}-{recipe or 'auto'}")
     begun = trainings.start(asked.workspace, name, one.name, [*words, "--lang", asked.say.code])
@@ -187,7 +187,7 @@ def stop_training(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def resume_training(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
-    """Go on with a stopped training."""
+    """Resume a stopped training."""
     trainings.go_on(asked.workspace, asked.parts["name"])
     return {"done": True}
 

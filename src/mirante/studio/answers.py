@@ -1,4 +1,4 @@
-"""What a finished run answers, for the pages: its predictions with their images, the inside of the model, its neighbours.
+"""What a finished run answers, for the pages: its predictions with their images, the inside of the model, and nearest neighbours.
 
 A run is opened once and kept. Images are those of the run's own data, as the network sees them.
 """
@@ -30,7 +30,7 @@ from mirante.run import Run
 from mirante.see.inside import Inside
 from mirante.tasks.classify.prediction import Prediction
 
-MAX_NEIGHBOURS_FROM = 2000  # training images that are searched, drawn at random
+MAX_NEIGHBOURS_FROM = 2000  # training images to search, drawn at random
 PAGE = 60
 NOTED = 0.95  # the coverage whose prediction sets are shown
 _LOCK = threading.Lock()
@@ -82,7 +82,7 @@ class Opened:
     def nearest(self, image: Pixels, count: int = 8) -> list[tuple[str, str, float]]:
         """Return (path, label, cosine similarity) of the training images that the network sees most alike.
 
-        Alike is what has similar values in the last layer before the classes.
+        Images are alike when their values in the last layer before the classes are similar.
         """
         _, pixels, dataset = self._images()
         with _LOCK:
@@ -124,7 +124,7 @@ def select(answers: Sequence[Row], wanted: Filter, page: int) -> tuple[list[Row]
 
 
 def png(pixels: Pixels, least: int = 0) -> bytes:
-    """Return an image uint8 (H, W, C) as PNG, its pixels enlarged as squares until it has `least` a side."""
+    """Return an image uint8 (H, W, C) as PNG, its pixels enlarged as squares until it has at least `least` a side."""
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     times = max(1, -(-least // max(image.size)))
     if times > 1:
@@ -137,7 +137,7 @@ def png(pixels: Pixels, least: int = 0) -> bytes:
 def find(opened: Opened, row: int) -> Row:
     """Return the answer of a row of predictions.csv; raises RequestError."""
     if not 0 <= row < len(opened.answers):
-        raise RequestError(f"image {row}: {opened.path.name} has answered {len(opened.answers)} images.")
+        raise RequestError(f"image {row}: {opened.path.name} has answered only {len(opened.answers)} images.")
     return opened.answers[row]
 
 
@@ -148,7 +148,7 @@ def answer_json(opened: Opened, pixels: Pixels, say: Language) -> dict[str, Any]
     assert isinstance(one, Prediction)
     note = []
     if one.none_of_these:
-        note.append(say("It looks unlike all images of the training: probably none of these classes."))
+        note.append(say("It looks unlike any training image: probably none of these classes."))
     elif one.prediction_set is not None and one.unsure:
         names = ", ".join(one.prediction_set) or "–"
         note.append(say("It is unsure. With a promise of {share}: {names}.", share=say.percent(NOTED, 0), names=names))
@@ -165,10 +165,10 @@ def answer_json(opened: Opened, pixels: Pixels, say: Language) -> dict[str, Any]
 
 
 def at_threshold(opened: Opened, positive: str, threshold: float, prevalence: float, say: Language) -> dict[str, Any]:
-    """Return what deciding for a class from a probability on would have brought, in people of 1,000. Raises RequestError."""
+    """Return what deciding for a class from a given probability would have brought, in people per 1,000. Raises RequestError."""
     if positive not in opened.info.classes or not 0 <= threshold <= 1 or not 0 < prevalence < 1:
         raise RequestError(
-            f"{positive!r} at {threshold:g}, {prevalence:g}: a class of the run and two shares are needed."
+            f"{positive!r} at {threshold:g}, {prevalence:g}: need a class of the run and two shares between 0 and 1."
         )
     number = opened.info.classes.index(positive)
     alarm = np.array([one.probabilities[number] >= threshold for one in opened.answers])
@@ -200,7 +200,7 @@ def at_threshold(opened: Opened, positive: str, threshold: float, prevalence: fl
 
 def card(opened: Opened, say: Language) -> list[Question]:
     """Return the model card of a run."""
-    from mirante.tasks.classify.card import card_of  # plots come with it: not before they are needed
+    from mirante.tasks.classify.card import card_of  # imports the plotting code: only when needed
 
     grave = [note.said(say) for note in opened.run.notes if note.grave]
     return card_of(opened.metrics, opened.run.data, opened.info, None, grave, say)

@@ -1,4 +1,4 @@
-"""The app: which address shows which page and does what. `create_app` puts it together, guarded."""
+"""The app: which address shows which page or does what. `create_app` puts it together, guarded."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def create_app(workspace: Workspace, hosts: frozenset[str], token: str, lang: st
 
 
 class _Static(StaticFiles):
-    """Files of the studio itself; the browser asks each time whether they have changed, and mostly they have not."""
+    """Files of the studio itself; the browser asks each time whether they have changed; mostly they have not."""
 
     def file_response(self, *words: Any, **named: Any) -> Response:
         response = super().file_response(*words, **named)
@@ -130,7 +130,7 @@ async def _read(request: Request, most: int) -> bytes:
     async for part in request.stream():
         body += part
         if len(body) > most:
-            raise RequestError(f"This is larger than {most >> 20} MiB, which is the most that is taken at once.")
+            raise RequestError(f"This is larger than {most >> 20} MiB, the most that is accepted at once.")
     return bytes(body)
 
 

@@ -1,6 +1,6 @@
-"""The data check of a collection: `mirante data check` as a process, its findings, and what a person decided on each.
+"""The data check of a collection: `mirante data check` as a process, its findings, and what a person decided about each.
 
-A decision changes the collection's edits, so it reaches every training from there on; no file is touched.
+A decision changes the collection's edits, so it affects every training from then on; no file is touched.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Checking:
 
 
 def start(workspace: Workspace, name: str) -> None:
-    """Check a collection as it is now; what was found and decided before is put aside, the edits stay."""
+    """Check a collection as it is now; what was found and decided before is set aside; the edits stay."""
     one = collections.read_collection(workspace, name)
     words = listing.training_words(workspace, one)
     with _LOCK:
         before = _read(workspace, name)
         if before is not None and processes.alive(before.pid, before.born):
-            raise RequestError("These images are being checked already.")
+            raise RequestError("These images are already being checked.")
         folder = next_free(workspace.memory("checks") / one.name)
         log = folder.with_suffix(".log")
         pid, born = processes.launch(["data", "check", *words, "--out", str(folder)], workspace.root, log)
@@ -51,7 +51,7 @@ def start(workspace: Workspace, name: str) -> None:
 
 
 def progress(workspace: Workspace, name: str, say: Language) -> dict[str, Any]:
-    """Return how a check stands (none, running, failed, done), and what it found, the most harmful first."""
+    """Return the state of a check (none, running, failed, done), and what it found, the most harmful first."""
     collections.read_collection(workspace, name)
     one = _read(workspace, name)
     if one is None:
@@ -94,7 +94,7 @@ def progress(workspace: Workspace, name: str, say: Language) -> dict[str, Any]:
 
 
 def decide(workspace: Workspace, name: str, number: int, what: str) -> None:
-    """Keep, leave out or relabel the images of a finding; an empty decision takes the one before back. Raises RequestError."""
+    """Keep, leave out or relabel the images of a finding; an empty decision undoes the previous one. Raises RequestError."""
     with _LOCK:
         one = _read(workspace, name)
         findings = None if one is None else _findings(one)
@@ -112,14 +112,14 @@ def decide(workspace: Workspace, name: str, number: int, what: str) -> None:
                 raise RequestError("No other class is suggested for these images.")
             listing.edit(workspace, name, goes, suggested)
         elif what not in ("keep", ""):
-            raise RequestError(f"{what!r} is no decision.")
+            raise RequestError(f"{what!r} is not a decision.")
         if what:
             decided[str(number)] = what  # type: ignore[assignment]
         _write(workspace, replace(one, decided=decided))
 
 
 def _goes(row: dict[str, Any]) -> list[str]:
-    """Return the images that leave when a finding is mended: of copies all but the first, of a contradiction all."""
+    """Return the images removed when a finding is fixed: for copies all but the first, for a contradiction all of them."""
     paths: list[str] = row["paths"]
     return paths[1:] if row["kind"] in ("leak", "copy") else paths
 

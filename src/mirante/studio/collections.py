@@ -28,7 +28,7 @@ from mirante.images import FORMATS, read_header
 from mirante.studio.workspace import Workspace, name_from, require_name
 
 MAX_ARCHIVE = 4 << 30
-MAX_IMAGES = 50_000  # that are gathered in one collection
+MAX_IMAGES = 50_000  # gathered in one collection
 LOCK = threading.RLock()
 
 
@@ -48,7 +48,7 @@ class Collection:
 
 
 def list_collections(workspace: Workspace) -> list[Collection]:
-    """Return all collections by name; a file of the memory that is damaged is left out."""
+    """Return all collections by name; damaged files in the memory are left out."""
     found = []
     for path in sorted(workspace.memory("collections").glob("*.json")):
         try:
@@ -75,7 +75,7 @@ def open_collection(workspace: Workspace, location: str) -> Collection:
     """
     location = location.strip()
     if not location:
-        raise DataError("Which folder? Write its path, or the name of a set of images, as digits.")
+        raise DataError("Which folder? Write its path, or the name of a set of images, such as digits.")
     path = Path(location).expanduser()
     source, _ = open_source(str(path) if path.exists() else location)
     name = name_from(source.name, "images")
@@ -95,7 +95,7 @@ def make_collection(workspace: Workspace, name: str, classes: Iterable[str] = ()
     with LOCK:
         folder = workspace.images / name
         if _file(workspace, name).exists() or (folder.exists() and any(folder.iterdir())):
-            raise RequestError(f"{name!r} is there already; choose another name.")
+            raise RequestError(f"{name!r} already exists; choose another name.")
         folder.mkdir(parents=True, exist_ok=True)
         made = Collection(name, str(folder), True)
         write_collection(workspace, made)
@@ -122,11 +122,11 @@ def add_class(workspace: Workspace, name: str, label: str) -> Collection:
 
 
 def add_image(workspace: Workspace, name: str, label: str, filename: str, content: bytes) -> str:
-    """Put an image into a class and return its path; the same bytes are kept once a class.
+    """Put an image into a class and return its path; the same bytes are kept once per class.
 
-    Its file gets a name of Mirante's: what can be read of `filename`, and the content's digest.
+    Mirante names its file: what is usable of `filename`, and the content's digest.
 
-    Raises ImageError when it is no image, RequestError when there are too many.
+    Raises ImageError when it is not an image, RequestError when there are too many.
     """
     read_header(content)
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
@@ -150,7 +150,7 @@ def keep_archive(workspace: Workspace, filename: str, part: Path) -> Collection:
     name = Path(filename.replace("\\", "/")).name
     suffix = next((one for one in ARCHIVE_SUFFIXES if name.lower().endswith(one)), None)
     if suffix is None:
-        raise DataError(f"{name}: no archive; drop a .zip or .tar, a folder, or images.")
+        raise DataError(f"{name}: not an archive; drop a .zip or .tar, a folder, or images.")
     stem = re.sub(r"[^\w-]+", "-", name[: -len(suffix)])[:40].strip("-") or "images"
     folder = workspace.memory("uploads")
     with LOCK:
@@ -162,7 +162,7 @@ def keep_archive(workspace: Workspace, filename: str, part: Path) -> Collection:
 def _require_made(collection: Collection) -> None:
     if not collection.made:
         raise RequestError(
-            f"{collection.name} was opened from {collection.location}; nothing is added there. Make a new collection."
+            f"{collection.name} was opened from {collection.location}; images cannot be added there. Make a new collection."
         )
 
 
@@ -171,7 +171,7 @@ def _file(workspace: Workspace, name: str) -> Path:
 
 
 def write_collection(workspace: Workspace, one: Collection) -> Collection:
-    """Write what is remembered of a collection, and return it."""
+    """Write what is remembered about a collection, and return it."""
     value = {"location": one.location, "made": one.made, "classes": list(one.classes), "edits": one.edits}
     write_json(_file(workspace, one.name), value)
     return one

@@ -1,4 +1,4 @@
-"""Photo folders that were opened with a run to be asked about: the gallery's memory, and what it asks next.
+"""Photo folders opened with a run to be asked about them: the gallery's memory, and what it asks next.
 
 A gallery is a name, a folder and a run, kept in the workspace. Answers live in the folder's own library (mirante.photos.library).
 """
@@ -37,7 +37,7 @@ from mirante.studio.workspace import Workspace, name_from, require_name
 
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _LOOK_AGAIN = 10.0  # seconds, after which the folder is searched for new photos
-_AT_ONCE = 20  # questions that are chosen at a time
+_AT_ONCE = 20  # questions chosen at a time
 _LOCK = threading.RLock()
 
 
@@ -75,7 +75,7 @@ class Session:
             path = Path(self.gallery.run) / runfolder.ONNX
             if not self.gallery.run or not path.is_file():
                 raise DataError(
-                    f"{self.gallery.run}: no model there; train one, or teach the first one with mirante photos learn."
+                    f"{self.gallery.run}: no model there; train one, or train a first one with mirante photos learn."
                 )
             status = path.stat()
             model = (status.st_mtime_ns, status.st_size)
@@ -86,7 +86,7 @@ class Session:
             one_each = list({one.digest: one for one in photos}.values())
             if model == self._seen_model and [one.digest for one in one_each] == [one.digest for one in self.photos]:
                 return
-            from mirante.photos.features import extractor_of_run  # torch comes with it: not before it is needed
+            from mirante.photos.features import extractor_of_run  # imports torch: only when needed
 
             info = Run(self.gallery.run).info
             extractor = extractor_of_run(path, info)
@@ -122,9 +122,9 @@ class Session:
             return [self._shown(turn, one, say) for turn, one in self._waiting]
 
     def answer(self, turn: str, digests: Sequence[str], label: str | None, kind: str, asked: str) -> None:
-        """Keep an answer; "" as the label puts the photos aside for now. The same turn twice is kept once.
+        """Keep an answer; "" as the label puts the photos aside for now. A repeated turn is kept only once.
 
-        It is kept although the studio does not know the question (it was started anew since) or the photo (it was moved away).
+        It is kept even if the studio does not know the question (it was restarted since) or the photo (it was moved away).
         """
         with self._lock:
             if kind not in get_args(Kind) or not all(_DIGEST.fullmatch(digest) for digest in digests):
@@ -133,7 +133,7 @@ class Session:
                 self._aside.update(self.rows[digest] for digest in digests if digest in self.rows)
             else:
                 self.library.answer(digests, label, kind, asked, turn)  # type: ignore[arg-type]
-            # photos of a question about several that were taken out of it are asked about later
+            # photos taken out of a question about several are asked about later
             self._waiting = [one for one in self._waiting if one[0] != turn]
 
     def take_back(self) -> int:
@@ -151,9 +151,9 @@ class Session:
             return len(digests)
 
     def progress(self, say: Language) -> dict[str, Any]:
-        """Return how many photos were answered, and how good the model is by the questions drawn at random, with its interval.
+        """Return how many photos were answered, and how good the model is on the questions drawn at random, with an interval.
 
-        No model ever learns from those, so what the model of today says of them is an unbiased estimate.
+        No model ever learns from those, so what today's model says about them gives an unbiased estimate.
         """
         answers = self.library.answers()
         labels = labels_of(answers)
@@ -166,12 +166,12 @@ class Session:
             )
         if not judged:
             estimate = say(
-                "How good the model is on these photos is told by questions that are drawn at random; none is answered yet."
+                "Questions drawn at random tell how good the model is on these photos; none has been answered yet."
             )
         else:
             share = wilson(right, len(judged))
             estimate = say(
-                "Photos drawn at random that the model has right: {right} of {count}, {share} ({low} – {high}).",
+                "Photos drawn at random that the model gets right: {right} of {count}, {share} ({low} – {high}).",
                 count=say.number(len(judged)),
                 right=say.number(right),
                 share=say.percent(share.value, 0),
@@ -209,7 +209,7 @@ class Session:
 
 
 def open_gallery(workspace: Workspace, folder: str, run: str, memory: str | Path | None = None) -> Gallery:
-    """Remember a folder of photos with a run, "" for none yet, and return it. Raises RequestError when one of them is not there."""
+    """Remember a folder of photos with a run, "" for none yet, and return it. Raises RequestError when either is missing."""
     place, model = Path(folder.strip()).expanduser(), Path(run.strip()).expanduser()
     if not folder.strip() or not place.is_dir():
         raise RequestError(f"{folder}: no such folder of photos.")
@@ -238,7 +238,7 @@ def read(workspace: Workspace, name: str) -> Gallery:
     """Return a gallery. Raises DataError when there is none of that name."""
     gallery = _read(workspace, name)
     if gallery is None:
-        raise DataError(f"{name}: no such photos; open a folder.")
+        raise DataError(f"{name}: no photos of that name; open a folder.")
     return gallery
 
 
@@ -255,7 +255,7 @@ def session(workspace: Workspace, name: str) -> Session:
 
 
 def learn_from_answers(opened: Session, say: Language) -> str:
-    """Teach the gallery's run, and return what came of it in words. Raises RequestError, RunError."""
+    """Teach the gallery's run, and describe in words what came of it. Raises RequestError, RunError."""
     from mirante.photos.learn import learn, learned_sentence
 
     return learned_sentence(learn(Path(opened.gallery.run), opened.library, say), say)

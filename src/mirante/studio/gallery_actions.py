@@ -1,4 +1,4 @@
-"""What the pages of photos ask for and do: each a function from a visit (and values) to JSON."""
+"""What the photo pages ask for and do: each is a function from a visit (and values) to JSON."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def groups(asked: Visit) -> dict[str, Any]:
 
 
 def open_photos(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
-    """Open a folder of photos, with a run to be asked about them or without."""
+    """Open a folder of photos, with or without a run to be asked about them."""
     name = _text(values, "run")
     run = str(asked.workspace.run(name)) if name else ""
     one = gallery.open_gallery(asked.workspace, _text(values, "folder"), run)
@@ -72,7 +72,7 @@ def learn(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def regroup(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
-    """Group a folder of photos anew."""
+    """Group a folder of photos again."""
     from mirante.photos.grouping import group_folder
 
     group_folder(_opened(asked).library, asked.say)
@@ -84,7 +84,7 @@ def change_group(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     library, what, number = _opened(asked).library, _text(values, "do"), values.get("number")
     found = library.groups()
     if number not in found and not (what == "move" and number is None):
-        raise RequestError("There is no such group any more; load the page again.")
+        raise RequestError("This group no longer exists; load the page again.")
     if what == "move":
         library.move_to_group(_digests(values), number, asked.say("a new group"))
         return {"done": True}
@@ -99,7 +99,7 @@ def change_group(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def photo(asked: Visit) -> Response:
-    """A photo of an opened folder, decoded and encoded anew."""
+    """A photo of an opened folder, decoded and encoded again."""
     side = min(2000, max(32, whole(asked.query.get("side", "640"))))
     content = gallery.photo(_opened(asked), asked.query.get("digest", ""), side)
     return Response(content, media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})

@@ -23,13 +23,13 @@ from mirante.images import read_bytes, read_image
 from mirante.studio.collections import LOCK, Collection, read_collection, write_collection
 from mirante.studio.workspace import Workspace, require_name
 
-THUMBNAIL = 96  # pixels a side
+THUMBNAIL = 96  # pixels per side
 _LEADS_OUT = "a link that leads out of the folder"
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image of a collection: its path in the source, its class now and before, and what is known of it."""
+    """One image of a collection: its path in the source, its class now and before, and what is known about it."""
 
     path: str
     label: str
@@ -46,7 +46,7 @@ class Item:
 class Listing:
     """What a collection holds.
 
-    counts      class → images that are in
+    counts      class → number of images in it
     duplicates  groups of paths with the same bytes, at most 200
     conflicts   how many of those groups have different labels
     """
@@ -100,7 +100,7 @@ def listing(collection: Collection) -> Listing:
 
 
 def edit(workspace: Workspace, name: str, paths: Iterable[str], label: str | None) -> None:
-    """Give images another class, or leave them out (None); an empty label takes every change back."""
+    """Give images another class, or leave them out (None); an empty label undoes every change."""
     with LOCK:
         one = read_collection(workspace, name)
         known = {item.path: item.original for item in listing(one).items}
@@ -126,7 +126,7 @@ def training_words(workspace: Workspace, collection: Collection) -> list[str]:
     rows = [(item.path, item.label, *([item.split or ""] if splits else [])) for item in kept]
     table = csv_text(["path", "label", *(["split"] if splits else [])], rows)
     digest = hashlib.sha256(table.encode()).hexdigest()[:12]
-    # a table of its own for each state: a training that goes on later finds the labels that it began with
+    # a separate table for each state: a training that is resumed later finds the labels that it began with
     path = workspace.memory("labels") / f"{collection.name}-{digest}.csv"
     write_text(path, table)
     return [collection.location, "--labels", str(path), "--root", collection.location]
@@ -156,7 +156,7 @@ def thumbnail(collection: Collection, path: str) -> bytes:
 
 @lru_cache(maxsize=4)
 def _scanned(location: str, stamp: str) -> list[Scanned]:
-    """Return the scan of a source, from memory while its stamp stays the same. A link that leads out of it counts as unreadable."""
+    """Return the scan of a source, cached while its stamp stays the same. A link that leads out of it counts as unreadable."""
     source = open_source(location)[0]
     found = scan(source)
     if isinstance(source, FolderSource):

@@ -1,4 +1,4 @@
-"""The pages: each a function from a visit to HTML. What is shown is worked out here, how it looks stands in templates/."""
+"""The pages: each a function from a visit to HTML. What is shown is worked out here; how it looks is in templates/."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHAPTERS = ("pixels", "channels", "convolution", "pooling", "network", "training
 
 @dataclass(frozen=True)
 class Visit:
-    """One request: the workspace, the language, the parts of the address, and what stands after its question mark."""
+    """One request: the workspace, the language, the parts of the address, and what follows its question mark."""
 
     workspace: Workspace
     say: Language
@@ -141,7 +141,7 @@ def train(asked: Visit) -> Response:
         chosen=asked.query.get("collection", ""),
         recipes=[
             name for name in recipe_names() if name not in own_recipes()
-        ],  # those of other tasks are for the command line
+        ],  # those for other tasks are for the command line
         trainings=[(one, state) for one, state in under_way if state != "finished"],
     )
 
@@ -158,7 +158,7 @@ def results(asked: Visit) -> Response:
 
 
 def result(asked: Visit) -> Response:
-    """One run: its figures, its confusion matrix, and its answers to be filtered; of one that reads texts, its report."""
+    """One run: its figures, its confusion matrix, and its answers, to be filtered; for one that reads texts, its report."""
     run = asked.workspace.run(asked.parts["name"])
     if not Run(run).info.asks.has_pages:
         return RedirectResponse(f"/results/{quote(run.name, safe='')}/report", 303)
@@ -189,7 +189,7 @@ def image(asked: Visit) -> Response:
 
 
 def report(asked: Visit) -> Response:
-    """The report of a run, which brings its own, stricter policy."""
+    """The report of a run, which has its own, stricter policy."""
     path = runfolder.require_file(asked.workspace.run(asked.parts["name"]), runfolder.REPORT)
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
     return HTMLResponse(path.read_bytes(), headers={"content-security-policy": policy})

@@ -1,6 +1,6 @@
 """Pictures that the pages show: thumbnails, images as a network sees them, paths and heat maps.
 
-An image of the person's is never served as the file that it is: it is decoded, and what comes out is encoded anew.
+A person's image is never served as the original file: it is decoded, and the result is encoded again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Commands of Mirante as processes of their own, which outlive the page and the studio, and are found again by their birth."""
+"""Mirante commands as separate processes, which outlive the page and the studio and are found again by their start time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def launch(words: Sequence[str], folder: Path, log: Path, others: int = 0) -> tuple[int, float]:
-    """Start `mirante …` in a folder and return its number and the time of its birth; what it prints is added to `log`.
+    """Start `mirante …` in a folder and return its process id and start time; what it prints is added to `log`.
 
-    others  how many such processes are under way: the cores are shared out
+    others  how many such processes are running: the cores are shared out
     """
     environment = dict(os.environ)
     if others:  # two programs that each take all the cores are slower than one after the other
@@ -39,7 +39,7 @@ def launch(words: Sequence[str], folder: Path, log: Path, others: int = 0) -> tu
 
 
 def alive(pid: int, born: float) -> psutil.Process | None:
-    """Return the process while it runs; its birth tells it from another that got the same number."""
+    """Return the process while it runs; its start time tells it from another that was given the same id."""
     child = _CHILDREN.get(pid)
     if child is not None and child.poll() is not None:
         return None
@@ -53,7 +53,7 @@ def alive(pid: int, born: float) -> psutil.Process | None:
 
 
 def printed(log: Path) -> list[str]:
-    """Return the lines of a log that hold anything."""
+    """Return the non-empty lines of a log."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -53,14 +53,16 @@ class Guard:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
-            return  # no WebSocket is spoken here
+            return  # WebSocket is not spoken here
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if headers.get("host", "") not in self._hosts:
-            await _refuse(send, 421, "This studio is not reached under that name.")
+            await _refuse(send, 421, "This studio cannot be reached under that name.")
         elif scope["path"] == "/open":
             asked = parse_qs(scope["query_string"].decode("latin-1"))
             given, page = asked.get("token", [""])[0], asked.get("page", ["/"])[0]
-            page = quote(page) if re.fullmatch(r"/[^/\\\r\n][^\\\r\n]*", page) else "/"  # a page of ours, no other site
+            page = (
+                quote(page) if re.fullmatch(r"/[^/\\\r\n][^\\\r\n]*", page) else "/"
+            )  # a page of ours, not another site
             if secrets.compare_digest(given.encode(), self._token.encode()):
                 cookie = f"{self._cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000"
                 await _answer(send, 303, b"", {"location": page, "set-cookie": cookie})
@@ -71,7 +73,7 @@ class Guard:
         elif scope["method"] not in ("GET", "HEAD", "POST"):
             await _refuse(send, 405, "Only GET and POST are answered here.")
         elif scope["method"] == "POST" and not self._from_own_page(headers):
-            await _refuse(send, 403, "Only the studio's own pages may change something.")
+            await _refuse(send, 403, "Only the studio's own pages may change anything.")
         else:
             await self._app(scope, receive, self._with_headers(send))
 

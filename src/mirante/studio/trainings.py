@@ -1,6 +1,6 @@
-"""Trainings that the studio starts: each a `mirante train` of its own process, which outlives the page and the studio.
+"""Trainings that the studio starts: each is a `mirante train` in its own process, which outlives the page and the studio.
 
-What is known of one stands on disk: how it was started and as which process, what it printed, and the run folder that it writes.
+What is known about one is on disk: how it was started and as which process, what it printed, and the run folder that it writes.
 So a studio that was closed, or killed, finds its trainings again.
 """
 
@@ -48,18 +48,18 @@ def start(workspace: Workspace, name: str, collection: str, words: Sequence[str]
     name = require_name(name)
     with _LOCK:
         if (workspace.runs / name).exists() or _file(workspace, name).exists():
-            raise RequestError(f"{name!r} is there already; choose another name.")
+            raise RequestError(f"{name!r} already exists; choose another name.")
         workspace.runs.mkdir(exist_ok=True)
         command = ["train", *words, "--out", str(Path("runs") / name)]
         return _launch(workspace, Training(name, collection, command))
 
 
 def go_on(workspace: Workspace, name: str) -> Training:
-    """Go on with a training that was stopped. Raises RequestError when it is running, or there is nothing to go on with."""
+    """Resume a stopped training. Raises RequestError when it is running, or there is nothing to resume."""
     with _LOCK:
         before = read(workspace, name)
         if state(workspace, before) != "stopped":
-            raise RequestError(f"{name}: not stopped; there is nothing to go on with.")
+            raise RequestError(f"{name}: not stopped; there is nothing to resume.")
         run = str(Path("runs") / name)
         return _launch(workspace, Training(name, before.collection, ["train", "--resume", "--out", run]))
 
@@ -73,7 +73,7 @@ def stop(workspace: Workspace, name: str) -> None:
 
 
 def read(workspace: Workspace, name: str) -> Training:
-    """Return what is known of a training; raises RunError when the studio has started none of that name."""
+    """Return what is known about a training; raises RunError when the studio has started none of that name."""
     try:
         return Training(**json.loads(_file(workspace, name).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
@@ -91,7 +91,7 @@ def list_trainings(workspace: Workspace) -> list[Training]:
 
 
 def state(workspace: Workspace, training: Training) -> State:
-    """Tell how a training stands."""
+    """Return the state of a training."""
     if _process(training) is not None:
         return "running"
     path = workspace.runs / training.name
@@ -103,7 +103,7 @@ def state(workspace: Workspace, training: Training) -> State:
 
 
 def progress(workspace: Workspace, name: str) -> dict[str, Any]:
-    """Return how a training stands and what came of it so far, for the page that watches it.
+    """Return the state of a training and its results so far, for the page that watches it.
 
     state, lines (the last that it printed), error, epochs, steps (seconds, loss, accuracy of the epoch under way), share (0 to 1),
     mistakes (label, predicted, confidence, path) of the last snapshot
@@ -142,7 +142,7 @@ def progress(workspace: Workspace, name: str) -> dict[str, Any]:
 
 
 def running(workspace: Workspace) -> int:
-    """Return how many trainings are under way."""
+    """Return how many trainings are running."""
     return sum(_process(one) is not None for one in list_trainings(workspace))
 
 

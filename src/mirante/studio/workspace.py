@@ -34,7 +34,7 @@ class Workspace:
         return self.root / "images"
 
     def memory(self, *parts: str) -> Path:
-        """Return a folder of the studio's memory, made if it is not there."""
+        """Return a folder of the studio's memory, created if it is not there."""
         folder = self.root.joinpath(".mirante", *parts)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -58,12 +58,12 @@ class Workspace:
 
 
 def name_from(text: str, otherwise: str) -> str:
-    """Return a name like the text that `require_name` lets through, or `otherwise` where nothing is left of it."""
+    """Return a name like the text that `require_name` accepts, or `otherwise` where nothing is left of it."""
     return require_name(re.sub(r'[/\\:*?"<>|\x00-\x1f]', "-", text)[:60].strip(". ") or otherwise)
 
 
 def require_name(name: str) -> str:
-    """Return a name that may become a folder's on every system, as it is; raises RequestError for any other."""
+    """Return a name unchanged if it can name a folder on every system; raises RequestError otherwise."""
     name = name.strip()
     if (
         not name
@@ -74,6 +74,6 @@ def require_name(name: str) -> str:
         or _RESERVED.fullmatch(name)
     ):
         raise RequestError(
-            f"{name!r} cannot be a name here: take up to {_LONGEST} letters, digits, spaces and hyphens, and no slash or leading dot."
+            f"{name!r} cannot be a name here: use up to {_LONGEST} letters, digits, spaces and hyphens; no slash or leading dot."
         )
     return name

@@ -1,4 +1,4 @@
-"""A batch out of all the images: chosen, mirrored and moved in one indexing, on uint8 pixels, on the CPU or a GPU."""
+"""A batch out of all the images: chosen, mirrored and shifted in one indexing step, on uint8 pixels, on the CPU or a GPU."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def take(
     """Return the images `rows` of all the pixels (N, H, W, C), uint8, where they lie; or those of a part of the rows.
 
     mirrored  (rows,) which of them are mirrored left to right
-    shift     each is moved by up to so many pixels each way, drawn from `random`, borders reflected
+    shift     each is shifted by up to this many pixels each way, drawn from `random`, borders reflected
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Which of a recipe's sizes to train in the seconds that there are, from the speed of a few steps on this machine."""
+"""Which of a recipe's sizes to train in the seconds available, judged by the speed of a few steps on this machine."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def fit_to_seconds(
     criterion: Criterion,
     device: torch.device,
 ) -> tuple[Recipe, float]:
-    """Return the recipe with the largest of its sizes that its seconds suffice for, and images a second at that size.
+    """Return the recipe with the largest of its sizes that fits in its seconds, and images per second at that size.
 
-    shape_at    tells the input's (height, width, channels) when its largest side may be so many pixels
+    shape_at    tells the input's (height, width, channels) when its largest side may be this many pixels
     images    how many there are to train on
     output    the shape of the logits of one image
 
-    A size is taken when the training would show the network as many images as the size needs to be the best one; the
-    learning rate is that for as many steps.
+    A size fits when the training would show the network as many images as the size needs to be the best choice; the
+    learning rate is the one for that many steps.
     """
     fitting = []
     for size in recipe.sizes or (Size(recipe.layers, recipe.max_size, 0),):
@@ -46,7 +46,7 @@ def fit_to_seconds(
         try:
             cost = multiply_adds(parse_layers(size.layers, shape, output), shape) if has_layers(size.layers) else 1
         except LayersError:
-            continue  # too small an image for it
+            continue  # the image is too small for it
         fitting.append((size, shape, cost))
     if not fitting:
         return recipe, 0.0
@@ -63,7 +63,7 @@ def fit_to_seconds(
 def images_a_second(
     recipe: Recipe, shape: Shape, images: int, output: tuple[int, ...], criterion: Criterion, device: torch.device
 ) -> float:
-    """Return how many images of this (height, width, channels) the recipe trains on in a second, by a few steps."""
+    """Return how many images of this (height, width, channels) the recipe trains on per second, measured over a few steps."""
     network = build_network(recipe.layers, shape, output).to(device).train()
     optimiser = make_optimiser(network, recipe)
     count = min(recipe.batch_size, images)

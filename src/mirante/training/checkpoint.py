@@ -1,7 +1,7 @@
-"""Where a training stands, on disk, so that it can be killed at any moment and go on to the same weights.
+"""The state of a training, on disk, so that it can be killed at any moment and resumed to reach the same weights.
 
 The tensors go to a new file of their own; then latest.json, which names that file and its digest, is replaced in one
-step. Until that step the earlier checkpoint is whole, after it the new one is: there is no moment without one.
+step. Until that step the earlier checkpoint is valid; after it the new one is: there is no moment without one.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def save_checkpoint(folder: Path, network: nn.Module, optimiser: torch.optim.Opt
 def load_checkpoint(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer) -> Progress:
     """Put the checkpoint's state into network and optimiser and return how far it had come.
 
-    A folder without one returns a fresh Progress. Raises RunError when the checkpoint is damaged or of other layers.
+    A folder without one returns a fresh Progress. Raises RunError when the checkpoint is damaged or for other layers.
     """
     if not (folder / _LATEST).exists():
         return Progress()
@@ -78,7 +78,7 @@ def load_checkpoint(folder: Path, network: nn.Module, optimiser: torch.optim.Opt
         return Progress(**{**values, "history": [Epoch(**epoch) for epoch in values["history"]]})
     except Exception as error:  # safetensors, torch and json each have their own errors for damage
         raise RunError(
-            f"{folder}: the checkpoint is damaged or of another model; train again with --overwrite."
+            f"{folder}: the checkpoint is damaged or belongs to another model; train again with --overwrite."
         ) from error
 
 

@@ -14,7 +14,7 @@ class Criterion:
     """The functions of one task; logits (N, …, classes) or as the task has them, targets (N, …).
 
     loss    (logits, targets, label smoothing) → the mean loss in nats
-    right   (logits, targets) → which images (N,) are answered rightly, one with several answers in all of them
+    right   (logits, targets) → which images (N,) are answered correctly; one with several answers, in all of them
     answers (logits) → the numbers answered, shaped as the targets, and the probability of each
     """
 

@@ -1,4 +1,4 @@
-"""One step of training and one measurement, on the CPU or a GPU: pixels in, moved weights or figures out."""
+"""One training step and one measurement, on the CPU or a GPU: pixels in, updated weights or figures out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Look = Callable[[Tensor, tuple[int, int] | None], Tensor]
 
 @dataclass(frozen=True)
 class Images:
-    """Pixels uint8 (N, H, W, C), in memory or on a device; which rows of them are meant; targets (N, …)."""
+    """Pixels uint8 (N, H, W, C), in memory or on a device; which of their rows are used; targets (N, …)."""
 
     pixels: Pixels | Tensor
     targets: NDArray[np.int64]
@@ -39,7 +39,7 @@ class Images:
 
 
 def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the recipe's optimiser; biases and the scales of normalisation are not decayed."""
+    """Return the recipe's optimiser; biases and normalisation scales are not decayed."""
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if recipe.optimiser == "muon":
         return Muon(trained, recipe.learning_rate, recipe.adam_rate, recipe.momentum)
@@ -78,7 +78,7 @@ def _plain(images: Images, which: slice | NDArray[np.int64]) -> Tensor:
 
 
 def some(images: Images, count: int, seed: int) -> Tensor:
-    """Return so many of the images, or all, drawn by the seed, where they lie."""
+    """Return `count` of the images, or all, drawn by the seed, where they lie."""
     return _plain(images, np.random.default_rng([seed, 1 << 33]).permutation(len(images))[:count])
 
 
@@ -92,14 +92,14 @@ def hold(pixels: Pixels, device: torch.device) -> Pixels | Tensor:
 def _precision(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:
     """Return the context in which the recipe computes on the device."""
     if device.type == "cpu":
-        by_itself = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()  # one of torch's own, unannounced
+        by_itself = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()  # a private torch function
     else:
         by_itself = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "auto" and by_itself)
 
 
 def small_size(network: Network, train: Images, recipe: Recipe, device: torch.device) -> tuple[int, int] | None:
-    """Return the smaller size that images are seen at first, or None when the recipe or the network takes only one."""
+    """Return the smaller size at which images are first seen, or None when the recipe or the network takes only one."""
     if not recipe.progressive_resize_until:
         return None
     height, width = (max(1, round(recipe.progressive_resize_scale * side)) for side in train.pixels.shape[1:3])
@@ -107,13 +107,13 @@ def small_size(network: Network, train: Images, recipe: Recipe, device: torch.de
     try:
         with torch.no_grad():
             network.look(_plain(train, slice(1)).to(device), (height, width))
-    except RuntimeError:  # a dense layer has its own number of inputs, a pooling needs its pixels
+    except RuntimeError:  # a dense layer has a fixed number of inputs; pooling needs enough pixels
         return None
     return height, width
 
 
 def seconds_to_measure(network: Network, watch: Images | None, recipe: Recipe, device: torch.device) -> float:
-    """Return the seconds that measuring the watched images takes, about; 0 when time does not matter."""
+    """Return roughly how many seconds it takes to measure the watched images; 0 when time does not matter."""
     if not recipe.seconds or watch is None:
         return 0.0
     few = Images(watch.pixels, watch.targets, watch.rows[:_EVALUATION_BATCH])
@@ -137,7 +137,7 @@ def train_step(
 ) -> tuple[Tensor, Tensor, int]:
     """Take one step on the images, or on this process's share of them.
 
-    Returns its part of their mean loss, how many of its share were right, and the number of all.
+    Returns its part of their mean loss, how many of its share were right, and the number of all images.
 
     look      gives the logits of uint8 images (N, H, W, C), seen at a size
     mirrored  which of the images are mirrored; size (height, width) at which they are seen, if not their own
@@ -146,7 +146,7 @@ def train_step(
         parameters["lr"] = lr
     random = np.random.default_rng([recipe.seed, 1 << 32, total_step])
     group = current()
-    torch.manual_seed((recipe.seed << 32) + (group.rank << 40) + total_step)  # what dropout draws
+    torch.manual_seed((recipe.seed << 32) + (group.rank << 40) + total_step)  # for dropout
     part = group.shard(len(images))
     batch = take(images.pixels, images.rows, mirrored, recipe.random_shift, random, part).to(device, non_blocking=True)
     wanted = torch.from_numpy(images.targets[images.rows[part]]).to(device, non_blocking=True)
@@ -172,22 +172,24 @@ def best_device(wanted: str) -> torch.device:
         device = torch.device(wanted)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise WorkError(f"--device {wanted}: not on this machine; use cpu, or auto to take what there is.") from error
+        raise WorkError(
+            f"--device {wanted}: not available on this machine; use cpu, or auto to take what there is."
+        ) from error
     return device
 
 
 def _own_gpu(wanted: str, local: int) -> torch.device:
-    """Return the device of one of several processes on this machine: a GPU each, or the CPU for all."""
+    """Return the device of one of several processes on this machine: one GPU each, or the CPU for all."""
     if wanted not in ("auto", "cuda"):
         raise WorkError(
-            f"--device {wanted}: several processes train on the CPU or each on its own GPU; use cpu, cuda or auto."
+            f"--device {wanted}: several processes train on the CPU or on one GPU each; use cpu, cuda or auto."
         )
     count = torch.cuda.device_count()
     if wanted == "auto" and not count:
         return torch.device("cpu")
     if local >= count:
         raise WorkError(
-            f"this machine has {count} GPUs for more processes than that; start one a GPU (--nproc-per-node {max(1, count)}), or use "
+            f"this machine has {count} GPUs but more processes; start one per GPU (--nproc-per-node {max(1, count)}), or use "
             "--device cpu."
         )
     return torch.device("cuda", local)

@@ -17,7 +17,7 @@ _ROUNDS = 60
 
 @dataclass(frozen=True)
 class Head:
-    """Weights (classes, width), biases (classes,), the L2 strength that was chosen, and how it did.
+    """Weights (classes, width), biases (classes,), the chosen L2 strength, and how well it did.
 
     train and val are (mean log loss in nats, accuracy); val is None without validation images.
     """
@@ -39,8 +39,8 @@ def fit_head(
 ) -> Head:
     """Return the dense layer with the least log loss on the validation images, among several L2 strengths.
 
-    features (N, width), labels (N,); the validation images may be none.
-    strength  the only one that is tried; None tries several, or without validation images takes a usual one
+    features (N, width), labels (N,); there may be no validation images.
+    strength  the only one to try; None tries several or, without validation images, takes the usual one
     """
     known = torch.from_numpy(features)
     mean, spread = known.mean(0), known.std(0) + 1e-6
@@ -51,7 +51,7 @@ def fit_head(
     tried = (strength,) if strength else _STRENGTHS if len(val_labels) else (_UNCHOSEN,)
     for one in tried:
         _minimise(scaled, wanted, weight, bias, one)
-        # the same layer for features as they come
+        # the same layer for unscaled features
         plain = (weight / spread).detach()
         shifted = (bias - (weight / spread) @ mean).detach()
         train = _measure(known, wanted, plain, shifted)

@@ -1,4 +1,4 @@
-"""history.csv: one line an epoch, written as it goes."""
+"""history.csv: one line per epoch, written as training goes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read_history(path: Path) -> list[Epoch]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: damaged; delete it to go on without the curves.") from error
+        raise RunError(f"{path}: damaged; delete it to continue without the curves.") from error
 
 
 def _epoch(row: dict[str, str]) -> Epoch:

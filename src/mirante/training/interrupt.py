@@ -9,7 +9,7 @@ from typing import Any
 
 
 class StopRequest:
-    """While entered, turns the signals into `requested`. Outside the main thread it never is."""
+    """While entered, turns the signals into `requested`. Outside the main thread it is never set."""
 
     def __init__(self) -> None:
         self.requested = False

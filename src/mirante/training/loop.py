@@ -1,7 +1,7 @@
-"""The training loop: batches of pixels in, trained weights out, a history and checkpoints on the way.
+"""The training loop: batches of pixels in, trained weights out, a history and checkpoints along the way.
 
-What is random in a step depends only on the seed, the epoch and the step. So a training that goes on from a checkpoint
-takes the same steps as one that was never stopped, and ends with the same weights, on one CPU bit for bit. Several processes
+What is random in a step depends only on the seed, the epoch and the step. So a training resumed from a checkpoint
+takes the same steps as one that was never stopped, and ends with the same weights, bit for bit on one CPU. Several processes
 (mirante.training.process_group) take the same steps together, and only the first one writes.
 """
 
@@ -41,7 +41,7 @@ from mirante.training.schedule import Schedule, learning_rate
 from mirante.training.snapshots import write_snapshot
 
 CHECKPOINT_SECONDS = 20.0
-_STEPS_UNSEEN = 32  # a GPU runs ahead by so many steps before it is asked for a loss
+_STEPS_UNSEEN = 32  # a GPU runs ahead by this many steps before it is asked for a loss
 _WHITENED_PIXELS = 1 << 19  # that a whitening layer sees: 512 images of 32×32
 
 
@@ -65,17 +65,17 @@ def fit(
 ) -> list[Epoch]:
     """Train the network in place, from the run's checkpoint if it has one, and return the history.
 
-    Where several processes train together, all call this with the same network, images and recipe; `run`, `before` and `spent` are
-    those of the first one.
+    When several processes train together, all call this with the same network, images and recipe; `run`, `before` and `spent`
+    are those of the first one.
 
     criterion  of the task: the loss, and what counts as right
     watch   images whose loss and accuracy are measured each epoch and choose nothing
     report  called with each finished epoch (TensorBoard)
-    before  what the network came to before its first step, as epoch 0
-    spent   seconds that have gone into this training already
+    before  what the network achieved before its first step, as epoch 0
+    spent   seconds already spent on this training
 
-    Raises Stopped after Ctrl-C or SIGTERM to any of the processes, LostError when one of them has ended, WorkError when the loss is no
-    number or a checkpoint cannot be written.
+    Raises Stopped after Ctrl-C or SIGTERM to any of the processes, LostError when one of them has ended, WorkError when the loss
+    is not a number or a checkpoint cannot be written.
     """
     loop = _Loop(network, train, watch, recipe, criterion, run, device)
     loop.begin(before, spent)
@@ -93,7 +93,7 @@ def fit(
 
 
 class _Loop:
-    """One training under way: what is trained, how far it has come, and its clock."""
+    """One running training: what is trained, how far it has come, and its clock."""
 
     schedule: Schedule
     progress: Progress
@@ -118,7 +118,7 @@ class _Loop:
         self.size: tuple[int, int] | None = None  # at which images are seen now, if not their own
 
     def begin(self, before: Epoch | None, spent: float) -> None:
-        """Take up the checkpoint if there is one, and agree with the other processes."""
+        """Load the checkpoint if there is one, and agree with the other processes."""
         network, recipe, group = self.network, self.recipe, self.group
         progress, reserve = Progress(), 0.0
         if group.leads:
@@ -138,13 +138,13 @@ class _Loop:
         images = len(self.train) // self.schedule.steps
         if images < group.world_size:
             raise RequestError(
-                f"batches of {images} images for {group.world_size} processes: start fewer, or use a larger --batch-size."
+                f"batches of {images} images are too small for {group.world_size} processes: start fewer, or raise --batch-size."
             )
         self.look = group.together(network, recipe, self.device)
         if group.leads:
             write_history(self.run / runfolder.HISTORY, progress.history)
         self.live = ProgressLine(self.schedule.epochs, len(self.train), self.folder)
-        self.began -= progress.seconds  # what the checkpoint had counts as before, the pause does not
+        self.began -= progress.seconds  # the checkpoint's time counts, the pause does not
 
     @property
     def is_over(self) -> bool:
@@ -152,7 +152,7 @@ class _Loop:
         return self.schedule.over(progress.epoch * self.schedule.steps + progress.step, progress.seconds)
 
     def take_steps(self, stop: StopRequest) -> None:
-        """Take the steps of this epoch that are left. Raises Stopped when somebody asked to."""
+        """Take the remaining steps of this epoch. Raises Stopped when somebody asked to stop."""
         group, schedule, progress = self.group, self.schedule, self.progress
         saved = time.monotonic()
         unseen: list[tuple[Tensor, Tensor, int]] = []
@@ -194,7 +194,7 @@ class _Loop:
         return train_step(self.look, self.optimiser, self.lr, batch, mirrored, self.size, *asked)
 
     def finish_epoch(self, stop: StopRequest) -> tuple[Epoch, bool]:
-        """Measure the watched images, and keep everything; return the epoch, and whether somebody asked to stop."""
+        """Measure the watched images and save everything; return the epoch, and whether somebody asked to stop."""
         group, watch, progress = self.group, self.watch, self.progress
         watched: tuple[float, float] | tuple[None, None] = (None, None)
         seen = None
@@ -226,7 +226,7 @@ class _Loop:
 def _batches(
     count: int, steps: int, progress: Progress, recipe: Recipe
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.bool_]]]:
-    """Yield (step, positions of the images, which are mirrored) for the steps of this epoch that have not been taken."""
+    """Yield (step, positions of the images, which are mirrored) for the steps of this epoch that have not been taken yet."""
     order = np.random.default_rng([recipe.seed, progress.epoch]).permutation(count)
     mirrored = np.zeros(count, bool)
     if recipe.flip:
@@ -239,7 +239,7 @@ def _batches(
 
 
 def _see(unseen: list[tuple[Tensor, Tensor, int]], progress: Progress, folder: Path, group: ProcessGroup) -> None:
-    """Add the steps' losses to the epoch's and forget them; raises WorkError when one is no number."""
+    """Add the steps' losses to the epoch's and forget them; raises WorkError when one is not a number."""
     parts = torch.stack([torch.stack([loss, correct.to(loss.dtype)]) for loss, correct, _ in unseen])
     sums = group.all_reduce(parts.cpu().double()).tolist()
     for back, (_, _, count), (loss, correct) in zip(range(len(unseen), 0, -1), unseen, sums, strict=True):
@@ -265,13 +265,13 @@ def _answer_together(
 
 
 def _save_sound(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
-    """Save a checkpoint, unless the last step has spoilt the weights."""
+    """Save a checkpoint, unless the last step has ruined the weights."""
     if not all(torch.isfinite(tensor).all() for tensor in network.state_dict().values()):
         raise _not_finite(progress.epoch, progress.step, folder)
     try:
         save_checkpoint(folder, network, optimiser, progress)
     except WorkError as error:
-        raise WorkError(f"{error} Then go on with: mirante train --resume --out {folder.parent}") from error
+        raise WorkError(f"{error} Then continue with: mirante train --resume --out {folder.parent}") from error
 
 
 def _of(epoch: int, schedule: Schedule) -> str:
@@ -279,12 +279,12 @@ def _of(epoch: int, schedule: Schedule) -> str:
 
 
 def _stopped(where: str, run: Path) -> Stopped:
-    return Stopped(f"Stopped {where}; nothing is lost. Go on with: mirante train --resume --out {run}")
+    return Stopped(f"Stopped {where}; nothing is lost. Continue with: mirante train --resume --out {run}")
 
 
 def _not_finite(epoch: int, step: int, folder: Path) -> WorkError:
     kept = f"; the last good checkpoint is kept in {folder}" if folder.is_dir() else ""
     return WorkError(
         f"Epoch {epoch + 1}, step {step + 1}: the loss is no longer a number, so training stopped{kept}. A lower learning "
-        "rate usually cures this: --learning-rate."
+        "rate usually fixes this: --learning-rate."
     )

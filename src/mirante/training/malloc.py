@@ -1,7 +1,7 @@
 """Keeps freed memory in the process, on Linux with glibc; elsewhere it does nothing.
 
 By default glibc gives the pages of every large tensor back to the kernel and faults them in again at the next step:
-29,000 page faults a step of the tutorial's model, and two thirds of its speed.
+29,000 page faults per step of the tutorial's model, costing two thirds of its speed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Muon: each kernel moves by its momentum made orthogonal, so that no direction is starved; Adam moves the rest.
 
-Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. torch.optim.Muon takes matrices alone; here a
+Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. torch.optim.Muon takes only matrices; here a
 convolution's kernels are the rows of one.
 """
 
@@ -18,7 +18,7 @@ _EPSILON = 1e-8
 
 
 class Muon(torch.optim.Optimizer):
-    """Kernels (4 dimensions) by orthogonal momentum, each layer's kept at the length √units; the rest by Adam.
+    """Kernels (4 dimensions) by orthogonal momentum, each layer's norm kept at √units; the rest by Adam.
 
     rate       step size of the kernels
     adam_rate  step size of everything else, as a share of `rate`

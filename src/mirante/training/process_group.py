@@ -1,4 +1,4 @@
-"""The processes that torchrun starts for one training: what each takes of a step, and how they agree.
+"""The processes that torchrun starts for one training: which share of a step each takes, and how they agree.
 
 The first one leads: it reads, chooses, writes and judges as if it were alone. The others take part in every `fit` and write nothing.
 A step is the same for one process and for many: the batch, what is drawn for it, its mean loss and the statistics of batch
@@ -28,7 +28,7 @@ from mirante.training.recipe import Recipe
 from mirante.training.sync_batchnorm import share_statistics
 
 _STEP = timedelta(minutes=30)  # a step, with a checkpoint or the measurement of an epoch in between
-_WORD = timedelta(days=7)  # what the first process does alone: reading the images, judging
+_WORD = timedelta(days=7)  # what the first process does alone: reading the images, evaluating
 _STORE = timedelta(seconds=20)
 
 Value = TypeVar("Value")
@@ -43,9 +43,9 @@ class ProcessGroup:
     """This process among those of its training.
 
     rank, world_size  its number from 0 among all, and how many there are
-    local_rank  its number from 0 on this machine
+    local_rank  its number on this machine, from 0
     machine     the number of this machine
-    words       where what is not part of a step is told
+    words       the channel for what is not part of a step
     """
 
     rank: int = 0
@@ -59,13 +59,13 @@ class ProcessGroup:
         return self.rank == 0
 
     def shard(self, count: int) -> slice:
-        """Return which of so many things are this process's; the shares differ by one at most."""
+        """Return which of `count` things are this process's; the shares differ by at most one."""
         each, more = divmod(count, self.world_size)
         start = self.rank * each + min(self.rank, more)
         return slice(start, start + each + (self.rank < more))
 
     def broadcast(self, value: Value | None) -> Value:
-        """Return the value that the first process gives; the others give none."""
+        """Return the value given by the first process; the others give None."""
         box = [value]
         if self.world_size > 1:
             with self.raise_if_peer_lost():
@@ -74,7 +74,7 @@ class ProcessGroup:
         return box[0]
 
     def all_gather(self, value: Value) -> list[Value]:
-        """Return the values of all processes, in their order."""
+        """Return the values of all processes, in order."""
         if self.world_size == 1:
             return [value]
         values: list[Any] = [None] * self.world_size
@@ -106,7 +106,7 @@ class ProcessGroup:
         share_statistics(network)
         warnings.filterwarnings(
             "ignore", "Grad strides do not match"
-        )  # of 1×1 kernels, which lie alike in both layouts
+        )  # of 1×1 kernels, which lie the same way in both layouts
         return DistributedDataParallel(
             look,
             [device.index] if device.type == "cuda" else None,
@@ -115,7 +115,7 @@ class ProcessGroup:
 
     @contextmanager
     def raise_if_peer_lost(self) -> Iterator[None]:
-        """Raise LostError where another process has ended meanwhile."""
+        """Raise LostError when another process has ended in the meantime."""
         try:
             yield
         except RuntimeError as error:
@@ -124,21 +124,21 @@ class ProcessGroup:
             again = int(os.environ["TORCHELASTIC_RESTART_COUNT"]) < int(os.environ["TORCHELASTIC_MAX_RESTARTS"])
             run = begun()
             if again:
-                then = "torchrun starts them again, from the last checkpoint."
+                then = "torchrun restarts them from the last checkpoint."
             elif run:
-                then = f"The last checkpoint is kept; go on with: mirante train --resume --out {run}"
+                then = f"The last checkpoint is kept; continue with: mirante train --resume --out {run}"
             else:
                 then = "Nothing was trained yet."
-            raise LostError(f"A process of this training has ended, so all stopped. {then}") from error
+            raise LostError(f"A process of this training ended, so all have stopped. {then}") from error
 
 
 ALONE = ProcessGroup()
 _here = ALONE
-_trainings = 0  # of this process, which a script may have do several
+_trainings = 0  # in this process; a script may run several
 
 
 def current() -> ProcessGroup:
-    """Return this process among those of its training; ALONE where there is one."""
+    """Return this process among those of its training; ALONE where there is only one."""
     return _here
 
 
@@ -151,7 +151,7 @@ def init(device: str) -> ProcessGroup:
     }
     words = None
     if number["WORLD_SIZE"] > 1:
-        if os.environ.get("OMP_NUM_THREADS") == "1":  # torchrun's own choice where a person made none
+        if os.environ.get("OMP_NUM_THREADS") == "1":  # torchrun's own default when the user set none
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // number["LOCAL_WORLD_SIZE"]))
         on_gpus = torch.cuda.is_available() and device != "cpu"
         if on_gpus:
@@ -169,7 +169,7 @@ def init(device: str) -> ProcessGroup:
 
 
 def leave() -> None:
-    """Part from the other processes."""
+    """Leave the other processes."""
     global _here
     _here = ALONE
     if dist.is_initialized():
@@ -177,7 +177,7 @@ def leave() -> None:
 
 
 def remember(run: str) -> None:
-    """Note the run folder of this training with torchrun, so that a restart finds it."""
+    """Record the run folder of this training in torchrun's store, so that a restart finds it."""
     store = _store()
     if store is not None:
         store.set(_key(f"run {_trainings}"), run)
@@ -194,7 +194,7 @@ def begun() -> str | None:
 
 
 def claim(error: BaseException) -> None:
-    """Have one process alone tell the person why the training ended: the first one that asks."""
+    """Let only one process tell the user why the training ended: the first one that asks."""
     store = _store()
     restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     if store is not None and store.add(_key(f"told {restart}"), 1) > 1 and isinstance(error, MiranteError):
@@ -205,7 +205,7 @@ def _fresh_store(rank: int, size: int) -> Any:
     """Return a part of torchrun's store for these processes alone.
 
     The store outlives restarts, and with it the addresses of processes that have ended; how often each machine was restarted tells
-    nothing to the others. So each process asks with a word of its own, and the first one answers with a number that was never used.
+    nothing to the others. So each process asks with a unique word, and the first one answers with a number never used before.
     """
     store = _store()
     assert store is not None, "torchrun keeps a store"
@@ -227,12 +227,12 @@ def _fresh_store(rank: int, size: int) -> Any:
                     store.set(_key(f"answer {store.get(_key(f'asks {other}')).decode()}"), str(number))
             time.sleep(0.02)
         if missing:
-            raise WorkError(f"processes {', '.join(map(str, sorted(missing)))} of {size} did not come.")
+            raise WorkError(f"processes {', '.join(map(str, sorted(missing)))} of {size} did not connect.")
     return dist.PrefixStore(_key(str(number)), store)  # type: ignore[attr-defined]
 
 
 def _store() -> Any:
-    """Return torchrun's own store, which outlives every process of the training; None where it keeps none."""
+    """Return torchrun's own store, which outlives every process of the training; None if it keeps none."""
     try:
         return dist.TCPStore(  # type: ignore[attr-defined]
             os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timeout=_STORE
@@ -246,7 +246,7 @@ def _key(name: str) -> str:
 
 
 def _is_lost(error: RuntimeError) -> bool:
-    """Tell whether torch failed for want of another process; gloo's errors have no class of their own."""
+    """Tell whether torch failed because another process is missing; gloo's errors have no class of their own."""
     text = str(error).lower()
     return isinstance(error, dist.DistError) or any(word in text for word in ("gloo", "nccl", "connection"))
 

@@ -1,6 +1,6 @@
-"""What a person sees while it trains: a line that is rewritten in a terminal, one line per epoch everywhere.
+"""What a person sees during training: a line that is rewritten in a terminal, and one line per epoch everywhere.
 
-The same figures go to steps.csv in the checkpoint folder, at most four times a second, for who watches from outside.
+The same figures go to steps.csv in the checkpoint folder, at most four times a second, for those who watch from outside.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mirante.progress import shows_progress
 from mirante.training.history import Epoch
 
-if TYPE_CHECKING:  # a page that only reads steps is spared torch
+if TYPE_CHECKING:  # a page that only reads steps does not load torch
     from mirante.training.checkpoint import Progress
 
 STEPS = "steps.csv"
@@ -22,7 +22,7 @@ _SECONDS = 0.25
 
 
 class ProgressLine:
-    """Writes to stderr, and logs each epoch. Speeds in images a second, times in seconds."""
+    """Writes to stderr, and logs each epoch. Speeds in images per second, times in seconds."""
 
     def __init__(self, epochs: int, images: int, folder: Path) -> None:
         """epochs: how many there will be, 0 where the clock decides; folder: of the checkpoint."""
@@ -33,7 +33,7 @@ class ProgressLine:
         self._seen = self._before = 0
 
     def step(self, progress: Progress, left: float) -> None:
-        """Show where a training stands that has so many seconds left."""
+        """Show the progress of a training that has `left` seconds to go."""
         if progress.images < self._before:
             self._before = 0
         self._seen += progress.images - self._before
@@ -67,7 +67,7 @@ class ProgressLine:
             with self._steps.open("a", encoding="utf-8") as file:
                 file.write(",".join(f"{one:.5g}" for one in figures) + "\n")
         except OSError:
-            pass  # nobody's training stops for want of an onlooker; a full disk is said where it matters
+            pass  # training does not stop because nobody can watch; a full disk is reported where it matters
 
     def _of(self, epoch: int) -> str:
         return f"{epoch:>{len(str(self._epochs))}}/{self._epochs}" if self._epochs else f"{epoch:3d}"
@@ -89,7 +89,7 @@ def read_steps(folder: Path) -> list[tuple[float, float, float, float]]:
         try:
             seconds, share, loss, accuracy = (float(part) for part in parts)
         except ValueError:
-            continue  # a line that is just being written
+            continue  # a line still being written
         found.append((seconds, share, loss, accuracy))
     return found
 

@@ -1,4 +1,4 @@
-"""A recipe: every number that training needs, one TOML file each under recipes/ with its reasons beside it."""
+"""A recipe: every number that training needs, in one TOML file each under recipes/, with the reasons beside it."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ class Recipe:
     """How to train.
 
     layers         the line of layers (mirante.model.notation), or path.py:function
-    sizes          what `seconds` chooses from, from the quickest on
+    sizes          what `seconds` chooses from, the quickest first
     weights        a .safetensors file of pretrained weights for `timm:NAME`; empty for those of the package or the hub
     epochs         passes over the training images; 0 trains only the last layer of a pretrained network
-    min_steps    more passes are made until there are so many steps, for few images; 0 for none
-    seconds        train for so long instead of a number of epochs; 0 for none
-    batch_size     images a step at most, as equal as can be; few images come in smaller batches, so that an epoch has 8
+    min_steps    with few images, more passes are made until there are this many steps; 0 for none
+    seconds        train for this long instead of a number of epochs; 0 for none
+    batch_size     images per step at most, as equal as possible; few images come in smaller batches, so that an epoch has 8
     optimiser      adam (Kingma and Ba 2015, epsilon 1e-7 as in Keras), sgd (with Nesterov momentum), or muon
                    (Jordan 2024) for the kernels of convolutions with adam for the rest
     learning_rate  of every step (constant), or at the peak (one-cycle)
-    lr_reference_steps     how many steps learning_rate is meant for: longer trainings take it times
-                   √(lr_reference_steps / steps); 0 as it is
-    adam_rate      under muon: the learning rate of what is no kernel, as a share of learning_rate
+    lr_reference_steps     how many steps learning_rate is meant for: longer trainings multiply it by
+                   √(lr_reference_steps / steps); 0 leaves it as it is
+    adam_rate      under muon: the learning rate of everything but kernels, as a share of learning_rate
     schedule       constant, or one-cycle: linear from 0 to the peak over the warm-up, then linear to 0
     warmup        share of the steps over which one-cycle rises
     momentum       of sgd and of muon's kernels
@@ -55,14 +55,14 @@ class Recipe:
     flip           mirror images left to right: half of them, and the other half in the next epoch
     random_shift          move each image by up to this many pixels each way, borders reflected
     progressive_resize_until    share of the training in which images are seen smaller; 0 for none
-    progressive_resize_scale    how much smaller, as a share of height and width
-    precision      auto computes in bfloat16 where the processor does so by itself, float32 does not
+    progressive_resize_scale    their size then, as a share of height and width
+    precision      auto computes in bfloat16 where the processor supports it natively, float32 never does
     flip_tta         answer with the mean over each image and its mirror image, also in model.onnx: slower, a little better
     val_share      share of the training images kept for validation when the data bring none; 0 for none
-    watch          which images' loss and accuracy stand in the history each epoch; they choose nothing
-    max_size   the largest side in pixels that is chosen for the input by itself
-    min_size     the least one: smaller images are enlarged
-    seed           of the initial weights, the order of the images and the augmentation
+    watch          which images' loss and accuracy go into the history each epoch; they decide nothing
+    max_size   the largest side in pixels that is chosen automatically for the input
+    min_size     the smallest one: smaller images are enlarged
+    seed           for the initial weights, the order of the images and the augmentation
     """
 
     name: str
@@ -120,19 +120,19 @@ class Recipe:
             if isinstance(value, bool) or not isinstance(value, int if name in _WHOLE else (int, float)):
                 raise RequestError(f"recipe {self.name}: {name} is {value!r}; it must be a number.")
             if not low <= value <= high:
-                raise RequestError(f"recipe {self.name}: {name} is {value}; it must be from {low:g} to {high:g}.")
+                raise RequestError(f"recipe {self.name}: {name} is {value}; it must be between {low:g} and {high:g}.")
         choices = (("optimiser", Optimiser), ("schedule", ScheduleKind), ("precision", Precision), ("watch", Watch))
         for name, kind in choices:
             if getattr(self, name) not in get_args(kind):
                 raise RequestError(
-                    f"recipe {self.name}: {name} is {getattr(self, name)!r}; it can be {' or '.join(get_args(kind))}."
+                    f"recipe {self.name}: {name} is {getattr(self, name)!r}; it must be {' or '.join(get_args(kind))}."
                 )
 
     @classmethod
     def load(cls, name: str | Path, **changes: Any) -> Recipe:
-        """Return the recipe of that name, or of a .toml file (a run's recipe.toml too), with `changes` made to it.
+        """Return the recipe of that name, or from a .toml file (also a run's recipe.toml), with `changes` made to it.
 
-        Changes that are None are left out. Raises RequestError when there is none, or a field is wrong.
+        Changes that are None are left out. Raises RequestError when there is no such recipe or a field is wrong.
         """
         text = str(name)
         if text.endswith(".toml"):
@@ -141,11 +141,11 @@ class Recipe:
             except FileNotFoundError as error:
                 raise RequestError(f"{text}: no such recipe file.") from error
             except (OSError, ValueError) as error:
-                raise RequestError(f"{text}: not a recipe that can be read ({error}).") from error
+                raise RequestError(f"{text}: not a readable recipe ({error}).") from error
         elif text in names():
             values = tomllib.loads((_FOLDER / f"{text}.toml").read_text(encoding="utf-8"))
         else:
-            raise RequestError(f"no recipe {text!r}; there are {', '.join(names())}, or give a .toml file.")
+            raise RequestError(f"no recipe {text!r}; choose {', '.join(names())}, or a .toml file.")
         return cls.from_dict(values.get("recipe", values), text).changed(**changes)
 
     @classmethod
@@ -153,7 +153,9 @@ class Recipe:
         """Return the recipe of the values of a TOML file; raises RequestError when one is unknown or missing."""
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise RequestError(f"{where}: {unknown[0]!r} is no field of a recipe; they are {', '.join(sorted(known))}.")
+            raise RequestError(
+                f"{where}: {unknown[0]!r} is not a field of a recipe; these are: {', '.join(sorted(known))}."
+            )
         try:
             sizes = tuple(Size(**size) for size in values.get("sizes", ()))
             return cls(**{**values, "sizes": sizes})
@@ -164,7 +166,7 @@ class Recipe:
     def changed(self, **changes: Any) -> Recipe:
         """Return the recipe with some fields changed; those that are None are left out.
 
-        With `epochs` it makes so many passes, and nothing else says when it ends; `learning_rate` is taken as it is.
+        With `epochs` it makes that many passes, and nothing else ends it; `learning_rate` is taken as it is.
         """
         given = {field: value for field, value in changes.items() if value is not None}
         if "epochs" in given:
@@ -174,7 +176,7 @@ class Recipe:
         return replace(self, **given)
 
     def for_steps(self, steps: int) -> Recipe:
-        """Return the recipe with the learning rate that suits a training of so many steps."""
+        """Return the recipe with the learning rate that suits a training of this many steps."""
         if not self.lr_reference_steps:
             return self
         share = min(1.0, (self.lr_reference_steps / steps) ** 0.5)

@@ -1,7 +1,7 @@
-"""Small snapshots of a training, for its film and for whoever watches it live: snapshots/0001.npz, one an epoch.
+"""Small snapshots of a training, for its film and for whoever watches it live: snapshots/0001.npz, one per epoch.
 
 Each holds the kernels of the first trained convolution, the confusion matrix of the watched images, and the mistakes that
-the network was surest of. Kilobytes each, plain arrays, and nothing that a resumed training needs.
+the network was most sure of. Kilobytes each, plain arrays, and nothing that a resumed training needs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mirante import runfolder
 from mirante.files import write_bytes
 
-if TYPE_CHECKING:  # whoever only reads snapshots is spared torch
+if TYPE_CHECKING:  # reading snapshots does not load torch
     from torch import Tensor, nn
 
     from mirante.training.criterion import Criterion
@@ -51,7 +51,7 @@ def write_snapshot(
     seen: tuple[Tensor, NDArray[np.int64], NDArray[np.int64]] | None,
     criterion: Criterion,
 ) -> None:
-    """Keep a snapshot of an epoch, unless enough are kept already.
+    """Keep a snapshot of an epoch, unless enough are already kept.
 
     seen  logits (N, …, classes) of the watched images, their targets and their rows in the data set
     """

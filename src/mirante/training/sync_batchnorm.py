@@ -1,4 +1,4 @@
-"""Batch normalisation by the statistics of all processes of a training, on the CPU too, for which torch has none."""
+"""Batch normalisation by the statistics of all processes of a training, also on the CPU, where torch has none."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class _SharedBatchNorm2d(_Shared, nn.BatchNorm2d):
 
 
 def share_statistics(network: nn.Module) -> None:
-    """Have every plain batch normalisation use the statistics of all processes; outside training it is what it was."""
+    """Have every plain batch normalisation use the statistics of all processes; outside training nothing changes."""
     kinds: dict[type, type] = {nn.BatchNorm1d: _SharedBatchNorm1d, nn.BatchNorm2d: _SharedBatchNorm2d}
     for module in network.modules():
         if type(module) in kinds:

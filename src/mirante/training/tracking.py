@@ -1,7 +1,7 @@
-"""Where teams look at trainings: TensorBoard, MLflow or Weights & Biases, through their own libraries, where those are installed.
+"""Where teams follow training runs: TensorBoard, MLflow or Weights & Biases, through their own libraries, if installed.
 
-Each gets the recipe, every epoch, and at the end the figures of the test images. Where their servers are is theirs to know
-(MLFLOW_TRACKING_URI, WANDB_MODE and the like); a tracker that fails is said once, and the training goes on without it.
+Each gets the recipe, every epoch, and at the end the figures of the test images. Where their servers are is up to them
+(MLFLOW_TRACKING_URI, WANDB_MODE and the like); a failing tracker is reported once, and training goes on without it.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier", "e
 
 @dataclass(frozen=True)
 class Tracker:
-    """What a training tells: `log` takes the values of an epoch, by name, or those of the test images after the last one."""
+    """What a training reports: `log` takes the values of an epoch, by name, or those of the test images after the last one."""
 
     log: Callable[[dict[str, float], int | None], None]
 
     def epoch(self, epoch: Epoch) -> None:
-        """Tell an epoch."""
+        """Report an epoch."""
         values = {name: getattr(epoch, name) for name in _EPOCH}
         self.log({name: value for name, value in values.items() if value is not None}, epoch.epoch)
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
-        """Tell the figures of the test images."""
+        """Report the figures of the test images."""
         self.log({f"test_{name}": metrics[name]["value"] for name in _FIGURES if name in metrics}, None)
 
 
@@ -43,21 +43,21 @@ def require_trackers(names: Sequence[str]) -> None:
     """Raise RequestError for a tracker that is unknown or not installed."""
     for name in names:
         if name not in TRACKERS:
-            raise RequestError(f"--track {name}: it can be {', '.join(TRACKERS)}.")
+            raise RequestError(f"--track {name}: must be one of {', '.join(TRACKERS)}.")
         if find_spec(name) is None:
             raise RequestError(f"--track {name} needs one more package; pip install {name}.")
 
 
 @contextmanager
 def tracking(run: Path, names: Sequence[str], recipe: Recipe) -> Iterator[Tracker]:
-    """Give what tells all the trackers of a training, and end it with them."""
+    """Yield a tracker that reports to all of them, and close them at the end."""
     start = {"tensorboard": _tensorboard, "mlflow": _mlflow, "wandb": _wandb}
     with ExitStack() as stack:
         logs = {}
         for name in names:
             try:
                 logs[name] = stack.enter_context(start[name](run, recipe))
-            except Exception as error:  # its server, its account, its disk: nothing of that stops a training
+            except Exception as error:  # its server, its account, its disk: none of that may stop a training
                 _leave_out(name, error)
 
         def log(values: dict[str, float], step: int | None) -> None:
@@ -73,7 +73,7 @@ def tracking(run: Path, names: Sequence[str], recipe: Recipe) -> Iterator[Tracke
 
 def _leave_out(name: str, error: Exception) -> None:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    logging.getLogger("mirante").warning(f"--track {name}: left out from here on ({reason}).")
+    logging.getLogger("mirante").warning(f"--track {name}: left out from now on ({reason}).")
 
 
 Log = Callable[[dict[str, float], int | None], None]

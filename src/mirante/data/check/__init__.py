@@ -1,1 +1,1 @@
-"""The data check: what a careful person would want to know of labelled images before they believe any figure made from them."""
+"""The data check: what you should know about labelled images before believing any figures obtained with them."""

@@ -1,8 +1,8 @@
-"""Near duplicates: images that show the same picture though their files differ, by recompression, size, a slight crop, a mirror.
+"""Near duplicates: images that show the same picture in different files: recompressed, resized, slightly cropped or mirrored.
 
 Two steps. The coarse pattern of each image (its lowest cosine frequencies) finds the few that could be the same; those pairs
-are then laid over each other, by the two scales and two shifts that fit best, and what remains of the difference decides.
-The laying over is Lucas and Kanade's (IJCAI 1981), inverse compositional (Baker and Matthews, IJCV 2004).
+are then aligned by the two scales and two shifts that fit best, and the remaining difference decides.
+The alignment is Lucas and Kanade's (IJCAI 1981), inverse compositional (Baker and Matthews, IJCV 2004).
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from mirante.progress import track
 Small = NDArray[np.uint8]
 """(N, side, side), grey."""
 
-_FREQUENCIES = 8  # of each axis that make up the pattern
-_CLOSE = 0.80  # least correlation after the first, coarse laying over
+_FREQUENCIES = 8  # per axis that make up the pattern
+_CLOSE = 0.80  # least correlation after the first, coarse alignment
 _SAME = 0.985  # least correlation in the end
-_TINY = 64  # pixels of the shorter side, up to which compression and shrinking spoil the fine detail
+_TINY = 64  # pixels on the shorter side, up to which compression and shrinking spoil fine detail
 _BY_NATURE = (
-    0.02  # share of tiny images that nearly are mirrors of others, above which no copies can be told among them
+    0.02  # share of tiny images that are nearly mirrors of others, above which copies among them cannot be recognised
 )
 _SAME_TINY = 0.90  # least correlation of tiny images, and of their slopes, at half the size of the copies
 _BLOCK = 1024
-_PAIRS = 256  # laid over each other at a time: more do not fit into the processor's cache
+_PAIRS = 256  # aligned at a time: more do not fit into the processor's cache
 
 
 def _neighbours(count: int) -> tuple[int, float]:
-    """Return how many candidates each of so many images gets, and the least likeness of their patterns.
+    """Return how many candidates each of `count` images gets, and the least similarity of their patterns.
 
-    Of few images less is known about what they share, so the patterns of copies can be less alike (benchmarks/check.py).
+    With few images, less is known about what they share, so the patterns of copies can be less alike (benchmarks/check.py).
     """
     return (6 if count <= 20_000 else 3), (0.4 if count <= 3000 else 0.5)
 
@@ -53,9 +53,9 @@ class Copies:
 
 
 def find_copies(small: Small, sides: NDArray[np.int64], splits: NDArray[np.str_] | None = None) -> Copies:
-    """Return the pairs among N small grey copies of whole images; featureless images are left aside.
+    """Return the pairs among N small grey copies of whole images; featureless images are ignored.
 
-    sides   (N,) the shorter sides in pixels that the images themselves have
+    sides   (N,) the shorter sides of the images themselves, in pixels
     splits  (N,) when only pairs across splits are wanted
     """
     wide = small.astype(np.float32)
@@ -72,12 +72,12 @@ def find_copies(small: Small, sides: NDArray[np.int64], splits: NDArray[np.str_]
         tiny = sides[pairs].min(axis=1) <= _TINY
         joined.append((pairs, _compare(wide, half, pairs, mirrored, tiny), tiny, np.full(len(pairs), mirrored)))
     pairs, likeness, tiny, flags = (np.concatenate(parts) for parts in zip(*joined, strict=True))
-    # the mirror as control: where many images nearly are the mirror of another one, images are alike by their nature (digits)
+    # mirrors as control: if many images are nearly mirrors of others, the images are similar by nature (digits)
     nearly = tiny & flags & (likeness >= _SAME_TINY) & (likeness < _SAME)
     told = nearly.sum() <= _BY_NATURE * (sides <= _TINY).sum()
     kept = likeness >= np.where(tiny, _SAME_TINY if told else np.inf, _SAME)
     pairs, likeness, flags = pairs[kept], likeness[kept], flags[kept]
-    # an image that is its own mirror makes its copies mirrored too: such a pair counts once
+    # copies of a symmetric image also match mirrored: such a pair counts once
     order = np.lexsort((-likeness, pairs[:, 1], pairs[:, 0]))
     pairs, flags = pairs[order], flags[order]
     first = np.ones(len(pairs), bool)
@@ -86,7 +86,7 @@ def find_copies(small: Small, sides: NDArray[np.int64], splits: NDArray[np.str_]
 
 
 def join(count: int, pairs: NDArray[np.int64]) -> list[list[int]]:
-    """Return the sets of rows that pairs join, of two rows and more, each in order, by their first row.
+    """Return the sets of two or more rows joined by pairs, each sorted, ordered by first row.
 
     >>> join(6, np.array([[0, 3], [3, 5], [1, 2]]))
     [[0, 3, 5], [1, 2]]
@@ -99,16 +99,16 @@ def join(count: int, pairs: NDArray[np.int64]) -> list[list[int]]:
 
 
 def _patterns(wide: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the lowest cosine frequencies but the mean, of the images and of their mirrors, each (N, _FREQUENCIES² - 1).
+    """Return the lowest cosine frequencies except the mean, of the images and of their mirrors, each (N, _FREQUENCIES² - 1).
 
-    Whitened: what all images of a set share (the chest on every X-ray) weighs little, what tells them apart weighs much.
+    Whitened: what all images of a set share (the chest on every X-ray) weighs little, what distinguishes them weighs more.
     """
     found = dctn(wide, axes=(1, 2), norm="ortho")[:, :_FREQUENCIES, :_FREQUENCIES].reshape(len(wide), -1)[:, 1:]
     found = unit_rows(found)
     odd = np.tile(np.arange(_FREQUENCIES) % 2 == 1, _FREQUENCIES)[1:]
     mean = found.mean(axis=0)
     strengths, directions = np.linalg.eigh(np.cov(found.T))
-    # of few images less is known about what they share
+    # with few images, less is known about what they share
     least = (0.1 + len(strengths) / len(found)) * max(float(strengths.mean()), 1e-9)
     scale = directions / np.sqrt(np.maximum(strengths, 0) + least)
     both = []
@@ -140,14 +140,14 @@ def _compare(
     mirrored: bool,
     tiny: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """Return how alike the images of each pair are, laid over each other: coarsely first, and finely where that is close.
+    """Return how alike the images of each pair are once aligned: coarsely first, then finely for close pairs.
 
     half  the images at half their size
-    tiny  (P,) pairs that stay at half size: the lesser of the correlations of pixels and of slopes is their likeness
+    tiny  (P,) pairs that stay at half size: their likeness is the lower of the correlations of pixels and of slopes
     """
     likeness = np.zeros(len(pairs))
     turn = slice(None, None, -1 if mirrored else 1)
-    for start in track(range(0, len(pairs), _PAIRS), "Laying images over each other", len(pairs) // _PAIRS + 1):
+    for start in track(range(0, len(pairs), _PAIRS), "Aligning images", len(pairs) // _PAIRS + 1):
         part = pairs[start : start + _PAIRS]
         coarse, _ = overlay(half[part[:, 0]], half[part[:, 1]][:, :, turn], 5)
         close = start + np.flatnonzero(coarse >= _CLOSE)
@@ -160,14 +160,14 @@ def _compare(
 def overlay(
     one: NDArray[np.float32], two: NDArray[np.float32], rounds: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lay each of P images over its partner, (P, side, side) grey; return the correlations of pixels and of slopes, each (P,).
+    """Align each of P images with its partner, (P, side, side) grey; return the correlations of pixels and of slopes, each (P,).
 
     What overlaps counts. Pixels are those of the best round, slopes (differences of neighbours) those of the last one: a bright
     sky correlates with every bright sky, its slopes do not.
 
     Finds x' = x + a + b·x, y' = y + c + d·y, where `two` at (x', y') is most like `one` at (x, y).
 
-    Coordinates run from -1 to 1 over the image. Each step solves for the change that the slopes of `one` explain.
+    Coordinates run from -1 to 1 across the image. Each step solves for the change that the slopes of `one` imply.
     """
     count, side, _ = one.shape
     if count == 0:
@@ -200,7 +200,7 @@ def overlay(
 
 
 def _hats(places: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Return how much each of `side` pixels of a line weighs in linear interpolation at places (P, side): (P, side, side)."""
+    """Return the weight of each of `side` pixels of a line in linear interpolation at places (P, side): (P, side, side)."""
     inside = np.clip(places, 0, side - 1)
     weights: NDArray[np.float32] = np.maximum(0, 1 - abs(inside[:, :, None] - np.arange(side, dtype=np.float32)))
     return weights

@@ -1,4 +1,4 @@
-"""What the data check finds, image by image, the most harmful kind first; and what a cleaned list would leave out."""
+"""What the data check finds, image by image, the most harmful kind first, and what a cleaned list would leave out."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from mirante.data.notes import Note, unequal_classes
 
 Harm = Literal["grave", "serious", "minor"]
 
-_RARE = 0.05  # what more images have than this is how these images are, and not odd
+_RARE = 0.05  # a property of more images than this is normal for the set, not odd
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of finding: how much it harms, its heading, and what it means and asks for."""
+    """A kind of finding: how harmful it is, its heading, and what it means and calls for."""
 
     harm: Harm
     title: str
@@ -35,7 +35,8 @@ KINDS: dict[str, Kind] = {
     "leak": Kind(
         "grave",
         "The same picture on both sides of the test",
-        "A model that was taught a picture is not tested by it: the test figures flatter. The cleaned list keeps the test image.",
+        "A picture that a model was trained on does not test it: the test figures are too optimistic. The cleaned list keeps the "
+        "test image.",
     ),
     "group": Kind(
         "grave",
@@ -46,18 +47,18 @@ KINDS: dict[str, Kind] = {
     "contradiction": Kind(
         "grave",
         "The same picture in two classes",
-        "At least one of the two labels is wrong, and the model is taught both. The cleaned list leaves all of them out.",
+        "At least one of the two labels is wrong, and the model is trained on both. The cleaned list leaves all of them out.",
     ),
     "shortcut": Kind(
         "grave",
         "A property that gives the class away",
-        "A network learns what is easiest. Here something other than the content tells the class; where that something is missing, "
-        "the model fails. Bring images of all classes from the same source.",
+        "A network learns what is easiest. Here something other than the content gives the class away; where that something is "
+        "missing, the model fails. Bring images of all classes from the same source.",
     ),
     "doubtful": Kind(
         "serious",
         "Probably in the wrong class",
-        "A model that was not taught this image gives it another class with confidence. The surest come first; look at them and "
+        "A model that was not trained on this image confidently gives it another class. The surest come first; look at them and "
         "decide. The cleaned list keeps them, and doubtful.csv names them.",
     ),
     "unreadable": Kind("serious", "Cannot be used", "They are left out of every training."),
@@ -70,23 +71,23 @@ KINDS: dict[str, Kind] = {
     "copy": Kind(
         "minor",
         "The same picture more than once",
-        "Copies weigh more than other images and make groups look larger than they are. The cleaned list keeps one.",
+        "Copies count more than other images and make classes look larger than they are. The cleaned list keeps one.",
     ),
     "outlier": Kind(
-        "minor", "Unlike all others", "Perhaps these belong to none of the classes, or the class needs more like them."
+        "minor", "Unlike all others", "They may belong to none of the classes, or the class may need more like them."
     ),
     "blank": Kind("minor", "Blank", "There is nothing to see in them. The cleaned list leaves them out."),
-    "dark": Kind("minor", "Very dark", "Look whether what matters can be seen."),
+    "dark": Kind("minor", "Very dark", "Check that what matters can be seen."),
     "bright": Kind("minor", "Overexposed", "Look whether what matters can be seen."),
-    "blurred": Kind("minor", "Blurred", "Less sharp than the others by far."),
-    "grey": Kind("minor", "Grey among colour", "The others have colour, these have none."),
-    "colour": Kind("minor", "Colour among grey", "The others are grey, these have colour."),
+    "blurred": Kind("minor", "Blurred", "Far less sharp than the others."),
+    "grey": Kind("minor", "Grey among colour images", "The others have colour; these do not."),
+    "colour": Kind("minor", "Colour among grey images", "The others are grey; these have colour."),
     "size": Kind("minor", "Odd size", "Much smaller or larger than the others."),
-    "aspect": Kind("minor", "Odd shape", "Much wider or taller than the others; cropping takes much of them away."),
+    "aspect": Kind("minor", "Odd shape", "Much wider or taller than the others; cropping removes much of them."),
     "rotated": Kind(
-        "minor", "Turned by EXIF", "The file holds them on their side and says so. Mirante shows them upright; other programs may not."
+        "minor", "Turned by EXIF", "The file stores them rotated and says so. Mirante shows them upright; other programs may not."
     ),
-    "suffix": Kind("minor", "Wrong file ending", "The file is of another format than its name says. Mirante reads it all the same."),
+    "suffix": Kind("minor", "Wrong file extension", "The file's format is not what its name says. Mirante reads it anyway."),
 }  # fmt: skip
 """Every kind, the most harmful first."""
 
@@ -96,9 +97,9 @@ class Finding:
     """One thing found.
 
     kind   a key of KINDS
-    rows   the images concerned, as rows of the data set; of copies, the one to keep first
-    note   what there is to say of it
-    path   the file, where it is no image of the data set (an unreadable one)
+    rows   the images concerned, as rows of the data set; for copies, the one to keep first
+    note   what there is to say about it
+    path   the file, if it is not an image of the data set (an unreadable one)
     """
 
     kind: str
@@ -108,7 +109,7 @@ class Finding:
 
 
 def find_in_files(dataset: Dataset, looks: Looks) -> Iterator[Finding]:
-    """Yield what the files and the pixels of each image by itself say."""
+    """Yield findings from the file and pixels of each image by itself."""
     for one in dataset.skipped:
         yield Finding("unreadable", (), Note("{reason}", {"reason": one.reason}), one.path)
     for row, reason in looks.errors.items():
@@ -127,7 +128,7 @@ def find_in_files(dataset: Dataset, looks: Looks) -> Iterator[Finding]:
 
 
 def find_among_classes(dataset: Dataset) -> Iterator[Finding]:
-    """Yield what the classes, their sizes and the groups say."""
+    """Yield findings from the classes, their sizes and the groups."""
     for one, other in (*dataset.merged, *alike_names(dataset.classes)):
         yield Finding("names", (), Note("{one} and {other}", {"one": one, "other": other}))
     if values := unequal_classes(dataset.classes, dataset.targets):
@@ -171,14 +172,14 @@ def find_shortcuts_in(shortcuts: list[Shortcut]) -> Iterator[Finding]:
 
 
 def shortcut_note(one: Shortcut) -> Note:
-    """Say how well a property alone tells a class."""
+    """Say how well a property alone predicts a class."""
     values = {"property": one.name, "class": one.best, "area": round(one.area, 2)}
     text = "The {property} alone tells {class} from the other classes: area under the ROC curve {area}, where 0.5 is chance and 1 is always."  # noqa: E501
     return Note(text, values)
 
 
 def leave_out(dataset: Dataset, findings: list[Finding]) -> dict[int, str]:
-    """Return row → the kind of finding for which a cleaned list leaves the image out."""
+    """Return row → the kind of finding for which a cleaned list omits the image."""
     gone: dict[int, str] = {}
     for one in findings:
         rows: list[int] = []

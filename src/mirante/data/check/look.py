@@ -1,6 +1,6 @@
-"""One look at every image for the data check: a small grey copy, and a few numbers that say nothing of what it shows.
+"""One look at every image for the data check: a small grey copy, and a few numbers that say nothing about what it shows.
 
-Kept in the cache by content, so that a second check of the same images decodes nothing.
+Cached by content, so that a second check of the same images decodes nothing.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from mirante.files import write_file
 from mirante.images import FORMATS, Pixels, orientation, read_header, read_reduced
 from mirante.progress import track
 
-SIDE = 32  # pixels a side of the small copy
-_LEAST = 256  # the shorter side at which sharpness and light are measured, where the image has as many
+SIDE = 32  # pixels per side of the small copy
+_LEAST = 256  # the shorter side at which sharpness and light are measured, if the image has that many pixels
 _FORMAT = 1
 
 NUMBERS = (
@@ -59,11 +59,11 @@ SUFFIXES = {
 
 @dataclass(frozen=True)
 class Looks:
-    """What was seen of N images.
+    """What was measured on N images.
 
     small    (N, SIDE, SIDE) uint8, grey, the whole image squeezed
     numbers  (N, len(NUMBERS)) float32
-    formats  N names of file formats, as Pillow's; '' where the source holds pixels
+    formats  N names of file formats, as in Pillow; '' where the source holds pixels
     errors   row → why its pixels cannot be decoded; its other values are zero
     """
 
@@ -104,12 +104,12 @@ def look(source: Source, wanted: dict[str, str]) -> Looks:
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_file(kept, lambda part: _save(part, small, numbers, formats, errors))
     except (MiranteError, OSError):
-        pass  # a cache that cannot be written: it will be looked at again
+        pass  # a cache that cannot be written: the images will be looked at again
     return Looks(small, numbers, tuple(formats), errors)
 
 
 def right_suffix(path: str, form: str) -> bool:
-    """Tell whether a file's name ends as files of its format do, or says nothing of a format.
+    """Tell whether a file's name has an extension of its format, or of no known format.
 
     >>> [right_suffix(path, "JPEG") for path in ("a.JPG", "a.png", "scan", "a.b")]
     [True, False, True, True]
@@ -119,7 +119,7 @@ def right_suffix(path: str, form: str) -> bool:
 
 
 def name_pattern(path: str, classes: Sequence[str] = ()) -> str:
-    """Return what a file's name looks like without what differs from image to image, and without the names of classes.
+    """Return the pattern of a file's name, without what differs from image to image and without class names.
 
     >>> [name_pattern(path) for path in ("x/00001280_004.jpg", "covid/1-s2.0-S0929664620300449-gr2.png", "IMG_2041.JPG")]
     ['9_9', '9-s9.9-s9-gr9', 'img_9']
@@ -195,7 +195,7 @@ def _sharpness(grey: NDArray[np.uint8]) -> float:
 
 
 def _file_facts(content: bytes) -> tuple[str, int, float]:
-    """Return the format, the EXIF orientation and, of a JPEG, its quality."""
+    """Return the format, the EXIF orientation and, for a JPEG, the quality."""
     if content[:3] == b"\xff\xd8\xff" and b"Exif\0" not in content[:4096]:
         return "JPEG", 1, _jpeg_quality(content)
     if dicom.is_dicom(content):

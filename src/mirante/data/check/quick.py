@@ -1,4 +1,4 @@
-"""What of the data check is quick enough to be run before every training, on pixels that are decoded already."""
+"""The parts of the data check that are fast enough to run before every training, on already decoded pixels."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mirante.data.dataset import Dataset
 from mirante.data.notes import Note
 from mirante.images import Pixels
 
-_MOST = 2000  # images that are looked at
+_MOST = 2000  # images looked at
 _SHUFFLES = 40
-_MOST_COMPARED = 3000  # images up to which all are compared with all: two or three seconds
+_MOST_COMPARED = 3000  # up to this many images, all are compared with all: two or three seconds
 
 
 def quick_notes(dataset: Dataset, pixels: Pixels) -> tuple[Note, ...]:
-    """Return what a careful person should know of the images before training on them.
+    """Return what you should know about the images before training on them.
 
     pixels  uint8 (N, H, W, C), the rows of the data set, as the network will see them
     """
@@ -28,7 +28,7 @@ def quick_notes(dataset: Dataset, pixels: Pixels) -> tuple[Note, ...]:
 
 
 def near_copy_notes(dataset: Dataset, pixels: Pixels) -> tuple[Note, ...]:
-    """Return a note on test images of which another file of the same picture trains; of few images only."""
+    """Return a note on test images whose picture is also among the training images; only for small data sets."""
     if len(dataset) > _MOST_COMPARED:
         return ()
     small = np.stack([small_copy(grey_of(image)) for image in pixels])
@@ -39,8 +39,8 @@ def near_copy_notes(dataset: Dataset, pixels: Pixels) -> tuple[Note, ...]:
     if not tested:
         return ()
     text = (
-        "Test images whose picture stands in another file (compressed, resized, cropped or mirrored) among the training "
-        "images: {count}. Test figures flatter the model; mirante data check names them."
+        "Test images whose picture is in another file (compressed, resized, cropped or mirrored) among the training "
+        "images: {count}. Test figures are too optimistic; mirante data check lists them."
     )
     return (Note(text, {"count": len(tested)}),)
 

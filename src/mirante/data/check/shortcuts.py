@@ -1,4 +1,4 @@
-"""Shortcuts: properties that tell the class without showing what is in the image, such as its size or a mark in a corner.
+"""Shortcuts: properties that give away the class without showing what is in the image, such as its size or a mark in a corner.
 
 A network finds them before it finds the content, and its test figures then promise what it cannot do elsewhere (Geirhos et al.,
 "Shortcut learning in deep neural networks", Nature Machine Intelligence 2020; DeGrave et al., "AI for radiographic COVID-19
@@ -19,10 +19,10 @@ from mirante.data.check.look import Looks, name_pattern
 
 _BINS = 12
 _FOLDS = 5
-_MOST = 20_000  # images that are looked at
-_NAMES = 12  # patterns of file names that count as their own
+_MOST = 20_000  # images looked at
+_NAMES = 12  # patterns of file names that are kept apart
 
-# name → the numbers of an image that make it up; those of the first group say nothing of the content
+# name → the numbers of an image that make it up; those in the first group say nothing about the content
 _OF_THE_FILE = {
     "image size": ("height", "width"),
     "aspect": ("aspect",),
@@ -42,13 +42,13 @@ _OF_THE_LIGHT = {
 
 @dataclass(frozen=True)
 class Shortcut:
-    """How well one property alone tells the class.
+    """How well one property alone predicts the class.
 
-    name      of the property, English
-    light     whether it is of the light (brightness, contrast…), which what is shown can rightly change
-    accuracy  balanced accuracy on images that were not used to find out, cross-validated
-    chance    the 95% interval of what it comes to when the classes are shuffled
-    best      the class that it tells best, and the area under its ROC curve (one against the rest)
+    name      name of the property, in English
+    light     whether it concerns the light (brightness, contrast…), which the content can legitimately change
+    accuracy  cross-validated balanced accuracy
+    chance    the 95% interval of the accuracy with shuffled classes
+    best      the class that it predicts best, and the area under its ROC curve (one against the rest)
     area
     """
 
@@ -61,7 +61,7 @@ class Shortcut:
 
     @property
     def strong(self) -> bool:
-        """Whether it deserves a warning: beyond chance, and by so much that a network would use it."""
+        """Whether it deserves a warning: beyond chance, and by so much that a network would exploit it."""
         return self.accuracy > self.chance[1] and self.area >= (0.9 if self.light else 0.8)
 
 
@@ -73,13 +73,13 @@ def find_shortcuts(
     groups: Sequence[str] | None = None,
     shuffles: int = 200,
 ) -> list[Shortcut]:
-    """Return every property that could be measured, the one that tells most first.
+    """Return every property that could be measured, the most predictive first.
 
-    groups    what belongs together (a patient): folds and shuffles keep it together
-    shuffles  how often the classes are shuffled to find out what chance comes to
+    groups    groups of images that belong together (such as a patient): folds and shuffles keep them together
+    shuffles  how often the classes are shuffled to estimate chance
 
-    A property is cut into bins by its quantiles; the classes of other images in the same bin tell the class. Of several numbers
-    the one that tells most counts, for the true classes as for the shuffled ones.
+    A property is cut into bins by its quantiles; the classes of other images in the same bin predict the class. Of several
+    numbers, the most predictive counts, both for the true classes and for the shuffled ones.
     """
     random = np.random.default_rng(0)
     units = np.unique(np.array(paths if groups is None else groups), return_inverse=True)[1]
@@ -92,7 +92,7 @@ def find_shortcuts(
     if len(np.unique(mine)) < 2 or units.max(initial=0) + 1 < 2 * _FOLDS:
         return []
     folds = random.permutation(units.max() + 1)[units] % _FOLDS
-    # the classes of whole units change places, so that what a unit shares cannot tell of them by chance
+    # classes are swapped between whole units, so that what a unit shares cannot predict them by chance
     shuffled = [mine, *(_shuffle(mine, units, random) for _ in range(shuffles))]
     found = []
     for name, light, columns in _properties(looks, rows, [paths[row] for row in rows.tolist()], classes):
@@ -126,7 +126,7 @@ def _properties(
 
 
 def _bins(values: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Cut at quantiles; what is not known is a bin of its own, and a value that many images share keeps its own bin."""
+    """Cut at quantiles; unknown values get their own bin, and so does a value that many images share."""
     known = values[~np.isnan(values)]
     if len(known) == 0:
         return np.zeros(len(values), np.int64)
@@ -150,7 +150,7 @@ def _shuffle(labels: NDArray[np.int64], units: NDArray[np.int64], random: np.ran
 def _shares(
     bins: NDArray[np.int64], labels: NDArray[np.int64], folds: NDArray[np.int64], classes: int
 ) -> NDArray[np.float64]:
-    """Return, for each image, how strongly other folds' images in its bin speak for each class, (N, classes)."""
+    """Return, for each image, how strongly other folds' images in its bin support each class, (N, classes)."""
     size = (bins.max() + 1) * classes
     cells = bins * classes + labels
     every = np.bincount(cells, minlength=size)

@@ -22,7 +22,7 @@ def sample_grid(
     size: tuple[float, float] = (6.4, 7.0),
     font: int = 10,
 ) -> Figure:
-    """Draw images (N, H, W, C) under their captions, up to 4 rows; the whole is `size` (width, height) inches."""
+    """Draw images (N, H, W, C) under their captions, up to 4 rows; the figure is `size` (width, height) inches."""
     figure = new_figure(*size)
     axes = figure.subplots(4, columns).ravel()
     for place in axes:
@@ -44,7 +44,7 @@ def answer_grid(
 ) -> Figure:
     """Draw up to 15 images with the bars of their probabilities, 5 rows of 3; blue is right, red is wrong.
 
-    Of more than ten classes, the ten most probable of each image are drawn, and its true class in any case.
+    With more than ten classes, the ten most probable of each image are drawn, and always its true class.
     """
     rows = -(-min(len(images), 15) // 3)
     figure = new_figure(11.0, 2.25 * max(rows, 1) + 0.9)
@@ -70,7 +70,7 @@ def answer_grid(
 def heat_grid(
     images: Pixels, heats: Sequence[NDArray[np.floating]], captions: Sequence[str], right: Sequence[bool]
 ) -> Figure:
-    """Draw images (N, H, W, C), four a row, each with the map (h, w) of 0 to 1 over it; right answers first."""
+    """Draw images (N, H, W, C), four per row, each overlaid with its map (h, w), 0 to 1; right answers first."""
     rows = [
         [number for number, one in enumerate(right) if one],
         [number for number, one in enumerate(right) if not one],

@@ -1,4 +1,4 @@
-"""What the probabilities are worth: how dispersed those of right and wrong answers are, and whether they come true."""
+"""How good the probabilities are: how dispersed those of right and wrong answers are, and whether they hold."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def dispersion(entropies: NDArray[np.floating], right: NDArray[np.bool_], say: L
             axes.hist(entropies[chosen], bins, weights=weights, color=colour, alpha=0.55, label=label)
             axes.axvline(float(np.median(entropies[chosen])), color=colour, linestyle="--", linewidth=1.5)
     axes.set_xlabel(say("Dispersion of the probabilities (0: all on one class; 1: the same for every class)"))
-    axes.set_ylabel(say("Share of the answers"))
+    axes.set_ylabel(say("Share of answers"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: say.percent(value, 0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: say.number(value, 1)))
     axes.set_title(say("Are wrong answers more dispersed?"), fontsize=12)
@@ -47,10 +47,10 @@ def reliability_diagram(
     shares = np.array([one["value"] for one in bins])
     low = shares - np.array([one["low"] for one in bins])
     high = np.array([one["high"] for one in bins]) - shares
-    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label=say("Confidence that comes true"))
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label=say("Perfect calibration"))
     if before is not None:
         points = [[one[key] for one in before] for key in ("confidence", "value")]
-        axes.plot(*points, color=RED, marker="x", markersize=6, linestyle="none", label=say("Before the calibration"))
+        axes.plot(*points, color=RED, marker="x", markersize=6, linestyle="none", label=say("Before calibration"))
     axes.errorbar(
         confidences,
         shares,

@@ -1,4 +1,4 @@
-"""What every plot shares: colours that colour-blind people tell apart, type, and how a figure becomes a PNG."""
+"""What every plot shares: colours that colour-blind people can tell apart, fonts, and how a figure becomes a PNG."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ INK = "#1d2530"
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of that size in inches that lays itself out."""
+    """Return an empty figure of this size in inches, with automatic layout."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.set_facecolor("white")
     return figure
 
 
 def tidy(axes: Axes) -> None:
-    """Leave an axes its left and bottom lines, and a quiet grid."""
+    """Keep only the left and bottom lines of an axes, and a light grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.grid(color=LIGHT, linewidth=0.8)
@@ -31,7 +31,7 @@ def tidy(axes: Axes) -> None:
 
 
 def show_image(axes: Axes, image: Pixels) -> None:
-    """Draw one image uint8 (H, W, C) without axes, its pixels as squares."""
+    """Draw one uint8 image (H, W, C) without axes, its pixels as squares."""
     if image.shape[2] == 1:
         axes.imshow(image[:, :, 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     else:
@@ -40,7 +40,7 @@ def show_image(axes: Axes, image: Pixels) -> None:
 
 
 def shorten(name: str, length: int = 16) -> str:
-    """Cut a name that would not fit. Dollar signs are escaped: matplotlib would read formulas into them."""
+    """Cut a name that would not fit. Dollar signs are escaped: matplotlib would read them as formulas."""
     return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")
 
 

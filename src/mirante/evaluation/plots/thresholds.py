@@ -1,4 +1,4 @@
-"""One class against the others at every threshold: the ROC curve, precision against recall, and what deciding is worth."""
+"""One class against the others at every threshold: the ROC curve, precision against recall, and the benefit of deciding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mirante.evaluation.roc import GRID, Discrimination, net_benefit
 from mirante.locale import Language
 
 _MOST = 8
-_COLOURS = (BLUE, RED, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", GREY)  # the palette of style.py, further
+_COLOURS = (BLUE, RED, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", GREY)  # the palette of style.py, extended
 
 
 def trade_off(
@@ -23,7 +23,7 @@ def trade_off(
 ) -> Figure:
     """Draw the ROC curve and precision against recall of one class with its bands, or of several without, the worst ones first.
 
-    chosen  (false alarms, sensitivity, precision) at the threshold that was chosen, marked
+    chosen  (false alarms, sensitivity, precision) at the chosen threshold, marked
     """
     figure = new_figure(10.5, 5.0)
     left, right = figure.subplots(1, 2)
@@ -72,7 +72,7 @@ def decision_curve(
     share = float(wanted.mean())
     axes.set_ylim(-0.15 * share, 1.1 * share)
     axes.set_xlim(0, 1)
-    axes.set_xlabel(say("Probability from which on an alarm is worth it"))
+    axes.set_xlabel(say("Lowest probability at which an alarm is worth it"))
     axes.set_ylabel(say("Net benefit, in images found per image"))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: say.percent(value, 0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: say.number(value, 2)))

@@ -15,7 +15,7 @@ function bytesOf(base64) {
 }
 
 async function open() {
-  // a page from the disk may load scripts and no modules, so the runtime comes as text and becomes a module here
+  // a page opened from disk may load scripts but not modules, so the runtime comes as text and becomes a module here
   const module = URL.createObjectURL(new Blob([bytesOf(MIRANTE_RUNTIME.module)], { type: 'text/javascript' }));
   ort = await import(module);
   ort.env.wasm.numThreads = 1;

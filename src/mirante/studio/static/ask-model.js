@@ -3,7 +3,7 @@
 import { frame, openCamera } from "./camera.js";
 import { ask, bars, busy, element, percent, words } from "./page.js";
 
-/** Fill `root` (with a select of runs inside) with what one needs to ask. `path`: show the path at once. */
+/** Fill `root` (with a select of runs inside) with everything needed to ask. `path`: show the path at once. */
 export function askAboutImage(root, { path = false } = {}) {
   const run = root.querySelector("select"), says = root.querySelector(".error"), drop = root.querySelector(".drop");
   const input = root.querySelector("input[type=file]"), shown = root.querySelector(".asked"), video = root.querySelector("video");

@@ -1,4 +1,4 @@
-// Chapter 2: the three channels, each alone; put the image together again with those that are chosen.
+// Chapter 2: the three channels, each alone; put the image back together from the chosen ones.
 
 import { chooseImage, context } from "./image.js";
 import { words } from "./page.js";

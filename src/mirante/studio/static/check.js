@@ -1,4 +1,4 @@
-// The findings of the data check, one at a time, each decided with one key; a decision can be taken back.
+// The findings of the data check, one at a time, each decided with one key; a decision can be undone.
 
 import { ask, busy, element, words } from "./page.js";
 

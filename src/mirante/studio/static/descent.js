@@ -19,7 +19,7 @@ function restart() {
 const target = () => wanted[id("target").value].flat();
 
 function step() {
-  // slowly at first, to be watched; the longer it goes, the flatter the slope and the more steps at once
+  // slowly at first, so that it can be watched; later the slope is flatter and more steps are taken at once
   const many = Math.min(30, 1 + losses.length / 40);
   for (let n = 0; n < many; n++) {
     const [next, loss] = descend(grey, SIDE, SIDE, kernel, target(), 10 ** Number(id("rate").value));

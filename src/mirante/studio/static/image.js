@@ -11,7 +11,7 @@ export function context(canvas) {
   return canvas.getContext("2d", { willReadFrequently: true });
 }
 
-/** ImageData of anything that can be drawn, at most 512 pixels a side. */
+/** ImageData of anything that can be drawn, at most 512 pixels per side. */
 export function toPixels(source, width, height) {
   const scale = Math.min(1, LARGEST / Math.max(width, height));
   const canvas = document.createElement("canvas");
@@ -46,7 +46,7 @@ function keep(pixels) {
 }
 
 /**
- * Fill `container` with the buttons to choose an image, and call `changed(pixels)` now with the image of before, or the sample,
+ * Fill `container` with the buttons to choose an image, and call `changed(pixels)` now with the previous image, or the sample,
  * and again with each new one.
  */
 export function chooseImage(container, changed) {

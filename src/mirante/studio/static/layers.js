@@ -1,8 +1,8 @@
-// A line of layers and its drawing, which follows as one types; what is wrong is pointed at.
+// A line of layers and its drawing, which follows the typing; mistakes are pointed at.
 
 import { ask } from "./page.js";
 
-/** Draw the line of `input` into `place`; `context()` gives further words of the address. Returns a function that draws anew. */
+/** Draw the line of `input` into `place`; `context()` gives further query parameters. Returns a function that draws again. */
 export function drawLayers(input, place, says, pointer, context = () => ({})) {
   let last = 0, waiting = null;
   async function draw() {

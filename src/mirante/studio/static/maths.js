@@ -1,4 +1,4 @@
-// The arithmetic of the widgets, the same as mirante.see.arithmetic does in Python. No page is known here.
+// The arithmetic of the widgets, the same as mirante.see.arithmetic in Python. Nothing here knows of any page.
 
 /** (W − K + 2P) / S + 1 rounded down, and what is left over; null when the kernel does not fit. */
 export function outputSide(side, kernel, stride, padding) {
@@ -40,7 +40,7 @@ export function convolve(pixels, width, height, kernel, k, stride, padding) {
   return { width: w, height: h, values };
 }
 
-// the usual case, written out: each channel for itself, and of every place only the three pixels that are new are read
+// the usual case, written out: each channel separately, and at every place only the three new pixels are read
 function three(pixels, width, w, h, kernel, values) {
   const [a, b, c, d, e, f, g, i, j] = kernel;
   const line = width * 4;
@@ -60,7 +60,7 @@ function three(pixels, width, w, h, kernel, values) {
   }
 }
 
-/** Squares of size × size pixels become one, by "max" or "average"; what is left over is dropped. As convolve returns. */
+/** Squares of size × size pixels become one, by "max" or "average"; what is left over is dropped. Returns what convolve returns. */
 export function pool(pixels, width, height, size, kind) {
   const w = Math.floor(width / size), h = Math.floor(height / size);
   if (w < 1 || h < 1) return null;
@@ -87,7 +87,7 @@ export function pool(pixels, width, height, size, kind) {
 
 /**
  * Write the values of convolve or pool into RGBA pixels. Values within 0..255 stay as they are; where some are negative,
- * zero comes to lie in the middle and the strongest 2 in 100 at the ends. With `summed`, the mean of the three channels in grey.
+ * zero is moved to the middle and the strongest 2 in 100 to the ends. With `summed`, the mean of the three channels in grey.
  */
 export function show(result, data, summed = false) {
   const { values } = result;

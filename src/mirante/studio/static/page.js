@@ -43,13 +43,13 @@ export async function ask(address, body) {
   return value;
 }
 
-/** Follow what an action answered: to another page, or to this one as it is now. */
+/** Go where an action's answer says: to another page, or reload this one. */
 export function follow(answer) {
   if (answer.go) location.assign(answer.go);
   else if (answer.reload) location.reload();
 }
 
-/** Run some work with a button shown busy; what goes wrong is said in the element `says`. */
+/** Run some work with a button shown busy; errors are shown in the element `says`. */
 export async function busy(button, says, work) {
   if (button) { button.disabled = true; button.setAttribute("aria-busy", "true"); }
   if (says) says.textContent = "";
@@ -103,6 +103,6 @@ if (theme) {
     const root = document.documentElement;
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
-    try { localStorage.setItem("theme", root.dataset.theme); } catch { /* it holds for this page */ }
+    try { localStorage.setItem("theme", root.dataset.theme); } catch { /* it lasts for this page only */ }
   });
 }

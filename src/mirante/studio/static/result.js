@@ -1,4 +1,4 @@
-// The answers of a run to its test images, filtered by what one chooses.
+// The answers of a run to its test images, filtered as chosen.
 
 import { ask, busy, element, number, words } from "./page.js";
 

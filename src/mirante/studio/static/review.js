@@ -10,7 +10,7 @@ const says = shown.querySelector(".error"), kept = `answers ${root.dataset.name}
 const keys = Object.fromEntries([...shown.querySelectorAll("[data-key]")].map((button) => [button.dataset.key, button.dataset.do]));
 let unsent = JSON.parse(localStorage.getItem(kept) ?? "[]");
 let waiting = [], out = new Set(), sending = false;
-const given = new Set(unsent.map((one) => one.body.turn)); // not to be asked again, though the studio may not know of them yet
+const given = new Set(unsent.map((one) => one.body.turn)); // not to be asked again, although the studio may not know them yet
 
 const picture = (digest, side) => `/pictures${address.slice(4)}/photo?` + new URLSearchParams({ digest, side });
 
@@ -27,8 +27,8 @@ async function send() {
       try {
         tell(await ask(address + path, body));
       } catch (error) {
-        if (error.status !== 400) throw error; // not there, or started anew and not opened again
-        state.textContent = error.message; // refused, and would be again
+        if (error.status !== 400) throw error; // not there, or restarted and not opened again
+        state.textContent = error.message; // refused, and would be refused again
       }
       unsent.shift();
       keep();
@@ -91,7 +91,7 @@ function show(one) {
   }));
   likely.replaceChildren(...one.likely.map((label, place) => element("button", { type: "button", class: "quiet", onclick: () => act(label) }, `${label} `, element("kbd", {}, keyOf(label, place)))));
 }
-/** The key of a class: its place among the likely ones, but a class that is called by a digit has that digit. */
+/** The key of a class: its place among the likely ones, but a class named by a digit has that digit. */
 function keyOf(label, place) {
   return waiting[0].likely.some((other) => /^\d$/.test(other)) ? (/^\d$/.test(label) ? label : "") : String(place + 1);
 }

@@ -2,4 +2,4 @@
 try {
   const theme = localStorage.getItem("theme");
   if (theme) document.documentElement.dataset.theme = theme;
-} catch { /* a browser that keeps nothing follows the system */ }
+} catch { /* a browser that stores nothing follows the system */ }

@@ -1,4 +1,4 @@
-// What deciding from a probability on would bring, in people, while one moves it.
+// What deciding from a given probability would bring, in people, updated as the slider moves.
 
 import { ask, busy, percent } from "./page.js";
 

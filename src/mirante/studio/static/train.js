@@ -1,4 +1,4 @@
-// Before a training: the drawing follows the line of layers, and the data that are chosen.
+// Before a training: the drawing follows the line of layers and the chosen data.
 
 import { drawLayers } from "./layers.js";
 

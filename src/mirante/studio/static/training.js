@@ -1,4 +1,4 @@
-// A training while it runs: asked twice a second how it stands. Nothing is lost when this page is closed.
+// A training while it runs: its state is fetched twice a second. Nothing is lost when this page is closed.
 
 import { chart } from "./chart.js";
 import { ask, busy, element, number, percent, words } from "./page.js";

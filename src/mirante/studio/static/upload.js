@@ -1,4 +1,4 @@
-// Files that are dropped or chosen: single images, whole folders, archives. Each image is a request of its own.
+// Files that are dropped or chosen: single images, whole folders, archives. Each image is sent in its own request.
 
 import { ask, follow, number, words } from "./page.js";
 
@@ -34,7 +34,7 @@ export async function sendArchive(file) {
 
 export const isArchive = (file) => ARCHIVE.test(file.name);
 
-/** Put images into a collection; `label` is their class, or else the name of each one's folder. Tells how it goes in `says`. */
+/** Put images into a collection; `label` is their class, or else the name of each one's folder. Shows progress in `says`. */
 export async function sendImages(collection, files, label, says) {
   const waiting = files.filter(({ path }) => !path.split("/").some((part) => part.startsWith(".")));
   const all = waiting.length, refused = [];

@@ -48,7 +48,7 @@ class Classify(Task):
     hub_task = "image-classification"
 
     def require_options(self, folds: int, classes: Sequence[str] | None, length: int | None) -> None:
-        """Every option of classes is taken; a length is of texts, and says nothing here."""
+        """All options are accepted; a length is for texts and has no effect here."""
 
     def label_images(self, location: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
         from mirante.data.labels import label_by_folder
@@ -121,7 +121,7 @@ class Classify(Task):
         return predict(output, rows, dataset, info)
 
     def table_columns(self, predictions: Predictions) -> dict[str, Sequence[Any]]:
-        # nine digits are a float32 whole, so that every figure can be computed again from the table
+        # nine digits keep a float32 exact, so that every figure can be recomputed from the table
         return {
             f"{PROBABILITY}{name}": [f"{share:.9g}" for share in predictions.probabilities[:, number].tolist()]
             for number, name in enumerate(predictions.classes)
@@ -150,7 +150,7 @@ class Classify(Task):
     def require_coverage(self, info: ModelInfo, where: str) -> None:
         if not self.promises_coverage(info):
             raise RunError(
-                f"{where}: no coverage can be promised: no images were kept apart when it was trained. Train it again with "
+                f"{where}: no coverage can be guaranteed: no images were held out when it was trained. Train again with "
                 "validation images, or with --folds."
             )
 
@@ -160,7 +160,7 @@ class Classify(Task):
         learned = learned_of(info)
         if learned.positive is None:
             raise RunError(
-                f"{where}: no class of it has a threshold; train it with --sensitivity, --specificity or --cost."
+                f"{where}: none of its classes has a threshold; train it with --sensitivity, --specificity or --cost."
             )
         return replace(info, learned=replace(learned, threshold=threshold))
 
@@ -189,7 +189,7 @@ class Classify(Task):
             "prediction_set": {
                 "type": "array",
                 "items": {"type": "string"},
-                "description": "the classes among which the true one is with the coverage asked for",
+                "description": "classes that include the true one with the coverage asked for",
             },
             "unsure": {"type": "boolean"},
             "none_of_these": {"type": "boolean"},
@@ -242,7 +242,7 @@ class Classify(Task):
 
     def web_lead(self, info: ModelInfo, say: Language) -> str:
         names = ", ".join(info.classes[:8]) + (", …" if len(info.classes) > 8 else "")
-        return say("It tells {count} classes: {names}.", count=len(info.classes), names=names)
+        return say("It recognises {count} classes: {names}.", count=len(info.classes), names=names)
 
 
 TASK = Classify()

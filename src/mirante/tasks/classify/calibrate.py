@@ -1,4 +1,4 @@
-"""What a model's output for images that it was not trained on teaches: its calibration, its thresholds; and what it predicts."""
+"""What is learned from a model's output for images it was not trained on (calibration, thresholds), and what it predicts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from mirante.predictions import Predictions
 from mirante.tasks.classify.decision import ClassifyLearned, choose_threshold, decide, even_out, learned_of
 
 JUDGED_COVERAGES = (0.8, 0.9, 0.95, 0.99)
-"""The coverages whose prediction sets are judged."""
+"""The coverages whose prediction sets are evaluated."""
 
 
 def calibrate(
     output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo, objectives: Objectives
 ) -> ModelInfo:
-    """Return the model with what its output for these rows of the data set teaches; unchanged without any."""
+    """Return the model calibrated on its output for these rows of the data set; unchanged if there are none."""
     targets = dataset.targets[rows]
     if not len(targets):
         return info
@@ -49,7 +49,7 @@ def calibrate(
 
 
 def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo) -> Predictions:
-    """Return what a model's output for these rows of the data set comes to."""
+    """Return the predictions that a model's output gives for these rows of the data set."""
     learned, shares = learned_of(info), output.probabilities
     return Predictions(
         task=info.task,

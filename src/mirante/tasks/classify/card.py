@@ -34,19 +34,20 @@ def card_of(
 
     found      the content of metrics.json
     data       the content of data.json
-    evaluated  what the images are, when they are not those that the training kept apart
-    grave      warnings that forbid to believe the figures
+    evaluated  where the images are, if they are not those that the training set aside
+    grave      warnings that make the figures unreliable
     """
     answers = [
         (say("What was it trained on?"), _trained_on(data, say)),
-        (say("On what was it tested?"), _tested_on(found, data, evaluated, say)),
+        (say("What was it tested on?"), _tested_on(found, data, evaluated, say)),
         (say("Where does it fail?"), _fails(found, say)),
         (say("What if an image shows something else?"), _something_else(found, model, say)),
         (say("What must it not be used for?"), _not_for(grave, say)),
     ]
     if model.licence:
         text = say(
-            "It started from pretrained weights under {licence}; so it stands under that too.", licence=model.licence
+            "It started from pretrained weights under {licence}, so that licence applies to it too.",
+            licence=model.licence,
         )
         answers.append((say("Whose work is in it?"), text))
     return [Question(*answer) for answer in answers]
@@ -97,17 +98,17 @@ def _tested_on(found: Mapping[str, Any], data: dict[str, Any], evaluated: str | 
             folds=len(found["folds"]),
         )
     else:
-        text = say("{count} images of the same source, kept apart from the training.", count=count)
+        text = say("{count} images from the same source, not used for training.", count=count)
     if groups:
         text += " " + say(
-            "They come from {groups} groups, none of which stands on both sides.", groups=say.number(groups)
+            "They come from {groups} groups, none of which is also in the training images.", groups=say.number(groups)
         )
-    return text + " " + say("Images of another source are another matter: test it on them first.")
+    return text + " " + say("Images from another source may behave differently: test it on them first.")
 
 
 def _fails(found: Mapping[str, Any], say: Language) -> str:
     name, worst = min(found["per_class"].items(), key=lambda one: one[1]["recall"]["value"] if one[1]["images"] else 2)
-    text = say("It finds {name} least: {share} of them.", name=name, share=with_interval(worst["recall"], say))
+    text = say("It finds {name} least often: {share} of them.", name=name, share=with_interval(worst["recall"], say))
     matrix = np.array(found["confusion"])
     np.fill_diagonal(matrix, 0)
     if matrix.max() == 0:
@@ -124,7 +125,7 @@ def _fails(found: Mapping[str, Any], say: Language) -> str:
 
 def _something_else(found: Mapping[str, Any], model: ModelInfo, say: Language) -> str:
     if learned_of(model).ood_threshold is None:
-        return say("It cannot tell: it answers with one of its classes all the same.")
+        return say("It cannot tell: it answers with one of its classes anyway.")
     return say(
         "It says “none of these” to images unlike those it was trained on; by mistake also to {share} of the images here.",
         share=say.percent(found["taken_for_none_of_these"]["value"]),
@@ -133,9 +134,9 @@ def _something_else(found: Mapping[str, Any], model: ModelInfo, say: Language) -
 
 def _not_for(grave: Sequence[str], say: Language) -> str:
     usual = say(
-        "For deciding alone where a mistake harms a person, and for images of another source (another place, device or year) "
-        "before it was tested on them. It is no medical device."
+        "For deciding alone where a mistake could harm someone, and for images from another source (another place, device or "
+        "year) before it has been tested on them. It is not a medical device."
     )
     if not grave:
         return usual
-    return f"{say('For anything: its figures cannot be believed.')} {' '.join(grave)} {usual}"
+    return f"{say('For anything: its figures cannot be trusted.')} {' '.join(grave)} {usual}"

@@ -1,4 +1,4 @@
-"""From probabilities to one class: the most probable, or what a threshold, or very unequal classes, ask for instead."""
+"""From probabilities to one class: the most probable, or another that a threshold or very unequal classes call for."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClassifyLearned(Learned):
-    """What held-out images taught of a model of classes.
+    """What was learned about a classifier from held-out images.
 
-    conformal_thresholds  the probability from which on a class is in the prediction set, by class and coverage
+    conformal_thresholds  the lowest probability of a class in the prediction set, by class and coverage
                   (mirante.prediction.conformal); or empty
-    ood_threshold  images of a higher score are none of the classes, probably; None when that is not known
+    ood_threshold  images with a higher score are probably none of the classes; None if not known
     positive       the class that is answered whenever its probability reaches `threshold`; None answers the most probable class
-    threshold      of its probability
-    class_weights  by class, what probabilities are multiplied by before the largest is the answer, where classes are very
-                   unequal; else empty. The probabilities that are told stay as they are
+    threshold      threshold of its probability
+    class_weights  by class, factors applied to probabilities before the largest is chosen, if classes are very
+                   unequal; else empty. The reported probabilities are unchanged
     """
 
     conformal_thresholds: tuple[tuple[float, ...], ...] = ()
@@ -42,7 +42,7 @@ class ClassifyLearned(Learned):
 
     @property
     def decides(self) -> bool:
-        """Whether something else than the most probable class can be the answer."""
+        """Whether something other than the most probable class can be the answer."""
         return self.positive is not None or bool(self.class_weights)
 
     def is_sound(self, classes: Sequence[str]) -> bool:
@@ -53,7 +53,7 @@ class ClassifyLearned(Learned):
 
 
 def learned_of(info: ModelInfo) -> ClassifyLearned:
-    """Return what was learned, of a model of classes; before anything was, that nothing was."""
+    """Return what was learned about a classifier; empty before anything was."""
     return info.learned if isinstance(info.learned, ClassifyLearned) else ClassifyLearned()
 
 
@@ -61,10 +61,10 @@ def choose_threshold(scores: NDArray[np.floating], wanted: NDArray[np.bool_], ai
     """Return the threshold at or above which a probability counts as positive, chosen on these images.
 
     scores (N,) probabilities of the positive class, wanted (N,) whether an image is positive. For a sensitivity it is the highest
-    threshold that reaches it, for a specificity the lowest, for costs the one of least mean cost; halfway between two scores.
+    threshold that reaches it, for a specificity the lowest, for costs the one of lowest mean cost; halfway between two scores.
     """
     distinct = np.unique(scores.astype(np.float64))
-    # between each two scores, and below and above all of them
+    # between adjacent scores, and below and above all of them
     places = np.concatenate([[0.0], (distinct[1:] + distinct[:-1]) / 2, [(distinct[-1] + 1.0) / 2]])
     found = len(scores[wanted]) - np.searchsorted(np.sort(scores[wanted]), places)
     alarms = len(scores[~wanted]) - np.searchsorted(np.sort(scores[~wanted]), places)
@@ -80,10 +80,10 @@ def choose_threshold(scores: NDArray[np.floating], wanted: NDArray[np.bool_], ai
 
 
 def even_out(counts: NDArray[np.int64]) -> tuple[float, ...]:
-    """Return what to multiply probabilities by so that rare classes are answered more often; counts (classes,) of images.
+    """Return the factors for probabilities that make rare classes be answered more often; counts (classes,) of images.
 
     The square root of how much rarer than the mean a class is (Menon et al., "Long-tail learning via logit adjustment", ICLR
-    2021, with a strength of one half): benchmarks/unequal.py compares strengths, and a training that is itself evened out.
+    2021, with a strength of one half): benchmarks/unequal.py compares strengths, and a training that is itself balanced.
     """
     weights: list[float] = np.sqrt(counts.mean() / np.maximum(counts, 1)).tolist()
     return tuple(weights)
@@ -92,8 +92,8 @@ def even_out(counts: NDArray[np.int64]) -> tuple[float, ...]:
 def decide(probabilities: NDArray[np.floating], info: ModelInfo) -> NDArray[np.int64]:
     """Return the class number that a model answers for each row of probabilities (N, classes).
 
-    The most probable one, or the one whose probability times its weight is largest; with a positive class that one from the
-    threshold on, and below it the most probable of the others.
+    The most probable one, or the one whose probability times its weight is largest; with a positive class, that one at or above
+    the threshold, and below it the most probable of the others.
     """
     learned = learned_of(info)
     if learned.positive is None:

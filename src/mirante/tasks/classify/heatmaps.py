@@ -19,10 +19,10 @@ _EACH = 4
 def draw(
     network: Network, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64], logits: NDArray[np.float32]
 ) -> bytes | None:
-    """Return a PNG, with no words but names of classes, of what the network was asked; None where it has no feature maps.
+    """Return a PNG of where the network looked, with class names only; None if it has no feature maps.
 
-    rows    of the data set, none of them trained on
-    logits  (rows, classes) that it answered
+    rows    rows of the data set, none of them trained on
+    logits  (rows, classes), the network's answers
     """
     shares = softmax(logits)
     predicted, sure = shares.argmax(axis=1), shares.max(axis=1)

@@ -1,4 +1,4 @@
-"""The model's doubt beside people's: what many people said of the same images, and whether both doubt the same ones."""
+"""The model's doubt beside people's: what many people said about the same images, and whether both doubt the same ones."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from mirante.evaluation.metrics import entropies
 from mirante.locale import Language
 
 _FIRST = (0.01, 0.05, 0.1)
-_SURE, _UNSURE = 0.05, 0.5  # dispersion up to which, and from which on, the model counts as sure and as unsure
+_SURE, _UNSURE = 0.05, 0.5  # dispersion up to which the model counts as sure, and from which as unsure
 
 
 def read_human_votes(file: Path, paths: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:
     """Return people's votes as shares (N, classes) for N images; a row of NaN for images that nobody voted on.
 
-    file   a CSV with the column path and one column a class, under its name or people_NAME: counts or shares
-    paths  of the images; the file may leave leading folders out
+    file   a CSV with the column path and one column per class, called NAME or people_NAME: counts or shares
+    paths  paths of the images; the file may omit leading folders
 
-    Raises DataError when a column is missing, a vote is not a number, or no image is in it.
+    Raises DataError when a column is missing, a vote is not a number, or none of the images is in it.
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:
             rows = list(csv.DictReader(opened))
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: the votes cannot be read; a CSV is needed.") from error
+        raise DataError(f"{file}: the votes cannot be read; the file must be a CSV.") from error
     columns = list(rows[0]) if rows else []
     names = [next((one for one in (name, f"people_{name}") if one in columns), "") for name in classes]
     if "path" not in columns or not all(names):
         missing = "path" if "path" not in columns else classes[names.index("")]
-        raise DataError(f"{file}: no column {missing!r}; there must be path, and one column a class with its votes.")
+        raise DataError(f"{file}: no column {missing!r}; it must have path, and one column per class with its votes.")
     places: dict[str, int | None] = {}
     for row, path in enumerate(paths):
         parts = path.split("/")
@@ -50,23 +50,23 @@ def read_human_votes(file: Path, paths: Sequence[str], classes: Sequence[str]) -
         try:
             given = np.array([float(line[name]) for name in names])
         except (TypeError, ValueError) as error:
-            raise DataError(f"{file}, row {number}: a vote is a number.") from error
+            raise DataError(f"{file}, row {number}: a vote must be a number.") from error
         if not (given >= 0).all() or not 0 < given.sum() < np.inf:
-            raise DataError(f"{file}, row {number}: votes are counts or shares, and at least one is needed.")
+            raise DataError(f"{file}, row {number}: votes must be counts or shares, at least one above 0.")
         votes[place] = given / given.sum()
     if np.isnan(votes).all():
-        raise DataError(f"{file}: none of its paths is an image that is judged, as {paths[0]}.")
+        raise DataError(f"{file}: none of its paths is one of the evaluated images, such as {paths[0]}.")
     return votes
 
 
 def compare_with_humans(
     probabilities: NDArray[np.floating], labels: NDArray[np.int64], votes: NDArray[np.float64]
 ) -> dict[str, Any]:
-    """Return how far the model's doubts are people's; probabilities and votes (N, classes), labels (N,).
+    """Return how far the model's doubts match people's; probabilities and votes (N, classes), labels (N,).
 
     others_named   images for which most people name another class than the label
     model_agrees   of those, how many the model gives that other class
-    in_first       share of the ranking (the labels that the model believes least come first) → share of those in it
+    in_first       share of the ranking (labels that the model believes least first) → share of those in it
     """
     from scipy.stats import spearmanr
 
@@ -91,14 +91,14 @@ def compare_with_humans(
 
 
 def human_votes_sentences(found: dict[str, Any], say: Language) -> list[str]:
-    """Return what the report says of it; nothing without votes."""
+    """Return what the report says about it; nothing without votes."""
     people = found.get("human_votes")
     if people is None:
         return []
     sentences = [
         say(
             "People voted on {count} of these images. The dispersion of their votes and that of the model's probabilities have a rank "
-            "correlation of {correlation}: 1 would be that both doubt the same images, 0 that they do not.",
+            "correlation of {correlation}: 1 would mean that both doubt the same images, 0 that their doubts are unrelated.",
             count=say.number(people["images"]),
             correlation=say.number(people["rank_correlation"], 2),
         ),
@@ -114,8 +114,8 @@ def human_votes_sentences(found: dict[str, Any], say: Language) -> list[str]:
         )
         sentences.append(
             say(
-                "For {count} images most people name another class than the label, and the model agrees with them on {agrees}. In a "
-                "ranking by what the model believes least, so many of them are in the first {shares}.",
+                "For {count} images, most people name another class than the label, and the model agrees with them on {agrees}. "
+                "Ranked by what the model believes least, this share of them is in the first {shares}.",
                 count=say.number(people["others_named"]),
                 agrees=say.number(people["model_agrees"]),
                 shares=shares,

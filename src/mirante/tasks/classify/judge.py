@@ -1,4 +1,4 @@
-"""Judge a classifier on labelled images: figures with their intervals, and the plots that show them."""
+"""Evaluate a classifier on labelled images: figures with their intervals, and plots of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def judge(predictions: Predictions, setting: Setting) -> Judgement:
 
 
 def measure(predictions: Predictions, setting: Setting) -> tuple[dict[str, Any], dict[str, Discrimination]]:
-    """Return what metrics.json holds, and class → how well it is told from the others."""
+    """Return what metrics.json holds, and class → how well it is distinguished from the others."""
     targets, classes, probabilities = predictions.targets, predictions.classes, predictions.probabilities
     groups, learned = predictions.groups, learned_of(setting.info)
     positive = setting.objectives.positive
@@ -124,7 +124,7 @@ def _by_fold(folds: NDArray[np.int64], right: NDArray[np.bool_]) -> list[dict[st
 
 
 def _training_plots(setting: Setting) -> Iterator[Plot]:
-    """Draw what was trained on, and how it went."""
+    """Draw some training images, and the training's progress."""
     dataset, pixels, say = setting.dataset, setting.pixels, setting.say
     sample = np.sort(np.random.default_rng(0).permutation(dataset.rows("train"))[:16])
     names = [shorten(dataset.classes[number]) for number in dataset.targets[sample]]
@@ -134,7 +134,7 @@ def _training_plots(setting: Setting) -> Iterator[Plot]:
 
 
 def _answer_plots(predictions: Predictions, images: Pixels, measured: dict[str, Any], say: Language) -> Iterator[Plot]:
-    """Draw what the model answered, each plot with the words for those who cannot see it."""
+    """Draw what the model answered, each plot with its alternative text."""
     classes, labels, probabilities = predictions.classes, predictions.targets, predictions.probabilities
     right = predictions.right
 
@@ -143,7 +143,7 @@ def _answer_plots(predictions: Predictions, images: Pixels, measured: dict[str, 
 
     some = np.random.default_rng(0).permutation(len(labels))[:15]
     alt = say(
-        "{right} of {count} images drawn at random are answered rightly; bars show each probability.",
+        "{right} of {count} images drawn at random are answered correctly; bars show each probability.",
         right=int(right[some].sum()),
         count=len(some),
     )
@@ -180,7 +180,7 @@ def _threshold_plots(
     decision: dict[str, Any] | None,
     say: Language,
 ) -> Iterator[Plot]:
-    """Draw how classes are told from the others: the positive one where there is one, else all."""
+    """Draw how well classes are distinguished from the others: the positive one if there is one, else all."""
     shown = {positive: told[positive]} if positive in told else told
     if not shown:
         return
@@ -196,5 +196,5 @@ def _threshold_plots(
         number = classes.index(positive)
         threshold = None if decision is None else decision["threshold"]
         figure = decision_curve(probabilities[:, number], labels == number, threshold, say)
-        alt = say("Net benefit by threshold: of deciding by the model, of an alarm for every image, and of none.")
+        alt = say("Net benefit by threshold: of deciding by the model, of alarms for all images, and of none.")
         yield Plot("benefit", png(figure), alt)

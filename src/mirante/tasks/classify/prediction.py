@@ -1,4 +1,4 @@
-"""What a classifier says of one image: every class with its probability, and how far that can be relied on."""
+"""What a classifier says about one image: every class with its probability, and how far to rely on that."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Prediction:
 
     classes        names in the order of the probabilities
     probabilities  (classes,) float, summing to 1
-    path           of the image, where it has one
-    answered       number of the class that is the answer, where a threshold or unequal classes decide; None is the most probable one
+    path           of the image, if it has one
+    answered       number of the answered class, if a threshold or unequal classes decide; None for the most probable one
     ood_score    how unlike the training images it is, 0 to 1
-    none_of_these  whether that is more than 95% of images of the known classes have: probably it shows something else
-    prediction_set  the classes among which the true one is with the coverage asked for; None if none was asked for
+    none_of_these  whether that is more than for 95% of images of the known classes: it probably shows something else
+    prediction_set  classes that include the true one with the coverage asked for; None if none was asked for
     """
 
     classes: tuple[str, ...]
@@ -57,7 +57,7 @@ class Prediction:
 
     @property
     def confidence(self) -> float:
-        """The probability of the answer; perhaps not the largest, where a threshold or unequal classes decided so."""
+        """The probability of the answer; not always the largest, if a threshold or unequal classes decided."""
         return float(self.probabilities[self.number])
 
     @property
@@ -73,7 +73,7 @@ class Prediction:
         return float(self.probabilities[self._second])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what JSON and the server tell."""
+        """Return the answer as JSON and the server give it."""
         return {
             "path": self.path,
             "label": self.label,
@@ -96,7 +96,7 @@ class Prediction:
 def predictions_of(
     output: Output, info: ModelInfo, paths: Sequence[str | None], coverage: float | None
 ) -> Iterator[Prediction]:
-    """Yield what a network's output comes to for each image, with its path."""
+    """Yield the prediction from a network's output for each image, with its path."""
     learned, shares = learned_of(info), output.probabilities
     decided = decide(shares, info)
     strange = output.ood_scores > learned.ood_limit

@@ -1,4 +1,4 @@
-"""What the report of a classifier says: how far to trust it, with every sentence made of figures."""
+"""What the report of a classifier says: how far to trust it, with every sentence built from figures."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
             found, learned_of(story.model).ood_threshold is not None and "taken_for_none_of_these" in found, say
         ),
         "honesty": say(
-            "Every figure here can be computed again from predictions.csv. What was learned from answers (calibration, limits, "
+            "Every figure here can be recomputed from predictions.csv. What was learned from answers (calibration, limits, "
             "threshold) was learned for each fold from the other folds."
         )
         if folded
         else say(
-            "Every figure here can be computed again from predictions.csv. Test images chose nothing: not the weights, not the "
+            "Every figure here can be recomputed from predictions.csv. Test images chose nothing: not the weights, not the "
             "calibration, not a threshold, not when to stop."
         ),
         "sentence": _headline(found, story, say),
@@ -96,7 +96,7 @@ def _figures(found: dict[str, Any], say: Language) -> Iterator[dict[str, str]]:
     yield row_of_figure(say("Accuracy"), found["accuracy"], say("Share of images given their true class."), say.percent)
     meaning = say("The mean over classes: each class counts the same, however few its images.")
     yield row_of_figure(say("Balanced accuracy"), found["balanced_accuracy"], meaning, say.percent)
-    meaning = say("The mean over classes of F1, which weighs precision and recall.")
+    meaning = say("The mean over classes of F1, which balances precision and recall.")
     yield row_of_figure(say("Macro F1"), found["macro_f1"], meaning, say.percent)
     if found["positive"] in found["one_vs_rest"]:
         meaning = say("How often an image of the class gets a higher probability than another; 0.5 is chance.")
@@ -108,11 +108,11 @@ def _figures(found: dict[str, Any], say: Language) -> Iterator[dict[str, str]]:
         if k != "1":
             meaning = say("Share of images whose true class is among the {k} most probable.", k=k)
             yield row_of_figure(say("Top-{k} accuracy", k=k), figure, meaning, say.percent)
-    meaning = say("How far confidence lies from the share of right answers; 0% is ideal.")
+    meaning = say("How far confidence is from the share of right answers; 0% is ideal.")
     yield row_of_figure(say("Calibration error (ECE)"), found["ece"], meaning, say.percent)
     meaning = say("The price of being sure and wrong, in nats; 0 is ideal.")
     yield row_of_figure(say("Log loss"), found["log_loss"], meaning, three_digits)
-    meaning = say("Squared distance of the probabilities from the truth; 0 is ideal, 2 the worst.")
+    meaning = say("Squared distance of the probabilities from the truth; 0 is ideal, 2 is worst.")
     yield row_of_figure(say("Brier score"), found["brier"], meaning, three_digits)
 
 
@@ -128,9 +128,9 @@ def _evened_out(found: dict[str, Any], say: Language) -> str:
         return f"{say.percent(one['recall']['value'])} ({name})"
 
     return say(
-        "The classes are very unequal, so Mirante answers with the rare ones more often than their probabilities alone would have "
-        "it; the table above and all plots are of the most probable class. Its answers come to an accuracy of {accuracy} and a "
-        "balanced accuracy of {balanced} instead of {before}; of the class that is found least it finds {least} instead of "
+        "The classes are very unequal, so Mirante answers with the rare ones more often than their probabilities alone would "
+        "suggest; the table above and all plots are for the most probable class. Its answers reach an accuracy of {accuracy} and "
+        "a balanced accuracy of {balanced} instead of {before}; of the class found least often, it finds {least} instead of "
         "{least_before}.",
         accuracy=with_interval(evened["accuracy"], say),
         balanced=with_interval(evened["balanced_accuracy"], say),
@@ -162,10 +162,10 @@ def _repeats_sentence(found: dict[str, Any], say: Language) -> str:
 
 def _data_sentence(data: dict[str, Any], say: Language) -> str:
     by = {
-        "source": say("The test images are those that the source gives."),
+        "source": say("The test images are those given by the source."),
         "content": say(
             "The test images, about 15% of each class, were drawn by a hash of their content: adding images never moves one "
-            "out, and copies never stand on both sides."
+            "out, and copies are never in both parts."
         ),
         "folds": say(
             "Each fold was answered by a network that was trained on the others; the finished network was trained on all of them. "
@@ -186,17 +186,17 @@ def _calibration_sentence(found: dict[str, Any], model: ModelInfo, say: Language
     if learned.temperature == 1.0:
         return f"{text} {say('Its probabilities are not calibrated: no validation images were kept for that.')}"
     fitted = (
-        say("Its probabilities were calibrated with a scale and a shift for each class, fitted on images kept apart.")
+        say("Its probabilities were calibrated with a scale and a shift for each class, fitted on held-out images.")
         if learned.scales
         else say(
-            "Its probabilities were calibrated with a temperature of {temperature}, fitted on images kept apart.",
+            "Its probabilities were calibrated with a temperature of {temperature}, fitted on held-out images.",
             temperature=say.number(learned.temperature, 2),
         )
     )
     if "uncalibrated" not in found:
         return f"{text} {fitted}"
     gain = say(
-        "Without that the calibration error would be {before} instead of {after}.",
+        "Without that, the calibration error would be {before} instead of {after}.",
         before=say.percent(found["uncalibrated"]["ece"]),
         after=say.percent(found["ece"]["value"]),
     )
@@ -206,7 +206,7 @@ def _calibration_sentence(found: dict[str, Any], model: ModelInfo, say: Language
 def _dispersion_sentence(found: dict[str, Any], say: Language) -> str:
     area = found["auc_wrong_is_more_dispersed"]
     if math.isnan(area["value"]):
-        return say("All answers are of one kind, so right and wrong ones cannot be compared.")
+        return say("All answers are right, or all are wrong, so the two cannot be compared.")
     return say(
         "Take one wrong answer and one right answer at random: the wrong one has the more dispersed probabilities in {share} "
         "of the cases ({low} – {high}); 50% would be chance.",

@@ -1,4 +1,4 @@
-"""The report's words and tables on decisions: thresholds, what mistakes they bring, and when to say nothing."""
+"""The report's text and tables on decisions: thresholds, the mistakes they cause, and when not to answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mirante.locale import Language
 
 
 def deciding(found: dict[str, Any], positive: str | None, folded: bool, say: Language) -> dict[str, Any] | None:
-    """Return what the section on decisions shows, from the content of metrics.json; None where there is nothing to show."""
+    """Return what the section on decisions shows, from the content of metrics.json; None if there is nothing to show."""
     told, decision = found["one_vs_rest"], found.get("decision")
     if not told:
         return None
@@ -24,9 +24,13 @@ def deciding(found: dict[str, Any], positive: str | None, folded: bool, say: Lan
             }
             for name, figures in told.items()
         ],
-        "caption": say("The bands hold 95% of the resamples. On the dotted line of the left panel a model guesses.")
+        "caption": say(
+            "The bands contain 95% of the resamples. On the dotted line in the left panel, a model is guessing."
+        )
         if one is not None
-        else say("Each class against all others, the hardest to tell first; on the dotted line a model guesses."),
+        else say(
+            "Each class against all others, the hardest to recognise first; on the dotted line, a model is guessing."
+        ),
         "confusion": [],
         "shares": [],
         "sides": [],
@@ -60,15 +64,15 @@ def _at_threshold(
 ) -> None:
     text = (
         say(
-            "It answers {name} from a probability of {threshold} on, which all folds chose together; the figures here are those of "
+            "It answers {name} when its probability is at least {threshold}, chosen on all folds; the figures here are those of "
             "each fold at the threshold that the other folds chose.",
             name=positive,
             threshold=say.percent(decision["threshold"]),
         )
         if folded
         else say(
-            "It answers {name} from a probability of {threshold} on, which the validation images chose; the figures here are of the "
-            "test images.",
+            "It answers {name} when its probability is at least {threshold}, chosen on the validation images; the figures here "
+            "are for the test images.",
             name=positive,
             threshold=say.percent(decision["threshold"]),
         )
@@ -89,8 +93,8 @@ def _at_threshold(
     names = {
         "sensitivity": say("Sensitivity: share of {name} that raises an alarm", name=positive),
         "specificity": say("Specificity: share of the others that raises none"),
-        "positive_predictive_value": say("Positive predictive value: share of the alarms that are true, here"),
-        "negative_predictive_value": say("Negative predictive value: share of the others right, here"),
+        "positive_predictive_value": say("Positive predictive value: share of alarms that are true, here"),
+        "negative_predictive_value": say("Negative predictive value: share of the rest that are right, here"),
     }
     content["shares"] = [
         {
@@ -120,7 +124,7 @@ def _at_threshold(
 
 
 def unsure(found: dict[str, Any], known_strange: bool, say: Language) -> dict[str, Any]:
-    """Return what the section on saying nothing shows, from the content of metrics.json."""
+    """Return what the section on not answering shows, from the content of metrics.json."""
     answered, sets = found["selective_accuracy"], found["prediction_sets"]
     part = answered["0.8"]
     return {
@@ -140,8 +144,8 @@ def unsure(found: dict[str, Any], known_strange: bool, say: Language) -> dict[st
             for share, row in answered.items()
         ],
         "sets_sentence": say(
-            "Asked with a promise (`mirante predict --coverage 95%`), it answers with all classes that are plausible. So often is the "
-            "true class among them:"
+            "Asked with a promise (`mirante predict --coverage 95%`), it answers with all plausible classes. How often the true "
+            "class is among them:"
         ),
         "by_group": any("by_group" in row for row in sets.values()),
         "sets": [
@@ -156,17 +160,17 @@ def unsure(found: dict[str, Any], known_strange: bool, say: Language) -> dict[st
             for promised, row in sets.items()
         ],
         "strange": say(
-            "An image that is unlike all training images gets the answer “none of these”. The limit was set so that 95% of images of "
-            "the known classes stay below it; here it was {share} that did not.",
+            "An image unlike all training images gets the answer “none of these”. The limit was set so that 95% of images of "
+            "the known classes stay below it; here {share} did not.",
             share=say.percent(found["taken_for_none_of_these"]["value"]),
         )
         if known_strange
-        else say("Whether an image shows none of the classes, this model cannot tell."),
+        else say("This model cannot tell whether an image shows none of the classes."),
     }
 
 
 def subgroups_of(found: dict[str, Any], by: str, say: Language) -> dict[str, Any] | None:
-    """Return the table of figures subgroup by subgroup, from the content of metrics.json; None where there are none."""
+    """Return the table of figures subgroup by subgroup, from the content of metrics.json; None if there are none."""
     subgroups = found.get("subgroups")
     if not subgroups:
         return None

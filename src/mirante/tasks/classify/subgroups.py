@@ -1,4 +1,4 @@
-"""The same figures for parts of the images (a hospital, a camera), and which parts differ from the others beyond chance."""
+"""The same figures for parts of the images (such as hospitals), and which parts differ from the others beyond chance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mirante.auroc import auroc
 from mirante.evaluation.metrics import resampled_counts
 
 LEAST, MOST = 10, 30
-"""Images that a part needs to be told apart, and how many parts are, the largest first."""
+"""The least images that a part needs to be shown, and the most parts shown, the largest first."""
 
 
 def figures_by_subgroup(
@@ -24,10 +24,10 @@ def figures_by_subgroup(
     positive: int | None,
     groups: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Return part → its images and figures, each with its interval and whether it differs from that of all other images.
+    """Return part → its images and figures, each with its interval and whether it differs from that of all others.
 
-    A figure differs when the interval of the difference leaves out 0, at 95% over all parts together (Bonferroni); intervals are
-    percentile bootstraps, over groups where there are groups. Parts of few images have no figures.
+    A figure differs when the interval of the difference excludes 0, at 95% over all parts together (Bonferroni); intervals are
+    percentile bootstraps, over groups if there are any. Parts with few images have no figures.
     """
     names, numbers, counts = np.unique(np.array(parts), return_inverse=True, return_counts=True)
     told = [int(one) for one in np.argsort(-counts, kind="stable") if counts[one] >= LEAST][:MOST]

@@ -1,4 +1,4 @@
-"""How the answers of a classifier look on a terminal and in CSV, and which of its figures are told there."""
+"""How the answers of a classifier look on a terminal and in CSV, and which of its figures are shown there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mirante.locale import Language
 from mirante.predictions import PROBABILITY
 from mirante.tasks.classify.prediction import Prediction
 
-_BARS = 4  # classes beside a picture
+_BARS = 4  # classes shown beside a picture
 _BAR = 24  # characters
 
 
@@ -32,7 +32,7 @@ def table_row(prediction: Prediction, say: Language) -> list[tuple[str, str]]:
     """Return (heading, cell) of each column."""
     share, label = say.confidence(prediction.confidence), prediction.label
     second = f"{prediction.runner_up} ({say.percent(prediction.runner_up_confidence)})"
-    if prediction.none_of_these:  # what it would have been comes second
+    if prediction.none_of_these:  # the class it would have been comes second
         second, label, share = f"{label} ({share})", say("none of these"), "–"
     row = [(f"{say('Class'):<20}", f"{label:<20}"), (f"{say('Probability'):>13} ", f"{share:>13} ")]
     if prediction.prediction_set is not None:
@@ -43,7 +43,7 @@ def table_row(prediction: Prediction, say: Language) -> list[tuple[str, str]]:
 
 
 def beside_picture(prediction: Prediction, say: Language) -> Text:
-    """Return the most probable classes with their bars, and what there is to warn of."""
+    """Return the most probable classes with their bars, and any warnings."""
     lines = Text()
     for place, number in enumerate(prediction.order[:_BARS]):
         share = float(prediction.probabilities[number])
@@ -59,7 +59,7 @@ def beside_picture(prediction: Prediction, say: Language) -> Text:
 
 
 def key_figures(metrics: Mapping[str, Any], say: Language) -> tuple[str, list[list[str]]]:
-    """Return the title of the table, and name, value and interval of each figure."""
+    """Return the title of the table, and the name, value and interval of each figure."""
     names = {
         "accuracy": say("Accuracy"),
         "balanced_accuracy": say("Balanced accuracy"),
@@ -84,7 +84,7 @@ def key_figures(metrics: Mapping[str, Any], say: Language) -> tuple[str, list[li
     if decision := metrics.get("decision"):
         for key, name in (("sensitivity", say("Sensitivity")), ("specificity", say("Specificity"))):
             value, low, high = (say.percent(decision[key][one]) for one in ("value", "low", "high"))
-            title = say("{name} from {share} on", name=name, share=say.percent(decision["threshold"]))
+            title = say("{name} at threshold {share}", name=name, share=say.percent(decision["threshold"]))
             rows.append([title, value, f"{low} – {high}"])
     images = say.number(metrics["images"])
     text = say("{count} images, out of fold") if "folds" in metrics else say("{count} test images")

@@ -40,7 +40,7 @@ _POWER = "power"
 
 
 class Read(Task):
-    """A text of up to so many characters."""
+    """A text of up to a given number of characters."""
 
     name = "read"
     counted = "Letter"
@@ -56,9 +56,9 @@ class Read(Task):
 
         if folds or classes:
             option = "--folds divides" if folds else "--classes chooses"
-            raise DataError(f"--task read: {option} classes, and a text has none.")
+            raise DataError(f"--task read: {option} classes, and texts have none.")
         if length is not None and not 1 <= length <= MAX_CHARACTERS:
-            raise DataError(f"--length {length}: it can be 1 to {MAX_CHARACTERS}.")
+            raise DataError(f"--length {length}: must be from 1 to {MAX_CHARACTERS}.")
 
     def label_images(self, location: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
         from mirante.tasks.read.texts import label_by_name
@@ -104,9 +104,7 @@ class Read(Task):
         from mirante.model.notation import has_layers
 
         if not has_layers(line):
-            raise RequestError(
-                f"{line}: texts are read by a network of the notation only; give a line of layers (docs/reading.md)."
-            )
+            raise RequestError(f"{line}: only a network given as a line of layers can read texts (docs/reading.md).")
 
     def criterion(self) -> Criterion:
         from mirante.training.criterion import cross_entropy
@@ -146,7 +144,7 @@ class Read(Task):
         for option, value in asked.items():
             if value is not None:
                 raise RequestError(
-                    f"{option}: for classes; --task read reads texts, and says itself when it is unsure."
+                    f"{option}: only for classes; --task read reads texts, and says itself when it is unsure."
                 )
         if objectives.repeats > 1:
             raise RequestError("--repeats: not with --task read; train again with --seed instead.")
@@ -198,7 +196,7 @@ class Read(Task):
         return readings_of(output, info, paths)
 
     def require_coverage(self, info: ModelInfo, where: str) -> None:
-        raise RunError(f"{where}: a coverage is promised for classes; a text that is not sure is called unsure.")
+        raise RunError(f"{where}: coverage is only available for classes; an uncertain text is marked unsure.")
 
     def with_threshold(self, info: ModelInfo, threshold: float, where: str) -> ModelInfo:
         raise RunError(f"{where}: a model that reads texts has no threshold to set.")

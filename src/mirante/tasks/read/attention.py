@@ -17,7 +17,7 @@ _DRAWN = 4
 
 
 def draw(model: onnx.ModelProto, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64]) -> bytes | None:
-    """Return a PNG of it for the first of the rows; None for a network without attention."""
+    """Return a PNG of it for the first few rows; None for a network without attention."""
     if ATTENTION not in {name for node in model.graph.node for name in node.output}:
         return None
     chosen = rows[:_DRAWN]
@@ -28,6 +28,6 @@ def draw(model: onnx.ModelProto, dataset: Dataset, pixels: Pixels, rows: NDArray
 
 
 def _maps_of(model: onnx.ModelProto, places: int) -> tuple[int, int]:
-    """Return the height and width of the maps that are looked at: those of the bias of each place, (characters, height, width)."""
+    """Return the height and width of the attention maps: those of the bias of each place, (characters, height, width)."""
     shapes = [tuple(one.dims) for one in model.graph.initializer if len(one.dims) == 3]
     return next((height, width) for _, height, width in shapes if height * width == places)

@@ -1,4 +1,4 @@
-"""What readings of images that a model was not trained on teach: temperature, power, and from when on it is sure; what it predicts.
+"""What is learned from readings of images a model was not trained on (temperature, power, when it is sure), and what it predicts.
 
 A text is right when all of its characters are, which are not independent: so the product of their probabilities is raised to a power.
 """
@@ -19,15 +19,15 @@ from mirante.predictions import Predictions
 from mirante.task import Learned
 
 SURE_WITHOUT_PROOF = 0.99
-"""The confidence from which on a text is called sure where images kept apart cannot tell."""
+"""The confidence from which a text counts as sure when held-out images are too few to tell."""
 
 
 @dataclass(frozen=True)
 class ReadLearned(Learned):
-    """What held-out images taught of a model that reads texts.
+    """What was learned about a model that reads texts from held-out images.
 
-    power                 what the product of the probabilities of the characters is raised to, to be that of the text
-    confidence_threshold  a text of a lower probability is unsure; None where that is not known
+    power                 the exponent that turns the product of the characters' probabilities into that of the text
+    confidence_threshold  a text with a lower probability is unsure; None if not known
     """
 
     power: float = 1.0
@@ -35,7 +35,7 @@ class ReadLearned(Learned):
 
     @property
     def sure_from(self) -> float:
-        """The probability from which on a text is sure; none is below 0."""
+        """The probability from which a text is sure; none is below 0."""
         return 0.0 if self.confidence_threshold is None else self.confidence_threshold
 
     def is_sound(self, classes: Sequence[str]) -> bool:
@@ -43,12 +43,12 @@ class ReadLearned(Learned):
 
 
 def learned_of(info: ModelInfo) -> ReadLearned:
-    """Return what was learned, of a model that reads texts; before anything was, that nothing was."""
+    """Return what was learned about a model that reads texts; empty before anything was."""
     return info.learned if isinstance(info.learned, ReadLearned) else ReadLearned()
 
 
 def calibrate(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo) -> ModelInfo:
-    """Return the model with what its output for these rows of the data set teaches; unchanged without any."""
+    """Return the model calibrated on its output for these rows of the data set; unchanged if there are none."""
     targets = dataset.targets[rows]
     if not len(targets):
         return info
@@ -63,7 +63,7 @@ def calibrate(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: M
 
 
 def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo) -> Predictions:
-    """Return what a model's output for these rows of the data set comes to."""
+    """Return the predictions that a model's output gives for these rows of the data set."""
     confidences = output.values["confidence"]
     return Predictions(
         task=info.task,
@@ -82,11 +82,11 @@ def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: Mod
 
 
 def fit_power(products: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
-    """Return the power, between 0.05 and 20, to which products of probabilities are raised to be those of whole texts.
+    """Return the power, between 0.05 and 20, that turns products of probabilities into those of whole texts.
 
-    products (N,) of the probabilities of the characters of each text, right (N,) whether all of it is right. Mistakes in one text
+    products (N,) of the character probabilities of each text; right (N,), whether all of it is right. Mistakes in one text
     are not independent, so the product itself is too low or too high. The loss is convex in the power; its targets are Platt's
-    ("Probabilistic outputs for support vector machines", 1999), so that texts without one mistake do not claim certainty.
+    ("Probabilistic outputs for support vector machines", 1999), so that texts without a mistake do not claim certainty.
 
     >>> rng = np.random.default_rng(0)
     >>> products = rng.uniform(0.2, 1, 4000)
@@ -107,9 +107,9 @@ def fit_power(products: NDArray[np.floating], right: NDArray[np.bool_]) -> float
 
 
 def fit_confidence_threshold(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
-    """Return the confidence from which on, of held-out texts, at most one in a hundred is wrong; 0.99 for too few to tell.
+    """Return the confidence above which at most one in a hundred held-out texts is wrong; 0.99 if too few to tell.
 
-    confidences (N,), right (N,). The text that is asked about counts as one more that may be wrong.
+    confidences (N,), right (N,). The text in question counts as one more that may be wrong.
     """
     order = np.argsort(-confidences, kind="stable")
     wrong = np.cumsum(~right[order])

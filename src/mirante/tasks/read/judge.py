@@ -1,6 +1,6 @@
-"""Judge a model that reads texts: whole texts, letters, and how sure it may be.
+"""Evaluate a model that reads texts: whole texts, letters, and how sure it can be.
 
-Letters are compared place by place: where the model leaves one out, those after it count as wrong too.
+Letters are compared position by position: if the model leaves one out, those after it count as wrong too.
 """
 
 from __future__ import annotations
@@ -98,9 +98,9 @@ def measure(predictions: Predictions, learned: ReadLearned) -> dict[str, Any]:
 
 
 def _confused(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the pairs of letters most often taken for one another: letter, read as, how often, of how many.
+    """Return the pairs of letters most often confused: letter, read as, how often, of how many.
 
-    What happened once is no pattern: such pairs stand there only where no other does, and few.
+    What happened once is not a pattern: such pairs are listed only if there are no others, and few of them.
     """
     wrong = matrix.copy()
     np.fill_diagonal(wrong, 0)
@@ -136,7 +136,7 @@ def _answer_plots(predictions: Predictions, images: Pixels, measured: dict[str, 
 
     some = np.random.default_rng(0).permutation(len(predictions))[:9]
     alt = say(
-        "{right} of {count} images drawn at random are read rightly; bars show the probability of each letter.",
+        "{right} of {count} images drawn at random are read correctly; bars show the probability of each letter.",
         right=int(right[some].sum()),
         count=len(some),
     )

@@ -34,7 +34,7 @@ def reading_grid(
     title: str,
     say: Language,
 ) -> Figure:
-    """Draw up to 18 images, three a row, each above the letters read in it with the bar of each one's probability.
+    """Draw up to 18 images, three per row, each above the letters read in it with bars for their probabilities.
 
     labels, predicted and the probabilities of what was predicted (N, characters), confidences (N,). A wrong letter is red, beside the
     true one.
@@ -96,7 +96,7 @@ def confused_letters(pairs: Sequence[dict[str, Any]], say: Language) -> Figure:
 
 
 def attention_grid(images: Pixels, looks: NDArray[np.floating], texts: Sequence[str]) -> Figure:
-    """Draw for each image (N, H, W, C), one a row, where each letter of its text was looked for: looks (N, characters, h, w)."""
+    """Draw, one image (N, H, W, C) per row, where the network looked for each letter of its text: looks (N, characters, h, w)."""
     columns = max(1, max(map(len, texts)))
     figure = new_figure(min(14.0, 2.1 * columns + 0.6), 0.4 + len(images) * (_height_of(images, 2.0) + 0.42))
     axes = figure.subplots(len(images), columns, squeeze=False)
@@ -114,7 +114,7 @@ def attention_grid(images: Pixels, looks: NDArray[np.floating], texts: Sequence[
 
 
 def _height_of(images: Pixels, width: float) -> float:
-    """Return the inches that images take in height at a width, not less than half and not more than twice as much as wide."""
+    """Return the height in inches of images at a width, limited for very wide or tall ones."""
     return float(width * min(2.0, max(0.25, images.shape[1] / images.shape[2])))
 
 

@@ -15,11 +15,11 @@ from mirante.tasks.read.calibrate import learned_of
 class Reading:
     """What was read in one image.
 
-    text        as it was read; perhaps empty
+    text        as read; may be empty
     confidence  the probability that all of it is right
     letters     each character of the text with the probability that it is right
-    unsure      whether the confidence is below the one from which on, of texts kept apart in the training, 99 in 100 were right
-    path        of the image, where it has one
+    unsure      whether the confidence is below the one above which 99 in 100 held-out texts were right
+    path        of the image, if it has one
     """
 
     text: str
@@ -33,7 +33,7 @@ class Reading:
         return self.text
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what JSON and the server tell."""
+        """Return the answer as JSON and the server give it."""
         return {
             "path": self.path,
             "text": self.text,
@@ -44,7 +44,7 @@ class Reading:
 
 
 def readings_of(output: Output, info: ModelInfo, paths: Sequence[str | None]) -> Iterator[Reading]:
-    """Yield what a network's output comes to for each image, with its path."""
+    """Yield the reading from a network's output for each image, with its path."""
     sure_from = learned_of(info).sure_from
     for row, path in enumerate(paths):
         shares = output.probabilities[row]

@@ -1,4 +1,4 @@
-"""What the report and the card of a model that reads texts say."""
+"""The text of the report and card of a model that reads texts."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
         ),
         "accuracy": {"value": say.percent(accuracy["value"]), "name": say("whole texts right, on test images")},
         "sentence": say(
-            "Shown {count} images that it was not trained on, it read {value} of them without one mistake. With 95% confidence, that "
-            "share lies between {low} and {high} on images like these. Of single letters it read {letters} rightly.",
+            "Shown {count} images that it was not trained on, it read {value} of them without a mistake. With 95% confidence, "
+            "that share lies between {low} and {high} on images like these. Of single letters, it read {letters} correctly.",
             count=say.number(found["images"]),
             value=say.percent(accuracy["value"]),
             low=say.percent(accuracy["low"]),
@@ -38,27 +38,32 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
         )
         + evaluated,
         "figures": [
-            row_of_figure(say("Whole texts"), accuracy, say("Share of images read without one mistake."), say.percent),
+            row_of_figure(
+                say("Whole texts"), accuracy, say("Share of images read without a single mistake."), say.percent
+            ),
             row_of_figure(
                 say("Letters"),
                 letters["accuracy"],
-                say("Share of the letters of all images that were read rightly."),
+                say("Share of letters in all images that were read correctly."),
                 lambda value: say.percent(value, 2),
             ),
             row_of_figure(
                 say("Calibration error (ECE)"),
                 found["ece"],
-                say("How far the probability of whole texts lies from the share of right ones; 0% is ideal."),
+                say("How far the probability of whole texts is from the share of right ones; 0% is ideal."),
                 say.percent,
             ),
             row_of_figure(
                 say("Answered without “unsure”"),
                 sure["share"],
-                say("Share of images of which it is sure."),
+                say("Share of images that it is sure about."),
                 say.percent,
             ),
             row_of_figure(
-                say("Right, where it was sure"), sure["accuracy"], say("Share of right texts among those."), say.percent
+                say("Right when it was sure"),
+                sure["accuracy"],
+                say("Share of those texts that are right."),
+                say.percent,
             ),
         ],
         "data_sentence": _data_sentence(data, say),
@@ -100,23 +105,21 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
             for share, one in found["selective_accuracy"].items()
         ],
         "honesty": say(
-            "Every figure here can be computed again from predictions.csv. Test images chose nothing: not the weights, not the "
+            "Every figure here can be recomputed from predictions.csv. Test images chose nothing: not the weights, not the "
             "calibration, not a threshold, not when to stop."
         ),
     }
 
 
 def text_questions(judgement: Judgement, story: Story, say: Language) -> list[Question]:
-    """Return the model card, as questions of a careful reader with their answers."""
+    """Return the model card, as a careful reader's questions with their answers."""
     found, data = judgement.metrics, story.data
     trained = sum(split in ("train", "val") for *_, split in data["files"])
     where = story.evaluated or data["location"]
     tested = say("{count} images from {word}.", count=say.number(found["images"]), word=short_name(where))
     if not story.evaluated:
-        tested = say(
-            "{count} images of the same source, kept apart from the training.", count=say.number(found["images"])
-        )
-    tested += " " + say("Images of another source are another matter: test it on them first.")
+        tested = say("{count} images from the same source, not used for training.", count=say.number(found["images"]))
+    tested += " " + say("Images from another source may behave differently: test it on them first.")
     confused = found["confused"][:3]
     nothing = say("nothing")
     pairs = ", ".join(
@@ -127,7 +130,7 @@ def text_questions(judgement: Judgement, story: Story, say: Language) -> list[Qu
             say("What was it trained on?"),
             say("{count} images from {word}.", count=say.number(trained), word=short_name(data["location"])),
         ),
-        (say("On what was it tested?"), tested),
+        (say("What was it tested on?"), tested),
         (
             say("Where does it fail?"),
             say("Its most frequent mistakes: {pairs}.", pairs=pairs) if pairs else say("Nowhere in these images."),
@@ -136,8 +139,8 @@ def text_questions(judgement: Judgement, story: Story, say: Language) -> list[Qu
         (
             say("What must it not be used for?"),
             say(
-                "For getting past the CAPTCHAs of others; testing one's own is what it may do. For deciding alone where a misread "
-                "text harms a person: have somebody look at what it is unsure of."
+                "For getting past other people's CAPTCHAs; testing your own is fine. For deciding alone where a misread text "
+                "could harm someone: have a person check what it is unsure of."
             ),
         ),
     ]
@@ -158,7 +161,7 @@ def markdown(judgement: Judgement, story: Story, say: Language) -> str:
 
 def _letters(story: Story, say: Language) -> str:
     return say(
-        "Texts of up to {characters} characters of these: {letters}. Any other it reads as one of them.",
+        "Texts of up to {characters} characters of these: {letters}. It reads any other as one of these.",
         characters=story.model.output[0],
         letters="".join(story.model.classes),
     )
@@ -166,10 +169,10 @@ def _letters(story: Story, say: Language) -> str:
 
 def _data_sentence(data: dict[str, Any], say: Language) -> str:
     by = {
-        "source": say("The test images are those that the source gives."),
+        "source": say("The test images are those given by the source."),
         "content": say(
-            "The test images, about 15%, were drawn by a hash of their content, and images with the same text never stand on both "
-            "sides. The table counts letters."
+            "The test images, about 15%, were drawn by a hash of their content, and images with the same text are never in both "
+            "parts. The table counts letters."
         ),
     }[data["split_by"]]
     return f"{say('Source: {word}.', word=data['location'])} {by}"
@@ -181,7 +184,7 @@ def _calibration_sentence(found: dict[str, Any], story: Story, say: Language) ->
         return say("Its probabilities are not calibrated: no validation images were kept for that.")
     return say(
         "The probability of each letter was calibrated with a temperature of {temperature}, that of a whole text, the product of its "
-        "letters', with a power of {power}, on images kept apart. Without that the calibration error would be {before} instead of "
+        "letters', with a power of {power}, on held-out images. Without that, the calibration error would be {before} instead of "
         "{after}.",
         temperature=say.number(learned.temperature, 2),
         power=say.number(learned.power, 2),
@@ -193,10 +196,10 @@ def _calibration_sentence(found: dict[str, Any], story: Story, say: Language) ->
 def _unsure_sentence(found: dict[str, Any], say: Language) -> str:
     sure = found["sure"]
     if sure["from"] is None:
-        return say("It does not say so: no validation images were kept to learn from when it may be sure.")
+        return say("It never says so: no validation images were kept to learn when it can be sure.")
     if sure["from"] == SURE_WITHOUT_PROOF:
         return say(
-            "There were too few validation images, or too many mistakes, to learn from when it may be sure; so it says “unsure” below "
+            "There were too few validation images, or too many mistakes, to learn when it can be sure; so it says “unsure” below "
             "a probability of {limit}. Here it is sure of {share} of the images.",
             limit=say.percent(sure["from"]),
             share=say.percent(sure["share"]["value"]),

@@ -1,4 +1,4 @@
-"""How what was read looks on a terminal and in CSV, and which figures are told there."""
+"""How readings look on a terminal and in CSV, and which figures are shown there."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def key_figures(metrics: Mapping[str, Any], say: Language) -> tuple[str, list[li
         say("Letters"): metrics["letters"]["accuracy"],
         say("Calibration error (ECE)"): metrics["ece"],
         say("Answered without “unsure”"): metrics["sure"]["share"],
-        say("Right, where it was sure"): metrics["sure"]["accuracy"],
+        say("Right when it was sure"): metrics["sure"]["accuracy"],
     }
     rows = [
         [name, say.percent(one["value"]), f"{say.percent(one['low'])} – {say.percent(one['high'])}"]

@@ -1,6 +1,6 @@
-"""The texts of images that are to be read: from the names of files or from a table, and as numbers, one per character.
+"""The texts of images to be read: from file names or a table, and as numbers, one per character.
 
-A text of n characters stands as n numbers of its letters, then the number of "no character" up to the longest text.
+A text of n characters becomes the n numbers of its letters, then the number of "no character" up to the longest text.
 """
 
 from __future__ import annotations
@@ -26,30 +26,28 @@ _TEXT_HEIGHT, _CHARACTER_WIDTH = 30, 20  # pixels
 
 
 def label_by_name(location: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
-    """Give each image the text in its file's name, without the ending and without what follows an underscore (a running number).
+    """Give each image the text in its file's name, without the extension and whatever follows an underscore (a running number).
 
-    Folders named train, val and test say the split; any other folder says nothing. Raises DataError when no image can be read.
+    Folders named train, val and test give the split; other folders mean nothing. Raises DataError when no image can be read.
     """
     rows, skipped = [], []
     for image in scanned:
         path = PurePosixPath(image.path)
         text = path.stem.partition("_")[0].strip()
         if image.error is not None or not text:
-            skipped.append(Skipped(image.path, image.error or "its name holds no text"))
+            skipped.append(Skipped(image.path, image.error or "its name contains no text"))
             continue
         splits = [split for folder in path.parts[:-1] if (split := split_of(folder))]
         rows.append(Labelled(image, text, splits[0] if splits else None, image.person))
     if not rows:
         reason = f"{skipped[0].path}: {skipped[0].reason}" if skipped else "it is empty"
-        raise DataError(
-            f"{location}: no image in it can be read ({reason}). The text of each is its file's name: 2b827.png."
-        )
+        raise DataError(f"{location}: no image in it can be read ({reason}). The file name gives the text: 2b827.png.")
     return rows, skipped
 
 
 def make_targets(location: str, rows: list[Labelled], options: LabelOptions) -> Targets:
-    """Return the targets of images with their texts; images with the same text belong together, for what was read once may be
-    known by heart. Raises DataError.
+    """Return the targets of images with their texts; images with the same text belong together, since a text seen once may be
+    memorised. Raises DataError.
     """
     rows = as_texts(location, rows, options.length)
     texts = [row.label for row in rows]
@@ -64,13 +62,13 @@ def make_targets(location: str, rows: list[Labelled], options: LabelOptions) -> 
 def as_texts(location: str, rows: list[Labelled], length: int | None) -> list[Labelled]:
     """Return the rows with their texts in one spelling (Unicode NFC, no space around them).
 
-    length  characters of the longest text that is allowed, or None. Raises DataError for a longer one.
+    length  the most characters allowed, or None. Raises DataError for a longer one.
     """
     spelt = [replace(row, label=unicodedata.normalize("NFC", row.label).strip()) for row in rows]
     most = MAX_CHARACTERS if length is None else length
     for row in spelt:
         if len(row.label) > most:
-            stated = f"--length {length}" if length is not None else f"{MAX_CHARACTERS}, the most that are read"
+            stated = f"--length {length}" if length is not None else f"{MAX_CHARACTERS}, the most allowed"
             raise DataError(
                 f"{location}: the text of {row.image.path} is {row.label!r}, {len(row.label)} characters, more than {stated}."
             )
@@ -78,17 +76,19 @@ def as_texts(location: str, rows: list[Labelled], length: int | None) -> list[La
 
 
 def alphabet_of(location: str, texts: Sequence[str]) -> tuple[str, ...]:
-    """Return the letters of the texts in order, and last the one that stands for no character."""
+    """Return the letters of the texts in order, and last the one for no character."""
     letters = sorted(set("".join(texts)))
     if len(letters) > MAX_LETTERS:
-        raise DataError(f"{location}: {len(letters):,} different letters in the texts; up to {MAX_LETTERS:,} are read.")
+        raise DataError(
+            f"{location}: {len(letters):,} different letters in the texts; at most {MAX_LETTERS:,} are allowed."
+        )
     return (*letters, NO_CHARACTER)
 
 
 def encode(location: str, texts: Sequence[str], alphabet: Sequence[str], characters: int) -> NDArray[np.int64]:
     """Return the texts as numbers (N, characters) into the alphabet.
 
-    Raises DataError for a letter that is none of the alphabet, or a text that is too long.
+    Raises DataError for a letter not in the alphabet, or a text that is too long.
 
     >>> encode("", ["ba", "b"], ("a", "b", ""), 3).tolist()
     [[1, 0, 2], [1, 2, 2]]
@@ -98,15 +98,17 @@ def encode(location: str, texts: Sequence[str], alphabet: Sequence[str], charact
     for row, text in enumerate(texts):
         if unknown := [letter for letter in text if letter not in number]:
             letters = "".join(alphabet)
-            raise DataError(f"{location}: {unknown[0]!r} in {text!r} is no letter of the model's, which are {letters}.")
+            raise DataError(f"{location}: {unknown[0]!r} in {text!r} is not one of the model's letters, {letters}.")
         if len(text) > characters:
-            raise DataError(f"{location}: {text!r} has {len(text)} characters, and the model reads up to {characters}.")
+            raise DataError(
+                f"{location}: {text!r} has {len(text)} characters, but the model reads at most {characters}."
+            )
         found[row, : len(text)] = [number[letter] for letter in text]
     return found
 
 
 def decode(numbers: NDArray[np.int64], alphabet: Sequence[str]) -> list[str]:
-    """Return the texts of numbers (N, characters).
+    """Return the texts for numbers (N, characters).
 
     >>> decode(np.array([[1, 0, 2], [1, 2, 2]]), ("a", "b", ""))
     ['ba', 'b']
@@ -117,8 +119,8 @@ def decode(numbers: NDArray[np.int64], alphabet: Sequence[str]) -> list[str]:
 def text_size(sizes: NDArray[np.int64], characters: int, largest: int) -> tuple[int, int]:
     """Choose the (height, width) in pixels at which images with a text are shown to a network.
 
-    Their median shape, as small as leaves each character 20 pixels of width and the text 30 of height (benchmarks/reading.py), not
-    larger than they are, and not wider or higher than `largest`.
+    Their median shape, scaled down until each character has 20 pixels of width and the text 30 of height (benchmarks/reading.py),
+    never enlarged, and at most `largest` on a side.
     """
     height, width = (float(side) for side in np.median(sizes, axis=0))
     scale = min(1.0, max(_TEXT_HEIGHT / height, _CHARACTER_WIDTH * characters / width), largest / max(height, width))
