@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from browser import ARGUMENTS, find_browser
+from command_line import CommandLine
 from PIL import Image
 
 # before anything of Mirante is imported: the tests neither use nor fill the person's own cache
@@ -32,12 +33,15 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def mirante() -> Command:
+def mirante() -> Iterator[Command]:
     """Run the command line in a process of its own; returns its status and output."""
+    line = CommandLine() if hasattr(os, "fork") else None
 
     def run(
         *words: str | Path, cwd: Path | None = None, stdin: str = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
+        if line is not None and not environment:
+            return line.run([*map(str, words)], cwd, stdin)
         command = [sys.executable, "-m", "mirante", *map(str, words)]
         return subprocess.run(
             command,
@@ -51,7 +55,9 @@ def mirante() -> Command:
             check=False,
         )
 
-    return run
+    yield run
+    if line is not None:
+        line.close()
 
 
 @pytest.fixture(scope="session")

@@ -141,7 +141,9 @@ def test_after_a_kill_torchrun_restarts_all_from_the_checkpoint(
     assert len(said) == 1 and "from the last checkpoint" in said[0]
     assert curve(place / out) == curve(two[0])
     lines = [line for line in err.splitlines() if line.startswith("epoch")]
-    assert len({line.split()[1] for line in lines}) == 40
+    assert (
+        len({line.split()[1] for line in lines}) >= 39
+    )  # rank 0 may be killed between an epoch's checkpoint and its line
     assert len(lines) < 40 + 3, "it began anew"
 
 

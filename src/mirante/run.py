@@ -27,7 +27,6 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
-from mirante.evaluation.judgement import Judgement
 from mirante.evaluation.metrics import Metrics
 from mirante.evaluation.objectives import Objectives
 from mirante.files import next_free, system_reason, to_json, write_bytes, write_file, write_json, write_text
@@ -40,6 +39,7 @@ from mirante.training.snapshots import Snapshot, read_snapshots
 if TYPE_CHECKING:
     import onnx
 
+    from mirante.evaluation.judgement import Judgement
     from mirante.model.network import Network
     from mirante.prediction.model import Model
 
