@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _LIBRARIES = (
@@ -29,21 +29,24 @@ class CommandLine:
 
     def __init__(self) -> None:
         self._server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-        )
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        )  # nothing is buffered here, so that select sees all there is to read
 
-    def run(self, words: Sequence[str], cwd: Path | None, stdin: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, words: Sequence[str], cwd: Path | None, stdin: str, environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end. Raises subprocess.TimeoutExpired after five minutes."""
         assert self._server.stdin is not None and self._server.stdout is not None
         with tempfile.TemporaryDirectory() as folder:
             given, out, err = (Path(folder) / name for name in ("stdin", "stdout", "stderr"))
             given.write_text(stdin, encoding="utf-8")
             streams = [str(given), str(out), str(err)]
-            self._server.stdin.write(json.dumps([list(words), str(cwd or Path.cwd()), streams]) + "\n")
-            self._server.stdin.flush()
+            asked = json.dumps([list(words), str(cwd or Path.cwd()), streams, dict(environment)])
+            self._server.stdin.write(asked.encode() + b"\n")
             child = int(self._server.stdout.readline())
             if not select.select([self._server.stdout], [], [], _TIMEOUT)[0]:
                 os.kill(child, signal.SIGKILL)
+                self._server.stdout.readline()
                 raise subprocess.TimeoutExpired(list(words), _TIMEOUT)
             status = int(self._server.stdout.readline())
             return subprocess.CompletedProcess(
@@ -59,9 +62,10 @@ def _serve() -> None:
     for name in _LIBRARIES.split():
         __import__(name)
     for line in sys.stdin:
-        words, cwd, streams = json.loads(line)
+        words, cwd, streams, environment = json.loads(line)
         child = os.fork()
         if child == 0:
+            os.environ.update(environment)
             _become(words, cwd, streams)
         print(child, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)

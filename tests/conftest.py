@@ -40,8 +40,8 @@ def mirante() -> Iterator[Command]:
     def run(
         *words: str | Path, cwd: Path | None = None, stdin: str = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        if line is not None and not environment:
-            return line.run([*map(str, words)], cwd, stdin)
+        if line is not None and "OMP_NUM_THREADS" not in environment:  # which is read when the libraries are imported
+            return line.run([*map(str, words)], cwd, stdin, environment)
         command = [sys.executable, "-m", "mirante", *map(str, words)]
         return subprocess.run(
             command,

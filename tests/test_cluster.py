@@ -239,7 +239,7 @@ def test_wrong_requests_are_one_sentence(shapes_run: tuple[Path, Path], tmp_path
         "needs --out": (data,),
         "holds something other than answers": (data, "--out", tmp_path / "full"),
         "neither a column of paths": (tmp_path / "wrong.parquet", *out),
-        "not a Parquet file": (tmp_path / "junk.parquet", *out),
+        "not a readable Parquet file": (tmp_path / "junk.parquet", *out),
         "no image in it, and no file with that name": (tmp_path / "nothing", *out),
         "Parquet files in --out": (data, *out, "--format", "csv"),
         "must be 1 or more": (data, *out, "--workers", "0"),

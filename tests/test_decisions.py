@@ -31,7 +31,7 @@ scores_and_labels = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size
         (("--sensitivity", "1.5"), "not a share between 0 and 1"),
         (("--cost", "miss=ten"), "miss=10,false-alarm=1"),
         (("--sensitivity", "0.9", "--positive", "lion"), "no such class; the classes are bar, disc"),
-        (("--folds", "2"), "it can be 3 to 20"),
+        (("--folds", "2"), "must be from 3 to 20"),
         (("--folds", "20", "--classes", "bar,disc"), "Ask for fewer folds"),
         (("--sensitivity", "0.9", "--specificity", "0.9"), "not allowed with"),
         (("--repeats", "0"), "1 to 20"),

@@ -173,7 +173,7 @@ def test_test_images_that_have_changed_are_not_evaluated_as_if_they_had_not(
     stored["location"] = str(data)
     (run / "data.json").write_text(json.dumps(stored))
     done = mirante("evaluate", run)
-    assert done.returncode == 2 and "not those that" in done.stderr
+    assert done.returncode == 2 and "not the ones that" in done.stderr
 
 
 def test_compare_ranks_and_marks_what_is_within_the_noise(

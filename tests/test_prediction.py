@@ -129,7 +129,7 @@ def test_a_file_whose_name_is_no_text_is_answered(
 def test_what_is_no_model_says_so(shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
     run, data = shapes_run
     (tmp_path / "model.onnx").write_bytes(b"nothing")
-    cases = {tmp_path / "gone": "no such run", tmp_path: "not a run", tmp_path / "model.onnx": "damaged"}
+    cases = {tmp_path / "gone": "no such run", tmp_path: "not a Mirante run", tmp_path / "model.onnx": "damaged"}
     for path, words in cases.items():
         with pytest.raises(RunError, match=words):
             Model(path)

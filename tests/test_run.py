@@ -33,7 +33,7 @@ def test_a_run_holds_what_was_trained_and_predicted(shapes_run: tuple[Path, Path
     accuracy = run.metrics.accuracy
     assert 0 <= accuracy.low <= accuracy.value <= accuracy.high <= 1
     assert run.metrics["accuracy"]["value"] == accuracy.value and run.metrics.dispersion.right.value >= 0
-    with pytest.raises(AttributeError, match="no figure 'acuracy'; there are"):
+    with pytest.raises(AttributeError, match="no figure 'acuracy'; available: format"):
         _ = run.metrics.acuracy
     found = run.predictions()
     assert found.right.mean() == pytest.approx(accuracy.value) and len(found) == run.metrics.images

@@ -254,7 +254,7 @@ def test_what_cannot_be_seen_is_said(shapes_run: tuple[Path, Path], tmp_path: Pa
         (["model", "32C3-MP99"], "nothing left to pool"),
         (["training", tmp_path], "not a Mirante run"),
         (["path", run, image, "--out", image], "exists; choose another"),
-        (["path", run, image, "--out", "x.bmp"], "ends in .png or .svg"),
+        (["path", run, image, "--out", "x.bmp"], "must end in .png or .svg"),
     ):
         done = mirante("see", *words, cwd=tmp_path)
         assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr, (words, done.stderr)

@@ -86,7 +86,7 @@ def test_what_cannot_be_trained_on_is_a_sentence(paths: tuple[list[str], list[st
     (tmp_path / "broken.png").write_bytes(b"junk")
     with pytest.raises(DataError, match=r"broken\.png: not an image"):
         ImageClassifier(**SMALL).fit([*paths[0], str(tmp_path / "broken.png")], [*paths[1], "bar"])
-    with pytest.raises(DataError, match="90 images and 89 labels"):
+    with pytest.raises(DataError, match="90 images but 89 labels"):
         ImageClassifier(**SMALL).fit(paths[0], paths[1][1:])
     with pytest.raises(DataError, match="only one class"):
         ImageClassifier(**SMALL).fit(paths[0], ["bar"] * 90)

@@ -311,7 +311,7 @@ def test_a_kernel_learns_in_the_browser(browser, studio: Studio) -> None:  # typ
     page.fill("#rate", "0")  # a rate of 1: far too large
     page.click("#restart")
     page.click("#learn")
-    until(page, "/apart/.test(document.getElementById('state').textContent)")
+    until(page, "/blown up/.test(document.getElementById('state').textContent)")
     assert page.troubles == []
 
 

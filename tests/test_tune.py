@@ -47,9 +47,9 @@ def test_the_least_validation_loss_wins_and_its_recipe_trains(shapes: Path, mira
     assert mirante("train", shapes, "--recipe", out / "best.toml", "--out", tmp_path / "run").returncode == 0
     other = write_shapes(tmp_path / "other", 20)
     done = mirante("tune", other, *QUICK, "--out", out)
-    assert done.returncode == 2 and "of other images" in done.stderr
+    assert done.returncode == 2 and "for other images" in done.stderr
     done = mirante("tune", shapes, "--model", "timm:tf_efficientnet_lite0")
-    assert done.returncode == 2 and "no line of layers" in done.stderr
+    assert done.returncode == 2 and "not a line of layers" in done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill with SIGKILL is of POSIX")

@@ -78,7 +78,7 @@ KINDS: dict[str, Kind] = {
     ),
     "blank": Kind("minor", "Blank", "There is nothing to see in them. The cleaned list leaves them out."),
     "dark": Kind("minor", "Very dark", "Check that what matters can be seen."),
-    "bright": Kind("minor", "Overexposed", "Look whether what matters can be seen."),
+    "bright": Kind("minor", "Overexposed", "Check that what matters can be seen."),
     "blurred": Kind("minor", "Blurred", "Far less sharp than the others."),
     "grey": Kind("minor", "Grey among colour images", "The others have colour; these do not."),
     "colour": Kind("minor", "Colour among grey images", "The others are grey; these have colour."),
