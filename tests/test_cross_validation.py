@@ -125,7 +125,6 @@ def test_judging_a_folded_run_again_changes_nothing_and_speaks_portuguese(
     done = mirante("evaluate", copy, "--lang", "pt")
     assert done.returncode == 0, done.stderr
     again, before = (json.loads((run / "metrics.json").read_text()) for run in (copy, folded))
-    del before["uncalibrated"]  # which predictions.csv does not hold
     assert again == before
     assert (copy / "predictions.csv").read_text() == (folded / "predictions.csv").read_text()
     page = (copy / "report.html").read_text(encoding="utf-8")
@@ -213,4 +212,7 @@ def test_repetitions_tell_how_much_chance_matters(photographed: Path, tmp_path: 
         assert found["repeats"]["accuracy"]["deviation"] == pytest.approx(
             np.std(found["repeats"]["accuracy"]["values"], ddof=1)
         )
-        assert "Trained 3 times with other seeds" in (run / "report.html").read_text(encoding="utf-8")
+        for _ in "trained", "evaluated again":
+            assert json.loads((run / "metrics.json").read_text())["repeats"] == found["repeats"]
+            assert "Trained 3 times with other seeds" in (run / "report.html").read_text(encoding="utf-8")
+            assert mirante("evaluate", run, "--lang", "en").returncode == 0

@@ -114,3 +114,28 @@ def test_curves_areas_and_counts_are_those_of_the_field(rows: list[tuple[float, 
     benefit = net_benefit(scores, wanted, np.array([0.5]))[0]
     assert benefit == pytest.approx((came["true_positives"] - came["false_positives"]) / len(rows))
     assert discriminate(scores, np.ones(len(rows), dtype=bool)) is None
+
+
+def test_a_test_without_a_mistake_does_not_claim_to_be_sure() -> None:
+    labels = np.array([0] * 30 + [1] * 2)
+    shares = np.where(np.eye(2)[labels] > 0, 0.99, 0.01)
+    found = metrics.measure(shares, labels, ["many", "few"])
+    assert found["balanced_accuracy"]["value"] == found["macro_f1"]["value"] == 1
+    assert found["balanced_accuracy"]["low"] < 0.7 < found["accuracy"]["low"]  # two images prove little
+    told = discriminate(shares[:, 1], labels == 1)
+    assert told is not None and told.figures["roc_area"]["value"] == 1
+    assert told.figures["roc_area"]["low"] < 0.5 and told.figures["sensitivity_at_specificity"]["0.9"]["low"] < 0.5
+    assert told.figures["specificity_at_sensitivity"]["0.9"]["low"] > 0.8
+
+
+def test_figures_of_classes_are_found_whatever_the_classes_are_called() -> None:
+    names = ["images", "accuracy", "_hidden", "1"]
+    shares, labels = answers(60, 4, 0)
+    found = metrics.Metrics(metrics.measure(shares, labels, names))
+    assert found.images == 60 and isinstance(found.accuracy, metrics.Figure)
+    for name in names:
+        one = getattr(found.per_class, name)
+        assert one.recall.value == found["per_class"][name]["recall"]["value"] and one.images == one["images"]
+    assert "images" in repr(found.per_class) and "accuracy" in repr(found)
+    sets = metrics.set_figures(shares > 0.1, labels, names)
+    assert list(sets["per_class"]) == names

@@ -16,7 +16,7 @@ import pytest
 from conftest import Command, draw_shape
 from PIL import Image
 
-from mirante.errors import ImageError, RunError
+from mirante.errors import ImageError, RequestError, RunError
 from mirante.prediction.model import Model
 
 
@@ -190,3 +190,13 @@ def test_another_size_of_image_comes_to_the_input_size_by_the_rule_of_the_model(
     wide[:, 24:72] = np.asarray(draw_shape("disc", 3).resize((48, 48)))
     assert classifier.pixels(wide).shape == (24, 24, 3)
     assert classifier.info.fit == "crop"
+
+
+@pytest.mark.parametrize("share", [0, 1, 90, -1, float("nan"), "0.5"])
+def test_a_share_outside_0_to_1_is_refused(shapes_run: tuple[Path, Path], share: float) -> None:
+    run, data = shapes_run
+    model = Model(run)
+    with pytest.raises(RequestError, match="must be a number between 0 and 1"):
+        model.predict(data / "bar" / "000.png", coverage=share)
+    with pytest.raises(RequestError, match="must be a number between 0 and 1"):
+        model.set_threshold(share)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import draw_shape, write_shapes
+from PIL import Image
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
@@ -92,3 +93,41 @@ def test_what_cannot_be_trained_on_is_a_sentence(paths: tuple[list[str], list[st
         ImageClassifier(**SMALL).fit(paths[0], ["bar"] * 90)
     with pytest.raises(DataError, match=r"X has shape \(4, 5\)"):
         ImageClassifier(**SMALL).fit(np.zeros((4, 5)), [0, 1, 0, 1])
+
+
+def test_a_file_that_is_given_twice_counts_twice_as_an_array_does(paths: tuple[list[str], list[str]]) -> None:
+    files, labels = paths[0] * 2, paths[1] * 2
+    given = [np.asarray(Image.open(path)) for path in files]
+    one, other = (
+        ImageClassifier(**SMALL, val_share=0).fit(images, labels)  # which images validate depends on the bytes
+        for images in (files, np.stack(given))
+    )
+    assert np.array_equal(one.predict_proba(files[:9]), other.predict_proba(files[:9]))
+
+
+def test_a_series_of_any_index_and_a_column_of_labels_are_taken(paths: tuple[list[str], list[str]]) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"path": paths[0], "label": paths[1]}, index=range(100, 190))
+    found = ImageClassifier(**SMALL).fit(frame.path, frame[["label"]])
+    assert len(found.predict(frame.path[frame.index > 150])) == 39
+    assert found.predict_proba(np.zeros((0, 24, 24, 3), np.uint8)).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([float("nan"), *[0.0, 1.0] * 44, 1.0], "the label of image 0 is missing"),
+        ([None, *["a", "b"] * 44, "a"], "the label of image 0 is missing"),
+        (np.zeros((90, 2)), "give one label per image"),
+    ],
+)
+def test_a_missing_label_is_no_class(paths: tuple[list[str], list[str]], labels: list[object], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        ImageClassifier(**SMALL).fit(paths[0], labels)
+
+
+def test_a_fit_that_fails_leaves_the_model_and_its_classes(paths: tuple[list[str], list[str]]) -> None:
+    found = ImageClassifier(**SMALL).fit(*paths)
+    with pytest.raises(DataError):
+        found.fit(paths[0][:3], ["x", "y", "z", "w"])
+    assert found.classes_.tolist() == list(KINDS) and set(found.predict(paths[0][:9])) <= set(KINDS)

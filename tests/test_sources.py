@@ -343,3 +343,64 @@ def test_a_store_keeps_its_class_folders_and_is_fetched_once(shapes: Path, locat
         assert first() == (shapes / there.paths[0]).read_bytes()  # from the cache
     finally:
         system.store.clear()
+
+
+def test_the_same_arrays_under_another_name_are_read_again(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    images, labels = random.integers(100, 255, (60, 12, 12, 3), np.uint8), np.arange(60) % 2
+    for name in ("first.npz", "second.npz"):
+        np.savez(tmp_path / name, x=images, y=labels)
+        dataset, pixels = Dataset.open(tmp_path / name).load((12, 12), 3, "crop")
+        assert dataset.paths[0].startswith(Path(name).stem) and np.array_equal(dataset[0][0], images[0])
+        assert np.array_equal(pixels, images)
+
+
+def test_data_that_change_while_they_are_read_are_not_black_images(tmp_path: Path, shapes: Path) -> None:
+    dataset = Dataset.open(shapes)
+    (shapes / "bar" / "003.png").unlink()
+    with pytest.raises(DataError, match=r"003\.png: no longer there"):
+        dataset.load((9, 9), 3, "crop")
+
+
+@pytest.mark.parametrize("second", ["bar//000.png", "./bar/000.png", "bar/../bar/000.png", "shapes/bar/000.png"])
+def test_one_image_under_two_spellings_is_one_image(tmp_path: Path, shapes: Path, second: str) -> None:
+    rows = [f"{path.parent.name}/{path.name},{path.parent.name}" for path in sorted(shapes.rglob("*.png"))]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["path,label", *rows, f"{second},bar"]))
+    dataset = Dataset.open(shapes, labels=table, root=shapes if second[0] != "s" else None)
+    assert len(dataset) == len(set(dataset.paths)) == 90 and len(dataset.load((9, 9), 3, "crop")[1]) == 90
+    table.write_text("\n".join(["path,label", *rows, f"{second},disc"]))
+    with pytest.raises(DataError, match=r"row 92: .*'disc' here and 'bar' in row 2"):
+        Dataset.open(shapes, labels=table, root=shapes if second[0] != "s" else None)
+
+
+def test_a_data_set_has_no_image_twice(shapes: Path) -> None:
+    dataset = Dataset.open(shapes)
+    with pytest.raises(DataError, match="is named twice"):
+        dataset.only([dataset.paths[0], *dataset.paths])
+
+
+def test_a_column_is_the_one_that_is_spelt_so(tmp_path: Path, shapes: Path) -> None:
+    paths = [path.relative_to(shapes) for path in sorted(shapes.rglob("*.png"))]
+    (shapes / "labels.csv").write_text(
+        "\n".join(["path,label,Label", *(f"{path},small{row % 2},LARGE{row % 2}" for row, path in enumerate(paths))])
+    )
+    assert Dataset.open(shapes, labels="labels.csv").classes == ("small0", "small1")
+    assert Dataset.open(shapes, labels="labels.csv", label_column="Label").classes == ("LARGE0", "LARGE1")
+    with pytest.raises(DataError, match="2 columns are named 'LABEL'"):
+        Dataset.open(shapes, labels="labels.csv", label_column="LABEL")
+
+
+def test_a_row_with_more_cells_than_columns_is_not_cut(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,label\na.png,red\nb.png,red, dark\n")
+    with pytest.raises(DataError, match="row 3: 3 cells, but the header names 2 columns"):
+        Dataset.open(tmp_path / "list.csv")
+
+
+def test_not_a_number_is_no_label_and_no_group(tmp_path: Path, shapes: Path) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    paths = [str(path.relative_to(shapes)) for path in sorted(shapes.rglob("*.png"))]
+    values = {"path": paths, "label": [path.split("/")[0] for path in paths], "group": [float("nan"), *range(1, 90)]}
+    parquet.write_table(arrow.table(values), shapes / "list.parquet")
+    with pytest.raises(DataError, match=r"row 2: the group of .* is empty"):
+        Dataset.open(shapes / "list.parquet")

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from mirante.data.arrays import ArraySource, Part, as_images
 from mirante.data.dataset import VAL_SHARE, Dataset
-from mirante.data.entries import Source
+from mirante.data.entries import Entry, Source
 from mirante.data.folders import ListedFiles
 from mirante.data.opening import dataset_of
 from mirante.errors import DataError
@@ -85,8 +86,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from mirante.experiment.train import prepare
         from mirante.model.export import with_calibration
 
-        self.classes_, numbers = np.unique(np.asarray(y), return_inverse=True)
-        dataset = _dataset(X, numbers, tuple(str(one) for one in self.classes_.tolist()), self.val_share)
+        classes, numbers = _numbered(y)
+        dataset = _dataset(X, numbers, tuple(str(one) for one in classes.tolist()), self.val_share)
         names = ("layers", "epochs", "time", "batch_size", "learning_rate")
         asked = sort_options({**{name: getattr(self, name) for name in names}, "seed": self.random_state})
         recipe = suited(changed(self.recipe or choose_recipe(dataset), asked.recipe), dataset)
@@ -98,6 +99,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             output = ask(fitted, dataset, training.pixels, held)
             objectives = task.require_objectives(asked.objectives, dataset.classes)
             info = task.calibrate(output, held, dataset, fitted.info, objectives)
+        self.classes_ = classes
         self.onnx_ = with_calibration(fitted.model, info).SerializeToString()
         self.n_features_in_ = int(np.prod(np.shape(X)[1:])) if np.ndim(X) > 1 else 1  # type: ignore[arg-type]
         self.__dict__.pop("_opened", None)
@@ -128,22 +130,56 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return {name: value for name, value in state.items() if name != "_opened"}
 
 
+def _numbered(labels: Sequence[Any] | NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the labels that there are, in order, and the number of each image's; raises DataError for one that is missing."""
+    given = np.asarray(labels)
+    if given.ndim == 2 and given.shape[1] == 1:
+        given = given[:, 0]
+    if given.ndim != 1:
+        raise DataError(f"y has shape {given.shape}; give one label per image, (N,).")
+    missing = [row for row, label in enumerate(given.tolist()) if label is None or label != label]
+    if missing:
+        raise DataError(f"y: the label of image {missing[0]} is missing; leave out images without a label.")
+    return np.unique(given, return_inverse=True)
+
+
 def _dataset(images: Images, numbers: NDArray[np.int64], classes: tuple[str, ...], val_share: float) -> Dataset:
     if len(images) != len(numbers):
         raise DataError(f"{len(images)} images but {len(numbers)} labels; each image needs one label.")
     source: Source
+    labels: dict[str, str]
     if _are_paths(images):
         paths = [os.fspath(one) for one in images]
-        labels: dict[str, str] = {}
+        labels = {}
         for path, number in zip(paths, numbers.tolist(), strict=True):
             if labels.setdefault(path, classes[number]) != classes[number]:
                 raise DataError(f"{path}: has two labels, {labels[path]} and {classes[number]}.")
-        source = ListedFiles(Path(), paths, "images")
+        files = _GivenFiles(paths)
+        source, labels = files, {name: labels[path] for name, path in files.given.items()}
     else:
         pixels = as_images("images", "X", np.asarray(images), len(numbers))
         source = ArraySource("images", classes, [Part(None, pixels, numbers.astype(np.int64))])
         labels = {entry.path: entry.label or "" for entry in source.entries()}
     return dataset_of(source, labels, classes, val_share)
+
+
+class _GivenFiles(ListedFiles):
+    """Files as they were given: one that is given three times counts three times, as an array would."""
+
+    def __init__(self, paths: list[str]) -> None:
+        super().__init__(Path(), paths, "images")
+        seen: Counter[str] = Counter()
+        self.given: dict[str, str] = {}
+        for path in paths:
+            seen[path] += 1
+            self.given[path if seen[path] == 1 else f"{path} ({seen[path]})"] = path
+
+    def stamp(self) -> str:
+        return f"{super().stamp()} {list(self.given)}"
+
+    def entries(self) -> Iterator[Entry]:
+        for name, path in self.given.items():
+            yield Entry(name, Path(path))
 
 
 def _pictures(images: Images) -> Sequence[Any]:
@@ -153,4 +189,4 @@ def _pictures(images: Images) -> Sequence[Any]:
 
 
 def _are_paths(images: Images) -> bool:
-    return len(images) > 0 and isinstance(images[0], (str, os.PathLike))
+    return len(images) > 0 and isinstance(next(iter(images)), (str, os.PathLike))

@@ -41,7 +41,7 @@ class ArraySource:
         self._parts = parts
 
     def stamp(self) -> str:
-        digest = hashlib.sha256(repr(self._names).encode())
+        digest = hashlib.sha256(repr((self.name, self._names)).encode())
         for part in self._parts:
             digest.update(f"{part.split}{part.images.shape}".encode())
             digest.update(part.images.tobytes())
@@ -126,8 +126,8 @@ def as_images(location: str, name: str, images: NDArray[np.generic], count: int)
             f"{location}: {name} has shape {images.shape} for {count} labels; it should be ({count}, H, W) or ({count}, H, "
             "W, 1 or 3)."
         )
-    if images.dtype == np.uint8:
-        return images  # type: ignore[return-value]
+    if images.dtype == np.uint8 or not images.size:
+        return images.astype(np.uint8, copy=False)
     if images.dtype.kind == "f" and float(np.nanmin(images)) >= 0 and float(np.nanmax(images)) <= 1:
         scaled: Pixels = np.nan_to_num(images * 255).round().astype(np.uint8)
         return scaled

@@ -20,7 +20,7 @@ from numpy.lib.format import open_memmap
 
 from mirante.data.entries import Entry, Source
 from mirante.data.processes import on_every_core
-from mirante.errors import ImageError, WorkError
+from mirante.errors import DataError, ImageError, WorkError
 from mirante.files import system_reason
 from mirante.images import Fit, Pixels, read_image
 from mirante.progress import track
@@ -81,7 +81,7 @@ def _build(
         open_memmap(part / "images.npy", "w+", np.uint8, shape).flush()
         rows = {path: row for row, path in enumerate(wanted)}
         # the row is sent in place of the path: it is all that the worker needs
-        entries = (Entry(str(rows[one.path]), one.payload) for one in source.entries() if one.path in rows)
+        entries = (Entry(str(rows.pop(one.path)), one.payload) for one in source.entries() if one.path in rows)
         work = partial(_decode_chunk, part / "images.npy", size, channels, fit)
         failed: dict[str, str] = {}
         for reasons in on_every_core(
@@ -90,6 +90,8 @@ def _build(
             many=len(wanted) >= _MANY_PHOTOS and size[0] * size[1] > 64 * 64,
         ):
             failed.update(reasons)
+        if rows:
+            raise DataError(f"{source.named(next(iter(rows)))}: no longer there; the data changed while it was read.")
         (part / "failed.json").write_text(json.dumps(failed), encoding="utf-8")
         with suppress(OSError):  # another process was first: its array is the same
             part.rename(folder)

@@ -233,10 +233,15 @@ class Dataset:
         return smaller, pixels[kept]
 
     def only(self, paths: Sequence[str]) -> Dataset:
-        """Return the data set with only the images at these paths, in this order. Raises DataError when one is missing."""
+        """Return the data set with only the images at these paths, in this order.
+
+        Raises DataError when one is missing or named twice.
+        """
         row_of = {path: row for row, path in enumerate(self.paths)}
         if missing := [path for path in paths if path not in row_of]:
             raise DataError(f"{self.location}: {missing[0]} is no longer there.")
+        if len(set(paths)) < len(paths):
+            raise DataError(f"{self.location}: {next(path for path in paths if paths.count(path) > 1)} is named twice.")
         return self._only([row_of[path] for path in paths])
 
     def _only(self, rows: list[int]) -> Dataset:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mirante.data.entries import Skipped
 from mirante.data.scan import Scanned
 from mirante.data.splits import split_of
-from mirante.data.tables import Table
+from mirante.data.tables import Row, Table
 from mirante.errors import DataError
 
 
@@ -58,8 +58,13 @@ def label_by_table(location: str, scanned: list[Scanned], table: Table) -> tuple
     parts = [path.split("/")[:-1] for path in images]
     prefix = "".join(f"{name}/" for name in (parts[0][: _shared_depth(parts, keep=0)] if parts else ()))
     rows, skipped, missing = [], [], []
+    row_of: dict[str, Row] = {}
     for row in table.rows:
         image = images.get(row.path) or images.get(prefix + row.path)
+        if image is not None and (other := row_of.setdefault(image.path, row)) is not row:
+            if (other.label, other.split) != (row.label, row.split):
+                table.refuse_contradiction(other, row)
+            continue
         if image is None:
             missing.append(row)
         elif image.error is not None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
+import posixpath
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from mirante.data.splits import split_of
 from mirante.errors import DataError
@@ -56,6 +58,10 @@ class Table:
         if missing:
             self.refuse_missing(missing)
 
+    def refuse_contradiction(self, first: Row, second: Row) -> NoReturn:
+        """Raise the DataError that names two rows for one image that do not agree."""
+        _refuse_contradiction(self.name, first, second)
+
     def refuse_missing(self, missing: list[Row]) -> None:
         """Raise the DataError that names the first missing file and counts the others."""
         first, others = missing[0], len(missing) - 1
@@ -80,12 +86,12 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns()) -> Table:
     Raises DataError for a missing column, an empty path or label, an unknown split, a path with two labels.
     """
     cells = _read_parquet(name, content) if name.lower().endswith(".parquet") else _read_text(name, content)
-    header = [cell.strip().lower() for cell in cells[0]] if cells else []
-    columns: dict[str, int] = {
-        name: header.index(name) for name in ("path", "label", "split", "group") if name in header
+    header = [cell.strip() for cell in cells[0]] if cells else []
+    columns = {
+        usual: at for usual in ("path", "label", "split", "group") if (at := _column(name, header, usual)) is not None
     }
-    if "label" not in columns and "text" in header:
-        columns["label"] = header.index("text")
+    if "label" not in columns and (texts := _column(name, header, "text")) is not None:
+        columns["label"] = texts
     named = (
         ("group", "--group-column", wanted.group),
         ("subgroup", "--subgroup", wanted.subgroup),
@@ -93,21 +99,37 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns()) -> Table:
     )
     for kind, option, column in named:
         if column is not None:
-            if column.lower() not in header:
+            found = _column(name, header, column)
+            if found is None:
                 raise DataError(
-                    f"{name}: no column named {column!r} ({option}); its columns are {', '.join(cells[0]) if cells else 'none'}."
+                    f"{name}: no column named {column!r} ({option}); its columns are {', '.join(header) or 'none'}."
                 )
-            columns[kind] = header.index(column.lower())
+            columns[kind] = found
     for column in ("path", "label"):
         if column not in columns:
             raise DataError(
-                f"{name}: no column named {column!r}; its first row is {', '.join(cells[0]) if cells else 'empty'}. "
+                f"{name}: no column named {column!r}; its first row is {', '.join(header) or 'empty'}. "
                 "A table of images has the columns path and label, and optionally split and group."
+            )
+    for number, line in enumerate(cells[1:], 2):
+        if any(cell.strip() for cell in line[len(header) :]):
+            raise DataError(
+                f"{name}, row {number}: {len(line)} cells, but the header names {len(header)} columns; put a value with a "
+                "comma in quotes."
             )
     rows = [_read_row(name, number, line, columns) for number, line in enumerate(cells[1:], 2) if any(line)]
     if not rows:
         raise DataError(f"{name}: has a header but no rows.")
     return Table(name, tuple(_without_repeats(name, rows)))
+
+
+def _column(name: str, header: list[str], wanted: str) -> int | None:
+    """Return where a column is: as it is spelt, or else in any case. Raises DataError when two are meant."""
+    found = [number for number, cell in enumerate(header) if cell == wanted]
+    found = found or [number for number, cell in enumerate(header) if cell.lower() == wanted.lower()]
+    if len(found) > 1:
+        raise DataError(f"{name}: {len(found)} columns are named {wanted!r}; rename all but one.")
+    return found[0] if found else None
 
 
 def _read_row(name: str, number: int, line: list[str], columns: dict[str, int]) -> Row:
@@ -127,9 +149,10 @@ def _read_row(name: str, number: int, line: list[str], columns: dict[str, int]) 
         raise DataError(
             f"{name}, row {number}: the group of {path} is empty; give each image a group, its own if need be."
         )
-    return Row(
-        number, path.replace("\\", "/").removeprefix("./"), label, split_of(split or ""), named_group, cell("subgroup")
-    )
+    path = path.replace("\\", "/")
+    if "://" not in path:
+        path = posixpath.normpath(path)  # one spelling for one file
+    return Row(number, path, label, split_of(split or ""), named_group, cell("subgroup"))
 
 
 def _without_repeats(name: str, rows: list[Row]) -> list[Row]:
@@ -137,11 +160,15 @@ def _without_repeats(name: str, rows: list[Row]) -> list[Row]:
     for row in rows:
         other = first.setdefault(row.path, row)
         if (other.label, other.split) != (row.label, row.split):
-            raise DataError(
-                f"{name}, row {row.number}: {row.path} is {row.label!r} here and {other.label!r} in row "
-                f"{other.number}, or in another split; an image has one label and one split."
-            )
+            _refuse_contradiction(name, other, row)
     return list(first.values())
+
+
+def _refuse_contradiction(name: str, first: Row, second: Row) -> NoReturn:
+    raise DataError(
+        f"{name}, row {second.number}: {second.path} is {second.label!r} here and {first.label!r} in row "
+        f"{first.number}, or in another split; an image has one label and one split."
+    )
 
 
 def _read_text(name: str, content: bytes) -> list[list[str]]:
@@ -170,5 +197,8 @@ def _read_parquet(name: str, content: bytes) -> list[list[str]]:
         table = parquet.read_table(arrow.BufferReader(content))
     except (arrow.ArrowException, OSError) as error:
         raise DataError(f"{name}: not a Parquet file, or damaged.") from error
-    columns = [["" if value is None else str(value) for value in column.to_pylist()] for column in table.columns]
+    columns = [
+        ["" if value is None or value != value else str(value) for value in column.to_pylist()]
+        for column in table.columns
+    ]
     return [list(table.column_names), *[list(line) for line in zip(*columns, strict=True)]]

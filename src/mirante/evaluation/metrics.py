@@ -41,7 +41,43 @@ class Figure:
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
-class Metrics(Mapping[str, Any]):
+class Table(Mapping[str, Any]):
+    """Figures by name, a class's for example: `table["cat"]` as metrics.json holds it, `table.cat` with its figures typed."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def __getattr__(self, name: str) -> Any:
+        values = self.__dict__.get("_values", {})  # none yet while it is unpickled
+        if name not in values:
+            raise AttributeError(f"no figure {name!r}; available: {', '.join(values)}")
+        return _typed(values[name])
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        figures = {name: found for name, value in self._values.items() if isinstance(found := _typed(value), Figure)}
+        if not figures:
+            return f"<{type(self).__name__}: {', '.join(self._values)}>"
+        return "\n".join(
+            f"{name:<20} {one.value:.4f}  ({one.low:.4f} – {one.high:.4f})" for name, one in figures.items()
+        )
+
+
+def _typed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Figure.of(value) if {"value", "low", "high"} <= value.keys() else Table(value)
+    return value
+
+
+class Metrics(Table):
     """The figures of a run, as metrics.json holds them; as attributes they are typed: a figure has value, low and high.
 
     >>> metrics = Metrics({"images": 10, "accuracy": {"value": 0.8, "low": 0.49, "high": 0.94}})
@@ -50,9 +86,6 @@ class Metrics(Mapping[str, Any]):
     >>> metrics["images"], metrics.images
     (10, 10)
     """
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = dict(values)
 
     @property
     def images(self) -> int:
@@ -68,31 +101,6 @@ class Metrics(Mapping[str, Any]):
     def ece(self) -> Figure:
         """The expected calibration error."""
         return Figure.of(self._values["ece"])
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # also asked for while it is unpickled, before there are values
-            raise AttributeError(name)
-        if name not in self._values:
-            raise AttributeError(f"no figure {name!r}; available: {', '.join(self._values)}")
-        value = self._values[name]
-        if isinstance(value, dict):
-            return Figure.of(value) if {"value", "low", "high"} <= value.keys() else Metrics(value)
-        return value
-
-    def __getitem__(self, name: str) -> Any:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        figures = {name: getattr(self, name) for name in self if isinstance(getattr(self, name), Figure)}
-        return "\n".join(
-            f"{name:<20} {one.value:.4f}  ({one.low:.4f} – {one.high:.4f})" for name, one in figures.items()
-        )
 
 
 def wilson(hits: int, count: int) -> Figure:
@@ -213,8 +221,9 @@ def answer_figures(
     matrix = confusion_matrix(labels, answered, len(classes))
 
     def interval(statistic: Callable[[NDArray[np.int64]], float]) -> dict[str, float]:
-        return bootstrap(statistic, count, groups)
+        return bootstrap(statistic, count, groups, units)
 
+    units = units_of(labels, groups)
     return {
         "accuracy": wilson(int(right.sum()), count).to_dict()
         if groups is None
@@ -256,7 +265,7 @@ def selective_accuracy(confidences: NDArray[np.floating], right: NDArray[np.bool
 
 
 def set_figures(
-    sets: NDArray[np.bool_], labels: NDArray[np.int64], groups: Sequence[str] | None = None
+    sets: NDArray[np.bool_], labels: NDArray[np.int64], classes: Sequence[str], groups: Sequence[str] | None = None
 ) -> dict[str, Any]:
     """Return the figures of prediction sets (N, classes): coverage, overall, per class and by group, and set sizes.
 
@@ -265,7 +274,7 @@ def set_figures(
     covered, sizes = sets[np.arange(len(labels)), labels], sets.sum(axis=1)
     found = {
         "coverage": wilson(int(covered.sum()), len(labels)).to_dict(),
-        "per_class": {str(one): float(covered[labels == one].mean()) for one in np.unique(labels)},
+        "per_class": {classes[one]: float(covered[labels == one].mean()) for one in np.unique(labels)},
         "mean_size": float(sizes.mean()),
         "singleton_share": float((sizes == 1).mean()),
         "empty_share": float((sizes == 0).mean()),
@@ -277,13 +286,45 @@ def set_figures(
 
 
 def bootstrap(
-    statistic: Callable[[NDArray[np.int64]], float], count: int, groups: Sequence[str] | None
+    statistic: Callable[[NDArray[np.int64]], float],
+    count: int,
+    groups: Sequence[str] | None,
+    units: float | None = None,
 ) -> dict[str, float]:
-    """Return a statistic of `count` images, given their rows, and its interval over the resamples."""
+    """Return a statistic of `count` images, given their rows, and its interval over the resamples.
+
+    units  for a share: how many images or groups it is worth (see `widened`)
+    """
     values = np.array([statistic(rows) for rows in _resamples(count, groups)])
     values = values[~np.isnan(values)]
     low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (math.nan, math.nan)
-    return Figure(statistic(np.arange(count)), float(low), float(high)).to_dict()
+    found = Figure(statistic(np.arange(count)), float(low), float(high))
+    return (found if units is None else widened(found, units)).to_dict()
+
+
+def widened(figure: Figure, units: float) -> Figure:
+    """Return a share with Wilson's interval for this many images or groups, if it is 0 or 1 and no resample changed it.
+
+    A bootstrap of answers that are all right knows nothing else, and its interval would have no width.
+
+    >>> widened(Figure(1.0, 1.0, 1.0), 2)
+    Figure(value=1.0, low=0.3423802..., high=1.0)
+    """
+    if figure.low != figure.high or figure.value not in (0, 1):
+        return figure
+    count = max(1, int(units))
+    return wilson(count if figure.value else 0, count)
+
+
+def units_of(labels: NDArray[np.int64], groups: Sequence[str] | None) -> float:
+    """Return how many images, or groups, the mean over classes of N labelled images is worth: each class counts the same.
+
+    >>> units_of(np.array([0, 0, 0, 0, 1, 1, 1, 1]), None), units_of(np.array([0, 0, 0, 0, 0, 0, 1, 1]), None)
+    (8.0, 6.0)
+    """
+    named = np.arange(len(labels)) if groups is None else np.unique(np.array(groups), return_inverse=True)[1]
+    counts = [len(np.unique(named[labels == one])) for one in np.unique(labels)]
+    return len(counts) ** 2 / sum(1 / count for count in counts)
 
 
 def _bins(confidences: NDArray[np.floating]) -> NDArray[np.int64]:

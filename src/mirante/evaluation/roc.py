@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.evaluation.metrics import Figure, exact, resampled_counts
+from mirante.evaluation.metrics import Figure, exact, resampled_counts, widened
 
 GRID = np.linspace(0, 1, 101)
 ASKED = (0.8, 0.9, 0.95)
@@ -79,8 +79,12 @@ def discriminate(
     tpr, fpr, recall, precision, _, _, values = whole
     again = [one for counts in resampled_counts(len(scores), groups) if (one := look(counts)) is not None]
     low, high = np.quantile([one[6] for one in again], [0.025, 0.975], axis=0)
-    figures = [Figure(*map(float, one)).to_dict() for one in zip(values, low, high, strict=True)]
     sides = len(ASKED)
+    found, others = (_units(groups, rows) for rows in (wanted, ~wanted))
+    units = [min(found, others), found, *[found] * sides, *[others] * sides]
+    figures = [
+        widened(Figure(*map(float, one)), count).to_dict() for *one, count in zip(values, low, high, units, strict=True)
+    ]
     return Discrimination(
         fpr,
         tpr,
@@ -101,6 +105,10 @@ def discriminate(
             },
         },
     )
+
+
+def _units(groups: Sequence[str] | None, rows: NDArray[np.bool_]) -> int:
+    return int(rows.sum()) if groups is None else len(set(np.array(groups)[rows]))
 
 
 def decisions(decided: NDArray[np.bool_], wanted: NDArray[np.bool_], prevalence: float | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -12,7 +12,6 @@ import numpy as np
 
 from mirante import runfolder
 from mirante.data.dataset import Dataset, SourceOptions
-from mirante.data.notes import Note
 from mirante.errors import DataError, RunError
 from mirante.evaluation.judgement import Setting
 from mirante.evaluation.metrics import Metrics
@@ -89,7 +88,14 @@ def evaluate(
         predictions = model.asks.predict(model.run(pixels[tested]), tested, dataset, info)
     votes = None if human_votes is None else Path(human_votes).expanduser()
     evaluated = None if data is None else str(data)
-    metrics = judge_run(opened, folder, predictions, dataset, pixels, say, evaluated=evaluated, human_votes=votes)
+    kept = {}
+    if (
+        data is None and opened.is_finished
+    ):  # what only the training knew: its repetitions, with folds what was not calibrated
+        kept = {name: opened.metrics[name] for name in ("repeats", "uncalibrated") if name in opened.metrics}
+    metrics = judge_run(
+        opened, folder, predictions, dataset, pixels, say, evaluated=evaluated, kept=kept, human_votes=votes
+    )
     return Evaluation(folder, metrics, predictions)
 
 
@@ -103,14 +109,14 @@ def judge_run(
     *,
     evaluated: str | None = None,
     again: Sequence[Predictions] = (),
-    warnings: Sequence[Note] = (),
+    kept: Mapping[str, Any] = {},
     human_votes: Path | None = None,
 ) -> Metrics:
     """Measure, draw and report a run's predictions into `folder`; for its own images, these become the run's metrics.
 
     evaluated  where the images are, if they are not the run's own
     again      the predictions of further trainings with other seeds
-    warnings   in addition to those of the data
+    kept       figures that cannot be computed again, and still hold
     """
     info, task = run.info, run.info.asks
     objectives = task.require_objectives(run.objectives, info.classes)
@@ -119,8 +125,9 @@ def judge_run(
     heatmaps = run.heatmaps if evaluated is None else None
     setting = Setting(info, dataset, pixels, objectives, say, again, history, watched, human_votes, heatmaps)
     judgement = task.judge(predictions, setting)
+    judgement = replace(judgement, metrics={**kept, **judgement.metrics})
     metrics = run.publish_judgement(folder, predictions, judgement)
-    notes = sorted((*warnings, *run.notes), key=lambda one: not one.grave)
+    notes = sorted(run.notes, key=lambda one: not one.grave)
     story = Story(
         name=run.path.name,
         data=run.data,

@@ -210,20 +210,18 @@ def _train_and_judge(
 
     fitted, info, predictions = _fit_and_predict(run, training, objectives, tracker, spent)
     checked, difference = _check_graph(run, training, info, fitted)
-    warnings = []
     if checked is None:
         text = "model.onnx does not agree with the trained network: probabilities differ by up to {difference}. Do not use it."
-        warnings.append(Note(text, {"difference": f"{difference:.2g}"}))
+        wrong = Note(text, {"difference": f"{difference:.2g}"}, grave=True)
+        run.note(wrong)
     again: list[Predictions] = []
     if objectives.repeats > 1:
         again = repeat(run, training, objectives)
-    metrics = judge_run(
-        run, run.path, predictions, training.dataset, training.pixels, say, again=again, warnings=warnings
-    )
+    metrics = judge_run(run, run.path, predictions, training.dataset, training.pixels, say, again=again)
     tracker.finish(metrics)
     run.finish()
-    if warnings:
-        raise WorkError(f"{run.path / runfolder.ONNX}: {warnings[0]} Please report this with the line of layers.")
+    if checked is None:
+        raise WorkError(f"{run.path / runfolder.ONNX}: {wrong} Please report this with the line of layers.")
     _log.info(f"model.onnx agrees with torch on {checked} images to {difference:.0e}.")
     return run
 

@@ -6,6 +6,7 @@ Nothing here knows how it was trained.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.data.entries import Entry, Skipped
-from mirante.errors import ImageError
+from mirante.errors import ImageError, RequestError
 from mirante.prediction.onnx_model import OnnxModel, Output
 from mirante.prediction.stream import predict_stream
 from mirante.task import Answer, Task
@@ -99,12 +100,14 @@ class Model(OnnxModel):
         self.info.require_task(name, what, str(self.path))
 
     def require_coverage(self, coverage: float | None) -> None:
-        """Raise RunError when a coverage is wanted and the model cannot promise any."""
+        """Raise RunError when a coverage is wanted and the model cannot promise any, RequestError when it is not a share."""
         if coverage is not None:
+            _require_share("coverage", coverage)
             self.asks.require_coverage(self.info, str(self.path))
 
     def set_threshold(self, threshold: float) -> None:
         """Decide from a probability other than the one that the training chose. Raises RunError for a model without one."""
+        _require_share("threshold", threshold)
         self.info = self.asks.with_threshold(self.info, threshold, str(self.path))
 
     def answer(self, batch: list[tuple[str | None, Pixels]], coverage: float | None = None) -> Iterator[Answer]:
@@ -124,6 +127,11 @@ def load(run: str | Path, threads: int = 0) -> Model:
     threads  for one call; 0 takes one per core
     """
     return Model(run, threads)
+
+
+def _require_share(name: str, value: float) -> None:
+    if not isinstance(value, Real) or not 0 < value < 1:
+        raise RequestError(f"{name}={value!r}: must be a number between 0 and 1, such as 0.95.")
 
 
 def _name(picture: Picture) -> str:

@@ -60,7 +60,7 @@ def measure(predictions: Predictions, setting: Setting) -> tuple[dict[str, Any],
             "reliability": figures.reliability(raw.max(axis=1), right),
         }
     measured["prediction_sets"] = {
-        f"{coverage:g}": figures.set_figures(found, targets, groups)
+        f"{coverage:g}": figures.set_figures(found, targets, classes, groups)
         for coverage, found in predictions.prediction_sets.items()
     }
     if predictions.out_of_distribution is not None:

@@ -56,7 +56,7 @@ def measure(predictions: Predictions, learned: ReadLearned) -> dict[str, Any]:
         "classes": list(predictions.classes),
         "accuracy": figures.wilson(int(right.sum()), count).to_dict()
         if groups is None
-        else figures.bootstrap(accuracy, count, groups),
+        else figures.bootstrap(accuracy, count, groups, len(set(groups))),
         "letters": {
             "count": int(there.sum()),
             "accuracy": figures.wilson(int((read == targets)[there].sum()), int(there.sum())).to_dict(),
