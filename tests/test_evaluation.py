@@ -16,7 +16,8 @@ from browser import ARGUMENTS, find_browser
 from conftest import Command, write_shapes
 from sklearn.metrics import f1_score, log_loss
 
-from mirante.tasks.classify.human_votes import compare_with_humans
+from mirante.run import Run
+from mirante.tasks.classify.human_votes import compare_with_humans, read_human_votes
 from mirante.tasks.classify.subgroups import figures_by_subgroup
 
 PLOTS = (
@@ -296,3 +297,64 @@ def test_a_camera_on_which_the_model_fails_is_marked_and_the_others_are_not(tmp_
     assert "Os números por hospital" in (run / "report.html").read_text(encoding="utf-8")
     wrong = mirante("train", root, *OPTIONS, "--labels", "labels.csv", "--subgroup", "country")
     assert wrong.returncode == 2 and "no column named 'country' (--subgroup)" in wrong.stderr
+
+
+def test_images_that_the_model_was_made_from_do_not_test_it(
+    shapes_run: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    run, data = Path(shutil.copytree(shapes_run[0], tmp_path / "run")), tmp_path / "moved"
+    shutil.copytree(shapes_run[1], data)
+    tested = len(Run(run).predictions())
+    done = mirante("evaluate", run, data)
+    assert done.returncode == 0 and f"Left out because they cannot be used: {240 - tested}" in done.stderr
+    assert "the model was trained with it" in done.stderr
+    assert json.loads((run / "evaluations/moved/metrics.json").read_text())["images"] == tested
+    for path in data.rglob("*.png"):
+        if f"{path.parent.name}/{path.name}" in Run(run).predictions().paths:
+            path.unlink()
+    done = mirante("evaluate", run, data)
+    assert done.returncode == 2 and "trained with all of these images" in done.stderr
+
+
+def test_evaluations_of_folders_of_one_name_stand_side_by_side(
+    shapes_run: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    run = Path(shutil.copytree(shapes_run[0], tmp_path / "run"))
+    for number, hospital in enumerate(("one", "two")):
+        write_shapes(tmp_path / hospital / "test", 6, first=1000 + 100 * number)
+    for hospital in ("one", "two", "one"):
+        assert mirante("evaluate", run, tmp_path / hospital / "test").returncode == 0
+    assert sorted(path.name for path in (run / "evaluations").iterdir()) == ["test", "test-2"]
+
+
+def test_other_images_under_the_same_names_are_not_ranked(tmp_path: Path, mirante: Command) -> None:
+    for name, first in (("a", 0), ("b", 500)):
+        for split, count, start in (("train", 12, first), ("test", 6, first + 100)):
+            write_shapes(tmp_path / name / split, count, ("bar", "disc"), first=start)
+        for split in ("train", "test"):
+            for kind in ("bar", "disc"):
+                for number, path in enumerate(sorted((tmp_path / name / split / kind).iterdir())):
+                    path.rename(path.with_name(f"renamed{number}.png"))
+        words = ("--model", "8C3-MP2-16N", "--epochs", "1", "--out", tmp_path / f"run-{name}")
+        assert mirante("train", tmp_path / name, *words).returncode == 0
+    done = mirante("compare", tmp_path / "run-a", tmp_path / "run-b")
+    assert done.returncode == 2 and "tested on different images" in done.stderr and "(0 in common)" in done.stderr
+
+
+def test_labels_that_have_changed_are_not_evaluated_as_if_they_had_not(tmp_path: Path, mirante: Command) -> None:
+    data = write_shapes(tmp_path / "shapes", 12, ("bar", "disc"))
+    rows = [f"{path.parent.name}/{path.name},{path.parent.name}" for path in sorted(data.rglob("*.png"))]
+    (data / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    words = ("--labels", "labels.csv", "--model", "8C3-MP2-16N", "--epochs", "1", "--out", tmp_path / "run")
+    assert mirante("train", data, *words).returncode == 0
+    swapped = [row.replace(",bar", ",x").replace(",disc", ",bar").replace(",x", ",disc") for row in rows]
+    (data / "labels.csv").write_text("\n".join(["path,label", *swapped]))
+    done = mirante("evaluate", tmp_path / "run")
+    assert done.returncode == 2 and "or their labels are not the ones that" in done.stderr
+
+
+def test_each_person_has_one_vote(tmp_path: Path) -> None:
+    votes = tmp_path / "votes.csv"
+    votes.write_text("\n".join(["path,bar,disc", *["a.png,1,0"] * 9, "a.png,0,1", "b.png,3,1"]))
+    found = read_human_votes(votes, ["a.png", "b.png", "c.png"], ["bar", "disc"])
+    assert found[:2].tolist() == [[0.9, 0.1], [0.75, 0.25]] and np.isnan(found[2]).all()

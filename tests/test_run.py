@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 import mirante
 from mirante import Dataset, Predictions, Recipe, RequestError, Run, RunError, train
-from mirante.evaluation.objectives import Objectives
+from mirante.evaluation.objectives import Aim, Objectives
 from mirante.experiment.cross_validation import OutOfFold, predict_folds
 from mirante.experiment.fit_network import Choices
 from mirante.model_info import ModelInfo
@@ -231,3 +232,66 @@ def test_what_a_fold_is_answered_with_was_learned_without_it(tmp_path: Path) -> 
 def test_the_recipes_are_called_as_they_are_asked_for() -> None:
     for name in names():
         assert Recipe.load(name).name == name
+
+
+def test_groups_and_subgroups_that_a_dataset_was_given_are_kept(tmp_path: Path) -> None:
+    data = Dataset.open(write_shapes(tmp_path / "shapes", 12, ("bar", "disc")))
+    sides = tuple("left" if row % 2 else "right" for row in range(len(data)))
+    data = replace(data, groups=tuple(f"person{row // 2}" for row in range(len(data))), subgroups=sides)
+    run = mirante.train(data, layers="8C3-MP2-16N", epochs=1, out=tmp_path / "run")
+    again = Run(run.path).dataset()
+    assert (again.groups, again.subgroups) == (data.groups, data.subgroups)
+    before = run.metrics["balanced_accuracy"], set(run.metrics["subgroups"])
+    found = mirante.evaluate(run.path).metrics
+    assert (found["balanced_accuracy"], set(found["subgroups"])) == before
+
+
+def test_without_training_images_there_is_a_sentence(tmp_path: Path) -> None:
+    data = Dataset.open(write_shapes(tmp_path / "shapes", 12, ("bar", "disc")))
+    tests = [data.paths[row] for row in data.rows("test")]
+    with pytest.raises(RequestError, match="no training images"):
+        mirante.train(data.only(tests), layers="8C3-MP2-16N", epochs=1, out=tmp_path / "run")
+
+
+def test_the_recipe_file_of_a_run_asks_for_all_that_the_run_was_asked(tmp_path: Path) -> None:
+    data, small = write_shapes(tmp_path / "shapes", 20), {"layers": "8C3-MP2-16N", "epochs": 1}
+    asked = {"size": 20, "fit": "pad", "sensitivity": 0.9, "positive": "disc", "classes": ["bar", "disc"], "folds": 3}
+    first = mirante.train(data, **small, **asked, repeats=2, out=tmp_path / "first")
+    again = mirante.train(data, first.path / "recipe.toml", out=tmp_path / "again")
+    assert again.metrics == first.metrics and again.info == first.info and again.objectives == first.objectives
+    other = mirante.train(data, first.path / "recipe.toml", specificity=0.8, repeats=1, size=16, out=tmp_path / "other")
+    assert other.info.size == (16, 16) and other.classes == ("bar", "disc")
+    assert other.objectives.aim == Aim(specificity=0.8) and other.objectives.repeats == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"size": "32"},
+        {"size": (32,)},
+        {"size": 32.0},
+        {"repeats": "2"},
+        {"sensitivity": "0.9"},
+        {"even": "no"},
+        {"lang": "fr"},
+    ],
+)
+def test_options_of_a_wrong_kind_are_said(shapes: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match=r"must be|whole number"):
+        mirante.train(shapes, layers="8C3-MP2-16N", epochs=1, out=tmp_path / "run", **options)
+
+
+def test_numbers_of_numpy_are_numbers(shapes: Path, tmp_path: Path) -> None:
+    run = mirante.train(shapes, layers="8C3-MP2-16N", epochs=np.int64(1), size=np.int64(16), out=tmp_path / "run")
+    assert run.info.size == (16, 16) and run.recipe.epochs == 1
+
+
+def test_a_table_that_was_edited_is_not_a_runs_own(shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
+    run = Run(shutil.copytree(shapes_run[0], tmp_path / "run"))
+    file = run.path / "predictions.csv"
+    header, *lines = file.read_text(encoding="utf-8").splitlines()
+    cells = lines[0].split(",")
+    cells[2] = next(name for name in run.classes if name != cells[2])
+    file.write_text("\n".join([header, ",".join(cells), *lines[1:]]) + "\n", encoding="utf-8")
+    with pytest.raises(RunError, match="damaged"):
+        run.predictions()

@@ -7,12 +7,15 @@ import os
 import shutil
 import sys
 import tarfile
+import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import draw_shape, write_shapes
+from PIL import Image
 
 from mirante.data.dataset import Dataset
 from mirante.errors import DataError
@@ -355,11 +358,64 @@ def test_the_same_arrays_under_another_name_are_read_again(tmp_path: Path) -> No
         assert np.array_equal(pixels, images)
 
 
-def test_data_that_change_while_they_are_read_are_not_black_images(tmp_path: Path, shapes: Path) -> None:
+@pytest.mark.parametrize("change", ["removed", "written over"])
+def test_data_that_change_while_they_are_read_are_not_black_images(shapes: Path, change: str) -> None:
+    size = (9, 9) if change == "removed" else (10, 10)  # what is decoded is kept by its content
+    dataset, file = Dataset.open(shapes), shapes / "bar" / "003.png"
+    before, stamp = file.read_bytes(), file.stat()
+    if change == "removed":
+        file.unlink()
+    else:
+        file.write_bytes((shapes / "disc" / "003.png").read_bytes())
+    with pytest.raises(DataError, match=r"003\.png: changed or gone"):
+        dataset.load(size, 3, "crop")
+    file.write_bytes(before)
+    os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert dataset.load(size, 3, "crop")[1][dataset.paths.index("bar/003.png")].max() > 100
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_of_a_file_that_is_in_an_archive_twice_the_last_one_counts(tmp_path: Path, shapes: Path, kind: str) -> None:
+    archive, old = tmp_path / f"updated.{kind}", (shapes / "disc" / "000.png").read_bytes()
+    files = {str(path.relative_to(shapes)): path.read_bytes() for path in sorted(shapes.rglob("*.png"))}
+    members = [*({**files, "bar/000.png": old}).items(), ("bar/000.png", files["bar/000.png"])]
+    if kind == "tar":
+        with tarfile.open(archive, "w") as opened:
+            for name, content in members:
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                opened.addfile(info, io.BytesIO(content))
+    else:
+        with warnings.catch_warnings(), zipfile.ZipFile(archive, "w") as zipped:
+            warnings.simplefilter("ignore")
+            for name, content in members:
+                zipped.writestr(name, content)
+    dataset, pixels = Dataset.open(archive).load((24, 24), 3, "crop")
+    assert len(dataset) == len(pixels) == 90
+    row = dataset.paths.index("bar/000.png")
+    assert np.array_equal(pixels[row], np.asarray(Image.open(io.BytesIO(files["bar/000.png"]))))
+    assert np.array_equal(dataset[row][0], pixels[row])
+
+
+def test_what_could_not_be_read_for_a_moment_is_read_the_next_time(
+    shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, whole = shapes / "bar" / "003.png", Path.read_bytes
+
+    def refuse(path: Path) -> bytes:  # root may read everything, so the system's error is raised here
+        if path == file:
+            raise PermissionError(13, "Permission denied")
+        return whole(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", refuse)
+        assert [one.path for one in Dataset.open(shapes).skipped] == ["bar/003.png"]
     dataset = Dataset.open(shapes)
-    (shapes / "bar" / "003.png").unlink()
-    with pytest.raises(DataError, match=r"003\.png: no longer there"):
-        dataset.load((9, 9), 3, "crop")
+    assert not dataset.skipped
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", refuse)
+        assert len(dataset.load((13, 13), 3, "crop")[0]) == 89
+    assert len(dataset.load((13, 13), 3, "crop")[0]) == 90
 
 
 @pytest.mark.parametrize("second", ["bar//000.png", "./bar/000.png", "bar/../bar/000.png", "shapes/bar/000.png"])
@@ -404,3 +460,30 @@ def test_not_a_number_is_no_label_and_no_group(tmp_path: Path, shapes: Path) -> 
     parquet.write_table(arrow.table(values), shapes / "list.parquet")
     with pytest.raises(DataError, match=r"row 2: the group of .* is empty"):
         Dataset.open(shapes / "list.parquet")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"val_share": 2},
+        {"val_share": float("nan")},
+        {"val_share": "0.2"},
+        {"folds": "3"},
+        {"folds": 3.0},
+        {"classes": []},
+    ],
+)
+def test_options_of_a_wrong_kind_are_said(shapes: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="must be"):
+        Dataset.open(shapes, **options)
+
+
+def test_accents_written_in_two_ways_are_one_class(tmp_path: Path) -> None:
+    write_shapes(tmp_path / "composed", 8, ("bar", "disc"))
+    (tmp_path / "composed" / "bar").rename(tmp_path / "composed" / "caf\u00e9")
+    shutil.copytree(tmp_path / "composed", tmp_path / "apart")
+    (tmp_path / "apart" / "caf\u00e9").rename(tmp_path / "apart" / "cafe\u0301")
+    one, other = (Dataset.open(tmp_path / name) for name in ("composed", "apart"))
+    assert one.classes == other.classes == ("caf\u00e9", "disc")
+    assert Dataset.open(tmp_path / "apart", as_test_of=one.classes).classes == one.classes
+    assert Dataset.open(tmp_path / "apart", classes=["cafe\u0301", "disc"]).classes == one.classes

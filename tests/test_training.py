@@ -305,3 +305,12 @@ def test_a_gpu_trains_to_the_same_accuracy(data: Path, uninterrupted: Path, tmp_
         json.loads((run / "metrics.json").read_text())["accuracy"]["value"] for run in (tmp_path / "gpu", uninterrupted)
     )
     assert abs(one - other) < 0.1
+
+
+def test_what_a_resumed_training_does_not_take_is_named(tmp_path: Path, shapes: Path, mirante: Command) -> None:
+    words = ("--model", "8C3-MP2-16N", "--epochs", "1", "--out", tmp_path / "run")
+    assert mirante("train", shapes, *words).returncode == 0
+    done = mirante("train", "--resume", "--out", tmp_path / "run", "--sensitivity", "90%", "--strict", "--fit", "pad")
+    for option in ("--sensitivity", "--strict", "--fit"):
+        assert f"{option} is ignored" in done.stderr
+    assert done.stderr.count("is ignored") == 3

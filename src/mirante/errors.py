@@ -4,6 +4,7 @@
     ├── RequestError             2    what was asked for cannot be done as asked
     │   ├── DataError                 where the images are, or how they are labelled
     │   ├── ImageError                one image; code that reads many counts it and continues
+    │   │   └── UnavailableError      the system could not give it this time
     │   ├── LayersError               the line of layers, or sizes that no longer fit
     │   └── RunError                  a run folder or a model file
     └── WorkError                1    the request was right but the work failed
@@ -32,6 +33,10 @@ class DataError(RequestError):
 
 class ImageError(RequestError):
     """One image cannot be read; the message is the reason, without the path."""
+
+
+class UnavailableError(ImageError):
+    """The system could not give the image this time (no permission, no memory); nothing is concluded about the image itself."""
 
 
 class LayersError(RequestError):

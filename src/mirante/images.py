@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mirante import dicom
-from mirante.errors import ImageError
+from mirante.errors import ImageError, UnavailableError
 
 # Pillow warns about large images and odd metadata; both are handled here, once, and reported with the image's name.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -148,7 +148,7 @@ def read_bytes(path: Path) -> bytes:
             raise ImageError(f"file larger than {MAX_BYTES >> 20} MiB")
         return path.read_bytes()
     except OSError as error:
-        raise ImageError(_os_reason(error)) from error
+        raise UnavailableError(_os_reason(error)) from error
 
 
 def to_pixels(image: Image.Image, size: tuple[int, int] | None, channels: Literal[1, 3], fit: Fit) -> Pixels:
@@ -158,8 +158,10 @@ def to_pixels(image: Image.Image, size: tuple[int, int] | None, channels: Litera
         flat = _eight_bit(upright, channels)
         if size is not None:
             flat = _fitted(flat, size, fit)
-    except (OSError, ValueError, SyntaxError, MemoryError) as error:
+    except (OSError, ValueError, SyntaxError) as error:
         raise ImageError(_reason(error)) from error
+    except MemoryError as error:
+        raise UnavailableError("not enough memory to decode it") from error
     pixels = np.asarray(flat)
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
@@ -298,8 +300,6 @@ def _reason(error: BaseException) -> str:
     text = str(error)
     if "truncated" in text or "ended" in text or "Truncated" in text:
         return "truncated: the file ends before the image does"
-    if isinstance(error, MemoryError):
-        return "not enough memory to decode it"
     return "damaged: its pixels cannot be decoded"
 
 

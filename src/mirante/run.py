@@ -9,6 +9,7 @@ A training makes one (`create`), records what it will do (`record`), and stores 
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -29,7 +30,7 @@ from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.evaluation.metrics import Metrics
 from mirante.evaluation.objectives import Objectives
-from mirante.files import next_free, system_reason, to_json, write_bytes, write_file, write_json, write_text
+from mirante.files import next_free, system_reason, to_json, write_bytes, write_file, write_text
 from mirante.model_info import ModelInfo, read_model_info
 from mirante.predictions import Predictions
 from mirante.training.history import Epoch, read_history
@@ -105,6 +106,17 @@ class Run:
         return read_history(self.path / runfolder.HISTORY)
 
     @property
+    def digests(self) -> dict[str, str]:
+        """Path → digest of the content of every image of its data."""
+        return {path: digest for path, digest, *_ in self.data["files"]}
+
+    @property
+    def seen(self) -> set[str]:
+        """The digests of the images that the model was made from: trained on, or calibrated with."""
+        folded = bool(self.data["options"].get("folds"))
+        return {digest for _, digest, _, split in self.data["files"] if folded or split != "test"}
+
+    @property
     def notes(self) -> list[Note]:
         """What you should know about the data."""
         return [Note(*stored) for stored in self.data["notes"]]
@@ -167,16 +179,20 @@ class Run:
         output = (*opened.output[:-1], len(classes))
         targets = kept.asks.encode_labels([label for _, _, label, _ in files], classes, output)
         splits = np.array([split for *_, split in files])
-        return replace(kept, classes=classes, output=output, targets=targets, splits=splits)
+        named = {name: tuple(self.data[name]) if self.data.get(name) else None for name in ("group_of", "subgroup_of")}
+        groups, subgroups = named.values()
+        return replace(
+            kept, classes=classes, output=output, targets=targets, splits=splits, groups=groups, subgroups=subgroups
+        )
 
     def require_same(self, dataset: Dataset, tested: NDArray[np.int64]) -> None:
-        """Raise RunError unless these rows of the data set are the images that the run was tested on."""
-        folded = bool(dataset.folds)
-        before = sorted(digest for _, digest, _, split in self.data["files"] if (split == "test") != folded)
-        if sorted(dataset.digests[row] for row in tested) != before:
+        """Raise RunError unless these rows of the data set are the images, with the labels, that the run was tested on."""
+        folded, names = bool(dataset.folds), dataset.names
+        before = sorted((digest, name) for _, digest, name, split in self.data["files"] if (split == "test") != folded)
+        if sorted((dataset.digests[row], names[row]) for row in tested) != before:
             raise RunError(
-                f"{self.data['location']}: its test images are not the ones that {self.path} was tested on; give the data to "
-                f"test on: mirante evaluate {self.path} DATA"
+                f"{self.data['location']}: its test images or their labels are not the ones that {self.path} was tested on; "
+                f"give the data to test on: mirante evaluate {self.path} DATA"
             )
 
     @property
@@ -260,11 +276,12 @@ class Run:
         """Write predictions.csv, metrics.json and the plots into the run's own folder, or into one for other images."""
         predictions.write(folder / runfolder.PREDICTIONS)
         values = {"format": runfolder.FORMAT, "task": predictions.task, **judgement.metrics}
-        write_json(folder / runfolder.METRICS, values)
+        text = to_json(values)
+        write_text(folder / runfolder.METRICS, text + "\n")
         (folder / runfolder.PLOTS).mkdir(exist_ok=True)
         for plot in judgement.plots:
             write_bytes(folder / runfolder.PLOTS / f"{plot.name}.png", plot.content)
-        metrics = Metrics(values)
+        metrics = Metrics(json.loads(text))  # as a reader of the file has it: what is not a number is None
         if folder == self.path:
             self.__dict__["metrics"] = metrics  # what was written a moment ago is not read again
         return metrics
@@ -345,7 +362,7 @@ def _data_json(dataset: Dataset, as_given: bool) -> str:
         "format": runfolder.FORMAT,
         "location": dataset.location,
         "options": dataset.options,
-        **({"as_given": True} if as_given else {}),
+        **({"as_given": True, "group_of": dataset.groups, "subgroup_of": dataset.subgroups} if as_given else {}),
         "task": dataset.task,
         "classes": list(dataset.classes),
         "counts": dataset.counts(),

@@ -117,7 +117,7 @@ def objective_options(arguments: argparse.Namespace) -> dict[str, Any]:
     asked = {
         name: getattr(arguments, name) for name in ("positive", "sensitivity", "specificity", "prevalence", "repeats")
     }
-    return {**asked, **(arguments.cost or {}), "even": not arguments.most_probable}
+    return {**asked, **(arguments.cost or {}), "even": False if arguments.most_probable else None}
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:

@@ -26,6 +26,10 @@ from mirante.torchrun import leads
 _OPTIONS = ("task", "length", "weights", "epochs", "time", "batch_size", "learning_rate", "seed", "subgroup", "folds")
 
 
+_RESUMED = ("data", "model", "device", "track", "out", "resume")
+"""The options that a resumed training takes."""
+
+
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="where the images are (may be left out with --resume)")
     add_task(parser, "classify: name one class; read: read the text that an image shows")
@@ -122,7 +126,10 @@ def run(arguments: argparse.Namespace) -> None:
 def _require_run(arguments: argparse.Namespace) -> None:
     if arguments.out is None:
         raise RequestError("--resume needs the run to continue: mirante train --resume --out RUN")
-    for name in ("recipe", "size", "labels", "label_column", "group", "classes", "root", *_OPTIONS):
-        if getattr(arguments, name) is not None:
-            option = "group-column" if name == "group" else name.replace("_", "-")
+    parser = argparse.ArgumentParser()
+    add(parser)
+    left = vars(parser.parse_args([]))
+    for name, value in vars(arguments).items():
+        if name not in _RESUMED and value != left.get(name, value):
+            option = {"group": "group-column"}.get(name, name.replace("_", "-"))
             print(f"--{option} is ignored: a resumed training keeps the recipe and data of its run.", file=sys.stderr)

@@ -18,14 +18,14 @@ from typing import Literal
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from mirante.data.entries import Entry, Source
+from mirante.data.entries import Entry, Source, digest_of
 from mirante.data.processes import on_every_core
-from mirante.errors import DataError, ImageError, WorkError
+from mirante.errors import DataError, ImageError, UnavailableError, WorkError
 from mirante.files import system_reason
 from mirante.images import Fit, Pixels, read_image
 from mirante.progress import track
 
-_FORMAT = 3  # increment it when the same bytes would decode to different pixels
+_FORMAT = 4  # increment it when the same bytes would decode to different pixels
 # Decoding this many photos takes longer than starting processes to share the work.
 _MANY_PHOTOS = 200
 
@@ -51,6 +51,8 @@ def decoded(
     """
     recipe = f"{_FORMAT} {size} {channels} {fit}\n" + "".join(f"{digest}\n" for digest in wanted.values())
     folder = cache_folder() / "images" / hashlib.sha256(recipe.encode()).hexdigest()[:32]
+    if _is_stale(folder):
+        shutil.rmtree(folder, ignore_errors=True)
     if not (folder / "failed.json").exists():
         try:
             _build(folder, source, wanted, size, channels, fit)
@@ -62,7 +64,13 @@ def decoded(
     failed = json.loads((folder / "failed.json").read_text(encoding="utf-8"))
     paths = list(wanted)
     # the key is the content, so the failures are kept by row: the same content may have another path today
-    return np.load(folder / "images.npy", mmap_mode="r"), {paths[int(row)]: why for row, why in failed.items()}
+    return np.load(folder / "images.npy", mmap_mode="r"), {paths[int(row)]: why for row, (why, _) in failed.items()}
+
+
+def _is_stale(folder: Path) -> bool:
+    """Tell whether an image could not be had when the folder was made; it may be there now."""
+    kept = folder / "failed.json"
+    return kept.exists() and any(passing for _, passing in json.loads(kept.read_text(encoding="utf-8")).values())
 
 
 def _build(
@@ -80,18 +88,24 @@ def _build(
     try:
         open_memmap(part / "images.npy", "w+", np.uint8, shape).flush()
         rows = {path: row for row, path in enumerate(wanted)}
-        # the row is sent in place of the path: it is all that the worker needs
-        entries = (Entry(str(rows.pop(one.path)), one.payload) for one in source.entries() if one.path in rows)
+        # the row and the digest are sent in place of the path and the label: they are all that the worker needs
+        entries = (
+            Entry(str(rows[one.path]), one.payload, wanted[one.path]) for one in source.entries() if one.path in rows
+        )
         work = partial(_decode_chunk, part / "images.npy", size, channels, fit)
-        failed: dict[str, str] = {}
-        for reasons in on_every_core(
+        failed: dict[str, tuple[str, bool]] = {}
+        done: set[int] = set()
+        for written, reasons in on_every_core(
             work,
             track(entries, "Decoding images", len(wanted)),
             many=len(wanted) >= _MANY_PHOTOS and size[0] * size[1] > 64 * 64,
         ):
+            done.update(written)
             failed.update(reasons)
-        if rows:
-            raise DataError(f"{source.named(next(iter(rows)))}: no longer there; the data changed while it was read.")
+        if missing := [path for path, row in rows.items() if row not in done]:
+            raise DataError(
+                f"{source.named(missing[0])}: changed or gone since the data was opened ({len(missing)} such images); try again."
+            )
         (part / "failed.json").write_text(json.dumps(failed), encoding="utf-8")
         with suppress(OSError):  # another process was first: its array is the same
             part.rename(folder)
@@ -101,14 +115,20 @@ def _build(
 
 def _decode_chunk(
     array: Path, size: tuple[int, int], channels: Literal[1, 3], fit: Fit, chunk: list[Entry]
-) -> dict[str, str]:
-    """Decode into the rows of the array on disk; return row → reason for those that cannot be."""
+) -> tuple[list[int], dict[str, tuple[str, bool]]]:
+    """Decode into the rows of the array on disk; return those done, and row → reason, and whether it may pass, for failures.
+
+    Content other than the wanted one is not done: it has changed, or another file of the same name comes later.
+    """
     images = np.load(array, mmap_mode="r+")
-    failed = {}
+    done, failed = [], {}
     for entry in chunk:
         try:
             payload = entry.content()
+            if digest_of(payload) != entry.label:
+                continue
             images[int(entry.path)] = read_image(payload, size, channels, fit)
         except ImageError as error:
-            failed[entry.path] = str(error)
-    return failed
+            failed[entry.path] = (str(error), isinstance(error, UnavailableError))
+        done.append(int(entry.path))
+    return done, failed

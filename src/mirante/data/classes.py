@@ -23,6 +23,7 @@ def choose_classes(
 
     Raises DataError for an unknown class, a single class, or labels that look alike.
     """
+    rows = [replace(row, label=unicodedata.normalize("NFC", row.label)) for row in rows]  # as most systems write names
     present = {row.label for row in rows}
     merged = _look_alikes(Counter(row.label for row in rows))
     if merged and not options.lenient:
@@ -38,6 +39,7 @@ def choose_classes(
     official, chosen, model = options.official, options.classes, options.model
     names = tuple(name for name in official if name in present) if official else tuple(sorted(present, key=_natural))
     if chosen is not None:
+        chosen = [unicodedata.normalize("NFC", name) for name in chosen]
         if unknown := [name for name in chosen if name not in present]:
             raise DataError(f"{location}: no class {unknown[0]!r} (--classes); the classes are {', '.join(names)}.")
         names = tuple(dict.fromkeys(chosen))

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mirante.images import read_bytes
 
 
@@ -87,8 +90,10 @@ def is_companion(path: str) -> bool:
     )
 
 
-def digest_of(content: bytes) -> str:
+def digest_of(content: bytes | NDArray[np.uint8]) -> str:
     """Return the digest of an image's content, by which splits, caches, features and answers identify it."""
+    if isinstance(content, np.ndarray):
+        content = np.ascontiguousarray(content).tobytes() + repr(content.shape).encode()
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mirante.data.entries import Skipped
 from mirante.data.scan import Scanned
@@ -62,7 +62,7 @@ def label_by_table(location: str, scanned: list[Scanned], table: Table) -> tuple
     for row in table.rows:
         image = images.get(row.path) or images.get(prefix + row.path)
         if image is not None and (other := row_of.setdefault(image.path, row)) is not row:
-            if (other.label, other.split) != (row.label, row.split):
+            if replace(row, path=other.path, number=other.number) != other:
                 table.refuse_contradiction(other, row)
             continue
         if image is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def open_dataset(location: str, options: DataOptions) -> Dataset:
         raise DataError(f"{location}: {unknown[0]!r} is not a data option; the options are {known}.")
     options = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
     task = task_named(options.get("task", "classify"))
+    _require_types(location, options)
     folds, model = options.get("folds", 0), options.get("as_test_of")
     task.require_options(folds, options.get("classes"), options.get("length"))
     source, rows, skipped = _labelled(location, task, options)
@@ -70,6 +72,18 @@ def open_dataset(location: str, options: DataOptions) -> Dataset:
         split_by="folds" if folds else "source" if has_test else "content",
         options=_kept(options),
     )
+
+
+def _require_types(location: str, options: DataOptions) -> None:
+    """Raise DataError for an option of a wrong type or out of range."""
+    for name in ("folds", "length"):
+        if not isinstance(options.get(name, 0), Integral):
+            raise DataError(f"{location}: {name}={options[name]!r} must be a whole number.")  # type: ignore[literal-required]
+    share = options.get("val_share", VAL_SHARE)
+    if not isinstance(share, Real) or not 0 <= share < 1:
+        raise DataError(f"{location}: val_share={share!r} must be a number from 0 to below 1.")
+    if "classes" in options and (isinstance(options["classes"], str) or not options["classes"]):
+        raise DataError(f"{location}: classes={options['classes']!r} must be a list of names.")
 
 
 def dataset_of(source: Source, labels: Mapping[str, str], classes: tuple[str, ...], val_share: float) -> Dataset:

@@ -15,18 +15,19 @@ from mirante import dicom
 from mirante.data.cache import cache_folder
 from mirante.data.entries import Entry, Source, digest_of
 from mirante.data.processes import on_every_core
-from mirante.errors import ImageError, MiranteError
+from mirante.errors import ImageError, MiranteError, UnavailableError
 from mirante.files import write_text
 from mirante.images import read_header
 from mirante.progress import track
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
 class Scanned:
     """What is known about one image before it is decoded; sizes in pixels; when it is unreadable, `error` says why.
 
+    passing  whether the error is the system's, so that another time it may be read
     person  a keyed hash of whom it shows, if the file says so (DICOM)
     """
 
@@ -39,6 +40,7 @@ class Scanned:
     split: str | None
     error: str | None
     person: str | None = None
+    passing: bool = False
 
 
 def scan(source: Source) -> list[Scanned]:
@@ -51,7 +53,10 @@ def scan(source: Source) -> list[Scanned]:
         except (ValueError, TypeError, OSError):
             kept.unlink(missing_ok=True)
     entries = track(source.entries(), f"Reading {source.name}")
-    found = [row for rows in on_every_core(_look_at_all, entries) for row in rows]
+    # an archive may hold a file twice: the last one counts, as it does when the archive is unpacked
+    found = list({row.path: row for rows in on_every_core(_look_at_all, entries) for row in rows}.values())
+    if any(row.passing for row in found):
+        return found
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_text(kept, json.dumps([list(vars(row).values()) for row in found]))
@@ -65,8 +70,8 @@ def _look_at_all(chunk: list[Entry]) -> list[Scanned]:
 
 
 def _look(entry: Entry) -> Scanned:
-    def unreadable(reason: str) -> Scanned:
-        return Scanned(entry.path, "", 0, 0, 0, entry.label, entry.split, reason)
+    def unreadable(reason: str, passing: bool = False) -> Scanned:
+        return Scanned(entry.path, "", 0, 0, 0, entry.label, entry.split, reason, passing=passing)
 
     if entry.error is not None:
         return unreadable(entry.error)
@@ -74,12 +79,10 @@ def _look(entry: Entry) -> Scanned:
         stored = entry.content()
         if isinstance(stored, np.ndarray):
             height, width, channels = stored.shape
-            content = np.ascontiguousarray(stored).tobytes() + repr(stored.shape).encode()
         else:
-            content, header = stored, read_header(stored)
+            header = read_header(stored)
             height, width, channels = header.height, header.width, header.channels
     except ImageError as error:
-        return unreadable(str(error))
-    digest = digest_of(content)
-    person = dicom.person(content) if dicom.is_dicom(content) else None
-    return Scanned(entry.path, digest, height, width, channels, entry.label, entry.split, None, person)
+        return unreadable(str(error), isinstance(error, UnavailableError))
+    person = dicom.person(stored) if isinstance(stored, bytes) and dicom.is_dicom(stored) else None
+    return Scanned(entry.path, digest_of(stored), height, width, channels, entry.label, entry.split, None, person)

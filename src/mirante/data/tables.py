@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -159,7 +159,7 @@ def _without_repeats(name: str, rows: list[Row]) -> list[Row]:
     first: dict[str, Row] = {}
     for row in rows:
         other = first.setdefault(row.path, row)
-        if (other.label, other.split) != (row.label, row.split):
+        if replace(row, number=other.number) != other:
             _refuse_contradiction(name, other, row)
     return list(first.values())
 
@@ -167,7 +167,7 @@ def _without_repeats(name: str, rows: list[Row]) -> list[Row]:
 def _refuse_contradiction(name: str, first: Row, second: Row) -> NoReturn:
     raise DataError(
         f"{name}, row {second.number}: {second.path} is {second.label!r} here and {first.label!r} in row "
-        f"{first.number}, or in another split; an image has one label and one split."
+        f"{first.number}, or in another split, group or subgroup; an image has one of each."
     )
 
 

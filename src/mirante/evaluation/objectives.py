@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral, Real
 from typing import Any
 
 from mirante.errors import RequestError
@@ -30,6 +31,9 @@ class Aim:
         )
         if asked != 1:
             raise RequestError("a threshold can have only one aim: --sensitivity, --specificity or --cost.")
+        for name, value in asdict(self).items():
+            if value is not None and not isinstance(value, Real):
+                raise RequestError(f"{name}={value!r}: must be a number, such as 0.9.")
         for name in ("sensitivity", "specificity"):
             share = getattr(self, name)
             if share is not None and not 0 < share < 1:
@@ -54,6 +58,12 @@ class Objectives:
     prevalence: float | None = None
     even: bool = True
     repeats: int = 1
+
+    def __post_init__(self) -> None:
+        if self.prevalence is not None and not isinstance(self.prevalence, Real):
+            raise RequestError(f"prevalence={self.prevalence!r}: must be a number, such as 0.02.")
+        if not isinstance(self.repeats, Integral) or not isinstance(self.even, bool):
+            raise RequestError("repeats must be a whole number, and even True or False.")
 
     def of(self, classes: Sequence[str]) -> Objectives:
         """Return the objectives for these classes. Raises RequestError when it does not fit them."""

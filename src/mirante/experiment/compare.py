@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mirante.errors import RunError
 from mirante.evaluation.metrics import wilson
 from mirante.prediction.onnx_model import BATCH, OnnxModel
+from mirante.predictions import Predictions
 from mirante.run import Run
 
 
@@ -40,29 +41,35 @@ class Ranked:
     within_noise: bool
 
 
+def _tested(run: Run, table: Predictions) -> dict[str, tuple[str, str]]:
+    """Return path → label and digest of the images that a run was tested on."""
+    digests = run.digests
+    return {path: (label, digests.get(path, "")) for path, label in zip(table.paths, table.labels, strict=True)}
+
+
 def compare(runs: Sequence[str | Path | Run]) -> list[Ranked]:
     """Return the runs, best first. Raises RunError when they were not tested on the same images."""
     opened = [one if isinstance(one, Run) else Run(one) for one in runs]
     if len({run.path.resolve() for run in opened}) < len(opened):
         raise RunError("A run is named twice; name each run only once.")
     tables = [run.predictions() for run in opened]
-    labels = [dict(zip(one.paths, one.labels, strict=True)) for one in tables]
-    for run, one in zip(opened[1:], labels[1:], strict=True):
-        if one != labels[0]:
-            shared = len(one.keys() & labels[0].keys())
+    tested = [_tested(run, one) for run, one in zip(opened, tables, strict=True)]
+    for run, one in zip(opened[1:], tested[1:], strict=True):
+        if one != tested[0]:
+            shared = len(one.items() & tested[0].items())
             raise RunError(
                 f"{run.path}: tested on different images from {opened[0].path} ({shared} in common); only models tested on "
                 "the same images can be ranked. `mirante evaluate RUN DATA` tests a run on other data."
             )
     found = [dict(zip(one.paths, one.right.tolist(), strict=True)) for one in tables]
-    right = [np.array([one[path] for path in labels[0]]) for one in found]
+    right = [np.array([one[path] for path in tables[0].paths]) for one in found]
     speeds = _speeds([run.model() for run in opened])
     order = sorted(range(len(opened)), key=lambda number: -int(right[number].sum()))
     p_values = [1.0 if number == order[0] else mcnemar(right[order[0]], right[number]) for number in order]
     ranked = []
     for number, p_value, near in zip(order, p_values, _within_noise(p_values), strict=True):
         run = opened[number]
-        accuracy = wilson(int(right[number].sum()), len(labels[0]))
+        accuracy = wilson(int(right[number].sum()), len(tables[0]))
         seconds = run.history[-1].seconds if run.history else None
         ranked.append(
             Ranked(
@@ -70,7 +77,7 @@ def compare(runs: Sequence[str | Path | Run]) -> list[Ranked]:
                 accuracy.value,
                 accuracy.low,
                 accuracy.high,
-                len(labels[0]),
+                len(tables[0]),
                 run.parameters,
                 seconds,
                 speeds[number],

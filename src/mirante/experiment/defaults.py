@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -65,8 +66,14 @@ def input_shape(
     dataset: Dataset, largest: int, least: int, size: int | tuple[int, int] | None = None
 ) -> tuple[int, int, Literal[1, 3]]:
     """Return the (height, width, channels) at which images are shown: `size`, or what suits them, of `least` to `largest` pixels."""
-    if isinstance(size, int):
-        size = size, size
+    if isinstance(size, Integral):
+        size = int(size), int(size)
+    if size is not None and not (
+        isinstance(size, Sequence)
+        and len(size) == 2
+        and all(isinstance(one, Integral) and 1 <= one <= 4096 for one in size)
+    ):
+        raise RequestError(f"size {size!r}: must be a number of pixels, or (height, width).")
     return (*(size or dataset.asks.input_size(dataset.sizes, dataset.output, largest, least)), dataset.channels)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from mirante import runfolder
 from mirante.data.dataset import Dataset, SourceOptions
+from mirante.data.entries import Skipped
 from mirante.errors import DataError, RunError
 from mirante.evaluation.judgement import Setting
 from mirante.evaluation.metrics import Metrics
@@ -22,6 +24,9 @@ from mirante.images import Pixels
 from mirante.locale import Language, language
 from mirante.predictions import Predictions
 from mirante.run import Run
+
+_IMAGES = "images.txt"
+"""In the folder of an evaluation: the digest of what was evaluated there."""
 
 _log = logging.getLogger("mirante")
 _SHOWN = 30  # how many left-out images are listed
@@ -73,9 +78,10 @@ def evaluate(
         dataset = opened.dataset(subgroup=given.get("subgroup"))
     else:
         dataset = Dataset.open(data, **given, **info.asks.data_options(info))
-        folder = opened.path / "evaluations" / dataset.name
-        folder.mkdir(parents=True, exist_ok=True)
     require_classes(dataset, info.classes)
+    if data is not None:
+        dataset = _not_seen(dataset, opened)
+        folder = _evaluation_folder(opened, dataset)
     dataset, pixels = dataset.load(info.size, info.channels, info.fit)
     tell_skipped(dataset, strict=False)
     folded = data is None and bool(dataset.folds)
@@ -97,6 +103,38 @@ def evaluate(
         opened, folder, predictions, dataset, pixels, say, evaluated=evaluated, kept=kept, human_votes=votes
     )
     return Evaluation(folder, metrics, predictions)
+
+
+def _not_seen(dataset: Dataset, run: Run) -> Dataset:
+    """Return the data set without the images that the model was made from. Raises DataError when no other is left."""
+    seen = run.seen
+    skipped = [
+        Skipped(path, "the model was trained with it")
+        for path, digest, split in zip(dataset.paths, dataset.digests, dataset.splits.tolist(), strict=True)
+        if split == "test" and digest in seen
+    ]
+    if not skipped:
+        return dataset
+    if len(skipped) == len(dataset.rows("test")):
+        raise DataError(
+            f"{dataset.location}: the model was trained with all of these images; give others to test it on."
+        )
+    left_out = {one.path for one in skipped}
+    kept = [path for path in dataset.paths if path not in left_out]
+    return replace(dataset.only(kept), skipped=(*dataset.skipped, *skipped))
+
+
+def _evaluation_folder(run: Run, dataset: Dataset) -> Path:
+    """Make the folder of an evaluation: evaluations/NAME, with a number when other images were evaluated there."""
+    wanted = run.path / "evaluations" / dataset.name
+    for number in count(1):
+        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+        mark = folder / _IMAGES
+        if not folder.exists() or (mark.is_file() and mark.read_text(encoding="utf-8").strip() == dataset.fingerprint):
+            break
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(mark, dataset.fingerprint + "\n")
+    return folder
 
 
 def judge_run(
@@ -169,8 +207,8 @@ def tell_skipped(dataset: Dataset, strict: bool) -> None:
 
 def _as_rows_of(predictions: Predictions, dataset: Dataset, run: Run) -> Predictions:
     """Return the predictions with their rows in the data set. Raises RunError when they are for other images."""
-    row_of = {path: row for row, path in enumerate(dataset.paths)}
-    if set(predictions.paths) - row_of.keys():
+    row_of = {path: row for row, path in enumerate(dataset.paths) if dataset.splits[row] != "test"}
+    if sorted(predictions.paths) != sorted(row_of):
         raise RunError(f"{run.path / runfolder.PREDICTIONS}: damaged, or not for this data; restore it or train again.")
     rows = np.array([row_of[path] for path in predictions.paths], np.int64)
     subgroups = None if dataset.subgroups is None else tuple(dataset.subgroups[row] for row in rows)

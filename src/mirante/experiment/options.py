@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
+
+import numpy as np
 
 from mirante.data.dataset import DataOptions
 from mirante.errors import RequestError
 from mirante.evaluation.objectives import Aim, Objectives
 from mirante.quantities import read_seconds
-from mirante.training.recipe import Optimiser, Recipe, ScheduleKind, Watch
+from mirante.training.recipe import Optimiser, Recipe, ScheduleKind, Watch, read_toml
 
 
 class RecipeFields(TypedDict, total=False):
@@ -92,9 +95,41 @@ class Asked(NamedTuple):
 _AIMS = ("sensitivity", "specificity", "miss", "false_alarm")
 
 
+def options_of_run(recipe: object) -> dict[str, Any]:
+    """Return what a run's recipe.toml asks of a training besides the recipe: size and fit, options of the data, objectives.
+
+    Empty for any other recipe. Raises RequestError when the file cannot be read.
+    """
+    if not isinstance(recipe, (str, Path)) or not str(recipe).endswith(".toml"):
+        return {}
+    values = read_toml(str(recipe))
+    try:
+        shown, found = values.get("input", {}), dict(values.get("objectives", {}))
+        given = {name: value for name, value in values.get("data", {}).items() if name != "location"}
+        size = {"size": (shown["height"], shown["width"]), "fit": shown["fit"]} if shown else {}
+        return {**size, **given, **found.pop("aim", {}), **found}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise RequestError(f"{recipe}: damaged; restore the file.") from error
+
+
+def with_options_of_run(recipe: object, given: Mapping[str, Any], opens_data: bool) -> dict[str, Any]:
+    """Return the options given, and where they say nothing those of the run whose recipe.toml this is."""
+    stored = options_of_run(recipe)
+    asked = {name: value for name, value in given.items() if value is not None}
+    if not opens_data:
+        stored = {name: value for name, value in stored.items() if name not in DataOptions.__annotations__}
+    if asked.keys() & set(_AIMS):
+        stored = {name: value for name, value in stored.items() if name not in _AIMS}
+    return stored | asked
+
+
 def sort_options(options: dict[str, Any], verb: type[TrainOptions] | type[TuneOptions] = TrainOptions) -> Asked:
     """Return the options sorted by what they apply to; None counts as left out. Raises RequestError for unknown options."""
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {
+        name: value.item() if isinstance(value, np.generic) else value  # NumPy's numbers, as searches draw them
+        for name, value in options.items()
+        if value is not None
+    }
     known = {*verb.__annotations__, *(one.name for one in fields(Recipe))} - {"name"}
     for name in given:
         if name not in known:

@@ -53,6 +53,11 @@ def images_to_try(
     if not len(rows):  # with folds there are no test images of their own
         rows = np.arange(len(dataset))
     rows = spread(rows, count)
+    known = set(run.digests.values())
+    if strange := [dataset.paths[row] for row in rows if dataset.digests[row] not in known]:
+        raise RequestError(
+            f"{dataset.location}: {strange[0]} is not an image of {run.path}; name images to try the export on: --images FOLDER"
+        )
     wanted = {dataset.paths[row]: row for row in rows}
     found = {entry.path: entry.content for entry in dataset.source.entries() if entry.path in wanted}
     return _read(model, [found[path] for path in wanted], dataset.targets[list(wanted.values())], dataset.location)

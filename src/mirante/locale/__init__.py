@@ -10,6 +10,8 @@ import tomllib
 from dataclasses import dataclass, field
 from importlib import resources
 
+from mirante.errors import RequestError
+
 LANGUAGES = ("en", "pt")
 
 
@@ -53,6 +55,8 @@ def language(code: str | None = None) -> Language:
     if code is None:
         asked = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "en")
         code = "pt" if asked.lower().startswith("pt") else "en"
+    if code not in LANGUAGES:
+        raise RequestError(f"lang {code!r}: must be {' or '.join(LANGUAGES)}.")
     if code == "en":
         return Language("en", {})
     content = (resources.files("mirante.locale") / "pt_BR.toml").read_text(encoding="utf-8")

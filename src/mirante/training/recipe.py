@@ -136,12 +136,7 @@ class Recipe:
         """
         text = str(name)
         if text.endswith(".toml"):
-            try:
-                values = tomllib.loads(Path(text).expanduser().read_text(encoding="utf-8"))
-            except FileNotFoundError as error:
-                raise RequestError(f"{text}: no such recipe file.") from error
-            except (OSError, ValueError) as error:
-                raise RequestError(f"{text}: not a readable recipe ({error}).") from error
+            values = read_toml(text)
         elif text in names():
             values = tomllib.loads((_FOLDER / f"{text}.toml").read_text(encoding="utf-8"))
         else:
@@ -195,3 +190,13 @@ _FOLDER = resources.files("mirante.training") / "recipes"
 def names() -> list[str]:
     """Return the names of the recipes that come with Mirante."""
     return sorted(file.name.removesuffix(".toml") for file in _FOLDER.iterdir() if file.name.endswith(".toml"))
+
+
+def read_toml(path: str) -> dict[str, Any]:
+    """Return the content of a recipe's file. Raises RequestError when it cannot be read."""
+    try:
+        return tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RequestError(f"{path}: no such recipe file.") from error
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path}: not a readable recipe ({error}).") from error

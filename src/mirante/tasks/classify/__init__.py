@@ -130,11 +130,14 @@ class Classify(Task):
     def read_columns(
         self, columns: Mapping[str, Sequence[str]], classes: Sequence[str], output: tuple[int, ...]
     ) -> dict[str, Any]:
-        shares = [np.array(columns[f"{PROBABILITY}{name}"], np.float32) for name in classes]
+        shares = np.stack([np.array(columns[f"{PROBABILITY}{name}"], np.float32) for name in classes], axis=1)
+        predicted = self.encode_labels(columns["predicted"], classes, output)
+        if (shares[np.arange(len(shares)), predicted] < shares.max(axis=1, initial=0) - 1e-6).any():
+            raise ValueError("predicted is not the most probable class")
         return {
             "targets": self.encode_labels(columns["label"], classes, output),
-            "predicted": self.encode_labels(columns["predicted"], classes, output),
-            "probabilities": np.stack(shares, axis=1),
+            "predicted": predicted,
+            "probabilities": shares,
         }
 
     def answers(

@@ -42,7 +42,7 @@ def read_human_votes(file: Path, paths: Sequence[str], classes: Sequence[str]) -
         for start in range(len(parts)):
             tail = "/".join(parts[start:])
             places[tail] = None if tail in places else row
-    votes = np.full((len(paths), len(classes)), np.nan)
+    votes = np.zeros((len(paths), len(classes)))  # an image may have several rows, one per person for example
     for number, line in enumerate(rows, 2):
         place = places.get((line["path"] or "").replace("\\", "/").removeprefix("./"))
         if place is None:
@@ -53,10 +53,11 @@ def read_human_votes(file: Path, paths: Sequence[str], classes: Sequence[str]) -
             raise DataError(f"{file}, row {number}: a vote must be a number.") from error
         if not (given >= 0).all() or not 0 < given.sum() < np.inf:
             raise DataError(f"{file}, row {number}: votes must be counts or shares, at least one above 0.")
-        votes[place] = given / given.sum()
-    if np.isnan(votes).all():
+        votes[place] += given
+    if not votes.any():
         raise DataError(f"{file}: none of its paths is one of the evaluated images, such as {paths[0]}.")
-    return votes
+    given = votes.sum(axis=1, keepdims=True)
+    return np.where(given > 0, votes / np.where(given > 0, given, 1), np.nan)
 
 
 def compare_with_humans(
