@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from conftest import Command, model_info, write_shapes
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import mirante
 from mirante import Dataset, Predictions, Recipe, RequestError, Run, RunError, train
@@ -271,14 +273,14 @@ def test_the_recipe_file_of_a_run_asks_for_all_that_the_run_was_asked(tmp_path: 
         {"size": (32,)},
         {"size": 32.0},
         {"repeats": "2"},
-        {"sensitivity": "0.9"},
+        {"sensitivity": "much"},
         {"even": "no"},
         {"lang": "fr"},
     ],
 )
 def test_options_of_a_wrong_kind_are_said(shapes: Path, tmp_path: Path, options: dict[str, Any]) -> None:
-    with pytest.raises(RequestError, match=r"must be|whole number"):
-        mirante.train(shapes, layers="8C3-MP2-16N", epochs=1, out=tmp_path / "run", **options)
+    with pytest.raises(RequestError, match=r"must be|whole number|not a share"):
+        mirante.train(shapes, layers="8C3-MP2-16N", epochs=1, out=tmp_path / "run", positive="disc", **options)
 
 
 def test_numbers_of_numpy_are_numbers(shapes: Path, tmp_path: Path) -> None:
@@ -295,3 +297,41 @@ def test_a_table_that_was_edited_is_not_a_runs_own(shapes_run: tuple[Path, Path]
     file.write_text("\n".join([header, ",".join(cells), *lines[1:]]) + "\n", encoding="utf-8")
     with pytest.raises(RunError, match="damaged"):
         run.predictions()
+
+
+def test_what_is_no_choice_is_said(shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
+    run, data = Run(shapes_run[0]), shapes_run[1]
+    model, image = mirante.load(run), data / "bar" / "000.png"
+    pixels = np.asarray(Image.open(image))
+    for wrong in (
+        lambda: mirante.export(run, "tflite", out=tmp_path / "out"),
+        lambda: mirante.organise(run, data, tmp_path / "out", how="mv"),
+        lambda: mirante.organise(run, data, tmp_path / "out", min_confidence=90),
+        lambda: mirante.compare(str(run.path)),
+        lambda: mirante.train(data, out=tmp_path / "out", model="8C3"),
+        lambda: mirante.train(data, out=tmp_path / "out", classes="bar,disc"),
+        lambda: mirante.Recipe.load("fast", epoch=1),
+        lambda: model.predict([image]),
+        lambda: model.predict(None),
+        lambda: model.predict_proba(image),
+        lambda: model.predict_proba(pixels),
+        lambda: model.predict_many(str(image)),
+    ):
+        with pytest.raises(RequestError, match=r"must be|list|one image|did you mean layers|not a field"):
+            wrong()
+    assert not (tmp_path / "out").exists()
+    assert model.predict_proba([pixels, image]).shape == (2, 3)
+    again = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(again.predict(image).probabilities, model.predict(image).probabilities)
+
+
+def test_shares_may_be_written_as_on_the_command_line(shapes: Path, tmp_path: Path) -> None:
+    asked = {"sensitivity": "90%", "prevalence": "2%", "positive": "disc"}
+    run = mirante.train(shapes, layers="8C3-MP2-16N", epochs=1, out=tmp_path / "run", **asked)
+    assert (run.objectives.aim, run.objectives.prevalence) == (Aim(sensitivity=0.9), 0.02)
+    decided = run.predictions().decided
+    assert decided is not None
+    right = (decided == run.predictions().targets).mean()
+    assert run.metrics.decision.accuracy.value == pytest.approx(right)
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert "the plots below are for the most probable class" in page

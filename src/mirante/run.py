@@ -9,7 +9,6 @@ A training makes one (`create`), records what it will do (`record`), and stores 
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -30,7 +29,7 @@ from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.evaluation.metrics import Metrics
 from mirante.evaluation.objectives import Objectives
-from mirante.files import next_free, system_reason, to_json, write_bytes, write_file, write_text
+from mirante.files import next_free, system_reason, to_json, write_bytes, write_file, write_json, write_text
 from mirante.model_info import ModelInfo, read_model_info
 from mirante.predictions import Predictions
 from mirante.training.history import Epoch, read_history
@@ -55,6 +54,9 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {self.path}>"
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     # --- what it holds
 
@@ -99,7 +101,7 @@ class Run:
     @cached_property
     def metrics(self) -> Metrics:
         """The figures of the test images, each with its 95% interval. Raises RunError when the training has not finished."""
-        return Metrics(runfolder.read_json(self.path, runfolder.METRICS))
+        return Metrics.of_json(runfolder.read_json(self.path, runfolder.METRICS))
 
     @property
     def history(self) -> list[Epoch]:
@@ -276,12 +278,11 @@ class Run:
         """Write predictions.csv, metrics.json and the plots into the run's own folder, or into one for other images."""
         predictions.write(folder / runfolder.PREDICTIONS)
         values = {"format": runfolder.FORMAT, "task": predictions.task, **judgement.metrics}
-        text = to_json(values)
-        write_text(folder / runfolder.METRICS, text + "\n")
+        write_json(folder / runfolder.METRICS, values)
         (folder / runfolder.PLOTS).mkdir(exist_ok=True)
         for plot in judgement.plots:
             write_bytes(folder / runfolder.PLOTS / f"{plot.name}.png", plot.content)
-        metrics = Metrics(json.loads(text))  # as a reader of the file has it: what is not a number is None
+        metrics = Metrics(values)
         if folder == self.path:
             self.__dict__["metrics"] = metrics  # what was written a moment ago is not read again
         return metrics

@@ -122,7 +122,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Images) -> NDArray[Any]:  # noqa: N803
         """Return the most probable label of each image (N,). Raises ImageError."""
-        labels: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        shares = self.predict_proba(X)
+        labels: NDArray[Any] = self.classes_[shares.argmax(axis=1)]
         return labels
 
     def __getstate__(self) -> dict[str, Any]:
@@ -133,6 +134,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 def _numbered(labels: Sequence[Any] | NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the labels that there are, in order, and the number of each image's; raises DataError for one that is missing."""
     given = np.asarray(labels)
+    if given.ndim == 0:
+        raise DataError("y is missing; give one label per image, (N,).")
     if given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
     if given.ndim != 1:

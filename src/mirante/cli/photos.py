@@ -28,6 +28,9 @@ def add(parser: argparse.ArgumentParser) -> None:
             "--lang", choices=("en", "pt"), default=argparse.SUPPRESS, help="language (default: the system's)"
         )
         child.add_argument(
+            "--quiet", action="store_true", default=argparse.SUPPRESS, help="print results, warnings and errors only"
+        )
+        child.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
         )
         return child

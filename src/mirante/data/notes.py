@@ -14,7 +14,7 @@ from mirante.data.classes import alike_names
 from mirante.locale import Language
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Note:
     """Something you should know about the data; `values` fill the braces of `text`.
 
@@ -27,6 +27,9 @@ class Note:
 
     def __str__(self) -> str:
         return self.text.format(**self.values)
+
+    def __repr__(self) -> str:
+        return f"<Note: {self}>"
 
     def said(self, say: Language) -> str:
         """Return it in the user's language; names of properties are translated, those of classes and files are not."""

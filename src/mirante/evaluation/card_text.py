@@ -39,7 +39,7 @@ def as_markdown(
         "tags": ["mirante", task, "onnx"],
         "language": [say.code],
         **({"license": model.licence.lower()} if model.licence else {}),
-        "metrics": [one["type"] for one in results],
+        "metrics": list(dict.fromkeys(one["type"] for one in results)),
         "model-index": [
             {"name": name, "results": [{"task": {"type": task}, "dataset": source, "metrics": list(results)}]}
         ],
@@ -47,7 +47,7 @@ def as_markdown(
     # JSON is valid YAML, and quotes any folder name safely
     head = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in metadata.items())
     parts = [f"---\n{head}\n---", f"# {name}", *(f"## {one.question}\n\n{one.answer}" for one in card), *further]
-    use = f"mirante predict {name} image.jpg"
+    use = f"mirante predict {name} {say('image.jpg')}"
     parts.append(f"## {say('Use')}\n\n```\n{use}\n```")
     return "\n\n".join(parts) + "\n"
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mirante.data.dataset import Dataset
 from mirante.evaluation.objectives import Objectives
 from mirante.evaluation.plots.curves import Point, curves
@@ -57,14 +60,21 @@ class Setting:
     human_votes: Path | None = None
     heatmaps: bytes | None = None
 
+    @property
+    def trained(self) -> NDArray[np.int64]:
+        """The rows of the images that the model was trained on; with folds, all of them were."""
+        return np.flatnonzero(self.dataset.splits != "test") if self.dataset.folds else self.dataset.rows("train")
+
     def heatmaps_plot(self, alt: str) -> Iterator[Plot]:
         """Yield the plot of where the network looked, if there is one."""
         if self.heatmaps is not None:
             yield Plot("heatmaps", self.heatmaps, alt)
 
 
-def curves_plot(history: Sequence[Point], watched: str, say: Language) -> Plot:
-    """Return the curves of a training, with their alternative text."""
+def curves_plot(history: Sequence[Point], watched: str, say: Language) -> Iterator[Plot]:
+    """Yield the curves of a training, with their alternative text; one epoch is a point, and no curve."""
+    if len(history) < 2:
+        return
     ending = {"accuracy": say.percent(history[-1].train_accuracy), "loss": say.number(history[-1].train_loss, 2)}
     alt = say("Two panels by epoch: training accuracy ends at {accuracy}, training loss at {loss}.", **ending)
-    return Plot("curves", png(curves(history, watched, say)), alt)
+    yield Plot("curves", png(curves(history, watched, say)), alt)

@@ -87,6 +87,11 @@ class Metrics(Table):
     (10, 10)
     """
 
+    @classmethod
+    def of_json(cls, values: Mapping[str, Any]) -> Metrics:
+        """Return the figures that metrics.json holds: null is NaN there, but for a positive class that there is not."""
+        return cls({name: value if name == "positive" else _without_null(value) for name, value in values.items()})
+
     @property
     def images(self) -> int:
         """How many images the figures are based on."""
@@ -101,6 +106,14 @@ class Metrics(Table):
     def ece(self) -> Figure:
         """The expected calibration error."""
         return Figure.of(self._values["ece"])
+
+
+def _without_null(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_null(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_without_null(one) for one in value]
+    return math.nan if value is None else value
 
 
 def wilson(hits: int, count: int) -> Figure:
@@ -225,14 +238,19 @@ def answer_figures(
 
     units = units_of(labels, groups)
     return {
-        "accuracy": wilson(int(right.sum()), count).to_dict()
-        if groups is None
-        else interval(lambda rows: float(right[rows].mean())),
+        "accuracy": share_right(right, groups),
         "balanced_accuracy": interval(lambda rows: _balanced(labels[rows], right[rows])),
         "macro_f1": interval(lambda rows: _macro_f1(labels[rows], answered[rows], len(classes))),
         "per_class": {name: _class_figures(matrix, number) for number, name in enumerate(classes)},
         "confusion": matrix.tolist(),
     }
+
+
+def share_right(right: NDArray[np.bool_], groups: Sequence[str] | None) -> dict[str, float]:
+    """Return the share of N answers that are right, with Wilson's interval, or a bootstrap over groups if there are any."""
+    if groups is None:
+        return wilson(int(right.sum()), len(right)).to_dict()
+    return bootstrap(lambda rows: float(right[rows].mean()), len(right), groups, len(set(groups)))
 
 
 def reliability(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> list[dict[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.errors import RunError
+from mirante.errors import RequestError, RunError
 from mirante.evaluation.metrics import wilson
 from mirante.prediction.onnx_model import BATCH, OnnxModel
 from mirante.predictions import Predictions
@@ -49,6 +50,8 @@ def _tested(run: Run, table: Predictions) -> dict[str, tuple[str, str]]:
 
 def compare(runs: Sequence[str | Path | Run]) -> list[Ranked]:
     """Return the runs, best first. Raises RunError when they were not tested on the same images."""
+    if isinstance(runs, (str, os.PathLike)):
+        raise RequestError("compare takes a list of runs.")
     opened = [one if isinstance(one, Run) else Run(one) for one in runs]
     if len({run.path.resolve() for run in opened}) < len(opened):
         raise RunError("A run is named twice; name each run only once.")

@@ -118,7 +118,7 @@ def fit_network(
         if before is not None and _is_better(before, history[-1]):
             network.load_state_dict(untuned)
             tuned = False
-            _log.info("Fine-tuning made it worse on the validation images, so the network is kept as it was before.")
+            _log.info("Fine-tuning raised the loss on the validation images, so the network is kept as it was before.")
         else:
             graph = None
     rows = spread(dataset.rows("train"), _FAMILIAR)

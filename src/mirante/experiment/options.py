@@ -13,7 +13,7 @@ import numpy as np
 from mirante.data.dataset import DataOptions
 from mirante.errors import RequestError
 from mirante.evaluation.objectives import Aim, Objectives
-from mirante.quantities import read_seconds
+from mirante.quantities import read_seconds, read_share
 from mirante.training.recipe import Optimiser, Recipe, ScheduleKind, Watch, read_toml
 
 
@@ -95,6 +95,12 @@ class Asked(NamedTuple):
 _AIMS = ("sensitivity", "specificity", "miss", "false_alarm")
 
 
+_ALSO_CALLED = {
+    "model": "layers", "lr": "learning_rate", "group_column": "group", "max_epochs": "epochs", "weight_init": "weights",
+}  # fmt: skip
+"""Names that people try, from the command line or other programs, and what they are called here."""
+
+
 def options_of_run(recipe: object) -> dict[str, Any]:
     """Return what a run's recipe.toml asks of a training besides the recipe: size and fit, options of the data, objectives.
 
@@ -133,11 +139,17 @@ def sort_options(options: dict[str, Any], verb: type[TrainOptions] | type[TuneOp
     known = {*verb.__annotations__, *(one.name for one in fields(Recipe))} - {"name"}
     for name in given:
         if name not in known:
-            close = get_close_matches(name, known, 1)
+            close = [_ALSO_CALLED[name]] if name in _ALSO_CALLED else get_close_matches(name, known, 1)
             raise RequestError(
                 f"{name}: there is no such option{f'; did you mean {close[0]}?' if close else '.'} Options: "
                 f"{', '.join(sorted(known))}."
             )
+    for name in ("sensitivity", "specificity", "prevalence"):
+        if isinstance(given.get(name), str):
+            try:
+                given[name] = read_share(given[name])
+            except ValueError as error:
+                raise RequestError(f"{name}: {error}.") from error
     recipe = {one.name: given[one.name] for one in fields(Recipe) if one.name in given}
     if "time" in given:
         if "epochs" in given:

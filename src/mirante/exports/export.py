@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import onnx
@@ -64,6 +64,8 @@ def export(
 
     Raises RequestError when it cannot be done as asked, WorkError when the export disagrees with the model; nothing is left then.
     """
+    if form not in get_args(Form):
+        raise RequestError(f"form {form!r}: must be one of {', '.join(get_args(Form))}.")
     opened = run if isinstance(run, Run) else Run(run)
     path = opened.path
     if int8 and form != "onnx":

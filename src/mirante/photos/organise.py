@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import platformdirs
 
@@ -67,6 +68,10 @@ def organise(
     when the work fails on the way.
     """
     say = language(lang)
+    if how not in get_args(How):
+        raise RequestError(f"how={how!r}: must be one of {', '.join(get_args(How))}.")
+    if min_confidence is not None and not 0 <= min_confidence <= 1:
+        raise RequestError(f"min_confidence={min_confidence!r}: must be a number from 0 to 1, such as 0.8.")
     layout = arranging.require_layout(layout)
     model = Model(run)
     model.require_task("classify", "photos in folders")

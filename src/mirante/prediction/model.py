@@ -5,6 +5,7 @@ Nothing here knows how it was trained.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from numbers import Real
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mirante.data.entries import Entry, Skipped
 from mirante.errors import ImageError, RequestError
@@ -63,6 +65,10 @@ class Model(OnnxModel):
         RunError when the model cannot promise any coverage.
         """
         self.require_coverage(coverage)
+        if isinstance(picture, (list, tuple, dict, set)) or picture is None:
+            raise RequestError(
+                "predict takes one image: a path, bytes, a PIL image or an array; predict_many takes several."
+            )
         path = str(picture) if isinstance(picture, (str, Path)) else None
         return next(self.answer([(path, self.pixels(picture))], coverage))
 
@@ -78,6 +84,7 @@ class Model(OnnxModel):
         errors  raise an ImageError at the first image that cannot be read, or skip: a Skipped (path, reason) takes its place
         """
         self.require_coverage(coverage)
+        _require_several(pictures)
         if errors not in ("raise", "skip"):
             raise ValueError(f"errors={errors!r}: must be 'raise' or 'skip'.")
         entries = (Entry(_name(one), Path(one) if isinstance(one, str) else one) for one in pictures)
@@ -91,6 +98,7 @@ class Model(OnnxModel):
 
     def predict_proba(self, pictures: Iterable[Picture]) -> NDArray[np.float32]:
         """Return the probabilities (N, …, classes) of images, in the order of `classes`. Raises ImageError."""
+        _require_several(pictures)
         pixels = [self.pixels(one) for one in pictures]
         images = np.stack(pixels) if pixels else np.zeros((0, *self.info.shape), np.uint8)
         return self.run(images).probabilities
@@ -127,6 +135,16 @@ def load(run: str | Path, threads: int = 0) -> Model:
     threads  for one call; 0 takes one per core
     """
     return Model(run, threads)
+
+
+def _require_several(pictures: object) -> None:
+    """Raise RequestError for a single image, which would be taken apart: a path into letters, an array into its rows."""
+    single = isinstance(pictures, (str, bytes, os.PathLike, Image.Image)) or (
+        isinstance(pictures, np.ndarray)
+        and (pictures.ndim < 3 or (pictures.ndim == 3 and pictures.shape[2] in (1, 3, 4)))
+    )
+    if single:
+        raise RequestError("one image, where a list of images is needed; put it in a list.")
 
 
 def _require_share(name: str, value: float) -> None:

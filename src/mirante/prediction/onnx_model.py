@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,8 +94,16 @@ class OnnxModel:
         if text is None:
             raise RunError(f"{path}: not a Mirante model; its metadata does not name its classes.")
         self.info = ModelInfo.from_json(text, str(path))
+        self._opened = (run, threads)
         self._names = [one.name for one in self._session.get_outputs()]
         self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (
+            type(self),
+            self._opened,
+            {"info": self.info},
+        )  # opened again where it is unpickled, with its own threshold
 
     def pixels(self, picture: Picture) -> Pixels:
         """Return an image as the network takes it, uint8 (height, width, channels). Raises ImageError when it cannot be read."""

@@ -21,7 +21,9 @@ def frames(run: Run, say: Language) -> list[Picture]:
     history = {epoch.epoch: epoch for epoch in run.history}
     snapshots = run.snapshots
     if not snapshots:
-        raise RequestError(f"{run.path}: it has no snapshots of its training; train again to create them.")
+        raise RequestError(
+            f"{run.path}: it has no snapshots to show: it was trained without epochs, or by an earlier version."
+        )
     classes = run.data["classes"]
     reach = max(float(np.abs(one.kernels).max(initial=0)) for one in snapshots) or 1.0
     pictures = []

@@ -118,7 +118,9 @@ class Recipe:
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int if name in _WHOLE else (int, float)):
-                raise RequestError(f"recipe {self.name}: {name} is {value!r}; it must be a number.")
+                raise RequestError(
+                    f"recipe {self.name}: {name} is {value!r}; it must be {'a whole number' if name in _WHOLE else 'a number'}."
+                )
             if not low <= value <= high:
                 raise RequestError(f"recipe {self.name}: {name} is {value}; it must be between {low:g} and {high:g}.")
         choices = (("optimiser", Optimiser), ("schedule", ScheduleKind), ("precision", Precision), ("watch", Watch))
@@ -164,6 +166,9 @@ class Recipe:
         With `epochs` it makes that many passes, and nothing else ends it; `learning_rate` is taken as it is.
         """
         given = {field: value for field, value in changes.items() if value is not None}
+        known = {field.name for field in fields(self)}
+        if unknown := sorted(set(given) - known):
+            raise RequestError(f"{unknown[0]!r} is not a field of a recipe; these are: {', '.join(sorted(known))}.")
         if "epochs" in given:
             given = {"min_steps": 0, "seconds": 0.0, **given}
         if "learning_rate" in given:

@@ -174,7 +174,7 @@ def find_shortcuts_in(shortcuts: list[Shortcut]) -> Iterator[Finding]:
 def shortcut_note(one: Shortcut) -> Note:
     """Say how well a property alone predicts a class."""
     values = {"property": one.name, "class": one.best, "area": round(one.area, 2)}
-    text = "The {property} alone tells {class} from the other classes: area under the ROC curve {area}, where 0.5 is chance and 1 is always."  # noqa: E501
+    text = "The {property} alone can tell {class} from the other classes: area under the ROC curve {area}, where 0.5 is chance and 1 is always."  # noqa: E501
     return Note(text, values)
 
 

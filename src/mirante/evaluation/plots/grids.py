@@ -63,7 +63,7 @@ def answer_grid(
         picture.set_title(caption, color=colour, fontsize=9, loc="left")
         _draw_bars(bars, shares, int(label), predicted, classes)
     figure.suptitle(title, fontsize=13)
-    figure.supxlabel(say("Blue: right. Red: wrong, with the true class in brackets."), fontsize=9.5, color=GREY)
+    figure.supxlabel(say("Blue: right. Orange: wrong, with the true class in brackets."), fontsize=9.5, color=GREY)
     return figure
 
 

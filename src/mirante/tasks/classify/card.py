@@ -115,7 +115,7 @@ def _fails(found: Mapping[str, Any], say: Language) -> str:
         return say("Nowhere in these images.")
     row, column = (int(place) for place in np.unravel_index(int(matrix.argmax()), matrix.shape))
     taken = say(
-        "Its most frequent mistake: {count} images of {one} taken for {other}.",
+        "Its most frequent mistake: {one} taken for {other} (images: {count}).",
         count=say.number(int(matrix[row, column])),
         one=found["classes"][row],
         other=found["classes"][column],

@@ -29,8 +29,10 @@ def read_human_votes(file: Path, paths: Sequence[str], classes: Sequence[str]) -
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:
             rows = list(csv.DictReader(opened))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: the votes cannot be read; the file must be a CSV.") from error
+    except OSError as error:
+        raise DataError(f"{file}: the votes cannot be read ({error.strerror or error}).") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: the votes cannot be read; the file must be a CSV in UTF-8.") from error
     columns = list(rows[0]) if rows else []
     names = [next((one for one in (name, f"people_{name}") if one in columns), "") for name in classes]
     if "path" not in columns or not all(names):

@@ -85,7 +85,12 @@ def measure(predictions: Predictions, setting: Setting) -> tuple[dict[str, Any],
     if learned.positive is not None:
         number = classes.index(learned.positive)
         came = decisions(decided == number, targets == number, setting.objectives.prevalence)
-        measured["decision"] = {"positive": learned.positive, "threshold": learned.threshold, **came}
+        measured["decision"] = {
+            "positive": learned.positive,
+            "threshold": learned.threshold,
+            "accuracy": figures.share_right(decided == targets, groups),
+            **came,
+        }
     if voted is not None:
         measured["human_votes"] = compare_with_humans(probabilities, targets, voted)
     if predictions.subgroups is not None:
@@ -126,11 +131,11 @@ def _by_fold(folds: NDArray[np.int64], right: NDArray[np.bool_]) -> list[dict[st
 def _training_plots(setting: Setting) -> Iterator[Plot]:
     """Draw some training images, and the training's progress."""
     dataset, pixels, say = setting.dataset, setting.pixels, setting.say
-    sample = np.sort(np.random.default_rng(0).permutation(dataset.rows("train"))[:16])
+    sample = np.sort(np.random.default_rng(0).permutation(setting.trained)[:16])
     names = [shorten(dataset.classes[number]) for number in dataset.targets[sample]]
     figure = sample_grid(pixels[sample], names, say)
     yield Plot("samples", png(figure), say("Grid of training images, each under the name of its class."))
-    yield curves_plot(setting.history, setting.watched, say)
+    yield from curves_plot(setting.history, setting.watched, say)
 
 
 def _answer_plots(predictions: Predictions, images: Pixels, measured: dict[str, Any], say: Language) -> Iterator[Plot]:

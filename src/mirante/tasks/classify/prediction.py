@@ -15,7 +15,7 @@ from mirante.prediction.onnx_model import Output
 from mirante.tasks.classify.decision import decide, learned_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """The answer for one image.
 

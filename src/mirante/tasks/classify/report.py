@@ -54,7 +54,7 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
         "sentence": _headline(found, story, say),
         "figures": list(_figures(found, say)),
         "repeats_sentence": _repeats_sentence(found, say),
-        "evened_out": _evened_out(found, say),
+        "decided": _decided(found, say),
         "human_votes": human_votes_sentences(found, say),
         "samples": say("Sixteen training images, drawn at random, as the network sees them."),
         "data_sentence": _data_sentence(data, say),
@@ -116,7 +116,15 @@ def _figures(found: dict[str, Any], say: Language) -> Iterator[dict[str, str]]:
     yield row_of_figure(say("Brier score"), found["brier"], meaning, three_digits)
 
 
-def _evened_out(found: dict[str, Any], say: Language) -> str:
+def _decided(found: dict[str, Any], say: Language) -> str:
+    if decision := found.get("decision"):
+        return say(
+            "mirante predict answers {name} from a probability of {threshold}, so its answers are right for {accuracy} of the "
+            "images; the table above and the plots below are for the most probable class.",
+            name=decision["positive"],
+            threshold=say.percent(decision["threshold"]),
+            accuracy=with_interval(decision["accuracy"], say),
+        )
     if "evened_out" not in found:
         return ""
     evened = found["evened_out"]

@@ -144,7 +144,7 @@ def unsure(found: dict[str, Any], known_strange: bool, say: Language) -> dict[st
             for share, row in answered.items()
         ],
         "sets_sentence": say(
-            "Asked with a promise (`mirante predict --coverage 95%`), it answers with all plausible classes. How often the true "
+            "Asked with a guarantee (mirante predict --coverage 95%), it answers with all plausible classes. How often the true "
             "class is among them:"
         ),
         "by_group": any("by_group" in row for row in sets.values()),

@@ -48,15 +48,10 @@ def measure(predictions: Predictions, learned: ReadLearned) -> dict[str, Any]:
     matrix = figures.confusion_matrix(targets.ravel(), read.ravel(), letters)
     sure = predictions.confidences >= learned.sure_from
 
-    def accuracy(chosen: NDArray[np.int64]) -> float:
-        return float(right[chosen].mean())
-
     return {
         "images": count,
         "classes": list(predictions.classes),
-        "accuracy": figures.wilson(int(right.sum()), count).to_dict()
-        if groups is None
-        else figures.bootstrap(accuracy, count, groups, len(set(groups))),
+        "accuracy": figures.share_right(right, groups),
         "letters": {
             "count": int(there.sum()),
             "accuracy": figures.wilson(int((read == targets)[there].sum()), int(there.sum())).to_dict(),
@@ -120,11 +115,11 @@ def _confused(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[dict[st
 
 def _training_plots(setting: Setting) -> Iterator[Plot]:
     dataset, pixels, say = setting.dataset, setting.pixels, setting.say
-    sample = np.sort(np.random.default_rng(0).permutation(dataset.rows("train"))[:12])
+    sample = np.sort(np.random.default_rng(0).permutation(setting.trained)[:12])
     names = dataset.names
     figure = text_samples(pixels[sample], [names[row] for row in sample], say)
     yield Plot("samples", png(figure), say("Grid of training images, each under its text."))
-    yield curves_plot(setting.history, setting.watched, say)
+    yield from curves_plot(setting.history, setting.watched, say)
 
 
 def _answer_plots(predictions: Predictions, images: Pixels, measured: dict[str, Any], say: Language) -> Iterator[Plot]:

@@ -72,7 +72,7 @@ def reading_grid(
         below.spines[["left", "bottom"]].set_color(LIGHT)
         below.tick_params(length=0)
     figure.suptitle(title, fontsize=13)
-    figure.supxlabel(say("Blue: right. Red: wrong, with the true letter in brackets."), fontsize=9.5, color=GREY)
+    figure.supxlabel(say("Blue: right. Orange: wrong, with the true letter in brackets."), fontsize=9.5, color=GREY)
     return figure
 
 
