@@ -16,6 +16,8 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from mirante.privacy import tell_off
+
 if TYPE_CHECKING:
     from mirante.data.dataset import Dataset as Dataset
     from mirante.data.entries import Skipped as Skipped
@@ -79,6 +81,8 @@ _HOMES = {
     "train": "mirante.experiment.train",
     "tune": "mirante.experiment.tune",
 }
+
+tell_off()
 
 __all__ = [*_HOMES]  # noqa: PLE0604 (each is a name above)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 
@@ -12,6 +13,8 @@ def open_session(model: str | bytes, threads: int = 0) -> Any:
     """
     import onnxruntime
 
+    if os.environ.get("ORT_DISABLE_TELEMETRY") == "1":  # read when it was loaded, perhaps before Mirante was
+        onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors in a graph are raised as exceptions anyway
     options.intra_op_num_threads = threads

@@ -91,7 +91,6 @@ def predict_on_ray(
 
 
 def _connect(address: str | None) -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics are sent
     import ray
     import ray.data
 

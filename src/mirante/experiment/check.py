@@ -28,6 +28,7 @@ from mirante.data.check.shortcuts import Shortcut, find_shortcuts
 from mirante.data.dataset import Dataset, SourceOptions
 from mirante.data.notes import Note
 from mirante.errors import ImageError, RequestError
+from mirante.evaluation.card_text import short_name
 from mirante.experiment.label_errors import LabelErrors, find_label_errors
 from mirante.experiment.options import require_known
 from mirante.files import csv_text, next_free, write_json, write_text
@@ -207,7 +208,7 @@ def _page(done: Check, say: Language) -> str:
     return template.render(
         css=raw_css(),
         say=say,
-        location=done.dataset.location,
+        location=short_name(done.dataset.location),
         total=say.number(len(done.dataset)),
         classes=len(done.dataset.classes),
         kinds=[

@@ -15,6 +15,7 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset, SourceOptions
 from mirante.data.entries import Skipped
 from mirante.errors import DataError, RunError
+from mirante.evaluation.card_text import short_name
 from mirante.evaluation.judgement import Setting
 from mirante.evaluation.metrics import Metrics
 from mirante.evaluation.page import Story, write_report
@@ -93,7 +94,7 @@ def evaluate(
     else:
         predictions = model.asks.predict(model.run(pixels[tested]), tested, dataset, info)
     votes = None if human_votes is None else Path(human_votes).expanduser()
-    evaluated = None if data is None else str(data)
+    evaluated = None if data is None else short_name(str(data))  # a report is handed on
     kept = {}
     if (
         data is None and opened.is_finished

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from mirante import runfolder
+from mirante.evaluation.card_text import short_name
 from mirante.files import write_bytes, write_json, write_text
 from mirante.model_info import ModelInfo
 from mirante.run import Run
@@ -30,6 +31,18 @@ print({answer})
 """
 
 
+def _public_recipe(run: Run) -> str:
+    """Return recipe.toml with the last part of every path: the folders above are private."""
+    import tomli_w
+
+    values = {table: dict(fields) for table, fields in run.settings.items()}
+    for table, names in (("data", ("location", "labels", "root")), ("recipe", ("weights",))):
+        for name in names:
+            if values[table].get(name):
+                values[table][name] = short_name(values[table][name])
+    return tomli_w.dumps(values)
+
+
 def write_hub(run: Run, info: ModelInfo, any_size: bytes, folder: Path) -> None:
     """Write the folder; `any_size` is the graph that takes any size. Raises RunError when the run lacks a file."""
     card = run.card.rstrip()
@@ -42,8 +55,9 @@ def write_hub(run: Run, info: ModelInfo, any_size: bytes, folder: Path) -> None:
     write_text(folder / "README.md", card + use)
     write_text(folder / ".gitattributes", _ATTRIBUTES)
     write_bytes(folder / "model-any-size.onnx", any_size)
-    for name in (runfolder.ONNX, runfolder.WEIGHTS, runfolder.MODEL, runfolder.METRICS, runfolder.RECIPE):
+    for name in (runfolder.ONNX, runfolder.WEIGHTS, runfolder.MODEL, runfolder.METRICS):
         shutil.copyfile(run.file(name), folder / name)
+    write_text(folder / runfolder.RECIPE, _public_recipe(run))
     names = {str(number): name for number, name in enumerate(info.classes)}
     config = {
         "model_type": "mirante",

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from mirante.data.cache import cache_folder
 from mirante.errors import RequestError, RunError
 from mirante.files import write_file
 from mirante.images import Pixels
@@ -26,6 +27,7 @@ def import_keras() -> Any:
     if find_spec("keras") is None:
         raise RequestError("--to keras needs one more package; pip install 'mirante[keras]'.")
     os.environ.setdefault("KERAS_BACKEND", "torch")
+    os.environ.setdefault("KERAS_HOME", str(cache_folder() / "keras"))  # it writes its settings when it is imported
     import keras
 
     return keras

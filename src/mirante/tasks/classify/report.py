@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from mirante.evaluation.card_text import with_interval
+from mirante.evaluation.card_text import short_name, with_interval
 from mirante.evaluation.judgement import Judgement
 from mirante.evaluation.page import Story, mistakes_sentence, row_of_figure, shared_content
 from mirante.locale import Language
@@ -180,7 +180,7 @@ def _data_sentence(data: dict[str, Any], say: Language) -> str:
             "Copies and images of one group share a fold."
         ),
     }[data["split_by"]]
-    return f"{say('Source: {word}.', word=data['location'])} {by}"
+    return f"{say('Source: {word}.', word=short_name(data['location']))} {by}"
 
 
 def _calibration_sentence(found: dict[str, Any], model: ModelInfo, say: Language) -> str:

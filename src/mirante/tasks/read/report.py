@@ -115,7 +115,7 @@ def text_questions(judgement: Judgement, story: Story, say: Language) -> list[Qu
     """Return the model card, as a careful reader's questions with their answers."""
     found, data = judgement.metrics, story.data
     trained = sum(split in ("train", "val") for *_, split in data["files"])
-    where = story.evaluated or data["location"]
+    where = story.evaluated or short_name(data["location"])
     tested = say("{count} images from {word}.", count=say.number(found["images"]), word=short_name(where))
     if not story.evaluated:
         tested = say("{count} images from the same source, not used for training.", count=say.number(found["images"]))
@@ -175,7 +175,7 @@ def _data_sentence(data: dict[str, Any], say: Language) -> str:
             "parts. The table counts letters."
         ),
     }[data["split_by"]]
-    return f"{say('Source: {word}.', word=data['location'])} {by}"
+    return f"{say('Source: {word}.', word=short_name(data['location']))} {by}"
 
 
 def _calibration_sentence(found: dict[str, Any], story: Story, say: Language) -> str:
