@@ -37,7 +37,7 @@ def main() -> None:
         digit = load_digits().images[12] * 15.9
         Image.fromarray(digit.astype(np.uint8)).save(place / "digit.png")
         studio = start_studio(place)
-        studio.json("POST", "/api/data/open", {"word": "digits"})
+        studio.json("POST", "/api/data/open", {"location": "digits"})
         for name, values in {
             "digits-fast": {"recipe": "fast", "time": "10s"},
             "digits-small": {"recipe": "tutorial", "layers": "8C3-MP2-16N"},
