@@ -6,7 +6,6 @@ a model predicts on pixels made exactly as those it was trained on.
 
 from __future__ import annotations
 
-import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,11 @@ from typing import Literal
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from mirante import dicom
 from mirante.errors import ImageError, UnavailableError
+from mirante.formats import named, open_image
 
 # Pillow warns about large images and odd metadata; both are handled here, once, and reported with the image's name.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -36,8 +36,16 @@ squash  scaled to the input size: nothing lost, aspect lost
 
 FITS: tuple[Fit, ...] = ("crop", "pad", "squash")
 
-# Decoders of still raster images only: PostScript, FITS, video and the like are not opened for untrusted files.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "MPO", "JPEG2000", "AVIF", "TGA", "ICO")
+_TURNED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation → what brings the image upright."""
 
 MAX_PIXELS = 120_000_000
 """A larger image (width × height) is refused before it is decoded: 120 megapixels already take 360 MB."""
@@ -68,8 +76,7 @@ def read_header(data: bytes) -> Header:
         return Header(height, width, channels)
     with _opened(data) as image:
         width, height = image.size
-        # Tag 0x0112 is the EXIF orientation; 5 to 8 are rotated by 90°.
-        if image.format in ("JPEG", "MPO", "TIFF", "WEBP", "PNG") and orientation(image) >= 5:
+        if image.format != "TIFF" and orientation(image) >= 5:  # Pillow turns a TIFF by itself
             width, height = height, width
         return Header(height, width, 1 if image.mode in _GREY_MODES else 3)
 
@@ -154,14 +161,14 @@ def read_bytes(path: Path) -> bytes:
 def to_pixels(image: Image.Image, size: tuple[int, int] | None, channels: Literal[1, 3], fit: Fit) -> Pixels:
     """Return a decoded PIL image as uint8 (height, width, channels), rotated upright and brought to the size."""
     try:
-        upright = ImageOps.exif_transpose(image) or image
-        flat = _eight_bit(upright, channels)
+        turn = _TURNED.get(orientation(image))  # by the tag alone: whatever else the EXIF block holds does not matter
+        flat = _eight_bit(image if turn is None else image.transpose(turn), channels)
         if size is not None:
             flat = _fitted(flat, size, fit)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise ImageError(_reason(error)) from error
     except MemoryError as error:
         raise UnavailableError("not enough memory to decode it") from error
+    except Exception as error:  # whatever a decoder raises, it ends the work on this image alone
+        raise ImageError(_reason(error)) from error
     pixels = np.asarray(flat)
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
@@ -183,7 +190,7 @@ def _plain_jpeg(data: bytes) -> Pixels | None:
 
 def _plain_header(data: bytes) -> tuple[int, int, str] | None:
     """Return (height, width, colour space) of a JPEG that only needs decoding, else None."""
-    if data[:3] != b"\xff\xd8\xff" or b"Exif\0" in data[:4096]:
+    if data[:3] != b"\xff\xd8\xff" or has_exif(data):
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
@@ -200,14 +207,19 @@ def _opened(data: bytes) -> Image.Image:
     if dicom.is_dicom(data):
         height, width, _ = dicom.read_size(data)
         _require_pixels(width, height)
-        pixels = dicom.read_pixels(data)
+        try:
+            pixels = dicom.read_pixels(data)
+        except (ImageError, MemoryError):
+            raise
+        except Exception as error:
+            raise ImageError(_reason(error)) from error
         return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = open_image(data)
     except Image.DecompressionBombError as error:
         raise ImageError(f"more than {MAX_PIXELS // 1_000_000} megapixels") from error
     except Exception as error:
-        raise ImageError("not an image that can be read") from error
+        raise ImageError(named(data)) from error
     _require_pixels(*image.size)
     return image
 
@@ -219,10 +231,30 @@ def _require_pixels(width: int, height: int) -> None:
         raise ImageError("an image without pixels")
 
 
+def has_exif(jpeg: bytes) -> bool:
+    """Tell whether a JPEG holds an EXIF block, wherever it stands before the pixels.
+
+    >>> has_exif(b"\\xff\\xd8\\xff\\xfe\\x00\\x04no\\xff\\xe1\\x00\\x08Exif\\0\\0\\xff\\xda")
+    True
+    """
+    at = 2
+    while at + 4 <= len(jpeg) and jpeg[at] == 0xFF:
+        kind = jpeg[at + 1]
+        if kind == 0xFF:  # padding
+            at += 1
+            continue
+        if kind == 0xDA:  # the pixels
+            return False
+        if kind == 0xE1 and jpeg[at + 4 : at + 9] == b"Exif\0":
+            return True
+        at += 2 if 0xD0 <= kind <= 0xD8 or kind == 0x01 else 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return False
+
+
 def orientation(image: Image.Image) -> int:
     """Return the EXIF orientation of an opened image, 1 if it has none: 5 to 8 are rotated by 90°."""
     try:
-        return int(image.getexif().get(0x0112, 1))
+        return int(image.getexif().get(0x0112, 1))  # the tag's number
     except Exception:  # a damaged EXIF block says nothing about the pixels
         return 1
 

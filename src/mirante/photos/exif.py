@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import io
 from dataclasses import dataclass
 
-from PIL import Image
+from mirante.formats import open_image
+from mirante.images import has_exif
 
-from mirante.images import FORMATS
-
-_EXIF, _ORIGINAL, _CHANGED, _MODEL = 0x8769, 0x9003, 0x0132, 0x0110  # tags of EXIF 2.32
+_EXIF, _ORIGINAL, _DIGITIZED, _CHANGED, _MODEL = 0x8769, 0x9003, 0x9004, 0x0132, 0x0110  # tags of EXIF 2.32
 
 
 @dataclass(frozen=True)
@@ -23,16 +21,22 @@ class Exif:
 
 def read_exif(content: bytes) -> Exif:
     """Return what the file says about itself; a file that says nothing, or nonsense, yields nothing."""
-    if b"Exif\0" not in content[:65536] and content[:3] == b"\xff\xd8\xff":
+    if content[:3] == b"\xff\xd8\xff" and not has_exif(content):
         return Exif()
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with open_image(content) as image:
             exif = image.getexif()
-            text = exif.get_ifd(_EXIF).get(_ORIGINAL) or exif.get(_CHANGED) or ""
+            own = exif.get_ifd(_EXIF)
+            texts = (own.get(_ORIGINAL), own.get(_DIGITIZED), exif.get(_CHANGED))
             camera = str(exif.get(_MODEL) or "").strip("\0 ") or None
     except Exception:  # a damaged EXIF block has many ways to fail, and says nothing
         return Exif()
+    return Exif(next(filter(None, map(_time_of, texts)), None), camera)
+
+
+def _time_of(text: object) -> datetime.datetime | None:
+    """Read an EXIF time; None for one that is blank, zero or no time."""
     try:
-        return Exif(datetime.datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S"), camera)
+        return datetime.datetime.strptime(str(text).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S")
     except ValueError:
-        return Exif(None, camera)
+        return None

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from mirante.data.check.look import SUFFIXES
 from mirante.data.entries import Skipped, printable
+from mirante.formats import ENDINGS
 
 MEMORY = ".mirante"
 """The folder beside the photos in which Mirante keeps what it knows about them; never searched for photos."""
 
-PHOTOS = frozenset(f".{suffix}" for suffixes in SUFFIXES.values() for suffix in suffixes)
+PHOTOS = frozenset(f".{suffix}" for endings in ENDINGS.values() for suffix in endings)
 _RAW = frozenset(".cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .raf .rw2 .orf .pef .srw .x3f .3fr .iiq .rwl".split())
 _BESIDE = _RAW | frozenset(".xmp .aae .mov .mp4 .thm .pp3 .dop .json".split())
 

@@ -8,7 +8,6 @@ their class.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import re
@@ -18,13 +17,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from mirante.data.archives import ARCHIVE_SUFFIXES
 from mirante.data.sources import open_source
 from mirante.errors import DataError, RequestError
 from mirante.files import next_free, write_bytes, write_json
-from mirante.images import FORMATS, read_header
+from mirante.formats import open_image
+from mirante.images import read_header
 from mirante.studio.workspace import Workspace, name_from, require_name
 
 MAX_ARCHIVE = 4 << 30
@@ -129,7 +127,7 @@ def add_image(workspace: Workspace, name: str, label: str, filename: str, conten
     Raises ImageError when it is not an image, RequestError when there are too many.
     """
     read_header(content)
-    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+    with open_image(content) as image:
         ending = {"JPEG": "jpg", "TIFF": "tif"}.get(image.format or "", (image.format or "img").lower())
     one = add_class(workspace, name, label)
     digest = hashlib.sha256(content).hexdigest()[:12]

@@ -6,7 +6,6 @@ Cached by content, so that a second check of the same images decodes nothing.
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from mirante.data.entries import Entry, Source
 from mirante.data.processes import on_every_core
 from mirante.errors import ImageError, MiranteError
 from mirante.files import write_file
-from mirante.images import FORMATS, Pixels, orientation, read_header, read_reduced
+from mirante.formats import ENDINGS, open_image
+from mirante.images import Pixels, orientation, read_header, read_reduced
 from mirante.progress import track
 
 SIDE = 32  # pixels per side of the small copy
@@ -48,13 +48,6 @@ sharpness        standard deviation of the Laplacian over that of grey
 border, border_spread  mean and standard deviation of the outermost ring of the small copy
 corner_1 to 8    mean and standard deviation of each corner of 4 × 4 cells: top left, top right, bottom left, bottom right
 """
-
-SUFFIXES = {
-    "DICOM": ("dcm", "dicom"),
-    "JPEG": ("jpg", "jpeg", "jpe", "jfif"), "MPO": ("jpg", "jpeg", "mpo"), "PNG": ("png", "apng"), "GIF": ("gif",),
-    "BMP": ("bmp", "dib"), "TIFF": ("tif", "tiff"), "WEBP": ("webp",), "PPM": ("ppm", "pgm", "pbm", "pnm"),
-    "JPEG2000": ("jp2", "j2k", "jpx", "jpc"), "AVIF": ("avif", "avifs"), "TGA": ("tga",), "ICO": ("ico",),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -115,7 +108,7 @@ def right_suffix(path: str, form: str) -> bool:
     [True, False, True, True]
     """
     suffix = PurePosixPath(path).suffix.lower().removeprefix(".")
-    return suffix in SUFFIXES.get(form, (suffix,)) or not any(suffix in known for known in SUFFIXES.values())
+    return suffix in ENDINGS.get(form, (suffix,)) or not any(suffix in known for known in ENDINGS.values())
 
 
 def name_pattern(path: str, classes: Sequence[str] = ()) -> str:
@@ -200,7 +193,7 @@ def _file_facts(content: bytes) -> tuple[str, int, float]:
         return "JPEG", 1, _jpeg_quality(content)
     if dicom.is_dicom(content):
         return "DICOM", 1, np.nan
-    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+    with open_image(content) as image:
         form, turned = image.format or "", orientation(image)
     return form, turned, _jpeg_quality(content) if form in ("JPEG", "MPO") else np.nan
 
