@@ -19,6 +19,7 @@ from PIL import Image
 
 from mirante.data.dataset import Dataset
 from mirante.errors import DataError
+from mirante.photos.walk import walk
 from mirante.sizes import input_size
 
 
@@ -487,3 +488,39 @@ def test_accents_written_in_two_ways_are_one_class(tmp_path: Path) -> None:
     assert one.classes == other.classes == ("caf\u00e9", "disc")
     assert Dataset.open(tmp_path / "apart", as_test_of=one.classes).classes == one.classes
     assert Dataset.open(tmp_path / "apart", classes=["cafe\u0301", "disc"]).classes == one.classes
+
+
+def test_folders_of_systems_and_network_drives_are_no_classes(tmp_path: Path, shapes: Path) -> None:
+    for name in (
+        "@eaDir",
+        "#recycle",
+        "$RECYCLE.BIN",
+        "System Volume Information",
+        "lost+found",
+        "Thumbnails",
+        "__MACOSX",
+    ):
+        shutil.copytree(shapes / "bar", tmp_path / "more" / name)
+        shutil.copytree(shapes / "bar", shapes / name)
+        shutil.copytree(shapes / "bar", shapes / "disc" / name)
+    dataset = Dataset.open(shapes)
+    assert dataset.classes == ("bar", "cross", "disc") and len(dataset) == 90
+    assert len(walk(shapes).photos) == 90
+
+
+def test_a_class_that_is_a_link_is_not_missing_without_a_word(tmp_path: Path, shapes: Path) -> None:
+    (shapes / "disc").rename(tmp_path / "elsewhere")
+    (shapes / "disc").symlink_to(tmp_path / "elsewhere")
+    dataset = Dataset.open(shapes)
+    assert [(one.path, one.reason) for one in dataset.skipped] == [
+        ("disc", "a link to a folder, which is not followed")
+    ]
+    assert dataset.classes == ("bar", "cross")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of POSIX")
+def test_a_pipe_in_a_folder_keeps_nobody_waiting(shapes: Path) -> None:
+    os.mkfifo(shapes / "bar" / "pipe.png")
+    assert [(one.path, one.reason) for one in Dataset.open(shapes).skipped] == [
+        ("bar/pipe.png", "a pipe or device, not a file")
+    ]

@@ -6,6 +6,7 @@ a model predicts on pixels made exactly as those it was trained on.
 
 from __future__ import annotations
 
+import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +152,10 @@ def read_reduced(data: bytes, least: int) -> Pixels:
 def read_bytes(path: Path) -> bytes:
     """Return a file's bytes; raises ImageError when it is missing, unreadable or larger than MAX_BYTES."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise ImageError("a pipe or device, not a file")  # reading it might wait for ever
+        if status.st_size > MAX_BYTES:
             raise ImageError(f"file larger than {MAX_BYTES >> 20} MiB")
         return path.read_bytes()
     except OSError as error:

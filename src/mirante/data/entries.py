@@ -75,14 +75,20 @@ _COMPANIONS = frozenset(
 )
 
 
+SYSTEM_FOLDERS = frozenset(
+    ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "thumbnails")
+)
+"""Folders that systems and network drives put among a person's own, in lower case: thumbnails, what was deleted, and the like."""
+
+
 def is_companion(path: str) -> bool:
     """Tell whether a path is hidden, a system's own file, or of a kind that is never an image.
 
-    >>> [is_companion(p) for p in ("cat/1.jpg", "labels.csv", "cat/.DS_Store", "__MACOSX/cat/1.jpg", "scan")]
-    [False, True, True, True, False]
+    >>> [is_companion(p) for p in ("cat/1.jpg", "labels.csv", "cat/.DS_Store", "__MACOSX/cat/1.jpg", "cat/@eaDir/1.jpg", "scan")]
+    [False, True, True, True, True, False]
     """
     parts = PurePosixPath(path).parts
-    if any(part.startswith(".") or part == "__MACOSX" for part in parts):
+    if any(part.startswith(".") for part in parts) or any(part.lower() in SYSTEM_FOLDERS for part in parts[:-1]):
         return True
     return (
         parts[-1].lower() in ("thumbs.db", "desktop.ini", "dicomdir")

@@ -27,6 +27,9 @@ class FolderSource:
         for path in self._files():
             if not is_companion(path):
                 yield Entry(printable(path), self.root / path)
+        for path in self._links():
+            if not is_companion(f"{path}/image"):
+                yield Entry(printable(path), b"", error="a link to a folder, which is not followed")
 
     def named(self, path: str) -> str:
         return str(self.root / path)
@@ -34,6 +37,14 @@ class FolderSource:
     def find(self, name: str) -> tuple[str, bytes] | None:
         path = find_path(self._files(), name)
         return None if path is None else (path, (self.root / path).read_bytes())
+
+    def _links(self) -> list[str]:
+        """Return the links to folders: they may be whole classes, and must not be missing without a word."""
+        found = []
+        for folder, folders, _ in os.walk(self.root):
+            inside = Path(folder).relative_to(self.root)
+            found += [(inside / name).as_posix() for name in folders if (Path(folder) / name).is_symlink()]
+        return sorted(found)
 
     def _files(self) -> list[str]:
         def refuse(error: OSError) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from mirante.data.entries import Skipped, printable
+from mirante.data.entries import SYSTEM_FOLDERS, Skipped, printable
 from mirante.formats import ENDINGS
 
 MEMORY = ".mirante"
@@ -53,7 +53,7 @@ def walk(folder: Path) -> Walked:
 
     photos: list[Photo] = []
     for here, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name.lower() not in SYSTEM_FOLDERS)
         for name in list(folders):
             if (Path(here) / name).is_symlink():
                 folders.remove(name)
