@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_shape, write_shapes
+from conftest import Command, draw_shape, write_shapes
 from PIL import Image
 
 import mirante
@@ -45,7 +45,7 @@ class Traced:
         kept = {"PATH", "PYTHONPATH", "OMP_NUM_THREADS"}  # no CI, which turns telemetry off by itself
         self.environment = {name: value for name, value in os.environ.items() if name in kept} | {
             "HOME": str(self.home), "TMPDIR": str(self.temporary), "TRACE": str(self.trace), "LD_PRELOAD": str(library),
-            "LC_ALL": "C.UTF-8",
+            "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1",
         }  # fmt: skip
 
     def run(self, *words: str | Path, **environment: str) -> str:
@@ -78,6 +78,11 @@ class Traced:
                 allowed = path in parents or any(path.is_relative_to(folder) for folder in folders)
             if not allowed:
                 yield line
+
+
+@pytest.fixture(name="command")
+def command_line(mirante: Command) -> Command:
+    return mirante
 
 
 @pytest.fixture
@@ -163,7 +168,7 @@ def test_every_library_that_reports_is_turned_off_and_in_the_document() -> None:
         assert done.stdout.strip() == str(wanted)
 
 
-def test_what_is_handed_on_does_not_tell_who_made_it(tmp_path: Path) -> None:
+def test_what_is_handed_on_does_not_tell_who_made_it(tmp_path: Path, command: Command) -> None:
     """Plant a position, a serial number and a user's name, and look for them in every byte that is meant for others."""
     data = tmp_path / "home-of-secretuser" / "clinic-of-secretuser" / "lungs"
     exif = Image.Exif()
@@ -187,7 +192,8 @@ def test_what_is_handed_on_does_not_tell_who_made_it(tmp_path: Path) -> None:
     for number, path in enumerate(sorted(other.rglob("*.jpg"))):
         draw_shape(path.parent.name, 500 + number).save(path, exif=exif)
     evaluation = mirante.evaluate(run, other, labels=other / "labels.csv", root=other)
-    mirante.check(data, out=tmp_path / "checked")
+    words = ("data", "check", data, "--labels", data / "labels.csv", "--root", data, "--out", tmp_path / "checked")
+    assert command(*words).returncode == 0
     for form in ("onnx", "torch", "hub-folder"):
         mirante.export(run, form)
     handed_on = [run.report, run.path / "model-card.md", run.path / "model.onnx", run.path / "model.safetensors"]
