@@ -18,6 +18,7 @@ from PIL import Image
 
 from mirante import Dataset, ImageError
 from mirante.data.check.look import right_suffix
+from mirante.errors import UnavailableError
 from mirante.formats import FORMATS
 from mirante.images import read_header, read_image
 from mirante.photos.exif import read_exif
@@ -172,3 +173,12 @@ def test_the_first_valid_time_is_when_a_photo_was_taken() -> None:
         for stuffed in (0, 3):
             taken = read_exif(content[:2] + block * stuffed + content[2:]).taken
             assert taken is not None and taken.year == wanted
+
+
+def test_want_of_memory_is_not_called_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(image: Image.Image) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    with pytest.raises(UnavailableError, match="not enough memory"):
+        read_image(written(drawn(), "PNG"))

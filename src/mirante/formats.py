@@ -46,7 +46,7 @@ FORMATS = (
 
 ENDINGS = {one.name: one.endings for one in FORMATS}
 
-_OPENED = tuple(one.name for one in FORMATS if one.name not in ("MPO", "DICOM"))
+_OPENED = tuple(one.name for one in FORMATS if one.name not in ("HEIF", "MPO", "DICOM"))
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
 
 # the first bytes of files that lie among images and are not read, and what they are
@@ -60,11 +60,12 @@ _OTHERS = (
 
 def open_image(data: bytes) -> Image.Image:
     """Return an encoded image, opened by Pillow and not yet decoded. Raises what Pillow's openers raise."""
-    if is_heif(data):
-        import pi_heif
+    if not is_heif(data):
+        return Image.open(io.BytesIO(data), formats=_OPENED)
+    import pi_heif
 
-        pi_heif.register_heif_opener()  # a second time changes nothing
-    return Image.open(io.BytesIO(data), formats=tuple(name for name in _OPENED if name != "HEIF" or is_heif(data)))
+    pi_heif.register_heif_opener()  # a second time changes nothing
+    return Image.open(io.BytesIO(data), formats=("HEIF", *_OPENED))
 
 
 def is_heif(data: bytes) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -114,10 +116,8 @@ def read_image(
             return plain
         return to_pixels(Image.fromarray(plain if plain.shape[2] == 3 else plain[:, :, 0]), size, channels, fit)
     with _opened(data) as image:
-        try:
+        with _decoding():
             image.load()
-        except Exception as error:  # decoders raise many errors on damaged files: OSError, SyntaxError, ValueError…
-            raise ImageError(_reason(error)) from error
         return to_pixels(image, size, channels, fit)
 
 
@@ -137,12 +137,10 @@ def read_reduced(data: bytes, least: int) -> Pixels:
             pass
     with _opened(data) as image:
         channels: Literal[1, 3] = 1 if image.mode in _GREY_MODES else 3
-        try:
+        with _decoding():
             if image.format == "JPEG" and min(image.size) >= 2 * least:
                 image.draft(None, (least, least))
             image.load()
-        except Exception as error:  # as in read_image
-            raise ImageError(_reason(error)) from error
         shrink = min(image.size) // least
         return to_pixels(
             image.reduce(shrink) if shrink > 1 and image.mode in ("L", "RGB") else image, None, channels, "crop"
@@ -164,17 +162,26 @@ def read_bytes(path: Path) -> bytes:
 
 def to_pixels(image: Image.Image, size: tuple[int, int] | None, channels: Literal[1, 3], fit: Fit) -> Pixels:
     """Return a decoded PIL image as uint8 (height, width, channels), rotated upright and brought to the size."""
-    try:
+    with _decoding():
         turn = _TURNED.get(orientation(image))  # by the tag alone: whatever else the EXIF block holds does not matter
         flat = _eight_bit(image if turn is None else image.transpose(turn), channels)
         if size is not None:
             flat = _fitted(flat, size, fit)
-    except MemoryError as error:
-        raise UnavailableError("not enough memory to decode it") from error
-    except Exception as error:  # whatever a decoder raises, it ends the work on this image alone
-        raise ImageError(_reason(error)) from error
     pixels = np.asarray(flat)
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Make an ImageError of whatever a decoder raises: it ends the work on one image, and on no other."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise UnavailableError("not enough memory to decode it") from error
+    except Exception as error:  # OSError, SyntaxError, ValueError, struct.error and more
+        raise ImageError(_reason(error)) from error
 
 
 def _plain_jpeg(data: bytes) -> Pixels | None:
@@ -211,12 +218,8 @@ def _opened(data: bytes) -> Image.Image:
     if dicom.is_dicom(data):
         height, width, _ = dicom.read_size(data)
         _require_pixels(width, height)
-        try:
+        with _decoding():
             pixels = dicom.read_pixels(data)
-        except (ImageError, MemoryError):
-            raise
-        except Exception as error:
-            raise ImageError(_reason(error)) from error
         return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
     try:
         image = open_image(data)
