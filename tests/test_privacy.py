@@ -20,7 +20,7 @@ import pytest
 from conftest import Command, draw_shape, write_shapes
 from PIL import Image
 
-import mirante
+from mirante import evaluate, export, see, train
 from mirante.privacy import TOLD_OFF
 
 ROOT = Path(__file__).parent.parent
@@ -78,11 +78,6 @@ class Traced:
                 allowed = path in parents or any(path.is_relative_to(folder) for folder in folders)
             if not allowed:
                 yield line
-
-
-@pytest.fixture(name="command")
-def command_line(mirante: Command) -> Command:
-    return mirante
 
 
 @pytest.fixture
@@ -168,7 +163,7 @@ def test_every_library_that_reports_is_turned_off_and_in_the_document() -> None:
         assert done.stdout.strip() == str(wanted)
 
 
-def test_what_is_handed_on_does_not_tell_who_made_it(tmp_path: Path, command: Command) -> None:
+def test_what_is_handed_on_does_not_tell_who_made_it(tmp_path: Path, mirante: Command) -> None:
     """Plant a position, a serial number and a user's name, and look for them in every byte that is meant for others."""
     data = tmp_path / "home-of-secretuser" / "clinic-of-secretuser" / "lungs"
     exif = Image.Exif()
@@ -185,17 +180,15 @@ def test_what_is_handed_on_does_not_tell_who_made_it(tmp_path: Path, command: Co
             rows.append(f"{kind}/{number:03d}.jpg,{kind}")
     (data / "labels.csv").write_text("\n".join(rows))
     assert b"planted-serial-4711" in (data / "bar" / "000.jpg").read_bytes()
-    run = mirante.train(
-        data, labels=data / "labels.csv", root=data, layers="8C3-MP2-16N", epochs=2, out=tmp_path / "run"
-    )
+    run = train(data, labels=data / "labels.csv", root=data, layers="8C3-MP2-16N", epochs=2, out=tmp_path / "run")
     other = shutil.copytree(data, data.with_name("others"))
     for number, path in enumerate(sorted(other.rglob("*.jpg"))):
         draw_shape(path.parent.name, 500 + number).save(path, exif=exif)
-    evaluation = mirante.evaluate(run, other, labels=other / "labels.csv", root=other)
+    evaluation = evaluate(run, other, labels=other / "labels.csv", root=other)
     words = ("data", "check", data, "--labels", data / "labels.csv", "--root", data, "--out", tmp_path / "checked")
-    assert command(*words).returncode == 0
+    assert mirante(*words).returncode == 0
     for form in ("onnx", "torch", "hub-folder"):
-        mirante.export(run, form)
+        export(run, form)
     handed_on = [run.report, run.path / "model-card.md", run.path / "model.onnx", run.path / "model.safetensors"]
     handed_on += [run.path / "model.json", run.path / "metrics.json", run.path / "predictions.csv"]
     for folder in (run.path / "plots", run.path / "exports", evaluation.path, tmp_path / "checked"):
@@ -213,6 +206,6 @@ def test_a_picture_that_is_shown_is_only_pixels(tmp_path: Path, shapes_run: tupl
     exif = Image.Exif()
     exif[0x010E] = "planted-description"
     Image.fromarray(np.zeros((30, 30, 3), np.uint8)).save(tmp_path / "photo.png", exif=exif)
-    drawn = mirante.see.path(shapes_run[0], tmp_path / "photo.png")
+    drawn = see.path(shapes_run[0], tmp_path / "photo.png")
     drawn.save(tmp_path / "path.png")
     assert b"planted" not in (tmp_path / "path.png").read_bytes()

@@ -73,14 +73,18 @@ struct hostent *gethostbyname(const char *name) {
 }
 
 #define WRITES (O_WRONLY | O_RDWR | O_CREAT)
+/* the mode of a file that may have to be made: what comes after the flags */
+#define MODE                        \
+  va_list more;                     \
+  mode_t mode;                      \
+  va_start(more, flags);            \
+  mode = (mode_t)va_arg(more, int); \
+  va_end(more)
+
 #define OPEN(name)                                                  \
   int name(const char *path, int flags, ...) {                      \
     static int (*real)(const char *, int, ...);                     \
-    va_list more;                                                   \
-    mode_t mode;                                                    \
-    va_start(more, flags);                                          \
-    mode = (mode_t)va_arg(more, int);                               \
-    va_end(more);                                                   \
+    MODE;                                                           \
     if (!real) real = dlsym(RTLD_NEXT, #name);                      \
     if (flags & WRITES) note("file", path);                         \
     return real(path, flags, mode);                                 \
@@ -91,11 +95,7 @@ OPEN(open64)
 #define OPENAT(name)                                                \
   int name(int folder, const char *path, int flags, ...) {          \
     static int (*real)(int, const char *, int, ...);                \
-    va_list more;                                                   \
-    mode_t mode;                                                    \
-    va_start(more, flags);                                          \
-    mode = (mode_t)va_arg(more, int);                               \
-    va_end(more);                                                   \
+    MODE;                                                           \
     if (!real) real = dlsym(RTLD_NEXT, #name);                      \
     if ((flags & WRITES) && (folder == AT_FDCWD || path[0] == '/')) \
       note("file", path);                                           \

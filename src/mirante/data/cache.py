@@ -51,9 +51,10 @@ def decoded(
     """
     recipe = f"{_FORMAT} {size} {channels} {fit}\n" + "".join(f"{digest}\n" for digest in wanted.values())
     folder = cache_folder() / "images" / hashlib.sha256(recipe.encode()).hexdigest()[:32]
-    if _is_stale(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-    if not (folder / "failed.json").exists():
+    failed = _failures(folder)
+    if failed is None or any(passing for _, passing in failed.values()):  # what could not be had then may be there now
+        if failed is not None:
+            shutil.rmtree(folder, ignore_errors=True)
         try:
             _build(folder, source, wanted, size, channels, fit)
         except OSError as error:
@@ -61,16 +62,16 @@ def decoded(
                 f"{folder.parent}: the decoded images could not be stored there: {system_reason(error)}. Set "
                 "MIRANTE_CACHE to another folder."
             ) from error
-    failed = json.loads((folder / "failed.json").read_text(encoding="utf-8"))
+        failed = _failures(folder) or {}
     paths = list(wanted)
     # the key is the content, so the failures are kept by row: the same content may have another path today
     return np.load(folder / "images.npy", mmap_mode="r"), {paths[int(row)]: why for row, (why, _) in failed.items()}
 
 
-def _is_stale(folder: Path) -> bool:
-    """Tell whether an image could not be had when the folder was made; it may be there now."""
+def _failures(folder: Path) -> dict[str, tuple[str, bool]] | None:
+    """Return row → reason, and whether it may pass, of what could not be decoded into a folder; None if it is not made."""
     kept = folder / "failed.json"
-    return kept.exists() and any(passing for _, passing in json.loads(kept.read_text(encoding="utf-8")).values())
+    return json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else None
 
 
 def _build(

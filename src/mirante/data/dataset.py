@@ -222,8 +222,7 @@ class Dataset:
         if not failed:
             return self, pixels
         kept = [row for row, path in enumerate(self.paths) if path not in failed]
-        skipped = (*self.skipped, *(Skipped(path, why) for path, why in failed.items()))
-        smaller = replace(self._only(kept), skipped=skipped)
+        smaller = self.leaving_out(failed)
         before = self.counts()
         for name, counts in smaller.counts().items():
             if not any(counts.values()) and any(before[name].values()):
@@ -231,6 +230,12 @@ class Dataset:
                     f"{self.location}: no image of class {name!r} can be read; fix the files or leave the class out."
                 )
         return smaller, pixels[kept]
+
+    def leaving_out(self, reasons: dict[str, str]) -> Dataset:
+        """Return the data set without the images at these paths, which count as skipped, each with its reason."""
+        kept = [row for row, path in enumerate(self.paths) if path not in reasons]
+        skipped = (*self.skipped, *(Skipped(path, why) for path, why in reasons.items()))
+        return replace(self._only(kept), skipped=skipped)
 
     def only(self, paths: Sequence[str]) -> Dataset:
         """Return the data set with only the images at these paths, in this order.

@@ -21,13 +21,15 @@ class FolderSource:
         self.name = root.resolve().name or "images"
 
     def stamp(self) -> str:
-        return _stamp(self.root, self._files())
+        files, links = self._walked()
+        return _stamp(self.root, [*files, *links])
 
     def entries(self) -> Iterator[Entry]:
-        for path in self._files():
+        files, links = self._walked()
+        for path in files:
             if not is_companion(path):
                 yield Entry(printable(path), self.root / path)
-        for path in self._links():
+        for path in links:  # they may be whole classes, and must not be missing without a word
             if not is_companion(f"{path}/image"):
                 yield Entry(printable(path), b"", error="a link to a folder, which is not followed")
 
@@ -35,26 +37,21 @@ class FolderSource:
         return str(self.root / path)
 
     def find(self, name: str) -> tuple[str, bytes] | None:
-        path = find_path(self._files(), name)
+        path = find_path(self._walked()[0], name)
         return None if path is None else (path, (self.root / path).read_bytes())
 
-    def _links(self) -> list[str]:
-        """Return the links to folders: they may be whole classes, and must not be missing without a word."""
-        found = []
-        for folder, folders, _ in os.walk(self.root):
-            inside = Path(folder).relative_to(self.root)
-            found += [(inside / name).as_posix() for name in folders if (Path(folder) / name).is_symlink()]
-        return sorted(found)
+    def _walked(self) -> tuple[list[str], list[str]]:
+        """Return the files and the links to folders, relative to the root."""
 
-    def _files(self) -> list[str]:
         def refuse(error: OSError) -> None:
             raise DataError(f"{error.filename}: the folder cannot be opened ({error.strerror}).") from error
 
-        found = []
-        for folder, _, names in os.walk(self.root, onerror=refuse):
+        files, links = [], []
+        for folder, folders, names in os.walk(self.root, onerror=refuse):
             inside = Path(folder).relative_to(self.root)
-            found += [(inside / name).as_posix() for name in names]
-        return sorted(found)
+            files += [(inside / name).as_posix() for name in names]
+            links += [(inside / name).as_posix() for name in folders if (Path(folder) / name).is_symlink()]
+        return sorted(files), sorted(links)
 
 
 class ListedFiles:

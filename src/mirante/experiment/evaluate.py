@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import count
+from glob import escape
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,14 +13,13 @@ import numpy as np
 
 from mirante import runfolder
 from mirante.data.dataset import Dataset, SourceOptions
-from mirante.data.entries import Skipped
 from mirante.errors import DataError, RunError
 from mirante.evaluation.card_text import short_name
 from mirante.evaluation.judgement import Setting
 from mirante.evaluation.metrics import Metrics
 from mirante.evaluation.page import Story, write_report
 from mirante.experiment.options import require_known
-from mirante.files import write_text
+from mirante.files import next_free, write_text
 from mirante.images import Pixels
 from mirante.locale import Language, language
 from mirante.predictions import Predictions
@@ -108,33 +107,25 @@ def evaluate(
 
 def _not_seen(dataset: Dataset, run: Run) -> Dataset:
     """Return the data set without the images that the model was made from. Raises DataError when no other is left."""
-    seen = run.seen
-    skipped = [
-        Skipped(path, "the model was trained with it")
-        for path, digest, split in zip(dataset.paths, dataset.digests, dataset.splits.tolist(), strict=True)
-        if split == "test" and digest in seen
-    ]
-    if not skipped:
-        return dataset
-    if len(skipped) == len(dataset.rows("test")):
+    seen, tested = run.seen, dataset.rows("test")
+    known = {dataset.paths[row]: "the model was trained with it" for row in tested if dataset.digests[row] in seen}
+    if 0 < len(known) == len(tested):
         raise DataError(
             f"{dataset.location}: the model was trained with all of these images; give others to test it on."
         )
-    left_out = {one.path for one in skipped}
-    kept = [path for path in dataset.paths if path not in left_out]
-    return replace(dataset.only(kept), skipped=(*dataset.skipped, *skipped))
+    return dataset.leaving_out(known)
 
 
 def _evaluation_folder(run: Run, dataset: Dataset) -> Path:
     """Make the folder of an evaluation: evaluations/NAME, with a number when other images were evaluated there."""
     wanted = run.path / "evaluations" / dataset.name
-    for number in count(1):
-        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+    for folder in (wanted, *wanted.parent.glob(f"{escape(wanted.name)}-[0-9]*")):
         mark = folder / _IMAGES
-        if not folder.exists() or (mark.is_file() and mark.read_text(encoding="utf-8").strip() == dataset.fingerprint):
-            break
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(mark, dataset.fingerprint + "\n")
+        if mark.is_file() and mark.read_text(encoding="utf-8").strip() == dataset.fingerprint:
+            return folder
+    folder = next_free(wanted)
+    folder.mkdir(parents=True)
+    write_text(folder / _IMAGES, dataset.fingerprint + "\n")
     return folder
 
 

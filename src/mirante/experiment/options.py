@@ -101,7 +101,7 @@ _ALSO_CALLED = {
 """Names that people try, from the command line or other programs, and what they are called here."""
 
 
-def options_of_run(recipe: object) -> dict[str, Any]:
+def _options_of_run(recipe: object) -> dict[str, Any]:
     """Return what a run's recipe.toml asks of a training besides the recipe: size and fit, options of the data, objectives.
 
     Empty for any other recipe. Raises RequestError when the file cannot be read.
@@ -120,7 +120,7 @@ def options_of_run(recipe: object) -> dict[str, Any]:
 
 def with_options_of_run(recipe: object, given: Mapping[str, Any], opens_data: bool) -> dict[str, Any]:
     """Return the options given, and where they say nothing those of the run whose recipe.toml this is."""
-    stored = options_of_run(recipe)
+    stored = _options_of_run(recipe)
     asked = {name: value for name, value in given.items() if value is not None}
     if not opens_data:
         stored = {name: value for name, value in stored.items() if name not in DataOptions.__annotations__}

@@ -71,14 +71,13 @@ def train(
 
     Raises RequestError when something asked for cannot be done, WorkError when the work fails.
     """
-    asked = sort_options(dict(options))  # wrong options are said before anything is read
+    wanted = with_options_of_run(recipe, {**options, "size": size, "fit": fit}, not isinstance(data, Dataset))
+    size, fit = wanted.pop("size", None), wanted.pop("fit", None)
+    asked = sort_options(wanted)
     if (begun := begun_before()) is not None:
         return resume(begun, layers=asked.recipe.get("layers"), device=device, track=track, lang=lang)
     say = language(lang)
     require_trackers(track)
-    wanted = with_options_of_run(recipe, {**options, "size": size, "fit": fit}, not isinstance(data, Dataset))
-    size, fit = wanted.pop("size", None), wanted.pop("fit", None)
-    asked = sort_options(wanted)
     dataset, chosen = _open(data, recipe, asked)
     target = None if out is None else Path(out).expanduser()
     if target is not None:
@@ -196,9 +195,9 @@ def _open(data: str | Path | Dataset, recipe: str | Recipe | None, asked: Asked)
 
 
 def _require_objectives(objectives: Objectives, dataset: Dataset) -> Objectives:
-    for asked in dataset.folds or ("",):
-        if not len(dataset.asking(asked).rows("train") if asked else dataset.rows("train")):
-            raise RequestError(f"{dataset.location}: no training images.")
+    trainings = [dataset.asking(fold) for fold in dataset.folds] or [dataset]
+    if not all(len(one.rows("train")) for one in trainings):
+        raise RequestError(f"{dataset.location}: no training images.")
     objectives = dataset.asks.require_objectives(objectives, dataset.classes)
     if objectives.aim is not None and not dataset.folds and not len(dataset.rows("val")):
         raise RequestError(
