@@ -12,6 +12,7 @@ from sklearn import metrics as sklearn
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mirante.evaluation import metrics
+from mirante.evaluation.figure import Figure, Metrics
 from mirante.evaluation.roc import decisions, discriminate, net_benefit
 from mirante.experiment.compare import _within_noise, mcnemar
 
@@ -131,8 +132,8 @@ def test_a_test_without_a_mistake_does_not_claim_to_be_sure() -> None:
 def test_figures_of_classes_are_found_whatever_the_classes_are_called() -> None:
     names = ["images", "accuracy", "_hidden", "1"]
     shares, labels = answers(60, 4, 0)
-    found = metrics.Metrics(metrics.measure(shares, labels, names))
-    assert found.images == 60 and isinstance(found.accuracy, metrics.Figure)
+    found = Metrics(metrics.measure(shares, labels, names))
+    assert found.images == 60 and isinstance(found.accuracy, Figure)
     for name in names:
         one = getattr(found.per_class, name)
         assert one.recall.value == found["per_class"][name]["recall"]["value"] and one.images == one["images"]

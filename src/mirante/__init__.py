@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from mirante.errors import RequestError as RequestError
     from mirante.errors import RunError as RunError
     from mirante.errors import WorkError as WorkError
-    from mirante.evaluation.metrics import Figure as Figure
-    from mirante.evaluation.metrics import Metrics as Metrics
+    from mirante.evaluation.figure import Figure as Figure
+    from mirante.evaluation.figure import Metrics as Metrics
     from mirante.experiment.check import check as check
     from mirante.experiment.compare import compare as compare
     from mirante.experiment.evaluate import Evaluation as Evaluation
@@ -54,10 +54,10 @@ _HOMES = {
     "DataError": "mirante.errors",
     "Dataset": "mirante.data.dataset",
     "Evaluation": "mirante.experiment.evaluate",
-    "Figure": "mirante.evaluation.metrics",
+    "Figure": "mirante.evaluation.figure",
     "ImageError": "mirante.errors",
     "LayersError": "mirante.errors",
-    "Metrics": "mirante.evaluation.metrics",
+    "Metrics": "mirante.evaluation.figure",
     "MiranteError": "mirante.errors",
     "Model": "mirante.prediction.model",
     "Prediction": "mirante.tasks.classify.prediction",

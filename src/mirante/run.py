@@ -27,7 +27,7 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
-from mirante.evaluation.metrics import Metrics
+from mirante.evaluation.figure import Metrics
 from mirante.evaluation.objectives import Objectives
 from mirante.files import next_free, system_reason, to_json, write_bytes, write_file, write_json, write_text
 from mirante.model_info import ModelInfo, read_model_info

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.evaluation.metrics import Figure, exact, resampled_counts, widened
+from mirante.evaluation.figure import Figure
+from mirante.evaluation.metrics import exact, resampled_counts, widened
 
 GRID = np.linspace(0, 1, 101)
 ASKED = (0.8, 0.9, 0.95)

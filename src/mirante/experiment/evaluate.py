@@ -15,8 +15,8 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset, SourceOptions
 from mirante.errors import DataError, RunError
 from mirante.evaluation.card_text import short_name
+from mirante.evaluation.figure import Metrics
 from mirante.evaluation.judgement import Setting
-from mirante.evaluation.metrics import Metrics
 from mirante.evaluation.page import Story, write_report
 from mirante.experiment.options import require_known
 from mirante.files import next_free, write_text
