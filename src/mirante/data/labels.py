@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mirante.data.entries import Skipped
 from mirante.data.scan import Scanned
@@ -53,7 +53,10 @@ def label_by_folder(location: str, scanned: list[Scanned]) -> tuple[list[Labelle
 
 
 def label_by_table(location: str, scanned: list[Scanned], table: Table) -> tuple[list[Labelled], list[Skipped]]:
-    """Label each image by its row of the table; images without a row are silently left out."""
+    """Label each image by its row of the table; images without a row are left out.
+
+    Raises DataError for a row without its image, and for two rows of one image, under whichever spelling, that disagree.
+    """
     images = {image.path: image for image in scanned}
     parts = [path.split("/")[:-1] for path in images]
     prefix = "".join(f"{name}/" for name in (parts[0][: _shared_depth(parts, keep=0)] if parts else ()))
@@ -62,8 +65,7 @@ def label_by_table(location: str, scanned: list[Scanned], table: Table) -> tuple
     for row in table.rows:
         image = images.get(row.path) or images.get(prefix + row.path)
         if image is not None and (other := row_of.setdefault(image.path, row)) is not row:
-            if replace(row, path=other.path, number=other.number) != other:
-                table.refuse_contradiction(other, row)
+            table.require_agreement(other, row)
             continue
         if image is None:
             missing.append(row)

@@ -11,7 +11,6 @@ import io
 import posixpath
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
 
 from mirante.data.splits import split_of
 from mirante.errors import DataError
@@ -58,9 +57,13 @@ class Table:
         if missing:
             self.refuse_missing(missing)
 
-    def refuse_contradiction(self, first: Row, second: Row) -> NoReturn:
-        """Raise the DataError that names two rows for one image that do not agree."""
-        _refuse_contradiction(self.name, first, second)
+    def require_agreement(self, first: Row, second: Row) -> None:
+        """Raise the DataError that names two rows for one image unless they say the same."""
+        if replace(second, path=first.path, number=first.number) != first:
+            raise DataError(
+                f"{self.name}, row {second.number}: {second.path} is {second.label!r} here and {first.label!r} in row "
+                f"{first.number}, or in another split, group or subgroup; an image has one of each."
+            )
 
     def refuse_missing(self, missing: list[Row]) -> None:
         """Raise the DataError that names the first missing file and counts the others."""
@@ -83,7 +86,7 @@ def read_table_file(path: Path, columns: Columns = Columns()) -> Table:
 def read_table(name: str, content: bytes, wanted: Columns = Columns()) -> Table:
     """Read a table from its bytes; `name` gives its kind and is used in messages.
 
-    Raises DataError for a missing column, an empty path or label, an unknown split, a path with two labels.
+    Raises DataError for a missing column, an empty path or label, an unknown split.
     """
     cells = _read_parquet(name, content) if name.lower().endswith(".parquet") else _read_text(name, content)
     header = [cell.strip() for cell in cells[0]] if cells else []
@@ -120,7 +123,7 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns()) -> Table:
     rows = [_read_row(name, number, line, columns) for number, line in enumerate(cells[1:], 2) if any(line)]
     if not rows:
         raise DataError(f"{name}: has a header but no rows.")
-    return Table(name, tuple(_without_repeats(name, rows)))
+    return Table(name, tuple(rows))
 
 
 def _column(name: str, header: list[str], wanted: str) -> int | None:
@@ -153,22 +156,6 @@ def _read_row(name: str, number: int, line: list[str], columns: dict[str, int]) 
     if "://" not in path:
         path = posixpath.normpath(path)  # one spelling for one file
     return Row(number, path, label, split_of(split or ""), named_group, cell("subgroup"))
-
-
-def _without_repeats(name: str, rows: list[Row]) -> list[Row]:
-    first: dict[str, Row] = {}
-    for row in rows:
-        other = first.setdefault(row.path, row)
-        if replace(row, number=other.number) != other:
-            _refuse_contradiction(name, other, row)
-    return list(first.values())
-
-
-def _refuse_contradiction(name: str, first: Row, second: Row) -> NoReturn:
-    raise DataError(
-        f"{name}, row {second.number}: {second.path} is {second.label!r} here and {first.label!r} in row "
-        f"{first.number}, or in another split, group or subgroup; an image has one of each."
-    )
 
 
 def _read_text(name: str, content: bytes) -> list[list[str]]:
