@@ -25,11 +25,12 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from mirante.exports.any_size import with_resize
-from mirante.images import FITS, Fit, read_image
+from mirante.images import Fit, read_image
 from mirante.model.export import build_onnx, write_onnx
 from mirante.model.network import build_network
 from mirante.prediction.model import Model
 from mirante.prediction.onnx_model import OnnxModel
+from mirante.resize import FITS
 
 SIZES = ((24, 24), (30, 100), (57, 41))
 LINES = (

@@ -25,7 +25,7 @@ from mirante.photos.exif import read_exif
 from mirante.photos.walk import PHOTOS
 
 ROOT = Path(__file__).parent.parent
-PILLOWS = [one.name for one in FORMATS if one.name not in ("HEIF", "DICOM")]
+PILLOWS = [one.name for one in FORMATS if one.name not in ("HEIF", "DICOM", "RAW")]
 OPTIONS = {
     "JPEG": {"quality": 98, "subsampling": 0},
     "WEBP": {"lossless": True},
@@ -84,15 +84,97 @@ def test_what_a_phone_writes_is_read_and_turned_once(tmp_path: Path) -> None:
         assert (header.height, header.width) == pixels.shape[:2] and close(pixels, upright)
 
 
+def raw_photo(preview: Image.Image, orientation: int = 1) -> bytes:
+    """Write a DNG: what a sensor of 64 × 96 pixels saw, all of one grey, and a preview in JPEG."""
+    jpeg, (height, width) = written(preview, "JPEG"), (64, 96)
+    jpeg += b"\0" * (-len(jpeg) % 16)
+    sensor = np.full((height, width), 1000, np.uint16).tobytes()
+    inner_at = 8 + len(jpeg) + len(sensor)
+    inner = [(254, 4, [1]), (256, 4, [preview.width]), (257, 4, [preview.height]), (258, 3, [8, 8, 8]), (259, 3, [7])]
+    inner += [(262, 3, [6]), (273, 4, [8]), (277, 3, [3]), (278, 4, [preview.height]), (279, 4, [len(jpeg)])]
+    inside = tags_of(inner, inner_at)
+    outer = [(254, 4, [0]), (256, 4, [width]), (257, 4, [height]), (258, 3, [16]), (259, 3, [1]), (262, 3, [32803])]
+    outer += [
+        (271, 2, b"Maker\0"),
+        (272, 2, b"Model\0"),
+        (273, 4, [8 + len(jpeg)]),
+        (274, 3, [orientation]),
+        (277, 3, [1]),
+    ]
+    outer += [
+        (278, 4, [height]),
+        (279, 4, [len(sensor)]),
+        (330, 4, [inner_at]),
+        (33421, 3, [2, 2]),
+        (33422, 1, [0, 1, 1, 2]),
+    ]
+    outer += [(50706, 1, [1, 4, 0, 0]), (50708, 2, b"Maker Model\0"), (50717, 4, [65535]), (50778, 3, [21])]
+    outer.append((50721, 10, [1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1]))
+    outer_at = inner_at + len(inside)
+    return struct.pack("<2sHI", b"II", 42, outer_at) + jpeg + sensor + inside + tags_of(outer, outer_at)
+
+
+def tags_of(tags: list[tuple[int, int, list[int] | bytes]], at: int) -> bytes:
+    """Return a directory of TIFF tags (number, type, values) for a place in the file."""
+    entries, beyond, room = struct.pack("<H", len(tags)), b"", at + 2 + 12 * len(tags) + 4
+    for tag, kind, values in tags:
+        code = {1: "B", 2: "s", 3: "H", 4: "I", 10: "i"}[kind]
+        packed = values if isinstance(values, bytes) else struct.pack(f"<{len(values)}{code}", *values)
+        count = len(values) // 2 if kind == 10 else len(values)
+        if len(packed) > 4:
+            beyond += b"\0" * (len(beyond) % 2)
+            packed, beyond = struct.pack("<I", room + len(beyond)), beyond + packed
+        entries += struct.pack("<HHI", tag, kind, count) + packed.ljust(4, b"\0")
+    whole = entries + b"\0\0\0\0" + beyond
+    return whole + b"\0" * (len(whole) % 2)
+
+
+def test_of_a_raw_photo_the_preview_is_shown_upright(tmp_path: Path) -> None:
+    for orientation, upright in ((1, np.asarray(drawn())), (6, np.rot90(np.asarray(drawn()), -1))):
+        content = raw_photo(drawn(), orientation)
+        header, pixels = read_header(content), read_image(content)
+        assert (header.height, header.width) == pixels.shape[:2] and close(pixels, upright)
+    (tmp_path / "photo.dng").write_bytes(content)
+    code = (
+        "import sys; sys.modules['rawpy'] = None; from mirante.images import read_image\n"
+        "try:\n    read_image(sys.argv[1])\nexcept Exception as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "photo.dng"], capture_output=True, text=True)
+    assert done.stdout == "a RAW photo of a camera; run pip install 'mirante[raw]' and try again\n"
+    with pytest.raises(ImageError, match="a RAW photo of a camera without a preview"):
+        read_image(content.replace(struct.pack("<HHII", 273, 4, 1, 8), struct.pack("<HHII", 273, 4, 1, 1 << 30)))
+
+
+def test_no_library_writes_to_the_terminal_about_one_file(tmp_path: Path) -> None:
+    """A compressed TIFF that libtiff complains about: it does not know Mirante's way of saying things."""
+    whole = bytearray(written(drawn(), "TIFF", compression="tiff_adobe_deflate"))
+    content = (
+        bytes(whole).replace(b"x\xda", b"x\xdb", 1).replace(b"x\x9c", b"x\x9d", 1)
+    )  # the head of the compressed pixels
+    (tmp_path / "odd.tif").write_bytes(content)
+    body = "import sys\n{}\ntry:\n    {}(sys.argv[1])\nexcept Exception:\n    print('damaged')"
+    code = body.format("from mirante.images import read_image", "read_image")
+    loud = body.format("from PIL import Image", "(lambda path: Image.open(path).load())")
+    quiet, heard = (
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", one, tmp_path / "odd.tif"], capture_output=True, text=True
+        )
+        for one in (code, loud)
+    )
+    assert "ZIPDecode" in heard.stderr
+    assert (quiet.stdout, quiet.stderr) == ("damaged\n", "")
+
+
 def test_the_document_photos_and_the_check_know_the_same_formats() -> None:
     text = " ".join((ROOT / "docs" / "data.md").read_text(encoding="utf-8").split())
-    found = re.search(r"Readable formats: (.*?), and with `pip install 'mirante\[medical\]'` (.*?)\.", text)
+    pattern = r"Readable formats: (.*?), with `pip install 'mirante\[medical\]'` (.*?), and with `pip install 'mirante\[raw\]'` (\w+)"
+    found = re.search(pattern, text)
     assert found
     assert found[1].split(", ") == [one.title for one in FORMATS if one.extra is None]
-    assert [found[2]] == [one.title for one in FORMATS if one.extra == "medical"]
+    assert [found[2], found[3]] == [one.title for one in FORMATS if one.extra is not None]
     for one in FORMATS:
         for ending in one.endings:
-            assert f".{ending}" in PHOTOS and right_suffix(f"a.{ending}", one.name)
+            assert (f".{ending}" in PHOTOS) == (one.name != "RAW") and right_suffix(f"a.{ending}", one.name)
 
 
 @settings(max_examples=60, deadline=None)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
+from profiles import display_p3, printing_ink
 
 from mirante.errors import ImageError
 from mirante.images import MAX_PIXELS, read_header, read_image
@@ -20,6 +23,12 @@ def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, form, **options)
     return buffer.getvalue()
+
+
+def exif_of(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
 
 
 def gradient(width: int = 40, height: int = 20) -> Image.Image:
@@ -58,14 +67,46 @@ def test_cmyk_becomes_rgb() -> None:
     assert np.abs(read_image(encoded(image, "TIFF")).astype(int) - [255, 0, 0]).max() <= 2
 
 
-def test_sixteen_bits_become_eight_by_a_window_over_the_values_that_are_there() -> None:
-    values = np.linspace(1000, 3000, 4000).astype(np.uint16).reshape(40, 100)
-    for form in ("PNG", "TIFF"):
-        pixels = read_image(encoded(Image.fromarray(values), form), channels=1)[:, :, 0]
-        wanted = np.clip((values - 1010.0) / 1980, 0, 1) * 255  # but for the lowest and highest half per cent
-        assert np.abs(pixels - wanted).max() <= 1.5, form
-    flat = read_image(encoded(Image.fromarray(np.full((4, 4), 3000, np.uint16)), "PNG"), channels=1)
-    assert len(np.unique(flat)) == 1
+def test_a_colour_profile_is_applied_and_that_of_srgb_changes_nothing() -> None:
+    image = Image.new("RGB", (8, 8), (200, 60, 40))
+    options = {"JPEG": {"quality": 100, "subsampling": 0}, "PNG": {}, "TIFF": {}, "WEBP": {"lossless": True}}
+    # P3 in linear light → XYZ → sRGB, by the matrices of the two: a red outside of what 200, 60, 40 says in sRGB
+    for form, more in options.items():
+        shown = read_image(encoded(image, form, icc_profile=display_p3(), **more))[0, 0].astype(int)
+        assert np.abs(shown - [219, 37, 13]).max() <= 3, form
+        plain = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        same = read_image(encoded(image, form, icc_profile=plain, **more))
+        assert (same == read_image(encoded(image, form, **more))).all(), form
+        damaged = read_image(encoded(image, form, icc_profile=display_p3()[:200], **more))
+        assert (damaged == read_image(encoded(image, form, **more))).all(), form
+    turned = encoded(image, "JPEG", icc_profile=display_p3(), quality=100, exif=exif_of(6))
+    assert np.abs(read_image(turned, channels=1).astype(int) - 88).max() <= 3  # grey comes after the profile
+
+
+def test_ink_is_shown_as_its_profile_says() -> None:
+    magenta = Image.new("CMYK", (8, 8), (0, 255, 0, 0))
+    assert read_image(encoded(magenta, "TIFF"))[0, 0].tolist() == [255, 0, 255]
+    shown = read_image(encoded(magenta, "TIFF", icc_profile=printing_ink()))[0, 0].astype(int)
+    assert np.abs(shown - [224, 107, 149]).max() <= 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="memory is measured by the resource module")
+@pytest.mark.parametrize("fit", ["crop", "pad", "squash"])
+def test_memory_follows_the_pixels_asked_for_and_not_the_shape_of_the_file(fit: str) -> None:
+    code = (
+        "import io, resource, sys; from PIL import Image; from mirante.images import read_image\n"
+        "files = []\n"
+        "for size in ((1, 1_000_000), (1_000_000, 1)):\n"
+        "    held = io.BytesIO(); Image.new('RGB', size, (200, 30, 30)).save(held, 'PNG'); files.append(held.getvalue())\n"
+        "read_image(Image.new('RGB', (8, 8)), (4, 4))\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"shown = [read_image(one, (224, 224), 3, {fit!r}) for one in files]\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, *(one.max(axis=(0, 1)).tolist() for one in shown))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    more, *colours = done.stdout.split(maxsplit=1)
+    assert int(more) < 100_000, done.stdout  # kB (bytes on macOS); the whole strip, scaled, would be 670 MB
+    assert colours == ["[200, 30, 30] [200, 30, 30]\n"]
 
 
 def test_floats_from_0_to_1_fill_the_range() -> None:

@@ -12,33 +12,55 @@ import os
 import secrets
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mirante.errors import ImageError
+from mirante.rendering import Depth, Rendering, shown_between
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_CUT = (0.5, 99.5)  # percentiles of the values between which an image without its own window is shown
+_META, _FIRST_GROUP = b"\x02\x00", b"\x08\x00"  # the groups that a file without its preamble begins with
+
+
+class Size(NamedTuple):
+    """Of a DICOM file, what mirante.images.Header says of any file."""
+
+    height: int
+    width: int
+    channels: Literal[1, 3]
+    depth: Depth
+    pages: int
 
 
 def is_dicom(data: bytes) -> bool:
-    """Tell whether bytes are a DICOM file, by the magic number."""
-    return data[128:132] == b"DICM"
+    """Tell whether bytes are a DICOM file, by the magic number, or where that is missing by the first element."""
+    if data[128:132] == b"DICM":
+        return True
+    if data[:2] == _META:
+        return data[4:6] in (b"UL", b"OB", b"UI")
+    if data[:2] != _FIRST_GROUP or data[3:4] != b"\0":
+        return False
+    explicit = data[4:6] in (b"UL", b"CS", b"UI", b"DA", b"TM")
+    return explicit or (data[2] in (0x00, 0x05, 0x08, 0x16, 0x18) and data[6:8] == b"\0\0" and 0 < data[4] <= 64)
 
 
-def read_size(data: bytes) -> tuple[int, int, Literal[1, 3]]:
-    """Return (height, width, channels) of a frame. Raises ImageError when the header cannot be read or there is no image."""
+def read_size(data: bytes, page: int = 0) -> Size:
+    """Return what a file says of its image. Raises ImageError when the header cannot be read, or there is no such frame."""
     header = _read(data, pixels=False)
     try:
         height, width = int(header.Rows), int(header.Columns)
         plain = str(header.PhotometricInterpretation).startswith("MONOCHROME")
+        frames = int(header.get("NumberOfFrames") or 1)
     except (AttributeError, TypeError, ValueError) as error:
         raise ImageError("a DICOM file without an image") from error
-    return height, width, 1 if plain else 3
+    if page > frames:
+        raise ImageError(f"no page {page}: it has {frames}")
+    windowless = plain and not _has_window(header)
+    return Size(height, width, 1 if plain else 3, "integers" if windowless else "bytes", frames)
 
 
 def person(data: bytes) -> str | None:
@@ -55,55 +77,75 @@ def person(data: bytes) -> str | None:
     return hashlib.blake2b(identity.encode("utf-8", "replace"), key=_key(), digest_size=8).hexdigest()
 
 
-def read_pixels(data: bytes) -> NDArray[np.uint8]:
-    """Return the uint8 image (height, width, 1 or 3) as a screen shows it; of several frames, the middle one.
+def read_pixels(data: bytes, rendering: Rendering) -> NDArray[np.uint8]:
+    """Return the uint8 image (height, width, 1 or 3) of a frame: of several, the middle one, unless the rendering says which.
 
-    Rescale slope and intercept, then the first window (or look-up table) of the file; without one, from the 0.5th to the 99.5th
-    percentile of the values. MONOCHROME1 is inverted, so that larger is brighter. Raises ImageError.
+    Rescale slope and intercept, then the rendering's window; without one, the first window (or look-up table) of the file; without
+    that either, the range of the file's bits. MONOCHROME1 is inverted, so that larger is brighter. Raises ImageError.
     """
+    dataset, values = _values(data, rendering.page)
+    from pydicom.pixels.processing import apply_color_lut, apply_voi_lut
+
+    try:
+        kind = str(dataset.PhotometricInterpretation)
+        if kind == "PALETTE COLOR":
+            values = apply_color_lut(values, dataset)
+            return (values >> 8).astype(np.uint8) if values.dtype.itemsize > 1 else values
+        if values.ndim == 3:
+            return (values >> max(0, int(dataset.BitsStored) - 8)).astype(np.uint8)
+        own = _window(dataset)
+        if rendering.window.low is not None or not _has_window(dataset):
+            shown = shown_between(values, *rendering.window.bounds(values, _range(dataset)))
+        elif own is not None:
+            shown = shown_between(values, *own)
+        else:  # a table, or a curve that is not linear
+            values = apply_voi_lut(values.astype(np.int32), dataset).astype(np.float64)
+            shown = shown_between(values, float(values.min()), float(values.max()))
+    except Exception as error:  # pydicom and its decoders raise many things on damaged files
+        raise ImageError(_reason(error)) from error
+    return (255 - shown if kind == "MONOCHROME1" else shown)[:, :, None]
+
+
+def read_values(data: bytes, page: int = 0) -> NDArray[Any]:
+    """Return the values of a frame before any window, (height, width). Raises ImageError."""
+    return _values(data, page)[1].astype(np.int64)
+
+
+def _values(data: bytes, page: int) -> tuple[Dataset, NDArray[Any]]:
+    """Return the header, and a frame's values after rescale slope and intercept (H, W), or its colours (H, W, 3)."""
     dataset = _read(data, pixels=True)
-    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.processing import apply_modality_lut
     from pydicom.pixels.utils import pixel_array
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             frames = int(dataset.get("NumberOfFrames") or 1)
-            values = pixel_array(dataset, index=frames // 2)
-            kind = str(dataset.PhotometricInterpretation)
-            if kind == "PALETTE COLOR":
-                values = apply_color_lut(values, dataset)
-                return (values >> 8).astype(np.uint8) if values.dtype.itemsize > 1 else values
-            if values.ndim == 3:
-                return (values >> max(0, int(dataset.BitsStored) - 8)).astype(np.uint8)
-            values = apply_modality_lut(values, dataset).astype(np.float64)
-            window = _window(dataset)
-            if window is not None:
-                shown = shown_between(values, *window)
-            elif "VOILUTSequence" in dataset or "WindowCenter" in dataset:  # a table, or a curve that is not linear
-                values = apply_voi_lut(values.astype(np.int32), dataset).astype(np.float64)
-                shown = shown_between(values, float(values.min()), float(values.max()))
-            else:
-                shown = windowed(values)
+            values = pixel_array(dataset, index=page - 1 if page else frames // 2)
+            if values.ndim == 3 or str(dataset.PhotometricInterpretation) == "PALETTE COLOR":
+                return dataset, values
+            return dataset, apply_modality_lut(values, dataset).astype(np.float64)
     except Exception as error:  # pydicom and its decoders raise many things on damaged files
         raise ImageError(_reason(error)) from error
-    return (255 - shown if kind == "MONOCHROME1" else shown)[:, :, None]
 
 
-def windowed(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return values (H, W) of any range as uint8, scaled from the 0.5th to the 99.5th percentile."""
-    low, high = np.percentile(values, _CUT)
-    if high <= low:
-        low, high = float(values.min()), float(values.max())
-    return shown_between(values, float(low), float(high))
+def _range(dataset: Dataset) -> tuple[float, float]:
+    """Return the values that the bits of the file can hold, after rescale slope and intercept."""
+    bits, signed = int(dataset.BitsStored), int(dataset.get("PixelRepresentation") or 0)
+    stored = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    slope, intercept = float(dataset.get("RescaleSlope") or 1), float(dataset.get("RescaleIntercept") or 0)
+    low, high = sorted(slope * one + intercept for one in stored)
+    return low, high
 
 
-def shown_between(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """Return values as uint8: `low` and below become 0, `high` and above 255."""
-    if high <= low:
-        return np.where(values > low, 255, 0).astype(np.uint8)
-    share = (values.astype(np.float64) - low) / (high - low)
-    return (np.clip(share, 0, 1) * 255 + 0.5).astype(np.uint8)
+def _has_window(dataset: Dataset) -> bool:
+    if "VOILUTSequence" in dataset:
+        return True
+    try:
+        width = _first(dataset.get("WindowWidth"))
+        return width is not None and _first(dataset.get("WindowCenter")) is not None and width > 0
+    except (TypeError, ValueError):  # a window that is no number
+        return False
 
 
 def _window(dataset: Dataset) -> tuple[float, float] | None:
@@ -112,11 +154,11 @@ def _window(dataset: Dataset) -> tuple[float, float] | None:
     if "VOILUTSequence" in dataset or function not in ("LINEAR", "LINEAR_EXACT"):
         return None
     centre, width = (_first(dataset.get(name)) for name in ("WindowCenter", "WindowWidth"))
-    if centre is None or width is None or width < 1:
+    if centre is None or width is None or width <= 0:
         return None
     if function == "LINEAR_EXACT":
         return centre - width / 2, centre + width / 2
-    return centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+    return centre - 0.5 - max(0.0, width - 1) / 2, centre - 0.5 + max(0.0, width - 1) / 2
 
 
 def _first(value: Any) -> float | None:
@@ -135,7 +177,7 @@ def _read(data: bytes, pixels: bool) -> Dataset:
         with warnings.catch_warnings():  # pydicom's warnings quote the header
             warnings.simplefilter("ignore")
             config.settings.reading_validation_mode = config.IGNORE
-            return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
+            return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=not pixels, force=data[128:132] != b"DICM")
     except Exception as error:  # as in read_pixels
         raise ImageError("a DICOM file whose header cannot be read") from error
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import simplejpeg
@@ -20,24 +20,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mirante import dicom
+from mirante.colour import is_srgb
+from mirante.deep import depth_of, read_numbers
 from mirante.errors import ImageError, UnavailableError
-from mirante.formats import named, open_image
+from mirante.formats import named, open_image, pages, turn_to
+from mirante.rendering import USUAL, Depth, Rendering
+from mirante.resize import Fit, Strips, fitted
 
 # Pillow warns about large images and odd metadata; both are handled here, once, and reported with the image's name.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Pixels = NDArray[np.uint8]
 """One image, uint8 (height, width, channels), or several, (N, height, width, channels)."""
-
-Fit = Literal["crop", "pad", "squash"]
-"""How an image of another shape is brought to the input size.
-
-crop    scaled until it covers the input size, then the centre is cut out: aspect kept, edges lost (the default)
-pad     scaled until it fits inside, then black around it: aspect kept, nothing lost
-squash  scaled to the input size: nothing lost, aspect lost
-"""
-
-FITS: tuple[Fit, ...] = ("crop", "pad", "squash")
 
 _TURNED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,30 +52,43 @@ MAX_BYTES = 512 * 1024 * 1024
 
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 
+_PNG_EXIF = (b"eXIf", b"Raw profile type exif")
+
 
 @dataclass(frozen=True)
 class Header:
-    """What an image file says about itself before it is decoded; sizes in pixels, as shown (after EXIF rotation)."""
+    """What an image file says about itself before it is decoded; sizes in pixels, as shown (after EXIF rotation).
+
+    depth  what numbers it holds, and so whether a window decides how they are shown
+    pages  pages or frames, of which one counts
+    """
 
     height: int
     width: int
     channels: Literal[1, 3]
+    depth: Depth = "bytes"
+    pages: int = 1
 
 
-def read_header(data: bytes) -> Header:
-    """Return the size and channels of an encoded image without decoding its pixels.
+def read_header(data: bytes, page: int = 0) -> Header:
+    """Return the size and channels of an encoded image without decoding its pixels; `page` as in Rendering.
 
     Raises ImageError when the bytes are not an image in a known format, or it has more than MAX_PIXELS.
     """
     if dicom.is_dicom(data):
-        height, width, channels = dicom.read_size(data)
-        _require_pixels(width, height)
-        return Header(height, width, channels)
-    with _opened(data) as image:
+        header = dicom.read_size(data, page)
+        _require_pixels(header.width, header.height)
+        return Header(*header)
+    with _opened(data, page) as image:
         width, height = image.size
-        if image.format != "TIFF" and orientation(image) >= 5:  # Pillow turns a TIFF by itself
+        facts = depth_of(image), pages(image)
+        grey = _is_grey(image)
+        # Pillow turns a TIFF by itself; it decodes a PNG to look for EXIF behind the pixels, which is rare
+        if image.format == "PNG" and "exif" not in image.info and not any(one in data for one in _PNG_EXIF):
+            pass
+        elif image.format != "TIFF" and orientation(image) >= 5:
             width, height = height, width
-        return Header(height, width, 1 if image.mode in _GREY_MODES else 3)
+        return Header(height, width, 1 if grey else 3, *facts)
 
 
 def read_image(
@@ -89,16 +96,18 @@ def read_image(
     size: tuple[int, int] | None = None,
     channels: Literal[1, 3] = 3,
     fit: Fit = "crop",
+    rendering: Rendering = USUAL,
 ) -> Pixels:
     """Return an image as uint8 (height, width, channels).
 
-    source    encoded bytes, a path, a PIL image, or a uint8 array (H, W) or (H, W, 1|3|4)
-    size      wanted (height, width) in pixels; None keeps the image's own
-    channels  1 for grey, 3 for red, green, blue
-    fit       what happens when the aspect differs; see Fit
+    source     encoded bytes, a path, a PIL image, or a uint8 array (H, W) or (H, W, 1|3|4)
+    size       wanted (height, width) in pixels; None keeps the image's own
+    channels   1 for grey, 3 for red, green, blue
+    fit        what happens when the aspect differs; see Fit
+    rendering  how numbers that are not bytes become bytes, and which page counts
 
-    EXIF rotation is applied, transparency lies over white, CMYK becomes RGB, of an animation the first frame counts. 16 bit becomes
-    8 by a window over the values that the image has; DICOM is shown as its own window says (mirante.dicom).
+    EXIF rotation is applied, transparency lies over white, colour profiles and CMYK become sRGB; DICOM is shown as its own window
+    says (mirante.dicom), unless the rendering has one.
 
     A JPEG is always decoded whole: decoding it at a fraction of its size would be two or three times as fast for large photos,
     but no other program could reproduce the result, and an exported model would answer differently.
@@ -108,42 +117,57 @@ def read_image(
     if isinstance(source, np.ndarray):
         return to_pixels(_from_array(source), size, channels, fit)
     if isinstance(source, Image.Image):
-        return to_pixels(source, size, channels, fit)
+        with _decoding():
+            source.load()  # of 16-bit colour, an image of Pillow holds the high bytes only
+            shown = _as_bytes(source, rendering, lambda: source)
+        return to_pixels(shown, size, channels, fit)
     data = source if isinstance(source, bytes) else read_bytes(Path(source))
-    plain = _plain_jpeg(data)
+    plain = _plain_jpeg(data) if rendering.page < 2 else None
     if plain is not None:
         if plain.shape == (*(size or plain.shape[:2]), channels):
             return plain
         return to_pixels(Image.fromarray(plain if plain.shape[2] == 3 else plain[:, :, 0]), size, channels, fit)
-    with _opened(data) as image:
+    with _opened(data, rendering.page, rendering) as image:
         with _decoding():
-            image.load()
-        return to_pixels(image, size, channels, fit)
+            shown = _as_bytes(image, rendering, lambda: _opened(data, rendering.page))
+        return to_pixels(shown, size, channels, fit)
 
 
-def read_reduced(data: bytes, least: int) -> Pixels:
+def read_values(data: bytes, page: int = 0) -> NDArray[Any]:
+    """Return the numbers of an image that are not bytes as the file holds them, (H, W) or (H, W, C), without alpha.
+
+    Raises ImageError.
+    """
+    if dicom.is_dicom(data):
+        with _decoding():
+            return dicom.read_values(data, page)
+    with _opened(data, page) as image, _decoding():
+        return read_numbers(image, lambda: _opened(data, page)).colours()
+
+
+def read_reduced(data: bytes, least: int, rendering: Rendering = USUAL) -> Pixels:
     """Return an encoded image as uint8 (height, width, 1 or 3), decoded at a fraction of its size where that is faster.
 
     least  pixels the shorter side keeps, if the image has that many
 
     Every byte of the file is still read: a damaged or truncated one raises ImageError, as with `read_image`.
     """
-    plain = _plain_header(data)
+    plain = _plain_header(data) if rendering.page < 2 else None
     if plain is not None:
         try:
             pixels: Pixels = simplejpeg.decode_jpeg(data, plain[2], min_height=least, min_width=least, min_factor=1)
             return pixels
         except (ValueError, MemoryError):  # Pillow finds out what is wrong, or reads it all the same
             pass
-    with _opened(data) as image:
-        channels: Literal[1, 3] = 1 if image.mode in _GREY_MODES else 3
+    with _opened(data, rendering.page, rendering) as image:
+        channels: Literal[1, 3] = 1 if _is_grey(image) else 3
         with _decoding():
             if image.format == "JPEG" and min(image.size) >= 2 * least:
                 image.draft(None, (least, least))
-            image.load()
-        shrink = min(image.size) // least
+            shown = _as_bytes(image, rendering, lambda: _opened(data, rendering.page))
+        shrink = min(shown.size) // least
         return to_pixels(
-            image.reduce(shrink) if shrink > 1 and image.mode in ("L", "RGB") else image, None, channels, "crop"
+            shown.reduce(shrink) if shrink > 1 and shown.mode in ("L", "RGB") else shown, None, channels, "crop"
         )
 
 
@@ -161,14 +185,26 @@ def read_bytes(path: Path) -> bytes:
 
 
 def to_pixels(image: Image.Image, size: tuple[int, int] | None, channels: Literal[1, 3], fit: Fit) -> Pixels:
-    """Return a decoded PIL image as uint8 (height, width, channels), rotated upright and brought to the size."""
+    """Return a PIL image of bytes as uint8 (height, width, channels), rotated upright and brought to the size."""
     with _decoding():
         turn = _TURNED.get(orientation(image))  # by the tag alone: whatever else the EXIF block holds does not matter
-        flat = _eight_bit(image if turn is None else image.transpose(turn), channels)
-        if size is not None:
-            flat = _fitted(flat, size, fit)
-    pixels = np.asarray(flat)
+        upright = image if turn is None else image.transpose(turn)
+        flat = Strips(upright, channels)
+        pixels = np.asarray(flat.whole() if size is None else fitted(flat, size, fit))
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def _as_bytes(image: Image.Image, rendering: Rendering, again: Callable[[], Image.Image]) -> Image.Image:
+    """Return an opened image decoded, its numbers as bytes; `again` opens it once more."""
+    if depth_of(image) == "bytes":
+        image.load()
+        return image
+    shown = read_numbers(image, again).shown(rendering.window)
+    turned = 1 if image.format == "TIFF" else orientation(image)
+    shown.info = {name: image.info[name] for name in ("icc_profile",) if name in image.info}
+    if turned in _TURNED:
+        shown = shown.transpose(_TURNED[turned])
+    return shown
 
 
 @contextmanager
@@ -185,7 +221,7 @@ def _decoding() -> Iterator[None]:
 
 
 def _plain_jpeg(data: bytes) -> Pixels | None:
-    """Return the pixels of a sound JPEG without EXIF, else None.
+    """Return the pixels of a sound JPEG without EXIF and in sRGB, else None.
 
     The same decoder as Pillow's without Pillow's overhead: four times as fast for small images, bit for bit equal.
     """
@@ -201,7 +237,15 @@ def _plain_jpeg(data: bytes) -> Pixels | None:
 
 def _plain_header(data: bytes) -> tuple[int, int, str] | None:
     """Return (height, width, colour space) of a JPEG that only needs decoding, else None."""
-    if data[:3] != b"\xff\xd8\xff" or has_exif(data):
+    if data[:3] != b"\xff\xd8\xff":
+        return None
+    profile = b""
+    for kind, block in _segments(data):
+        if kind == 0xE1 and block[:5] == b"Exif\0":
+            return None
+        if kind == 0xE2 and block[:12] == b"ICC_PROFILE\0":
+            profile += block[14:]
+    if profile and not is_srgb(profile):
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
@@ -212,23 +256,34 @@ def _plain_header(data: bytes) -> tuple[int, int, str] | None:
     return height, width, "GRAY" if colours == "Gray" else "RGB"
 
 
-def _opened(data: bytes) -> Image.Image:
+def _opened(data: bytes, page: int = 0, rendering: Rendering | None = None) -> Image.Image:
+    """Return an image, opened at a page but not decoded; a DICOM file is decoded, with the rendering if there is one."""
     if not data:
         raise ImageError("the file is empty")
     if dicom.is_dicom(data):
-        height, width, _ = dicom.read_size(data)
-        _require_pixels(width, height)
+        header = dicom.read_size(data, page)
+        _require_pixels(header.width, header.height)
         with _decoding():
-            pixels = dicom.read_pixels(data)
+            pixels = dicom.read_pixels(data, rendering or Rendering(page=page))
         return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
     try:
         image = open_image(data)
     except Image.DecompressionBombError as error:
         raise ImageError(f"more than {MAX_PIXELS // 1_000_000} megapixels") from error
+    except ImageError:
+        raise
     except Exception as error:
         raise ImageError(named(data)) from error
     _require_pixels(*image.size)
+    if page > 1:
+        with _decoding():
+            turn_to(image, page)
+        _require_pixels(*image.size)
     return image
+
+
+def _is_grey(image: Image.Image) -> bool:
+    return image.mode in _GREY_MODES or "LA;16" in str(getattr(image, "tile", ""))
 
 
 def _require_pixels(width: int, height: int) -> None:
@@ -244,6 +299,11 @@ def has_exif(jpeg: bytes) -> bool:
     >>> has_exif(b"\\xff\\xd8\\xff\\xfe\\x00\\x04no\\xff\\xe1\\x00\\x08Exif\\0\\0\\xff\\xda")
     True
     """
+    return any(kind == 0xE1 and block[:5] == b"Exif\0" for kind, block in _segments(jpeg))
+
+
+def _segments(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield (kind, content) of the segments of a JPEG that stand before the pixels."""
     at = 2
     while at + 4 <= len(jpeg) and jpeg[at] == 0xFF:
         kind = jpeg[at + 1]
@@ -251,11 +311,14 @@ def has_exif(jpeg: bytes) -> bool:
             at += 1
             continue
         if kind == 0xDA:  # the pixels
-            return False
-        if kind == 0xE1 and jpeg[at + 4 : at + 9] == b"Exif\0":
-            return True
-        at += 2 if 0xD0 <= kind <= 0xD8 or kind == 0x01 else 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
-    return False
+            return
+        if 0xD0 <= kind <= 0xD8 or kind == 0x01:  # a mark without content
+            at += 2
+            continue
+        length = int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        if 0xE1 <= kind <= 0xE2:
+            yield kind, jpeg[at + 4 : at + 2 + length]
+        at += 2 + length
 
 
 def orientation(image: Image.Image) -> int:
@@ -264,65 +327,6 @@ def orientation(image: Image.Image) -> int:
         return int(image.getexif().get(0x0112, 1))  # the tag's number
     except Exception:  # a damaged EXIF block says nothing about the pixels
         return 1
-
-
-def _eight_bit(image: Image.Image, channels: Literal[1, 3]) -> Image.Image:
-    mode = image.mode
-    if mode.startswith("I;16"):
-        image = Image.fromarray(dicom.windowed(np.asarray(image).astype(np.uint16)))
-    elif mode in ("I", "F"):
-        image = Image.fromarray(_scaled_down(np.asarray(image)))
-    elif mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, rgba).convert("RGB")
-    wanted = "L" if channels == 1 else "RGB"
-    return image if image.mode == wanted else image.convert(wanted)
-
-
-def _scaled_down(values: NDArray[np.generic]) -> Pixels:
-    """Floats from 0 to 1 and integers up to 255 are taken as they are; a larger range is shown through a window."""
-    numbers = np.nan_to_num(values.astype(np.float64))
-    highest = float(numbers.max(initial=0.0))
-    if values.dtype.kind == "f" and highest <= 1.0:
-        return np.clip(numbers * 255.0 + 0.5, 0, 255).astype(np.uint8)
-    return dicom.windowed(numbers) if highest > 255 else np.clip(numbers, 0, 255).astype(np.uint8)
-
-
-def _fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
-    """Bring an image to the size; mirante.exports.any_size does the same inside a graph, and test_exports.py checks that."""
-    height, width = size
-    if image.size == (width, height):
-        return image
-    if fit == "squash":
-        return _stretched(image, size, (0, 0, *image.size))
-    if fit == "crop":
-        across, down = (
-            min(image.width, image.height * (width / height)),
-            min(image.height, image.width / (width / height)),
-        )
-        left, top = (image.width - across) * 0.5, (image.height - down) * 0.5
-        return _stretched(image, size, (left, top, left + across, top + down))
-    fills = (
-        max(1, min(height, round(image.height / image.width * width))),
-        max(1, min(width, round(image.width / image.height * height))),
-    )
-    black = Image.new(image.mode, (width, height))
-    black.paste(
-        _stretched(image, fills, (0, 0, *image.size)),
-        (round((width - fills[1]) * 0.5), round((height - fills[0]) * 0.5)),
-    )
-    return black
-
-
-def _stretched(image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]) -> Image.Image:
-    """Resize what lies in the box (left, top, right, bottom): first across, then down.
-
-    In one call, some releases of Pillow use the other order, which rounds differently.
-    """
-    (height, width), (left, top, right, bottom) = size, box
-    across = image.resize((width, image.height), Image.Resampling.BILINEAR, (left, 0, right, image.height))
-    return across.resize((width, height), Image.Resampling.BILINEAR, (0, top, width, bottom))
 
 
 def _from_array(array: NDArray[np.generic]) -> Image.Image:

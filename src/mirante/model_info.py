@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from mirante.errors import MiranteError, RunError
 from mirante.files import to_json
-from mirante.images import FITS, Fit
+from mirante.locale import Language
+from mirante.rendering import Rendering, Window
+from mirante.resize import FITS, Fit
 from mirante.runfolder import FORMAT, MODEL, parse, read_text
 from mirante.task import Learned, Task, task_named
 
@@ -29,6 +32,9 @@ class ModelInfo:
     flip_tta  whether it answers with the mean over each image and its mirror image
     licence   of the pretrained weights, if it started from any
     seen_with  the name under which the features of its backbone are kept in the cache; empty if all of it was trained
+    window    which number becomes black and which white in images whose numbers are not bytes (mirante.rendering.Window)
+    window_because  why this window was chosen
+    page      which of several pages or frames counts, from 1; 0 for the usual one
     learned   what was learned from held-out images: calibration, thresholds; the task defines it
     """
 
@@ -43,6 +49,9 @@ class ModelInfo:
     flip_tta: bool = False
     licence: str | None = None
     seen_with: str = ""
+    window: str = "full range"
+    window_because: str = ""
+    page: int = 0
     learned: Learned = field(default_factory=Learned)
 
     @property
@@ -52,6 +61,20 @@ class ModelInfo:
     @property
     def shape(self) -> tuple[int, int, int]:
         return self.height, self.width, self.channels
+
+    def takes(self, say: Language) -> str:
+        """Say what pixels must be before they go in, for programs that decode images themselves."""
+        text = say(
+            "Pixels must be upright (EXIF orientation applied), in sRGB (a colour profile applied) and over white where transparent; "
+            "numbers that are not bytes become bytes through the window {window}.",
+            window=say.known(self.window),
+        )
+        return f"{text} {say('Of several pages, page {page} counts.', page=self.page)}" if self.page else text
+
+    @cached_property
+    def rendering(self) -> Rendering:
+        """How the numbers in a file become pixels."""
+        return Rendering(Window.parse(self.window), self.page)
 
     @property
     def asks(self) -> Task:
@@ -80,7 +103,9 @@ class ModelInfo:
             given["learned"] = task_named(value["task"]).read_learned(value["learned"])
             info = cls(**{**given, "classes": tuple(value["classes"]), "output": tuple(value["output"])})
             sound = info.height > 0 and info.width > 0 and info.channels in (1, 3) and info.fit in FITS
-            sound = sound and len(info.classes) > 1 and info.output[-1] == len(info.classes)
+            sound = (
+                sound and info.rendering.page >= 0 and len(info.classes) > 1 and info.output[-1] == len(info.classes)
+            )
             if not (sound and all(side > 0 for side in info.output) and info.learned.is_sound(info.classes)):
                 raise ValueError
         except (TypeError, ValueError, KeyError, AttributeError, IndexError, MiranteError) as error:

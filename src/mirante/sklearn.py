@@ -27,7 +27,7 @@ from mirante.data.entries import Entry, Source
 from mirante.data.folders import ListedFiles
 from mirante.data.opening import dataset_of
 from mirante.errors import DataError
-from mirante.images import Fit
+from mirante.resize import Fit
 from mirante.training.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.errors import RequestError
-from mirante.images import Fit, Pixels
+from mirante.images import Pixels
+from mirante.resize import Fit
 
 if TYPE_CHECKING:
     import onnx
@@ -239,7 +240,7 @@ class Task(ABC):
 
     def data_options(self, info: ModelInfo) -> DataOptions:
         """Return the options for opening data that a model is to be evaluated on."""
-        return {"task": self.name, "as_test_of": info.classes}
+        return {"task": self.name, "as_test_of": info.classes, "window": info.window, "page": info.page}
 
     # --- predictions
 

@@ -51,6 +51,22 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--root", metavar="DIR", help="where the table's paths start (default: the table's folder)")
 
 
+def add_rendering(parser: argparse.ArgumentParser) -> None:
+    """Add the options for how the numbers in the files become pixels."""
+    parser.add_argument(
+        "--window",
+        metavar="LOW-HIGH",
+        help="for images of 16 bits or floats: the numbers that become black and white, such as 0-4095; or full-range, or "
+        "per-image (default: chosen from the training images)",
+    )
+    parser.add_argument(
+        "--page",
+        type=int,
+        metavar="N",
+        help="which page or frame of each image counts (default: the first, of DICOM the middle one)",
+    )
+
+
 def add_task(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the option for what is asked of an image."""
     parser.add_argument("--task", choices=TASKS, help=f"{what} (default: {TASKS[0]})")
@@ -67,7 +83,9 @@ def add_subgroup(parser: argparse.ArgumentParser) -> None:
 
 def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_data` read, as options of Dataset.open."""
-    return {name: getattr(arguments, name) for name in ("labels", "label_column", "group", "classes", "root")}
+    options = ("labels", "label_column", "group", "classes", "root")
+    shown = {name: getattr(arguments, name) for name in ("window", "page") if name in arguments}
+    return {**{name: getattr(arguments, name) for name in options}, **shown}
 
 
 def add_objectives(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from mirante.cli.arguments import add_data, add_format, data_options
+from mirante.cli.arguments import add_data, add_format, add_rendering, data_options
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--no-model", action="store_true", help="for check: do not use a network to find wrong labels and outliers"
     )
     add_data(parser)
+    add_rendering(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -50,7 +50,12 @@ def run(arguments: argparse.Namespace) -> None:
         lang=arguments.lang,
     )
     if arguments.format != "table":
-        row = {"folder": str(done.folder), "images": done.images, "largest_difference": done.difference}
+        row = {
+            "folder": str(done.folder),
+            "images": done.images,
+            "largest_difference": done.difference,
+            "takes": done.takes,
+        }
         quantised = {f"int8_{name}": value for name, value in asdict(done.quantised).items()} if done.quantised else {}
         print_rows([row | quantised], arguments.format)
         return
@@ -62,6 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
             difference=f"{done.difference:.1e}",
         )
     )
+    print(done.takes)
     if done.quantised is not None:
         found = done.quantised
         text = say(

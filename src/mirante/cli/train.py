@@ -13,6 +13,7 @@ import sys
 from mirante.cli.arguments import (
     add_data,
     add_objectives,
+    add_rendering,
     add_subgroup,
     add_task,
     data_options,
@@ -74,6 +75,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="also log to tensorboard, mlflow or wandb; may be repeated",
     )
     add_data(parser)
+    add_rendering(parser)
     add_subgroup(parser)
     add_objectives(parser)
 

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import argparse
 
-from mirante.cli.arguments import add_data, add_format, add_task, data_options, image_size, require_positive, seconds
+from mirante.cli.arguments import (
+    add_data,
+    add_format,
+    add_rendering,
+    add_task,
+    data_options,
+    image_size,
+    require_positive,
+    seconds,
+)
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FOLDER", help="the folder of the search (default: tunings/DATA-RECIPE)")
     add_format(parser)
     add_data(parser)
+    add_rendering(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

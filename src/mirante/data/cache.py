@@ -22,10 +22,12 @@ from mirante.data.entries import Entry, Source, digest_of
 from mirante.data.processes import on_every_core
 from mirante.errors import DataError, ImageError, UnavailableError, WorkError
 from mirante.files import system_reason
-from mirante.images import Fit, Pixels, read_image
+from mirante.images import Pixels, read_image
 from mirante.progress import track
+from mirante.rendering import Rendering
+from mirante.resize import Fit
 
-_FORMAT = 4  # increment it when the same bytes would decode to different pixels
+_FORMAT = 5  # increment it when the same bytes would decode to different pixels
 # Decoding this many photos takes longer than starting processes to share the work.
 _MANY_PHOTOS = 200
 
@@ -41,7 +43,12 @@ def cache_folder() -> Path:
 
 
 def decoded(
-    source: Source, wanted: dict[str, str], size: tuple[int, int], channels: Literal[1, 3], fit: Fit
+    source: Source,
+    wanted: dict[str, str],
+    size: tuple[int, int],
+    channels: Literal[1, 3],
+    fit: Fit,
+    rendering: Rendering,
 ) -> tuple[Pixels, dict[str, str]]:
     """Return the images as one read-only array (N, height, width, channels), and which could not be decoded and why.
 
@@ -49,14 +56,14 @@ def decoded(
 
     An image that cannot be decoded is a row of zeros. Raises WorkError when the cache cannot be written.
     """
-    recipe = f"{_FORMAT} {size} {channels} {fit}\n" + "".join(f"{digest}\n" for digest in wanted.values())
+    recipe = f"{_FORMAT} {size} {channels} {fit} {rendering}\n" + "".join(f"{digest}\n" for digest in wanted.values())
     folder = cache_folder() / "images" / hashlib.sha256(recipe.encode()).hexdigest()[:32]
     failed = _failures(folder)
     if failed is None or any(passing for _, passing in failed.values()):  # what could not be had then may be there now
         if failed is not None:
             shutil.rmtree(folder, ignore_errors=True)
         try:
-            _build(folder, source, wanted, size, channels, fit)
+            _build(folder, source, wanted, size, channels, fit, rendering)
         except OSError as error:
             raise WorkError(
                 f"{folder.parent}: the decoded images could not be stored there: {system_reason(error)}. Set "
@@ -75,7 +82,13 @@ def _failures(folder: Path) -> dict[str, tuple[str, bool]] | None:
 
 
 def _build(
-    folder: Path, source: Source, wanted: dict[str, str], size: tuple[int, int], channels: Literal[1, 3], fit: Fit
+    folder: Path,
+    source: Source,
+    wanted: dict[str, str],
+    size: tuple[int, int],
+    channels: Literal[1, 3],
+    fit: Fit,
+    rendering: Rendering,
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     shape = (len(wanted), *size, channels)
@@ -93,7 +106,7 @@ def _build(
         entries = (
             Entry(str(rows[one.path]), one.payload, wanted[one.path]) for one in source.entries() if one.path in rows
         )
-        work = partial(_decode_chunk, part / "images.npy", size, channels, fit)
+        work = partial(_decode_chunk, part / "images.npy", size, channels, fit, rendering)
         failed: dict[str, tuple[str, bool]] = {}
         done: set[int] = set()
         for written, reasons in on_every_core(
@@ -115,7 +128,7 @@ def _build(
 
 
 def _decode_chunk(
-    array: Path, size: tuple[int, int], channels: Literal[1, 3], fit: Fit, chunk: list[Entry]
+    array: Path, size: tuple[int, int], channels: Literal[1, 3], fit: Fit, rendering: Rendering, chunk: list[Entry]
 ) -> tuple[list[int], dict[str, tuple[str, bool]]]:
     """Decode into the rows of the array on disk; return those done, and row → reason, and whether it may pass, for failures.
 
@@ -128,7 +141,7 @@ def _decode_chunk(
             payload = entry.content()
             if digest_of(payload) != entry.label:
                 continue
-            images[int(entry.path)] = read_image(payload, size, channels, fit)
+            images[int(entry.path)] = read_image(payload, size, channels, fit, rendering)
         except ImageError as error:
             failed[entry.path] = (str(error), isinstance(error, UnavailableError))
         done.append(int(entry.path))

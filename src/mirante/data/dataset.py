@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -18,7 +18,9 @@ from mirante.data.entries import Entry, Skipped, Source
 from mirante.data.notes import Note
 from mirante.data.partition import SPLITS, fold_rows
 from mirante.errors import DataError
-from mirante.images import Fit, Pixels
+from mirante.images import Pixels
+from mirante.rendering import Rendering
+from mirante.resize import Fit
 from mirante.task import Task, task_named
 
 VAL_SHARE = 0.1
@@ -50,6 +52,9 @@ class DataOptions(SourceOptions, total=False):
     val_share     share of the training images kept for validation when the source gives none; 0 for none
     as_test_of    the classes of a model to be tested on this data: nothing is split, all images are test images (or those that
                   the source says are), and their labels must be among these classes
+    window        for images whose numbers are not bytes: which becomes black and which white, such as "0-4095"; or "full range", or
+                  "per image" (default: chosen from the training images; see mirante.rendering)
+    page          which page or frame of each image counts, from 1 (default: the first, of a DICOM file the middle)
     task          what is asked of the images: classify; or read, with the text of each from its file name or a table column
     length        for texts, the maximum number of characters, even if the longest one here has fewer
     lenient       for the data check: classes whose names differ only by case or spaces are merged, and if a class has too few
@@ -59,6 +64,8 @@ class DataOptions(SourceOptions, total=False):
     folds: int
     val_share: float
     as_test_of: Sequence[str] | None
+    window: str | None
+    page: int | None
     task: str
     length: int | None
     lenient: bool
@@ -86,6 +93,8 @@ class Dataset:
     options   the options given to `Dataset.open`, so that it can be opened again
     merged    pairs of class names that were merged, the kept name first
     source    where the bytes of the images come from
+    rendering  how the numbers in the files become pixels
+    window_because  why that window was chosen
     """
 
     location: str
@@ -107,6 +116,8 @@ class Dataset:
     options: dict[str, Any]
     merged: tuple[tuple[str, str], ...]
     source: Source
+    rendering: Rendering = field(default_factory=Rendering)
+    window_because: str = ""
 
     @classmethod
     def open(cls, data: str | Path, **options: Unpack[DataOptions]) -> Dataset:
@@ -134,7 +145,7 @@ class Dataset:
         if not -len(self) <= row < len(self):
             raise IndexError(f"{self.location}: image {row} of {len(self)}.")
         target = self.targets[row]
-        pixels = read_image(self._entries()[self.paths[row]].content(), None, self.channels)
+        pixels = read_image(self._entries()[self.paths[row]].content(), None, self.channels, rendering=self.rendering)
         return pixels, int(target) if target.ndim == 0 else target
 
     def _entries(self) -> dict[str, Entry]:
@@ -202,20 +213,24 @@ class Dataset:
         )
         return replace(self, splits=drawn)
 
-    def load(self, size: tuple[int, int], channels: Literal[1, 3], fit: Fit) -> tuple[Dataset, Pixels]:
+    def load(
+        self, size: tuple[int, int], channels: Literal[1, 3], fit: Fit, rendering: Rendering | None = None
+    ) -> tuple[Dataset, Pixels]:
         """Decode every image; return the data set without those that cannot be decoded, and the pixels (N, H, W, C).
 
-        The pixels are a read-only memory-mapped array whose rows are the rows of the returned data set.
+        The pixels are a read-only memory-mapped array whose rows are the rows of the returned data set. A model has its own
+        rendering; without one, the data set's counts.
         """
-        return self.without(*self.decode(size, channels, fit))
+        return self.without(*self.decode(size, channels, fit, rendering))
 
     def decode(
-        self, size: tuple[int, int], channels: Literal[1, 3], fit: Fit
+        self, size: tuple[int, int], channels: Literal[1, 3], fit: Fit, rendering: Rendering | None = None
     ) -> tuple[NDArray[np.uint8], dict[str, str]]:
         """Decode every image; return the pixels (N, H, W, C), mapped from the cache, and which could not be decoded and why."""
         from mirante.data.cache import decoded
 
-        return decoded(self.source, dict(zip(self.paths, self.digests, strict=True)), size, channels, fit)
+        wanted = dict(zip(self.paths, self.digests, strict=True))
+        return decoded(self.source, wanted, size, channels, fit, rendering or self.rendering)
 
     def without(self, pixels: Pixels, failed: dict[str, str]) -> tuple[Dataset, Pixels]:
         """Return the data set and its pixels without the images at these paths, which count as skipped, each with its reason."""

@@ -34,7 +34,11 @@ class Note:
     def said(self, say: Language) -> str:
         """Return it in the user's language; names of properties are translated, those of classes and files are not."""
         values = {
-            name: say.number(value, 2) if isinstance(value, float) else say(value) if name == "property" else value
+            name: say.number(value, 2)
+            if isinstance(value, float)
+            else say.known(value)
+            if name in ("property", "window")
+            else value
             for name, value in self.values.items()
         }
         return say(self.text, **values)

@@ -17,12 +17,14 @@ from mirante.data.label_tables import find_table
 from mirante.data.labels import Labelled, label_by_table
 from mirante.data.notes import find_notes
 from mirante.data.partition import fold_rows, split_rows
+from mirante.data.render import choose_rendering
 from mirante.data.scan import scan
 from mirante.data.sources import open_source
 from mirante.data.splits import assign_validation
 from mirante.data.tables import Columns
 from mirante.data.targets import LabelOptions, Targets
 from mirante.errors import DataError
+from mirante.rendering import Window
 from mirante.task import Task, task_named
 
 _KEPT = (
@@ -31,6 +33,8 @@ _KEPT = (
     "group",
     "subgroup",
     "root",
+    "window",
+    "page",
     "classes",
     "folds",
     "task",
@@ -48,6 +52,8 @@ def open_dataset(location: str, options: DataOptions) -> Dataset:
     options = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
     task = task_named(options.get("task", "classify"))
     _require_types(location, options)
+    if "window" in options:
+        Window.parse(str(options["window"]))
     folds, model = options.get("folds", 0), options.get("as_test_of")
     task.require_options(folds, options.get("classes"), options.get("length"))
     source, rows, skipped = _labelled(location, task, options)
@@ -66,8 +72,12 @@ def open_dataset(location: str, options: DataOptions) -> Dataset:
     else:
         splits = np.array([row.split or "train" if has_test else "test" for row in rows])
     dataset = _dataset(location, source, task, targets, splits, groups, skipped)
+    rendering, because, seen = choose_rendering(source, rows, splits, options.get("window"), options.get("page") or 0)
     return replace(
         dataset,
+        rendering=rendering,
+        window_because=because,
+        notes=(*dataset.notes, *seen),
         subgroups=tuple((row.subgroup or "").strip() or "–" for row in rows) if options.get("subgroup") else None,
         split_by="folds" if folds else "source" if has_test else "content",
         options=_kept(options),
@@ -76,7 +86,7 @@ def open_dataset(location: str, options: DataOptions) -> Dataset:
 
 def _require_types(location: str, options: DataOptions) -> None:
     """Raise DataError for an option of a wrong type or out of range."""
-    for name in ("folds", "length"):
+    for name in ("folds", "length", "page"):
         if not isinstance(options.get(name, 0), Integral):
             raise DataError(f"{location}: {name}={options[name]!r} must be a whole number.")  # type: ignore[literal-required]
     share = options.get("val_share", VAL_SHARE)
@@ -151,7 +161,7 @@ def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, 
         names = {"group": "--group-column", "subgroup": "--subgroup", "label": "--label-column"}
         option = next(f"{names[name]} {column}" for name, column in asked.items() if column is not None)
         raise DataError(f"{location}: {option} needs a table with this column; name it with --labels FILE.csv.")
-    scanned = scan(source)
+    scanned = scan(source, options.get("page") or 0)
     if not scanned:
         raise DataError(f"{location}: no image in it.")
     if table is None:

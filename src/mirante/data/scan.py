@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -17,10 +18,11 @@ from mirante.data.entries import Entry, Source, digest_of
 from mirante.data.processes import on_every_core
 from mirante.errors import ImageError, MiranteError, UnavailableError
 from mirante.files import write_text
-from mirante.images import read_header
+from mirante.images import Header, read_header
 from mirante.progress import track
+from mirante.rendering import Depth
 
-_FORMAT = 3
+_FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Scanned:
     """What is known about one image before it is decoded; sizes in pixels; when it is unreadable, `error` says why.
 
     passing  whether the error is the system's, so that another time it may be read
+    depth   what numbers it holds
+    pages   pages or frames, of which one counts
     person  a keyed hash of whom it shows, if the file says so (DICOM)
     """
 
@@ -41,11 +45,13 @@ class Scanned:
     error: str | None
     person: str | None = None
     passing: bool = False
+    depth: Depth = "bytes"
+    pages: int = 1
 
 
-def scan(source: Source) -> list[Scanned]:
-    """Return what is known about every image of the source, in its order."""
-    key = hashlib.sha256(f"{_FORMAT} {source.stamp()}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+def scan(source: Source, page: int = 0) -> list[Scanned]:
+    """Return what is known about every image of the source, in its order; `page` as in Rendering."""
+    key = hashlib.sha256(f"{_FORMAT} {page} {source.stamp()}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
     kept = cache_folder() / "scans" / f"{key}.json"
     if kept.exists():
         try:
@@ -54,7 +60,9 @@ def scan(source: Source) -> list[Scanned]:
             kept.unlink(missing_ok=True)
     entries = track(source.entries(), f"Reading {source.name}")
     # an archive may hold a file twice: the last one counts, as it does when the archive is unpacked
-    found = list({row.path: row for rows in on_every_core(_look_at_all, entries) for row in rows}.values())
+    found = list(
+        {row.path: row for rows in on_every_core(partial(_look_at_all, page), entries) for row in rows}.values()
+    )
     if any(row.passing for row in found):
         return found
     try:
@@ -65,11 +73,11 @@ def scan(source: Source) -> list[Scanned]:
     return found
 
 
-def _look_at_all(chunk: list[Entry]) -> list[Scanned]:
-    return [_look(entry) for entry in chunk]
+def _look_at_all(page: int, chunk: list[Entry]) -> list[Scanned]:
+    return [_look(entry, page) for entry in chunk]
 
 
-def _look(entry: Entry) -> Scanned:
+def _look(entry: Entry, page: int) -> Scanned:
     def unreadable(reason: str, passing: bool = False) -> Scanned:
         return Scanned(entry.path, "", 0, 0, 0, entry.label, entry.split, reason, passing=passing)
 
@@ -77,12 +85,10 @@ def _look(entry: Entry) -> Scanned:
         return unreadable(entry.error)
     try:
         stored = entry.content()
-        if isinstance(stored, np.ndarray):
-            height, width, channels = stored.shape
-        else:
-            header = read_header(stored)
-            height, width, channels = header.height, header.width, header.channels
+        header = Header(*stored.shape) if isinstance(stored, np.ndarray) else read_header(stored, page)
     except ImageError as error:
         return unreadable(str(error), isinstance(error, UnavailableError))
     person = dicom.person(stored) if isinstance(stored, bytes) and dicom.is_dicom(stored) else None
-    return Scanned(entry.path, digest_of(stored), height, width, channels, entry.label, entry.split, None, person)
+    size = header.height, header.width, header.channels
+    kind = header.depth, header.pages
+    return Scanned(entry.path, digest_of(stored), *size, entry.label, entry.split, None, person, False, *kind)

@@ -80,20 +80,22 @@ class Check:
 
 
 class CheckOptions(SourceOptions, total=False):
-    """How the images are read, and the share of them kept for validation."""
+    """How the images are read and shown (as in Dataset.open), and the share of them kept for validation."""
 
     val_share: float
+    window: str | None
+    page: int | None
 
 
 def check(data: str | Path, *, with_model: bool = True, **options: Unpack[CheckOptions]) -> Check:
     """Look for what is wrong with labelled images; options as in Dataset.open: labels, label_column,
-    group, subgroup, classes, root, val_share.
+    group, subgroup, classes, root, val_share, window, page.
 
     with_model  also use a pretrained network, if one is installed, to find doubtful labels and outliers
     """
     require_known(options, CheckOptions.__annotations__, "check")
     dataset = Dataset.open(data, **options, lenient=True)
-    looks = look(dataset.source, dict(zip(dataset.paths, dataset.digests, strict=True)))
+    looks = look(dataset.source, dict(zip(dataset.paths, dataset.digests, strict=True)), dataset.rendering)
     shortcuts = find_shortcuts(looks, dataset.paths, dataset.targets, dataset.classes, dataset.groups)
     findings = [
         *find_copies_of(dataset, find_copies(looks.small, dataset.sizes.min(axis=1))),
@@ -263,7 +265,7 @@ def _pictures(dataset: Dataset, rows: set[int]) -> dict[int, str]:
             continue
         try:
             payload = entry.content()
-            pixels = read_image(payload, (_SIDE, _SIDE), 3, "pad")
+            pixels = read_image(payload, (_SIDE, _SIDE), 3, "pad", dataset.rendering)
         except ImageError:
             continue
         buffer = io.BytesIO()

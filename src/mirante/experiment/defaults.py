@@ -12,9 +12,9 @@ import numpy as np
 
 from mirante.data.dataset import Dataset
 from mirante.errors import RequestError
-from mirante.images import Fit
 from mirante.model.notation import is_pretrained
 from mirante.model_info import ModelInfo
+from mirante.resize import Fit
 from mirante.training.recipe import Recipe
 from mirante.training.schedule import Schedule
 
@@ -80,7 +80,16 @@ def input_shape(
 def untrained(dataset: Dataset, shape: tuple[int, int, Literal[1, 3]], fit: Fit, recipe: Recipe) -> ModelInfo:
     """Return the description of a network before training."""
     return ModelInfo(
-        dataset.task, dataset.classes, *shape, fit, recipe.layers, dataset.output, flip_tta=recipe.flip_tta
+        dataset.task,
+        dataset.classes,
+        *shape,
+        fit,
+        recipe.layers,
+        dataset.output,
+        flip_tta=recipe.flip_tta,
+        window=str(dataset.rendering.window),
+        window_because=dataset.window_because,
+        page=dataset.rendering.page,
     )
 
 

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from mirante.data.dataset import Dataset
 from mirante.errors import MiranteError, RequestError, WorkError
 from mirante.experiment.training import Training
-from mirante.images import Fit, Pixels
+from mirante.images import Pixels
 from mirante.model_info import ModelInfo
+from mirante.rendering import Rendering
+from mirante.resize import Fit
 from mirante.run import Run
 from mirante.torchrun import started_by_torchrun
 from mirante.training.recipe import Recipe
@@ -42,6 +44,7 @@ class _Data:
     size: tuple[int, int]
     channels: Literal[1, 3]
     fit: Fit
+    rendering: Rendering
 
 
 @dataclass(frozen=True)
@@ -125,9 +128,10 @@ def load(dataset: Dataset, info: ModelInfo) -> tuple[Dataset, Pixels]:
 
     group = current()
     if group.world_size == 1:
-        return dataset.load(info.size, info.channels, info.fit)
-    group.broadcast(_Data(dataset.location, dataset.options, dataset.paths, info.size, info.channels, info.fit))
-    pixels, failed = dataset.decode(info.size, info.channels, info.fit)
+        return dataset.load(info.size, info.channels, info.fit, info.rendering)
+    shown = info.size, info.channels, info.fit, info.rendering
+    group.broadcast(_Data(dataset.location, dataset.options, dataset.paths, *shown))
+    pixels, failed = dataset.decode(*shown)
     own = _place(group, dataset, pixels, failed)
     for place in group.all_gather(own):
         if place is not None and place.digest != own.digest:
@@ -184,7 +188,7 @@ def _decode(group: ProcessGroup, data: _Data) -> Pixels:
         dataset = Dataset.open(data.location, **{**data.options, "val_share": 0.0}).only(
             data.paths
         )  # splits come with each fit
-        own = _place(group, dataset, *dataset.decode(data.size, data.channels, data.fit))
+        own = _place(group, dataset, *dataset.decode(data.size, data.channels, data.fit, data.rendering))
     place = next(one for one in group.all_gather(own) if one is not None and one.machine == group.machine)
     pixels: Pixels = np.load(place.file, mmap_mode="r")
     return np.delete(pixels, place.failed, axis=0) if place.failed else pixels

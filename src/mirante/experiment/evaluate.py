@@ -82,7 +82,7 @@ def evaluate(
     if data is not None:
         dataset = _not_seen(dataset, opened)
         folder = _evaluation_folder(opened, dataset)
-    dataset, pixels = dataset.load(info.size, info.channels, info.fit)
+    dataset, pixels = dataset.load(info.size, info.channels, info.fit, info.rendering)
     tell_skipped(dataset, strict=False)
     folded = data is None and bool(dataset.folds)
     tested = np.flatnonzero(dataset.splits != "test") if folded else dataset.rows("test")

@@ -52,7 +52,7 @@ def find_label_errors(dataset: Dataset, layers: str) -> tuple[Dataset, LabelErro
     shorter = float(np.median(dataset.sizes.min(axis=1)))
     side = next((shown for largest, shown in _SIDES if shorter <= largest), 320)
     info = ModelInfo(dataset.task, dataset.classes, side, side, dataset.channels, "squash", layers, dataset.output)
-    dataset, pixels = dataset.load(info.size, info.channels, info.fit)
+    dataset, pixels = dataset.load(info.size, info.channels, info.fit, info.rendering)
     network = build_network(layers, (side, side, info.channels), len(info.classes), False, "")
     _, features = backbone_features(network, dataset, pixels, info, np.arange(len(dataset)))
     units = dataset.groups or dataset.digests

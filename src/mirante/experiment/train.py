@@ -21,11 +21,12 @@ from mirante.experiment.distributed import begun_before, led_by_rank_zero, load,
 from mirante.experiment.evaluate import judge_run, tell_skipped
 from mirante.experiment.options import Asked, TrainOptions, sort_options, with_options_of_run
 from mirante.experiment.training import Training
-from mirante.images import FITS, Fit, Pixels
+from mirante.images import Pixels
 from mirante.locale import Language, language
 from mirante.model.notation import is_own_code, is_pretrained
 from mirante.model_info import ModelInfo
 from mirante.predictions import Predictions
+from mirante.resize import FITS, Fit
 from mirante.run import Run, require_free, require_space
 from mirante.training.recipe import Recipe
 from mirante.training.tracking import Tracker, require_trackers, tracking

@@ -71,7 +71,7 @@ def backbone_features(
 def backbone_graph(network: Network, info: ModelInfo) -> tuple[str, onnx.ModelProto]:
     """Return the key that a backbone's features are kept under, and its graph, cached since torch takes seconds to write it."""
     body: Backbone = network.body  # type: ignore[assignment]
-    key = f"{info.layers} {body.digest} {info.size} {info.channels} {info.fit}"
+    key = f"{info.layers} {body.digest} {info.size} {info.channels} {info.fit} {info.rendering}"
     name = hashlib.sha256(f"{key} {torch.__version__} {__version__}".encode()).hexdigest()[:32]
     path = cache_folder() / "backbones" / f"{name}.onnx"
     try:

@@ -99,7 +99,7 @@ def tune(
     base = suited(base, dataset)
     shape = input_shape(dataset, base.max_size, base.min_size, size)
     info = untrained(dataset, shape, dataset.asks.fit, base)
-    dataset, pixels = dataset.load(info.size, info.channels, info.fit)
+    dataset, pixels = dataset.load(info.size, info.channels, info.fit, info.rendering)
     folder = Path(out).expanduser() if out is not None else Path("tunings") / f"{dataset.name}-{base.name}"
     if folder.exists() and any(folder.iterdir()) and not (folder / STUDY).exists():
         raise RequestError(f"{folder}: already exists and is not a tuning; choose another --out.")

@@ -33,11 +33,13 @@ _CALIBRATED = 256
 
 @dataclass(frozen=True)
 class Exported:
-    """An export: its folder, how many images it was tried on, the largest difference in any probability, and what 8 bits brought."""
+    """An export: its folder, how many images it was tried on, the largest difference in any probability, what its
+    pixels must be, and what 8 bits brought."""
 
     folder: Path
     images: int
     difference: float
+    takes: str
     quantised: Quantised | None = None
 
 
@@ -111,7 +113,7 @@ def export(
         if target.exists():
             shutil.rmtree(target)
         folder.rename(target)
-    return Exported(target, len(tried.pictures), difference, quantised)
+    return Exported(target, len(tried.pictures), difference, model.info.takes(language(lang)), quantised)
 
 
 _MARK = ".mirante-export"

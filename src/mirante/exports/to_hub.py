@@ -9,6 +9,7 @@ from pathlib import Path
 from mirante import runfolder
 from mirante.evaluation.card_text import short_name
 from mirante.files import write_bytes, write_json, write_text
+from mirante.locale import language
 from mirante.model_info import ModelInfo
 from mirante.run import Run
 
@@ -20,14 +21,16 @@ _USE = """
 # pip install onnxruntime pillow numpy
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
 session = onnxruntime.InferenceSession("model-any-size.onnx")
-image = np.asarray(Image.open("image.jpg").convert("{mode}"), dtype=np.uint8){axis}
+image = np.asarray(ImageOps.exif_transpose(Image.open("image.jpg")).convert("{mode}"), dtype=np.uint8){axis}
 probabilities = session.run(["probabilities"], {{"images": image[None]}})[0][0]
 CLASSES = {classes}
 print({answer})
 ```
+
+{takes}
 """
 
 
@@ -51,6 +54,7 @@ def write_hub(run: Run, info: ModelInfo, any_size: bytes, folder: Path) -> None:
         axis="[:, :, None]" if info.channels == 1 else "",
         classes=json.dumps(list(info.classes), ensure_ascii=False),
         answer=info.asks.in_python,
+        takes=info.takes(language("en")),
     )
     write_text(folder / "README.md", card + use)
     write_text(folder / ".gitattributes", _ATTRIBUTES)
@@ -69,5 +73,5 @@ def write_hub(run: Run, info: ModelInfo, any_size: bytes, folder: Path) -> None:
     write_json(folder / "config.json", config)
     size = {"height": info.height, "width": info.width}
     preprocessing = {"do_resize": True, "size": size, "resample": 2, "fit": info.fit, "do_rescale": True,
-                     "rescale_factor": 1 / 255, "channels": info.channels}  # fmt: skip
+                     "rescale_factor": 1 / 255, "channels": info.channels, "window": info.window, "page": info.page}  # fmt: skip
     write_json(folder / "preprocessor_config.json", preprocessing)

@@ -16,6 +16,7 @@ from torch import nn
 from mirante.errors import RequestError
 from mirante.files import write_file, write_text
 from mirante.images import Pixels
+from mirante.locale import language
 from mirante.model.backbone import Backbone
 from mirante.model.network import Attention, Network, Whitening, load_network
 from mirante.model_info import ModelInfo
@@ -26,6 +27,7 @@ _HEAD = '''"""{title}
     probabilities = Model.load("model.safetensors")(images)
 
 images: a uint8 tensor (N, {height}, {width}, {channels}){shown}.
+{takes}
 probabilities: (N, {answers}), of CLASSES in order, calibrated.
 """
 
@@ -124,6 +126,7 @@ def _source(run_name: str, info: ModelInfo, network: Network) -> str:
         width=info.width,
         channels=info.channels,
         shown={"crop": ", the centre of each image", "pad": ", each image with black around it"}.get(info.fit, ""),
+        takes=textwrap.fill(info.takes(language("en")), 110),
         answers=", ".join(map(str, info.output)),
         more_imports="\nimport timm" if isinstance(network.body, Backbone) else "",
         classes=textwrap.fill(repr(list(info.classes)), 110, subsequent_indent="    "),

@@ -87,7 +87,9 @@ def largest_difference(model: OnnxModel, tried: Tried, answer: Callable[[Pixels]
 
 def whole_sizes(tried: Tried, model: OnnxModel) -> list[Pixels]:
     """Return the images at their own sizes, decoded, with the model's channels."""
-    return [read_image(picture, None, model.info.channels) for picture in tried.pictures]
+    return [
+        read_image(picture, None, model.info.channels, rendering=model.info.rendering) for picture in tried.pictures
+    ]
 
 
 def require_agreement(difference: float, tolerance: float, what: str) -> None:

@@ -27,6 +27,10 @@ class Language:
         found = text if self.code == "en" else self.texts[text]
         return found.format(**values) if values else found
 
+    def known(self, text: str) -> str:
+        """Return the text in this language if it is one of ours, else as it is: a word of ours or a person's own."""
+        return self.texts.get(text, text)
+
     def number(self, value: float, digits: int = 0) -> str:
         """Return a number with the language's separators: 1,234.5 in English, 1.234,5 in Portuguese."""
         if value != value:

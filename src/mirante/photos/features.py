@@ -72,7 +72,7 @@ class FeatureExtractor:
             def read(row: int) -> Pixels:
                 try:
                     small = read_reduced(
-                        read_bytes(folder / photos[row].path), 2 * max(self.info.size)
+                        read_bytes(folder / photos[row].path), 2 * max(self.info.size), self.info.rendering
                     )  # grouping need not be exact
                     return read_image(small, self.info.size, self.info.channels, self.info.fit)
                 except ImageError:
@@ -115,7 +115,7 @@ def extractor_of_run(path: Path, info: ModelInfo) -> FeatureExtractor:
         for one in model.graph.initializer:
             if one.dims and tuple(one.dims) not in (weight.shape, bias.shape):
                 body.update(one.name.encode() + one.SerializeToString())
-        key = f"run {body.hexdigest()} {info.size} {info.channels} {info.fit}"
+        key = f"run {body.hexdigest()} {info.size} {info.channels} {info.fit} {info.rendering}"
     return FeatureExtractor(key, info, model, value, info.classes, weight, bias)
 
 

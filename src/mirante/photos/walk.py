@@ -17,8 +17,8 @@ from mirante.formats import ENDINGS
 MEMORY = ".mirante"
 """The folder beside the photos in which Mirante keeps what it knows about them; never searched for photos."""
 
-PHOTOS = frozenset(f".{suffix}" for endings in ENDINGS.values() for suffix in endings)
-_RAW = frozenset(".cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .raf .rw2 .orf .pef .srw .x3f .3fr .iiq .rwl".split())
+_RAW = frozenset(f".{suffix}" for suffix in ENDINGS["RAW"])
+PHOTOS = frozenset(f".{suffix}" for endings in ENDINGS.values() for suffix in endings) - _RAW
 _BESIDE = _RAW | frozenset(".xmp .aae .mov .mp4 .thm .pp3 .dop .json".split())
 
 

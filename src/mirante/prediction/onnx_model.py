@@ -107,7 +107,7 @@ class OnnxModel:
 
     def pixels(self, picture: Picture) -> Pixels:
         """Return an image as the network takes it, uint8 (height, width, channels). Raises ImageError when it cannot be read."""
-        return read_image(picture, self.info.size, self.info.channels, self.info.fit)
+        return read_image(picture, self.info.size, self.info.channels, self.info.fit, self.info.rendering)
 
     def run(self, images: Pixels) -> Output:
         """Return what the network answers for images uint8 (N, height, width, channels)."""

@@ -113,7 +113,7 @@ class Inside:
         """Return an image as the network takes it. Raises ImageError."""
         from mirante.images import read_image
 
-        return read_image(picture, self.info.size, self.info.channels, self.info.fit)
+        return read_image(picture, self.info.size, self.info.channels, self.info.fit, self.info.rendering)
 
     def kernels(self) -> list[Kernels]:
         """Return the kernels of every convolution, first to last."""

@@ -25,6 +25,7 @@ from mirante.prediction.onnx_model import Output
 from mirante.serving.batching import QueueFullError
 from mirante.serving.body import Sent, read_body
 from mirante.serving.measures import Measures
+from mirante.serving.memory import DecodedAtOnce
 from mirante.serving.models import Models, Served
 from mirante.serving.openapi import describe
 from mirante.serving.settings import Settings
@@ -67,6 +68,7 @@ class _Server:
         self._models = Models(settings.runs, settings.room, settings.timeout, self._measures.note_batch)
         self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "decode")
         self._ending = False
+        self._decoded_at_once = DecodedAtOnce(settings.max_pixels)
         self._decoding = 0  # accepted images whose pixels are not in a queue yet
 
     @asynccontextmanager
@@ -184,7 +186,8 @@ class _Server:
             header = read_header(one.content)
             if header.height * header.width > self._settings.max_pixels:
                 return f"{header.width}×{header.height} pixels, more than {self._settings.max_pixels:,}"
-            return served.batcher.model.pixels(one.content)
+            with self._decoded_at_once.of(header.height * header.width):
+                return served.batcher.model.pixels(one.content)
         except ImageError as error:
             return str(error)
 

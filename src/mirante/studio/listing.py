@@ -20,6 +20,7 @@ from mirante.data.sources import open_source
 from mirante.errors import DataError, ImageError
 from mirante.files import csv_text, write_text
 from mirante.images import read_bytes, read_image
+from mirante.rendering import USUAL
 from mirante.studio.collections import LOCK, Collection, read_collection, write_collection
 from mirante.studio.workspace import Workspace, require_name
 
@@ -145,7 +146,7 @@ def thumbnail(collection: Collection, path: str) -> bytes:
         if path not in wanted:
             raise DataError(f"{path}: not in {collection.name}.")
         rows = {name: row for row, name in enumerate(wanted)}
-        found, failed = decoded(source, wanted, (THUMBNAIL, THUMBNAIL), 3, "crop")
+        found, failed = decoded(source, wanted, (THUMBNAIL, THUMBNAIL), 3, "crop", USUAL)
         if path in failed:
             raise ImageError(failed[path])
         pixels = found[rows[path]]

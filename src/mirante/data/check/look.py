@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile
 
@@ -25,10 +26,11 @@ from mirante.files import write_file
 from mirante.formats import ENDINGS, open_image
 from mirante.images import Pixels, orientation, read_header, read_reduced
 from mirante.progress import track
+from mirante.rendering import USUAL, Rendering
 
 SIDE = 32  # pixels per side of the small copy
 _LEAST = 256  # the shorter side at which sharpness and light are measured, if the image has that many pixels
-_FORMAT = 1
+_FORMAT = 2
 
 NUMBERS = (
     "height", "width", "channels", "orientation", "bytes_per_pixel", "quality", "brightness", "contrast", "dark", "bright",
@@ -71,9 +73,9 @@ class Looks:
         return column
 
 
-def look(source: Source, wanted: dict[str, str]) -> Looks:
+def look(source: Source, wanted: dict[str, str], rendering: Rendering = USUAL) -> Looks:
     """Look at the images of `wanted`, path → digest of the content, in this order."""
-    recipe = f"{_FORMAT}\n" + "".join(f"{digest}\n" for digest in wanted.values())
+    recipe = f"{_FORMAT} {rendering}\n" + "".join(f"{digest}\n" for digest in wanted.values())
     kept = cache_folder() / "looks" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.npz"
     try:
         with np.load(kept, allow_pickle=False) as stored:
@@ -87,7 +89,7 @@ def look(source: Source, wanted: dict[str, str]) -> Looks:
     formats = [""] * len(wanted)
     errors = {}
     entries = (Entry(str(rows[one.path]), one.payload) for one in source.entries() if one.path in rows)
-    for chunk in on_every_core(_look_at_all, track(entries, "Looking at images", len(wanted))):
+    for chunk in on_every_core(partial(_look_at_all, rendering), track(entries, "Looking at images", len(wanted))):
         for row, found in chunk:
             if isinstance(found, str):
                 errors[row] = found
@@ -128,11 +130,11 @@ def name_pattern(path: str, classes: Sequence[str] = ()) -> str:
 _Look = tuple[NDArray[np.uint8], NDArray[np.float32], str]
 
 
-def _look_at_all(chunk: list[Entry]) -> list[tuple[int, _Look | str]]:
-    return [(int(entry.path), _look(entry)) for entry in chunk]
+def _look_at_all(rendering: Rendering, chunk: list[Entry]) -> list[tuple[int, _Look | str]]:
+    return [(int(entry.path), _look(entry, rendering)) for entry in chunk]
 
 
-def _look(entry: Entry) -> _Look | str:
+def _look(entry: Entry, rendering: Rendering) -> _Look | str:
     form, turned, quality, weight = "", 1, np.nan, np.nan
     try:
         content = entry.content()
@@ -140,11 +142,11 @@ def _look(entry: Entry) -> _Look | str:
             pixels = content
             height, width, channels = pixels.shape
         else:
-            header = read_header(content)
+            header = read_header(content, rendering.page)
             height, width, channels = header.height, header.width, header.channels
             form, turned, quality = _file_facts(content)
             weight = len(content) / (height * width)
-            pixels = read_reduced(content, _LEAST)
+            pixels = read_reduced(content, _LEAST, rendering)
     except ImageError as error:
         return str(error)
     copy, measured = measure(pixels)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.errors import DataError, RequestError, RunError
-from mirante.images import Fit
+from mirante.resize import Fit
 from mirante.task import Task
 
 if TYPE_CHECKING:

@@ -1,0 +1,125 @@
+"""Images whose numbers are larger than bytes or are floats: their numbers, all bits of them.
+
+Pillow keeps only the high byte of 16-bit colour. Its decoders are asked twice here, once for the high bytes and once, as if the
+file had the other byte order, for the low ones.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from mirante.rendering import Depth, Window, full_range, shown_between
+
+_OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+_WHITE_IS_ZERO = 0  # of the TIFF tag PhotometricInterpretation, 262
+
+
+_STRIP = 1 << 20  # pixels turned into bytes at once
+_MOST = 1 << 24  # pixels from which an image's own window is found, if it has more
+
+
+class Numbers:
+    """The numbers of an image, rows at a time.
+
+    mode  how Pillow calls them once they are bytes
+    """
+
+    def __init__(self, image: Image.Image, low: Image.Image | None, mode: str, inverted: bool = False) -> None:
+        """Hold decoded images: the numbers or the high bytes of them, and the low bytes."""
+        self._image, self._low, self._inverted = image, low, inverted
+        self.mode = mode
+        self._has_alpha = mode in ("LA", "RGBA")
+
+    def values(self, top: int = 0, bottom: int | None = None) -> NDArray[Any]:
+        """Return the rows from top to before bottom: (H, W) or (H, W, channels), alpha last."""
+        box = (0, top, self._image.width, self._image.height if bottom is None else bottom)
+        found: NDArray[Any] = np.asarray(self._image.crop(box))
+        if self._low is not None:
+            found = found.astype(np.uint16) << 8
+            found |= np.asarray(self._low.crop(box))
+            return found
+        if self.mode == "LA":  # two numbers of 16 bits, read as one of 32
+            both = found.view(np.uint32)
+            return np.stack([both >> 16, both & 0xFFFF], axis=2).astype(np.uint16)
+        if self._image.mode.startswith("I;16"):
+            found = found.astype(np.uint16)
+            found = 65535 - found if self._inverted else found
+        elif self._inverted:
+            found = -found
+        return found
+
+    def colours(self, top: int = 0, bottom: int | None = None, step: int = 1) -> NDArray[Any]:
+        """Return every step-th of these rows without alpha."""
+        found = self.values(top, bottom)[::step]
+        return found[..., :-1] if self._has_alpha else found
+
+    def shown(self, window: Window) -> Image.Image:
+        """Return the image as bytes, through the window. Alpha is not windowed: it has its own full range."""
+        width, height = self._image.size
+        step = max(1, _STRIP // width)
+        full = full_range(self.values(0, 1))
+        bounds = full
+        if window.per_image:
+            every = max(1, width * height // _MOST)  # rows of a very large image that are passed over
+            parts = [self.colours(top, min(height, top + step), every) for top in range(0, height, step)]
+            bounds = window.bounds(np.concatenate([one.ravel() for one in parts]), full)
+        elif window.low is not None:
+            bounds = window.bounds(np.zeros(0), full)
+        found = Image.new(self.mode, (width, height))
+        for top in range(0, height, step):
+            values = self.values(top, min(height, top + step))
+            rows = shown_between(values, *bounds)
+            if self._has_alpha:
+                rows[..., -1] = shown_between(values[..., -1], *full)
+            found.paste(Image.frombytes(self.mode, (width, len(rows)), np.ascontiguousarray(rows).tobytes()), (0, top))
+        return found
+
+
+def depth_of(image: Image.Image) -> Depth:
+    """Tell what numbers an opened image that is not yet decoded holds."""
+    if image.mode == "F":
+        return "floats"
+    return "integers" if image.mode.startswith("I") or _raw_mode(image) is not None else "bytes"
+
+
+def read_numbers(image: Image.Image, again: Callable[[], Image.Image]) -> Numbers:
+    """Return the numbers of an opened image that is not bytes; `again` opens the same one a second time."""
+    inverted = image.format == "TIFF" and getattr(image, "tag_v2", {}).get(262) == _WHITE_IS_ZERO
+    raw = _raw_mode(image)
+    if raw is None:
+        image.load()
+        return Numbers(image, None, "L", inverted and (image.mode == "F" or image.mode.startswith("I;16")))
+    if raw == "LA;16B":
+        return Numbers(_decoded(image, "I;32B", "I"), None, "LA")
+    mode = image.mode
+    low = _decoded(again(), raw[:-1] + _OTHER_ORDER[raw[-1]], mode)
+    return Numbers(_decoded(image, raw, mode), low, mode)
+
+
+def _decoded(image: Image.Image, raw: str, mode: str) -> Image.Image:
+    """Return an opened image decoded as if it held numbers of another kind."""
+    assert isinstance(image, ImageFile.ImageFile)
+    tiles = []
+    for one in image.tile:
+        args = raw if isinstance(one.args, str) else (raw, *(one.args or ())[1:])
+        tiles.append(one._replace(args=args))
+    image.tile = tiles
+    image._mode = mode
+    image.load()
+    return image
+
+
+def _raw_mode(image: Image.Image) -> str | None:
+    """Return how the decoder is told of 16-bit colour; None for anything else."""
+    for one in getattr(image, "tile", ()):
+        args = getattr(one, "args", None)
+        raw = args if isinstance(args, str) else args[0] if isinstance(args, tuple) and args else None
+        if isinstance(raw, str) and ";16" in raw and not raw.startswith("I"):
+            return raw
+    return None
