@@ -77,4 +77,6 @@ def test_pneumonia_is_told_from_healthy_lungs_of_people_never_seen(
     assert abs(found["prediction_sets"]["0.9"]["by_group"] - 0.9) < 0.03
     # other things than X-rays: nearly all are seen to be none of these
     others = mirante("predict", run, write_shapes(tmp_path / "shapes", 20), "--format", "json").stdout.splitlines()
-    assert len(others) == 60 and np.mean([json.loads(line)["none_of_these"] for line in others]) > 0.95
+    strange = [json.loads(line) for line in others]
+    assert len(others) == 60 and np.mean([one["none_of_these"] for one in strange]) > 0.95
+    assert all((one["label"] is None) == one["none_of_these"] for one in strange)

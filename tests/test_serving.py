@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import csv
 import http.client
 import io
 import json
@@ -24,12 +25,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import psutil
 import pytest
 import uvicorn
 from conftest import Command
 from PIL import Image
 
+from mirante.model_info import ModelInfo
 from mirante.prediction.model import Model
 from mirante.serving import connections
 
@@ -134,6 +137,36 @@ def test_a_bad_image_fails_no_other_and_is_named(server: Server, picture: Path) 
     first, second, third = found["predictions"]
     assert status == 200 and first["label"] == "disc" and first["name"] == "good.png"
     assert second == {"name": "bad.png", "error": "not an image that can be read"} and "empty" in third["error"]
+
+
+def test_none_of_these_is_said_where_the_answer_is_read(
+    shapes_run: tuple[Path, Path], picture: Path, tmp_path: Path, mirante: Command
+) -> None:
+    """A model whose limit every image exceeds: no label in any form, and the nearest class under its own name."""
+    run = tmp_path / "run"
+    shutil.copytree(shapes_run[0], run)
+    model = onnx.load(run / "model.onnx")
+    info = json.loads(model.metadata_props[0].value)
+    info["learned"]["ood_threshold"] = -1.0
+    model.metadata_props[0].value = json.dumps(info)
+    onnx.save(model, run / "model.onnx")
+    one = Model(run).predict(picture)
+    assert (one.label, one.confidence, one.nearest) == (None, None, "disc") and one.nearest_confidence > 0.5
+    told = json.loads(mirante("predict", run, picture, "--format", "json").stdout)
+    (row,) = csv.DictReader(io.StringIO(mirante("predict", run, picture, "--format", "csv").stdout))
+    with serving(run) as server:
+        (served,) = server.predict(picture.read_bytes())[2]["predictions"]
+    for found in (told, served):
+        assert found["label"] is None and found["confidence"] is None and found["none_of_these"] is True
+        assert found["nearest"] == "disc" and found["nearest_confidence"] == pytest.approx(
+            one.nearest_confidence, abs=1e-5
+        )
+    assert (row["label"], row["confidence"], row["none_of_these"], row["nearest"]) == ("", "", "1", "disc")
+    assert mirante("predict", run, picture).stdout.splitlines()[1].startswith("none of these")
+    info = ModelInfo.from_json(json.dumps(info), "here")
+    values = {"ood_score": np.array([0.0])}, np.array([0.1, 0.2, 0.7]), list(info.classes)
+    names = dict(zip(("answers", "probabilities", "CLASSES"), values, strict=True))
+    assert eval(info.asks.in_python(info), names) == (None, None)  # what the card of a hub folder says
 
 
 def bomb() -> bytes:

@@ -106,16 +106,16 @@ class Answer(Protocol):
     """What a model says about one image.
 
     path        of the image, if it has one
-    label       the answer in words: a class, a text
-    confidence  the probability that it is right
+    label       the answer in words: a class, a text; None when the model can tell that it has none
+    confidence  the probability that it is right; None without an answer
     """
 
     @property
     def path(self) -> str | None: ...
     @property
-    def label(self) -> str: ...
+    def label(self) -> str | None: ...
     @property
-    def confidence(self) -> float: ...
+    def confidence(self) -> float | None: ...
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON and the server give it."""
@@ -132,7 +132,6 @@ class Task(ABC):
     mirrors   whether an image and its mirror image have the same answer
     judges_ood  whether a model can recognise images unlike any it was trained on
     has_pages  whether the studio can show its answers one by one
-    in_python  the answer as a Python expression, given `probabilities` of one image and CLASSES
     hub_task  the task's name on the Hugging Face Hub
     """
 
@@ -143,7 +142,6 @@ class Task(ABC):
     mirrors: bool = True
     judges_ood: bool = True
     has_pages: bool = False
-    in_python: str
     hub_task: str
 
     @property
@@ -329,6 +327,10 @@ class Task(ABC):
         """Return the title, and the name, value and interval of each main figure, for the terminal."""
 
     # --- handing over
+
+    @abstractmethod
+    def in_python(self, info: ModelInfo) -> str:
+        """Return the answer as a Python expression, given `answers` (output → array), `probabilities` of one image and CLASSES."""
 
     @abstractmethod
     def web_lead(self, info: ModelInfo, say: Language) -> str:

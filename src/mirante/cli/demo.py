@@ -23,21 +23,26 @@ def run(arguments: argparse.Namespace) -> None:
 
     say = language(arguments.lang)
     finished = train("digits", "tutorial", out=arguments.out, overwrite=arguments.overwrite, lang=arguments.lang)
-    print_result(finished, task_named(finished.task), arguments.lang)
+    task = task_named(finished.task)
+    print_result(finished, task, arguments.lang)
 
     dataset = finished.dataset()
     model = finished.model()
-    dataset, pixels = dataset.load(model.info.size, model.info.channels, model.info.fit)
+    dataset, pixels = dataset.load(model.info.size, model.info.channels, model.info.fit, model.info.rendering)
     chosen = dataset.rows("test")[:4]
     print()
     if sys.stdout.isatty():
         from mirante.cli.pictures import print_beside
 
         for row, prediction in zip(chosen, model.predict_many(pixels[chosen]), strict=True):
-            print_beside(pixels[row], None, model.asks.beside_picture(prediction, say))
+            print_beside(pixels[row], None, task.beside_picture(prediction, say))
     else:
         rows = [
-            [dataset.paths[row], dataset.classes[dataset.targets[row]], one.label, say.confidence(one.confidence)]
+            [
+                dataset.paths[row],
+                dataset.classes[dataset.targets[row]],
+                *(cell for _, cell in task.table_row(one, say)[:2]),
+            ]
             for row, one in zip(chosen, model.predict_many(pixels[chosen]), strict=True)
         ]
         print_table([say("Image"), say("True class"), say("Predicted class"), say("Probability")], rows, 3)

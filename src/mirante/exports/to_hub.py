@@ -25,7 +25,9 @@ from PIL import Image, ImageOps
 
 session = onnxruntime.InferenceSession("model-any-size.onnx")
 image = np.asarray(ImageOps.exif_transpose(Image.open("image.jpg")).convert("{mode}"), dtype=np.uint8){axis}
-probabilities = session.run(["probabilities"], {{"images": image[None]}})[0][0]
+names = [one.name for one in session.get_outputs()]
+answers = dict(zip(names, session.run(names, {{"images": image[None]}})))
+probabilities = answers["probabilities"][0]
 CLASSES = {classes}
 print({answer})
 ```
@@ -53,7 +55,7 @@ def write_hub(run: Run, info: ModelInfo, any_size: bytes, folder: Path) -> None:
         mode="L" if info.channels == 1 else "RGB",
         axis="[:, :, None]" if info.channels == 1 else "",
         classes=json.dumps(list(info.classes), ensure_ascii=False),
-        answer=info.asks.in_python,
+        answer=info.asks.in_python(info),
         takes=info.takes(language("en")),
     )
     write_text(folder / "README.md", card + use)

@@ -41,6 +41,7 @@ def write_web(name: str, info: ModelInfo, model: bytes, folder: Path, runtime: s
     words = {
         "code": "pt-BR" if say.code == "pt" else "en",
         "unsure": say("unsure"),
+        "none": say("none of these"),
         "strange": say("It looks unlike any training image: probably none of these classes."),
         "unreadable": say("This file cannot be shown as an image."),
         "large": say("More than 120 megapixels."),

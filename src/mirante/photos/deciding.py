@@ -45,6 +45,6 @@ def decide_photos(
             skipped.append(Skipped(printable(path), found.reason))
             continue
         assert isinstance(found, Prediction)
-        unsure = found.none_of_these or found.confidence < min_confidence or path in said
-        decided[path] = Decided(found.label, found.confidence, unsure)
+        unsure = found.none_of_these or found.nearest_confidence < min_confidence or path in said
+        decided[path] = Decided(found.nearest, found.nearest_confidence, unsure)
     return decided, skipped

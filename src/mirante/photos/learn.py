@@ -118,7 +118,7 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
             f"{path}: trained with folds, so no images are set aside to compare on; train it without --folds first."
         )
     run.require_same(dataset, dataset.rows("test"))
-    dataset, pixels = dataset.load(info.size, info.channels, info.fit)
+    dataset, pixels = dataset.load(info.size, info.channels, info.fit, info.rendering)
     seen = known_or_new(extractor.key, dataset.digests, lambda rows: extractor.features(pixels, rows))
 
     answers = library.answers()

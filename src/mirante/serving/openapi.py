@@ -12,7 +12,8 @@ _EXAMPLE = {
     "model": "flowers",
     "version": "3f2a9c01d4e5b687",
     "predictions": [
-        {"label": "daisy", "confidence": 0.97, "prediction_set": ["daisy"], "unsure": False, "none_of_these": False,
+        {"label": "daisy", "confidence": 0.97, "nearest": "daisy", "nearest_confidence": 0.97, "prediction_set": ["daisy"],
+         "unsure": False, "none_of_these": False,
          "probabilities": {"daisy": 0.97, "rose": 0.03}},
         {"name": "notes.txt", "error": "not an image that can be read"},
     ],

@@ -100,7 +100,9 @@ class Opened:
     def _images(self) -> tuple[dict[str, int], Pixels, Dataset]:
         with _LOCK:
             if self._data is None:
-                dataset, pixels = self.run.dataset().load(self.info.size, self.info.channels, self.info.fit)
+                dataset, pixels = self.run.dataset().load(
+                    self.info.size, self.info.channels, self.info.fit, self.info.rendering
+                )
                 self._data = {path: row for row, path in enumerate(dataset.paths)}, pixels, dataset
             return self._data
 
@@ -153,8 +155,9 @@ def answer_json(opened: Opened, pixels: Pixels, say: Language) -> dict[str, Any]
         names = ", ".join(one.prediction_set) or "–"
         note.append(say("It is unsure. With a promise of {share}: {names}.", share=say.percent(NOTED, 0), names=names))
     return {
-        "label": one.label,
+        "label": say("none of these") if one.label is None else one.label,
         "confidence": one.confidence,
+        "nearest": one.nearest,
         "none_of_these": one.none_of_these,
         "prediction_set": one.prediction_set,
         "note": " ".join(note),

@@ -14,7 +14,7 @@ export function askAboutImage(root, { path = false } = {}) {
 
   function tell(found) {
     root.querySelector(".label").textContent = found.label;
-    root.querySelector(".sure").textContent = words("sure", { share: found.confidence < 0.9995 ? percent(found.confidence) : ">" + percent(0.999) });
+    root.querySelector(".sure").textContent = found.confidence === null ? "" : words("sure", { share: found.confidence < 0.9995 ? percent(found.confidence) : ">" + percent(0.999) });
     root.querySelector(".note").textContent = found.note;
     bars(root.querySelector(".bars"), found.probabilities);
     answer.hidden = false;

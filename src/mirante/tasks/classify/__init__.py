@@ -44,7 +44,6 @@ class Classify(Task):
     name = "classify"
     counted = "Class"
     has_pages = True
-    in_python = "CLASSES[int(probabilities.argmax())], float(probabilities.max())"
     hub_task = "image-classification"
 
     def require_options(self, folds: int, classes: Sequence[str] | None, length: int | None) -> None:
@@ -150,6 +149,11 @@ class Classify(Task):
     def promises_coverage(self, info: ModelInfo) -> bool:
         return bool(learned_of(info).conformal_thresholds)
 
+    def in_python(self, info: ModelInfo) -> str:
+        limit = learned_of(info).ood_threshold
+        known = "" if limit is None else f' if answers["ood_score"][0] <= {limit!r} else (None, None)'
+        return f"(CLASSES[int(probabilities.argmax())], float(probabilities.max())){known}"
+
     def require_coverage(self, info: ModelInfo, where: str) -> None:
         if not self.promises_coverage(info):
             raise RunError(
@@ -176,7 +180,8 @@ class Classify(Task):
         import pyarrow as pa
 
         share, text, yes = pa.float32(), pa.string(), pa.bool_()
-        columns = {"label": text, "confidence": share, "runner_up": text, "runner_up_confidence": share}
+        columns = {"label": text, "confidence": share, "nearest": text, "nearest_confidence": share}
+        columns |= {"runner_up": text, "runner_up_confidence": share}
         columns |= {"none_of_these": yes, "ood_score": share}
         if coverage:
             columns |= {"prediction_set": pa.list_(text), "unsure": yes}
@@ -185,8 +190,10 @@ class Classify(Task):
     def json_schema(self) -> dict[str, Any]:
         share = {"type": "number", "minimum": 0, "maximum": 1}
         return {
-            "label": {"type": "string"},
-            "confidence": share,
+            "label": {"type": ["string", "null"], "description": "null when the image seems to be none of the classes"},
+            "confidence": {**share, "type": ["number", "null"]},
+            "nearest": {"type": "string", "description": "the class it would be if it were one of them"},
+            "nearest_confidence": share,
             "runner_up": {"type": "string"},
             "runner_up_confidence": share,
             "prediction_set": {

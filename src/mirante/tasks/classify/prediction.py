@@ -48,16 +48,27 @@ class Prediction:
 
     @property
     def number(self) -> int:
-        """The number of the class that is the answer."""
+        """The number of the nearest class."""
         return int(self.order[0]) if self.answered is None else self.answered
 
     @property
-    def label(self) -> str:
+    def label(self) -> str | None:
+        """The answer; None when the image seems to be none of the classes."""
+        return None if self.none_of_these else self.nearest
+
+    @property
+    def confidence(self) -> float | None:
+        """The probability of the answer; None without one. Not always the largest, if a threshold or unequal classes decided."""
+        return None if self.none_of_these else self.nearest_confidence
+
+    @property
+    def nearest(self) -> str:
+        """The class that is the answer, or would be if the image were one of them."""
         return self.classes[self.number]
 
     @property
-    def confidence(self) -> float:
-        """The probability of the answer; not always the largest, if a threshold or unequal classes decided."""
+    def nearest_confidence(self) -> float:
+        """The probability of the nearest class, given that the image is one of the classes."""
         return float(self.probabilities[self.number])
 
     @property
@@ -77,7 +88,9 @@ class Prediction:
         return {
             "path": self.path,
             "label": self.label,
-            "confidence": round(self.confidence, 6),
+            "confidence": None if self.confidence is None else round(self.confidence, 6),
+            "nearest": self.nearest,
+            "nearest_confidence": round(self.nearest_confidence, 6),
             "runner_up": self.runner_up,
             "runner_up_confidence": round(self.runner_up_confidence, 6),
             "none_of_these": self.none_of_these,

@@ -14,12 +14,13 @@ from mirante.tasks.classify.prediction import Prediction
 
 _BARS = 4  # classes shown beside a picture
 _BAR = 24  # characters
+_FIRST = ("path", "label", "confidence", "nearest", "nearest_confidence", "runner_up", "runner_up_confidence")
 
 
 def csv_row(prediction: Prediction) -> dict[str, Any]:
     """Return a prediction as the columns of CSV."""
     told = prediction.to_dict()
-    row = {name: told[name] for name in ("path", "label", "confidence", "runner_up", "runner_up_confidence")}
+    row = {name: told[name] for name in _FIRST}
     shares = zip(prediction.classes, prediction.probabilities.tolist(), strict=True)
     row |= {PROBABILITY + name: f"{share:.6g}" for name, share in shares}
     row["none_of_these"] = int(prediction.none_of_these)
@@ -30,7 +31,7 @@ def csv_row(prediction: Prediction) -> dict[str, Any]:
 
 def table_row(prediction: Prediction, say: Language) -> list[tuple[str, str]]:
     """Return (heading, cell) of each column."""
-    share, label = say.confidence(prediction.confidence), prediction.label
+    share, label = say.confidence(prediction.nearest_confidence), prediction.nearest
     second = f"{prediction.runner_up} ({say.percent(prediction.runner_up_confidence)})"
     if prediction.none_of_these:  # the class it would have been comes second
         second, label, share = f"{label} ({share})", say("none of these"), "–"
@@ -45,13 +46,13 @@ def table_row(prediction: Prediction, say: Language) -> list[tuple[str, str]]:
 def beside_picture(prediction: Prediction, say: Language) -> Text:
     """Return the most probable classes with their bars, and any warnings."""
     lines = Text()
+    if prediction.none_of_these:
+        lines.append(f"\n{say('none of these')}", style="bold red")
     for place, number in enumerate(prediction.order[:_BARS]):
         share = float(prediction.probabilities[number])
         bar = "█" * round(share * _BAR)
         lines.append(f"\n{bar:<{_BAR}} ", style="blue" if place == 0 else "bright_black")
         lines.append(f"{say.confidence(share):>6}  {prediction.classes[number]}", style="bold" if place == 0 else "")
-    if prediction.none_of_these:
-        lines.append(f"\n{say('none of these')}?", style="bold red")
     if prediction.prediction_set is not None:
         names = ", ".join(prediction.prediction_set) or "–"
         lines.append(f"\n{say('unsure') if prediction.unsure else say('Plausible')}: {names}")

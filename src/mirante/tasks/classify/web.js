@@ -18,9 +18,10 @@ function decide(shares) {
 function told(answer) {
   const shares = answer.probabilities;
   const number = decide(shares);
-  const parts = [element('h2', `${INFO.classes[number]}  ${percent(shares[number])}`)];
   const limit = INFO.learned.ood_threshold ?? null;
-  if (limit !== null && answer.ood_score && answer.ood_score[0] > limit) parts.push(element('p', WORDS.strange, 'note'));
+  const strange = limit !== null && answer.ood_score && answer.ood_score[0] > limit;
+  const parts = [element('h2', strange ? WORDS.none : `${INFO.classes[number]}  ${percent(shares[number])}`)];
+  if (strange) parts.push(element('p', WORDS.strange, 'note'));
   const order = shares.map((share, at) => at).sort((one, other) => shares[other] - shares[one]);
   return [...parts, ...bars(order.slice(0, SHOWN).map((at) => [INFO.classes[at], shares[at]]))];
 }

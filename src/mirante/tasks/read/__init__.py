@@ -48,7 +48,6 @@ class Read(Task):
     fit: Fit = "squash"  # a text must not lose its ends
     mirrors = False
     judges_ood = False
-    in_python = '"".join(CLASSES[number] for number in probabilities.argmax(1))'
     hub_task = "image-to-text"
 
     def require_options(self, folds: int, classes: Sequence[str] | None, length: int | None) -> None:
@@ -156,6 +155,9 @@ class Read(Task):
         from mirante.tasks.read.calibrate import calibrate
 
         return calibrate(output, rows, dataset, info)
+
+    def in_python(self, info: ModelInfo) -> str:
+        return '"".join(CLASSES[number] for number in probabilities.argmax(1))'
 
     def data_options(self, info: ModelInfo) -> DataOptions:
         return {**super().data_options(info), "length": info.output[0]}
