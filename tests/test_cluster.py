@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -157,7 +158,9 @@ def test_a_killed_worker_and_a_killed_node_lose_nothing(
     assert not list(out.glob("*.parquet"))[170:], "all was done before anything could be lost"
     cluster.remove_node(node, allow_graceful=False)
     assert len(list(out.glob("part-*.parquet"))) < 175
-    assert "360 images, 0 of which" in done(process)
+    assert re.search(
+        r"360 images( \(\d+ of them before\))?, 0 of which", done(process)
+    )  # a killed task may have written its part
     whole(out, many)
 
 

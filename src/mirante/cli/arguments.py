@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -39,7 +40,14 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "--labels", metavar="FILE", help="a table with columns path,label[,split][,group], beside DATA or inside it"
     )
     group.add_argument(
-        "--label-column", metavar="COLUMN", help="the table's column with the labels or texts (default: label, or text)"
+        "--label-column",
+        metavar="COLUMN",
+        help="the table's column with the labels or texts (default: label, class, category, target or text)",
+    )
+    group.add_argument(
+        "--path-column",
+        metavar="COLUMN",
+        help="the table's column with the paths (default: path, filename, file_name, image, id and the like)",
     )
     group.add_argument(
         "--group-column",
@@ -47,7 +55,12 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN",
         help="the table's column that says which images belong together (such as patient)",
     )
-    group.add_argument("--classes", metavar="A,B", type=names, help="keep only these classes, in this order")
+    group.add_argument(
+        "--classes",
+        metavar="A,B",
+        type=names,
+        help="keep only these classes, in this order; a name with a comma in quotation marks",
+    )
     group.add_argument("--root", metavar="DIR", help="where the table's paths start (default: the table's folder)")
 
 
@@ -83,7 +96,7 @@ def add_subgroup(parser: argparse.ArgumentParser) -> None:
 
 def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_data` read, as options of Dataset.open."""
-    options = ("labels", "label_column", "group", "classes", "root")
+    options = ("labels", "label_column", "path_column", "group", "classes", "root")
     shown = {name: getattr(arguments, name) for name in ("window", "page") if name in arguments}
     return {**{name: getattr(arguments, name) for name in options}, **shown}
 
@@ -146,8 +159,12 @@ def add_format(parser: argparse.ArgumentParser) -> None:
 
 
 def names(text: str) -> list[str]:
-    """Split a list at commas."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+    """Split a list at commas; a name with a comma stands in quotation marks.
+
+    >>> names('a, "b, c",d')
+    ['a', 'b, c', 'd']
+    """
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip()]
 
 
 def input_shape(text: str) -> tuple[int, int, int]:

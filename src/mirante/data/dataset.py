@@ -30,7 +30,8 @@ class SourceOptions(TypedDict, total=False):
     """How labelled images are read.
 
     labels        a table of path, label[, split][, group], on disk or inside the data
-    label_column  the column of the table that holds the label or text (default: label, or text)
+    label_column  the column of the table that holds the label or text (default: label, or another usual name)
+    path_column   the column that holds the path of the image (default: path, or another usual name)
     group         the table's column that says which images belong together; a group is never split
     subgroup      the table's column by which figures are broken down (such as hospital or camera)
     classes       keep only these classes, in this order
@@ -39,6 +40,7 @@ class SourceOptions(TypedDict, total=False):
 
     labels: str | Path | None
     label_column: str | None
+    path_column: str | None
     group: str | None
     subgroup: str | None
     classes: Sequence[str] | None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mirante.data.entries import Skipped
 from mirante.data.scan import Scanned
 from mirante.data.splits import split_of
-from mirante.data.tables import Row, Table
+from mirante.data.tables import Row, Table, spellings
 from mirante.errors import DataError
 
 
@@ -57,8 +57,8 @@ def label_by_table(location: str, scanned: list[Scanned], table: Table) -> tuple
 
     Raises DataError for a row without its image, and for two rows of one image, under whichever spelling, that disagree.
     """
-    images = {image.path: image for image in scanned}
-    parts = [path.split("/")[:-1] for path in images]
+    images = _by_spelling(scanned)
+    parts = [image.path.split("/")[:-1] for image in scanned]
     prefix = "".join(f"{name}/" for name in (parts[0][: _shared_depth(parts, keep=0)] if parts else ()))
     rows, skipped, missing = [], [], []
     row_of: dict[str, Row] = {}
@@ -77,18 +77,33 @@ def label_by_table(location: str, scanned: list[Scanned], table: Table) -> tuple
         table.refuse_missing(missing)
     if not rows:
         raise DataError(f"{location}: none of the images that {table.name} names can be read.")
-    order = {path: index for index, path in enumerate(images)}
+    order = {image.path: index for index, image in enumerate(scanned)}
     return sorted(rows, key=lambda row: order[row.image.path]), skipped
 
 
+def _by_spelling(scanned: list[Scanned]) -> dict[str, Scanned]:
+    """Return path → image: as it is spelt, as other systems compose its letters, and without its ending where that is no other."""
+    found: dict[str, Scanned] = {}
+    twice: set[str] = set()
+    for image in scanned:
+        for path in spellings(image.path):
+            stem = path.rpartition(".")[0]
+            if found.setdefault(stem, image) is not image:
+                twice.add(stem)
+    for stem in twice:
+        del found[stem]
+    return found | {path: image for image in scanned for path in spellings(image.path)}
+
+
 def _shared_depth(folders: list[list[str]], keep: int = 1) -> int:
-    """Count the leading folders that all paths share, leaving each at least `keep`."""
+    """Count the leading folders that all paths share, leaving each at least `keep`; a file that lies above them does not count."""
     depth = 0
-    while folders and all(len(names) > depth + keep for names in folders):
-        if len({names[depth] for names in folders}) > 1:
-            break
+    while True:
+        deeper = [names for names in folders if len(names) > depth + keep]
+        above = sum(len(names) <= depth for names in folders)
+        if not deeper or len(deeper) + above < len(folders) or len({names[depth] for names in deeper}) > 1:
+            return depth
         depth += 1
-    return depth
 
 
 def _has_splits(location: str, folders: list[list[str]]) -> bool:

@@ -30,6 +30,7 @@ from mirante.task import Task, task_named
 _KEPT = (
     "labels",
     "label_column",
+    "path_column",
     "group",
     "subgroup",
     "root",
@@ -149,7 +150,12 @@ def _dataset(
 
 def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, list[Labelled], list[Skipped]]:
     """Return the source, its images with their labels, and those left out."""
-    asked = {"group": options.get("group"), "subgroup": options.get("subgroup"), "label": options.get("label_column")}
+    asked = {
+        "group": options.get("group"),
+        "subgroup": options.get("subgroup"),
+        "label": options.get("label_column"),
+        "path": options.get("path_column"),
+    }
     columns = Columns(**asked)
     given = options.get("root")
     root = None if given is None else Path(given).expanduser()
@@ -158,7 +164,12 @@ def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, 
     if labels is not None:
         table = find_table(str(labels), source, location, columns, root)
     elif table is None and columns != Columns():
-        names = {"group": "--group-column", "subgroup": "--subgroup", "label": "--label-column"}
+        names = {
+            "group": "--group-column",
+            "subgroup": "--subgroup",
+            "label": "--label-column",
+            "path": "--path-column",
+        }
         option = next(f"{names[name]} {column}" for name, column in asked.items() if column is not None)
         raise DataError(f"{location}: {option} needs a table with this column; name it with --labels FILE.csv.")
     scanned = scan(source, options.get("page") or 0)

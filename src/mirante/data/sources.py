@@ -16,7 +16,7 @@ from mirante.errors import DataError
 
 ACCEPTED = (
     "a folder of class folders, a .zip or .tar(.gz, .xz, .zst) of one, a URL of an object store, "
-    f"a .csv, .tsv or .parquet with columns path and label, a .npz with x and y, or a name: {', '.join(downloads.NAMES)}"
+    f"a .csv, .tsv, .parquet or .jsonl with columns path and label, a .npz with x and y, or a name: {', '.join(downloads.NAMES)}"
 )
 
 
@@ -48,7 +48,7 @@ def open_source(
     if lower.endswith(TABLE_SUFFIXES):
         table = read_table_file(path, columns)
         base = root if root is not None else path.parent
-        table.require_files(base)
+        table = table.found_in(base)
         return ListedFiles(base, [row.path for row in table.rows], path.stem), table
     raise DataError(f"{location}: not a kind of source that Mirante reads; DATA can be {ACCEPTED}.")
 

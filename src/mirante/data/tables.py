@@ -1,21 +1,51 @@
-"""A table of images: CSV, TSV or Parquet with the columns path and label, and optionally split and group.
+"""A table of images: which column holds the path, the label, and optionally the split and the group.
 
-Delimiters are detected (comma, semicolon, tab) and column names are case-insensitive. Rows are counted as in a
-spreadsheet: the header is row 1.
+Column names are case-insensitive, and the usual ones of other programs are known. Rows are counted as in a spreadsheet: the header
+is row 1.
 """
 
 from __future__ import annotations
 
-import csv
-import io
+import logging
 import posixpath
+import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mirante.data.cells import TABLE_SUFFIXES, read_cells, short
 from mirante.data.splits import split_of
 from mirante.errors import DataError
+from mirante.formats import ENDINGS
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+__all__ = ["TABLE_SUFFIXES", "Columns", "Row", "Table", "read_table", "read_table_file"]
+
+_log = logging.getLogger("mirante")
+
+_USUAL = {
+    "path": (
+        "path",
+        "filename",
+        "file_name",
+        "filepath",
+        "file_path",
+        "file",
+        "image",
+        "image_path",
+        "image_name",
+        "img",
+        "id",
+        "image_id",
+    ),
+    "label": ("label", "class", "category", "target", "label_name", "class_name", "text"),
+    "split": ("split",),
+    "group": ("group",),
+}
+"""What the columns are called in the tables of other programs, the first that is there counting."""
+
+_MISSING = frozenset({"nan", "na", "n/a", "#n/a", "null", "<na>"})
+"""What programs write where there is no value, in lower case."""
+
+_ENDINGS = tuple(f".{ending}" for endings in ENDINGS.values() for ending in endings)
 
 
 @dataclass(frozen=True)
@@ -24,12 +54,14 @@ class Columns:
 
     group  says which images belong together; None takes a column named `group` if there is one
     subgroup   by which figures are broken down (such as hospital or camera)
-    label  holds the label or text; None takes one named `label`, or else `text`
+    label  holds the label or text; None takes one named `label`, or as other programs name it, or `text`
+    path   holds the path of the image; None takes one named `path`, or as other programs name it
     """
 
     group: str | None = None
     subgroup: str | None = None
     label: str | None = None
+    path: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,17 +83,33 @@ class Table:
     name: str
     rows: tuple[Row, ...]
 
-    def require_files(self, base: Path) -> None:
-        """Raise DataError when a row names a missing file."""
-        missing = [row for row in self.rows if not (base / row.path).is_file()]
+    def found_in(self, base: Path) -> Table:
+        """Return the table with the paths of files as they are spelt on disk. Raises DataError when a row names a missing file.
+
+        A name may be composed in another way (é as one letter or as two), and may lack its ending.
+        """
+        rows, missing, stems = [], [], {}
+        for row in self.rows:
+            path = next((one for one in spellings(row.path) if (base / one).is_file()), None)
+            if path is None and not row.path.lower().endswith(_ENDINGS):
+                folder = posixpath.dirname(row.path)
+                if folder not in stems:
+                    stems[folder] = _stems(base / folder)
+                name = stems[folder].get(unicodedata.normalize("NFC", posixpath.basename(row.path)))
+                path = None if name is None else posixpath.join(folder, name)
+            if path is None:
+                missing.append(row)
+            else:
+                rows.append(replace(row, path=path))
         if missing:
             self.refuse_missing(missing)
+        return replace(self, rows=tuple(rows))
 
     def require_agreement(self, first: Row, second: Row) -> None:
         """Raise the DataError that names two rows for one image unless they say the same."""
         if replace(second, path=first.path, number=first.number) != first:
             raise DataError(
-                f"{self.name}, row {second.number}: {second.path} is {second.label!r} here and {first.label!r} in row "
+                f"{self.name}, row {second.number}: {short(second.path)} is {short(second.label)!r} here and {short(first.label)!r} in row "
                 f"{first.number}, or in another split, group or subgroup; an image has one of each."
             )
 
@@ -70,7 +118,7 @@ class Table:
         first, others = missing[0], len(missing) - 1
         more = f" The same is true of {others} more row{'s' if others > 1 else ''}." if others else ""
         raise DataError(
-            f"{self.name}, row {first.number}: no file at {first.path}.{more} Paths start from the table's own "
+            f"{self.name}, row {first.number}: no file at {short(first.path)}.{more} Paths start from the table's own "
             "folder; --root DIR changes that."
         )
 
@@ -88,31 +136,32 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns()) -> Table:
 
     Raises DataError for a missing column, an empty path or label, an unknown split.
     """
-    cells = _read_parquet(name, content) if name.lower().endswith(".parquet") else _read_text(name, content)
+    cells = read_cells(name, content)
     header = [cell.strip() for cell in cells[0]] if cells else []
-    columns = {
-        usual: at for usual in ("path", "label", "split", "group") if (at := _column(name, header, usual)) is not None
-    }
-    if "label" not in columns and (texts := _column(name, header, "text")) is not None:
-        columns["label"] = texts
-    named = (
+    columns = {kind: at for kind in _USUAL if (at := _usual(name, header, kind)) is not None}
+    asked = (
+        ("path", "--path-column", wanted.path),
         ("group", "--group-column", wanted.group),
         ("subgroup", "--subgroup", wanted.subgroup),
         ("label", "--label-column", wanted.label),
     )
-    for kind, option, column in named:
+    for kind, option, column in asked:
         if column is not None:
             found = _column(name, header, column)
             if found is None:
                 raise DataError(
-                    f"{name}: no column named {column!r} ({option}); its columns are {', '.join(header) or 'none'}."
+                    f"{name}: no column named {column!r} ({option}); its columns are {_listed(header) or 'none'}."
                 )
             columns[kind] = found
+    if "path" in columns and "label" not in columns:
+        cells, header = _from_one_hot(name, cells, header, set(columns.values()))
+        if "label" in header:
+            columns["label"] = header.index("label")
     for column in ("path", "label"):
         if column not in columns:
             raise DataError(
-                f"{name}: no column named {column!r}; its first row is {', '.join(header) or 'empty'}. "
-                "A table of images has the columns path and label, and optionally split and group."
+                f"{name}: no column that is known to hold the {column}; its first row is {_listed(header) or 'empty'}. "
+                f"Name it with --{column}-column. A table of images has the columns path and label, optionally split and group."
             )
     for number, line in enumerate(cells[1:], 2):
         if any(cell.strip() for cell in line[len(header) :]):
@@ -123,7 +172,81 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns()) -> Table:
     rows = [_read_row(name, number, line, columns) for number, line in enumerate(cells[1:], 2) if any(line)]
     if not rows:
         raise DataError(f"{name}: has a header but no rows.")
-    return Table(name, tuple(rows))
+    return Table(name, tuple(_whole_numbers(rows)))
+
+
+def spellings(path: str) -> list[str]:
+    """Return a path as it is and as other systems compose its letters: é as one character, or as e and an accent.
+
+    >>> spellings("ipê.png") == ["ipê.png", "ipe\u0302.png"]
+    True
+    """
+    return list(dict.fromkeys((path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))))
+
+
+def _stems(folder: Path) -> dict[str, str]:
+    """Return name without its ending → name, of the images of a folder; those that would be two are left out."""
+    try:
+        names = sorted(one.name for one in folder.iterdir())
+    except OSError:
+        return {}
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if name.lower().endswith(_ENDINGS):
+            found.setdefault(unicodedata.normalize("NFC", name.rpartition(".")[0]), []).append(name)
+    return {stem: one[0] for stem, one in found.items() if len(one) == 1}
+
+
+def _whole_numbers(rows: list[Row]) -> list[Row]:
+    """Return the rows with labels such as 1.0, which pandas makes of 1 where a value is missing, as the numbers that they are."""
+    labels = {row.label.strip() for row in rows}
+    if any(label.endswith(".0") for label in labels) and all(label.replace(".", "", 1).isdigit() for label in labels):
+        return [replace(row, label=row.label.strip().removesuffix(".0")) for row in rows]
+    return rows
+
+
+def _from_one_hot(
+    name: str, cells: list[list[str]], header: list[str], taken: set[int]
+) -> tuple[list[list[str]], list[str]]:
+    """Return the table with a label column made of columns that say 1 for the class of a row and 0 for the others, if it has such.
+
+    Raises DataError when a row has no class, or several.
+    """
+    lines = [line for line in cells[1:] if any(line)]
+    places = [
+        place
+        for place in range(len(header))
+        if place not in taken and lines and all(place < len(line) and _is_flag(line[place]) for line in lines)
+    ]
+    if len(places) < 2:
+        return cells, header
+    names = [header[place] for place in places]
+    made = [[*cells[0], "label"]]
+    for number, line in enumerate(cells[1:], 2):
+        if not any(line):
+            made.append(line)
+            continue
+        said = [header[place] for place in places if float(line[place]) == 1]
+        if len(said) != 1:
+            raise DataError(
+                f"{name}, row {number}: {len(said)} of the columns {_listed(names)} say 1. They were taken for classes, of which "
+                "an image has one; name a column of labels with --label-column."
+            )
+        made.append([*line, said[0]])
+    _log.info(f"{name}: its columns {_listed(names)} hold one 1 per row and are taken for the classes.")
+    return made, [*header, "label"]
+
+
+def _is_flag(cell: str) -> bool:
+    return cell.strip() in ("0", "1", "0.0", "1.0")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(short, names[:12])) + (", …" if len(names) > 12 else "")
+
+
+def _usual(name: str, header: list[str], kind: str) -> int | None:
+    return next((at for usual in _USUAL[kind] if (at := _column(name, header, usual)) is not None), None)
 
 
 def _column(name: str, header: list[str], wanted: str) -> int | None:
@@ -144,48 +267,20 @@ def _read_row(name: str, number: int, line: list[str], columns: dict[str, int]) 
     if not path:
         raise DataError(f"{name}, row {number}: the path is empty; fill it in or delete the row.")
     if not label.strip():
-        raise DataError(f"{name}, row {number}: the label of {path} is empty; fill it in or delete the row.")
+        raise DataError(f"{name}, row {number}: the label of {short(path)} is empty; fill it in or delete the row.")
+    if label.strip().lower() in _MISSING:
+        raise DataError(
+            f"{name}, row {number}: the label of {short(path)} is {label.strip()}, which programs write where there is none; "
+            "fill it in, delete the row, or call the class otherwise."
+        )
     if split is not None and split_of(split) is None:
-        raise DataError(f"{name}, row {number}: {split!r} is not a split; use train, val or test.")
+        raise DataError(f"{name}, row {number}: {short(split)!r} is not a split; use train, val or test.")
     named_group = cell("group")
     if named_group is not None and not named_group.strip():
         raise DataError(
-            f"{name}, row {number}: the group of {path} is empty; give each image a group, its own if need be."
+            f"{name}, row {number}: the group of {short(path)} is empty; give each image a group, its own if need be."
         )
     path = path.replace("\\", "/")
     if "://" not in path:
         path = posixpath.normpath(path)  # one spelling for one file
     return Row(number, path, label, split_of(split or ""), named_group, cell("subgroup"))
-
-
-def _read_text(name: str, content: bytes) -> list[list[str]]:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError(f"{name}, row {line}: not UTF-8 text; save the table as 'CSV UTF-8'.") from error
-    first = text.split("\n", 1)[0]
-    delimiter = max("\t;,", key=first.count)
-    try:
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except csv.Error as error:
-        raise DataError(f"{name}: not a readable table ({error}).") from error
-
-
-def _read_parquet(name: str, content: bytes) -> list[list[str]]:
-    try:
-        import pyarrow as arrow
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise DataError(
-            f"{name}: Parquet needs one more package; run pip install 'mirante[parquet]' and try again."
-        ) from None
-    try:
-        table = parquet.read_table(arrow.BufferReader(content))
-    except (arrow.ArrowException, OSError) as error:
-        raise DataError(f"{name}: not a Parquet file, or damaged.") from error
-    columns = [
-        ["" if value is None or value != value else str(value) for value in column.to_pylist()]
-        for column in table.columns
-    ]
-    return [list(table.column_names), *[list(line) for line in zip(*columns, strict=True)]]

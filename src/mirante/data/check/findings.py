@@ -55,6 +55,12 @@ KINDS: dict[str, Kind] = {
         "A network learns what is easiest. Here something other than the content gives the class away; where that something is "
         "missing, the model fails. Bring images of all classes from the same source.",
     ),
+    "looks": Kind(
+        "serious",
+        "A look that gives the class away",
+        "It may be what the classes are, or how their images were taken: another camera, another light, another program. If the "
+        "latter, the model fails elsewhere. Compare images of the classes that were taken in the same way.",
+    ),
     "doubtful": Kind(
         "serious",
         "Probably in the wrong class",
@@ -168,13 +174,22 @@ def find_shortcuts_in(shortcuts: list[Shortcut]) -> Iterator[Finding]:
     """Yield the properties that give a class away."""
     for one in shortcuts:
         if one.strong:
-            yield Finding("shortcut", (), shortcut_note(one))
+            yield Finding("looks" if one.may_be_content else "shortcut", (), shortcut_note(one))
 
 
 def shortcut_note(one: Shortcut) -> Note:
     """Say how well a property alone predicts a class."""
-    values = {"property": one.name, "class": one.best, "area": round(one.area, 2)}
-    text = "The {property} alone can tell {class} from the other classes: area under the ROC curve {area}, where 0.5 is chance and 1 is always."  # noqa: E501
+    values = {
+        "property": one.name,
+        "class": one.best,
+        "area": round(one.area, 2),
+        "accuracy": round(one.accuracy, 2),
+        "chance": round(one.chance[1], 2),
+    }
+    if one.may_be_content:
+        text = "The {property} alone can tell {class} from the other classes (area under the ROC curve {area}; 0.5 is chance, 1 is always). That may be what the classes are, or how their images were taken: find out before you trust the figures."  # noqa: E501
+    else:
+        text = "The {property} alone can tell {class} from the other classes: area under the ROC curve {area}, where 0.5 is chance and 1 is always. It reaches a balanced accuracy of {accuracy}; with shuffled classes, at most {chance}."  # noqa: E501
     return Note(text, values)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -29,13 +30,17 @@ from mirante.progress import track
 from mirante.rendering import USUAL, Rendering
 
 SIDE = 32  # pixels per side of the small copy
+PLAIN = 0.25
+"""An image with more than this share of pixels of one grey is plain: a drawing, a digit, a scan on an empty ground."""
+_ONE_GREY = 12  # levels by which pixels of one grey may differ
+_ENDS = (4, 6, 8)  # cells of the small copy at which a corner may end
 _LEAST = 256  # the shorter side at which sharpness and light are measured, if the image has that many pixels
-_FORMAT = 2
+_FORMAT = 4
 
 NUMBERS = (
     "height", "width", "channels", "orientation", "bytes_per_pixel", "quality", "brightness", "contrast", "dark", "bright",
-    "saturation", "sharpness", "border", "border_spread", "corner_1", "corner_2", "corner_3", "corner_4", "corner_5",
-    "corner_6", "corner_7", "corner_8",
+    "saturation", "sharpness", "span", "plain", "cast_red", "cast_blue", "border", "corner_1", "corner_2", "corner_3", "corner_4",
+    "corner_5", "corner_6", "corner_7", "corner_8",
 )  # fmt: skip
 """The numbers of one image.
 
@@ -46,9 +51,15 @@ quality          of a JPEG, 1 to 100, estimated from its quantisation table; NaN
 brightness, contrast   mean and standard deviation of grey, 0 to 255
 dark, bright     share of pixels below 16 and above 239
 saturation       mean of the largest minus the smallest channel, 0 to 255
-sharpness        standard deviation of the Laplacian over that of grey
-border, border_spread  mean and standard deviation of the outermost ring of the small copy
-corner_1 to 8    mean and standard deviation of each corner of 4 × 4 cells: top left, top right, bottom left, bottom right
+sharpness        standard deviation of the size of the Laplacian over that of grey
+span             greys between the darkest and the brightest 1% of pixels
+plain            share of pixels within 4 of the commonest grey: large for drawings, digits and scans on an empty background
+cast_red, cast_blue  log of red over green, and of blue over green: of the ground, if the image is plain; of the edges, if not (the
+                 grey-edge hypothesis, van de Weijer et al. 2007), which the light or the camera changes, whatever is shown; 0 if grey
+border           grey of the outermost pixels, if they are of one grey. If not: NaN, or in a plain image infinite, which says nothing,
+                 because there the content reaches the border
+corner_1 to 8    how far a corner stands out from what is around it and from the border: its grey, and its detail, for top left, top
+                 right, bottom left, bottom right; 0 where the content reaches into it
 """
 
 
@@ -135,20 +146,24 @@ def _look_at_all(rendering: Rendering, chunk: list[Entry]) -> list[tuple[int, _L
 
 
 def _look(entry: Entry, rendering: Rendering) -> _Look | str:
-    form, turned, quality, weight = "", 1, np.nan, np.nan
     try:
-        content = entry.content()
-        if isinstance(content, np.ndarray):
-            pixels = content
-            height, width, channels = pixels.shape
-        else:
-            header = read_header(content, rendering.page)
-            height, width, channels = header.height, header.width, header.channels
-            form, turned, quality = _file_facts(content)
-            weight = len(content) / (height * width)
-            pixels = read_reduced(content, _LEAST, rendering)
+        return look_at(entry.content(), rendering)
     except ImageError as error:
         return str(error)
+
+
+def look_at(content: bytes | Pixels, rendering: Rendering) -> _Look:
+    """Return the small copy of one image, its numbers and its format. Raises ImageError."""
+    form, turned, quality, weight = "", 1, np.nan, np.nan
+    if isinstance(content, np.ndarray):
+        pixels = content
+        height, width, channels = pixels.shape
+    else:
+        header = read_header(content, rendering.page)
+        height, width, channels = header.height, header.width, header.channels
+        form, turned, quality = _file_facts(content)
+        weight = len(content) / (height * width)
+        pixels = read_reduced(content, _LEAST, rendering)
     copy, measured = measure(pixels)
     return copy, np.array([height, width, channels, turned, weight, quality, *measured], np.float32), form
 
@@ -160,15 +175,71 @@ def measure(pixels: Pixels) -> tuple[NDArray[np.uint8], list[float]]:
     spread = float(grey.std())
     saturation = float(np.ptp(pixels[::2, ::2], axis=2).mean()) if pixels.shape[2] == 3 else 0.0
     counts = np.bincount(grey.ravel(), minlength=256) / grey.size
-    ring = np.concatenate([copy[0], copy[-1], copy[1:-1, 0], copy[1:-1, -1]])
-    corners = [copy[y : y + 4 or None, x : x + 4 or None] for y in (0, -4) for x in (0, -4)]
+    near = np.convolve(counts, np.ones(9), "same")
+    share, commonest = float(near.max()), int(near.argmax())
+    ground = commonest if share > PLAIN else None
+    details = np.abs(_laplacian(grey))
+    dark, light = np.searchsorted(counts.cumsum(), [0.01, 0.99])
     numbers = [
         float(grey.mean()), spread, float(counts[:16].sum()), float(counts[240:].sum()), saturation,
-        _sharpness(grey) / (spread + 1), float(ring.mean()), float(ring.std()),
+        float(details.std()) / (spread + 1), float(light - dark), share, *_cast(pixels, grey, ground), _border(grey, ground),
     ]  # fmt: skip
-    for corner in corners:
-        numbers += [float(corner.mean()), float(corner.std())]
-    return copy, numbers
+    return copy, numbers + _corners(copy, details, ground)
+
+
+def _cast(pixels: Pixels, grey: NDArray[np.uint8], ground: int | None) -> tuple[float, float]:
+    """Return the log of red and of blue over green, of the ground or of the edges; `ground` is its grey, if the image is plain."""
+    if pixels.shape[2] == 1 or min(pixels.shape[:2]) < 2:
+        return 0.0, 0.0
+    wide = pixels.astype(np.int16)
+    if ground is not None:
+        seen = wide[np.abs(grey.astype(np.int16) - ground) <= 4].mean(axis=0) + 8
+    else:
+        seen = sum(np.abs(np.diff(wide, axis=axis)).mean(axis=(0, 1)) for axis in (0, 1)) + 0.1
+    return float(np.log(seen[0] / seen[1])), float(np.log(seen[2] / seen[1]))
+
+
+def _border(grey: NDArray[np.uint8], ground: int | None) -> float:
+    ring = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]]).astype(np.float32)
+    level = float(np.median(ring))
+    if np.percentile(np.abs(ring - level), 90) <= _ONE_GREY:
+        return level
+    return np.nan if ground is None else np.inf
+
+
+def _corners(copy: NDArray[np.uint8], details: NDArray[np.int16], ground: int | None) -> list[float]:
+    """Return how far the grey of each corner, and its detail, stand out; `ground` is the grey of a plain image's ground."""
+    small = copy.astype(np.float32)
+    level = float(np.median(np.concatenate([small[0], small[-1], small[1:-1, 0], small[1:-1, -1]])))
+    found = []
+    for down in (1, -1):
+        for along in (1, -1):
+            here = small[::down, ::along]
+            # in a plain image, a mark ends before the content begins: there is ground all around it
+            ends = [end for end in _ENDS if ground is None or np.abs(_gap(here, end) - ground).max() <= _ONE_GREY]
+            if not ends:
+                found += [0.0, 0.0]
+                continue
+            mine, around = _corner(here, ends[0] / SIDE)
+            one, other = mine.mean() - np.median(around), mine.mean() - level
+            found.append(float(np.sign(one) * min(abs(one), abs(other))) if one * other > 0 else 0.0)
+            block, beside = _corner(details[::down, ::along], ends[0] / SIDE)
+            detail = (
+                (np.percentile(block, 95) + 4) / (np.percentile(beside, 95) + 4) if block.size and beside.size else 1.0
+            )
+            found.append(max(0.0, float(np.log(detail))))
+    return found
+
+
+def _corner(values: NDArray[Any], share: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return, of the top left of an image, a share of each side, and what lies around that, further in, without a gap between."""
+    (y, down), (x, along) = ((int(side * share), int(side * (share + 5 / SIDE))) for side in values.shape)
+    beside = np.concatenate([values[:y, x + 1 : along].ravel(), values[y + 1 : down, :along].ravel()])
+    return values[:y, :x], beside
+
+
+def _gap(values: NDArray[Any], end: int) -> NDArray[Any]:
+    return np.concatenate([values[end, : end + 1], values[:end, end]])
 
 
 def small_copy(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -181,12 +252,13 @@ def grey_of(pixels: Pixels) -> NDArray[np.uint8]:
     return pixels[:, :, 0] if pixels.shape[2] == 1 else np.asarray(Image.fromarray(pixels).convert("L"))
 
 
-def _sharpness(grey: NDArray[np.uint8]) -> float:
+def _laplacian(grey: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Return how much each pixel differs from the mean of its four neighbours, times 4, without the outermost ring."""
     if min(grey.shape) < 3:
-        return 0.0
+        return np.zeros((1, 1), np.int16)
     wide = grey.astype(np.int16)
     around = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]
-    return float((around - 4 * wide[1:-1, 1:-1]).std())
+    return around - 4 * wide[1:-1, 1:-1]
 
 
 def _file_facts(content: bytes) -> tuple[str, int, float]:

@@ -46,7 +46,7 @@ def near_copy_notes(dataset: Dataset, pixels: Pixels) -> tuple[Note, ...]:
 
 
 def shortcut_notes(dataset: Dataset, pixels: Pixels) -> tuple[Note, ...]:
-    """Return a grave note for each property that gives a class away and that a network can see."""
+    """Return a note for each property that gives a class away and that a network can see; grave if it cannot be the content."""
     rows = np.sort(np.random.default_rng(0).permutation(len(dataset))[:_MOST])
     small = np.zeros((len(rows), SIDE, SIDE), np.uint8)
     numbers = np.full((len(rows), len(NUMBERS)), np.nan, np.float32)
@@ -58,4 +58,5 @@ def shortcut_notes(dataset: Dataset, pixels: Pixels) -> tuple[Note, ...]:
     looks = Looks(small, numbers, ("",) * len(rows), {})
     paths = [dataset.paths[row] for row in rows]
     found = find_shortcuts(looks, paths, dataset.targets[rows], dataset.classes, groups, _SHUFFLES)
-    return tuple(replace(shortcut_note(one), grave=True) for one in found if one.strong and one.name != "file name")
+    told = [one for one in found if one.strong and one.name != "file name"]
+    return tuple(replace(shortcut_note(one), grave=not one.may_be_content) for one in told)

@@ -1,4 +1,9 @@
-"""Shortcuts: properties that give away the class without showing what is in the image, such as its size or a mark in a corner.
+"""Shortcuts: properties that give away the class without showing what is in the image: its size, a mark in a corner.
+
+What the content itself can change is left out where it can be told: a digit that touches the border is a digit. So a border counts
+where it is of one grey, a corner where it stands apart from the middle, the light and the size of the file where the image has no
+plain ground that the content covers more or less of. The rules were chosen by false alarms and recall over many data sets made by
+script (benchmarks/shortcuts.py).
 
 A network finds them before it finds the content, and its test figures then promise what it cannot do elsewhere (Geirhos et al.,
 "Shortcut learning in deep neural networks", Nature Machine Intelligence 2020; DeGrave et al., "AI for radiographic COVID-19
@@ -8,36 +13,40 @@ detection selects shortcuts over signal", ibid. 2021).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mirante.auroc import auroc
-from mirante.data.check.look import Looks, name_pattern
+from mirante.data.check.look import PLAIN, Looks, name_pattern
 
 _BINS = 12
 _FOLDS = 5
 _MOST = 20_000  # images looked at
+_TOLD = 10  # images of a class that must say something about a property
 _NAMES = 12  # patterns of file names that are kept apart
 
-# name → the numbers of an image that make it up; those in the first group say nothing about the content
-_OF_THE_FILE = {
-    "image size": ("height", "width"),
-    "aspect": ("aspect",),
-    "bytes per pixel": ("bytes_per_pixel",),
-    "JPEG quality": ("quality",),
-    "colour or grey": ("channels",),
-    "border": ("border", "border_spread"),
-    "corners": tuple(f"corner_{number}" for number in range(1, 9)),
+# name → the numbers of an image that make it up, and the area from which it deserves a warning: more where the content can change it
+_PROPERTIES: dict[str, tuple[tuple[str, ...], float]] = {
+    "image size": (("height", "width"), 0.8),
+    "aspect": (("aspect",), 0.8),
+    "JPEG quality": (("quality",), 0.8),
+    "colour or grey": (("channels",), 0.8),
+    "border": (("border",), 0.85),
+    "corners": (tuple(f"corner_{number}" for number in range(1, 9)), 0.8),
+    "colour cast": (("cast_red", "cast_blue"), 0.85),
+    "bytes per pixel": (("bytes_per_pixel",), 0.9),
+    "brightness": (("brightness",), 0.9),
+    "contrast": (("contrast", "span", "dark", "bright"), 0.9),
+    "sharpness": (("sharpness",), 0.9),
+    "saturation": (("saturation",), 0.9),
+    "file format": ((), 0.8),
+    "file name": ((), 0.8),
 }
-_OF_THE_LIGHT = {
-    "brightness": ("brightness",),
-    "contrast": ("contrast", "dark", "bright"),
-    "sharpness": ("sharpness",),
-    "saturation": ("saturation",),
-}
+_OF_PHOTOS = frozenset({"bytes per pixel", "brightness", "contrast", "sharpness", "saturation"})
+"""These can differ by what photos show. Of a plain image, they say how much of the ground the content covers, and so nothing."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class Shortcut:
     """How well one property alone predicts the class.
 
     name      name of the property, in English
-    light     whether it concerns the light (brightness, contrast…), which the content can legitimately change
+    limit     the area from which it deserves a warning
     accuracy  cross-validated balanced accuracy
     chance    the 95% interval of the accuracy with shuffled classes
     best      the class that it predicts best, and the area under its ROC curve (one against the rest)
@@ -53,16 +62,21 @@ class Shortcut:
     """
 
     name: str
-    light: bool
+    limit: float
     accuracy: float
     chance: tuple[float, float]
     best: str
     area: float
 
     @property
+    def may_be_content(self) -> bool:
+        """Whether the content of photos, and not only how they were taken or stored, can make this difference."""
+        return self.name in _OF_PHOTOS
+
+    @property
     def strong(self) -> bool:
         """Whether it deserves a warning: beyond chance, and by so much that a network would exploit it."""
-        return self.accuracy > self.chance[1] and self.area >= (0.9 if self.light else 0.8)
+        return self.accuracy > self.chance[1] and self.area >= self.limit
 
 
 def find_shortcuts(
@@ -95,46 +109,67 @@ def find_shortcuts(
     # classes are swapped between whole units, so that what a unit shares cannot predict them by chance
     shuffled = [mine, *(_shuffle(mine, units, random) for _ in range(shuffles))]
     found = []
-    for name, light, columns in _properties(looks, rows, [paths[row] for row in rows.tolist()], classes):
+    for name, columns in _properties(looks, rows, [paths[row] for row in rows.tolist()], mine, classes):
         scores = np.array([_tell(column, shuffled, folds, len(classes)) for column in columns])
         best = int(scores[:, 0].argmax())
         accuracies = scores.max(axis=0)
         low, high = np.quantile(accuracies[1:], [0.025, 0.975])
         number, area = _best_class(columns[best], mine, folds, len(classes))
-        found.append(Shortcut(name, light, float(accuracies[0]), (float(low), float(high)), classes[number], area))
+        found.append(
+            Shortcut(name, _PROPERTIES[name][1], float(accuracies[0]), (float(low), float(high)), classes[number], area)
+        )
     return sorted(found, key=lambda one: -one.area)
 
 
 def _properties(
-    looks: Looks, rows: NDArray[np.int64], paths: list[str], classes: Sequence[str]
-) -> list[tuple[str, bool, list[NDArray[np.int64]]]]:
-    """Return (name, light, its numbers as bins) of each property that differs among the images."""
+    looks: Looks, rows: NDArray[np.int64], paths: list[str], labels: NDArray[np.int64], classes: Sequence[str]
+) -> Iterator[tuple[str, list[NDArray[np.int64]]]]:
+    """Yield (name, its numbers as bins) of each property that differs among the images."""
     values = {"aspect": looks["width"][rows] / np.maximum(looks["height"][rows], 1)}
-    found = []
-    for light, group in ((False, _OF_THE_FILE), (True, _OF_THE_LIGHT)):
-        for name, parts in group.items():
-            columns = [_bins(values[part] if part in values else looks[part][rows]) for part in parts]
-            found.append((name, light, [column for column in columns if column.max() > 0]))
-    for name, words in (
-        ("file format", [looks.formats[row] for row in rows]),
-        ("file name", [name_pattern(path, classes) for path in paths]),
-    ):
-        common = {word: number for number, (word, _) in enumerate(Counter(words).most_common(_NAMES))}
-        column = np.array([common.get(word, len(common)) for word in words])
-        found.append((name, False, [column] if column.max() > 0 else []))
-    return [(name, light, columns) for name, light, columns in found if columns]
+    words = {
+        "file format": [looks.formats[row] for row in rows],
+        "file name": [name_pattern(path, classes) for path in paths],
+    }
+    plain = looks["plain"][rows] > PLAIN
+    compressed = np.array(
+        [looks.formats[row] in ("JPEG", "MPO") for row in rows]
+    )  # of others, the pixels alone make the size
+    for name, (parts, _) in _PROPERTIES.items():
+        if name in words:
+            common = {word: number for number, (word, _) in enumerate(Counter(words[name]).most_common(_NAMES))}
+            columns = [np.array([common.get(word, len(common)) for word in words[name]])]
+        else:
+            columns = []
+            for part in parts:
+                column = np.array(values[part] if part in values else looks[part][rows], np.float64)
+                if name in _OF_PHOTOS:
+                    column[plain | (~compressed if name == "bytes per pixel" else False)] = np.inf
+                columns.append(_bins(column))
+        if columns := [column for column in columns if column.max() > 0 and _is_told(column, labels)]:
+            yield name, columns
+
+
+def _is_told(bins: NDArray[np.int64], labels: NDArray[np.int64]) -> bool:
+    """Tell whether enough images of at least two classes say something."""
+    counts = np.bincount(labels[bins >= 0], minlength=2)
+    return bool((counts >= min(_TOLD, np.bincount(labels).max())).sum() >= 2 and counts.sum() >= len(bins) / 4)
 
 
 def _bins(values: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Cut at quantiles; unknown values get their own bin, and so does a value that many images share."""
-    known = values[~np.isnan(values)]
+    """Cut at quantiles; unknown values (NaN) get their own bin, and so does a value that many images share.
+
+    Values that say nothing (infinite) are -1: such images are neither asked nor counted.
+    """
+    known = values[np.isfinite(values)]
     if len(known) == 0:
-        return np.zeros(len(values), np.int64)
+        return np.full(len(values), -1, np.int64)
     distinct = np.unique(known)
     edges = distinct if len(distinct) <= _BINS else np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)))
     numbers = np.searchsorted(edges, values, side="right")
     numbers[np.isnan(values)] = len(edges) + 1
-    binned: NDArray[np.int64] = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+    told = ~np.isinf(values)
+    binned = np.full(len(values), -1, np.int64)
+    binned[told] = np.unique(numbers[told], return_inverse=True)[1]
     return binned
 
 
@@ -168,8 +203,9 @@ def _tell(
     bins: NDArray[np.int64], labelings: list[NDArray[np.int64]], folds: NDArray[np.int64], classes: int
 ) -> list[float]:
     """Return the balanced accuracy that the bins reach for each labeling."""
-    found = []
-    for labels in labelings:
+    found, told = [], bins >= 0
+    bins, folds = bins[told], folds[told]
+    for labels in (one[told] for one in labelings):
         right = _shares(bins, labels, folds, classes).argmax(axis=1) == labels
         counts = np.bincount(labels, minlength=classes)
         hits = np.bincount(labels, right, minlength=classes)
@@ -180,6 +216,8 @@ def _tell(
 def _best_class(
     bins: NDArray[np.int64], labels: NDArray[np.int64], folds: NDArray[np.int64], classes: int
 ) -> tuple[int, float]:
+    told = bins >= 0
+    bins, labels, folds = bins[told], labels[told], folds[told]
     shares = _shares(bins, labels, folds, classes)
     areas = [np.nan_to_num(auroc(shares[:, number], labels == number), nan=0.5) for number in range(classes)]
     best = int(np.argmax(areas))

@@ -139,4 +139,7 @@ def _not_for(grave: Sequence[str], say: Language) -> str:
     )
     if not grave:
         return usual
-    return f"{say('For anything: its figures cannot be trusted.')} {' '.join(grave)} {usual}"
+    found = say(
+        "What was found in its data makes its figures doubtful, so not for decisions before this is cleared up."
+    )
+    return f"{found} {' '.join(grave)} {usual}"
