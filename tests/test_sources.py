@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import shutil
 import sys
 import tarfile
@@ -14,9 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import draw_shape, write_shapes
+from conftest import Command, draw_shape, write_shapes
 from PIL import Image
 
+from mirante.cli.arguments import names
 from mirante.data.dataset import Dataset
 from mirante.errors import DataError
 from mirante.photos.walk import walk
@@ -182,12 +185,16 @@ def test_a_bad_row_is_named(tmp_path: Path, shapes: Path, row: str, words: list[
     assert all(word in message for word in ["list.csv", *words]), message
 
 
-def test_a_table_without_its_columns_or_not_in_utf8_is_named(tmp_path: Path) -> None:
+def test_a_table_without_its_columns_or_in_no_encoding_is_named(tmp_path: Path) -> None:
     table = tmp_path / "list.csv"
-    table.write_text("file,class\na.png,cat\n")
-    assert "no column named 'path'; its first row is file, class" in open_error(table)
-    table.write_bytes("path,label\na.png,pão\n".encode("latin-1"))
-    assert "row 2: not UTF-8" in open_error(table)
+    table.write_text("where,class\na.png,cat\n")
+    message = open_error(table)
+    assert (
+        "no column that is known to hold the path; its first row is where, class" in message
+        and "--path-column" in message
+    )
+    table.write_bytes(b"path,label\na.png,\x00\x81\xff\x9d\n")
+    assert "not text" in open_error(table) or "no file at a.png" in open_error(table)
 
 
 def test_npz_with_x_and_y(tmp_path: Path) -> None:
@@ -524,3 +531,154 @@ def test_a_pipe_in_a_folder_keeps_nobody_waiting(shapes: Path) -> None:
     assert [(one.path, one.reason) for one in Dataset.open(shapes).skipped] == [
         ("bar/pipe.png", "a pipe or device, not a file")
     ]
+
+
+@pytest.mark.parametrize(
+    ("content", "classes"),
+    [
+        ('path, label\nshapes/bar/000.png, blue\nshapes/disc/000.png, "red"\n', ("blue", "red")),
+        ("sep=;\npath;label\nshapes/bar/000.png;blue\nshapes/disc/000.png;red\n", ("blue", "red")),
+        ("filename,class\nshapes/bar/000.png,blue\nshapes/disc/000.png,red\n", ("blue", "red")),
+        ("file_name,category\nshapes/bar/000.png,blue\nshapes/disc/000.png,red\n", ("blue", "red")),
+        ("image_path,target\nshapes/bar/000.png,1.0\nshapes/disc/000.png,0\nshapes/disc/001.png,1\n", ("0", "1")),
+        ("id,label_name\nshapes/bar/000,blue\nshapes/disc/000,red\n", ("blue", "red")),
+        ("image,blue,red\nshapes/bar/000.png,1.0,0.0\nshapes/disc/000.png,0,1\n", ("blue", "red")),
+        ("where,what,path,label\nshapes/bar/000.png,blue,,\nshapes/disc/000.png,red,,\n", ("blue", "red")),
+    ],
+)
+def test_tables_are_read_as_people_have_them(
+    tmp_path: Path, shapes: Path, content: str, classes: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "list.csv").write_text(content)
+    asked = {"path_column": "where", "label_column": "what"} if "where" in content else {}
+    with caplog.at_level("INFO", "mirante"):
+        assert Dataset.open(tmp_path / "list.csv", lenient=True, **asked).classes == classes
+    assert ("taken for the classes" in caplog.text) == ("image,blue,red" in content)
+
+
+@pytest.mark.parametrize(("encoding", "said"), [("cp1252", "cp1252"), ("utf-16", "utf-16"), ("utf-8-sig", "")])
+def test_tables_from_excel_are_read_and_the_encoding_is_said(
+    tmp_path: Path, shapes: Path, encoding: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = "".join(
+        f"shapes/{kind}/{number:03d}.png;{label}\r\n"
+        for kind, label in (("bar", "ipê-roxo"), ("disc", "açaí"))
+        for number in range(4)
+    )
+    (tmp_path / "lista.csv").write_bytes(f"path;label\r\n{rows}".encode(encoding))
+    with caplog.at_level("INFO", "mirante"):
+        assert Dataset.open(tmp_path / "lista.csv").classes == ("açaí", "ipê-roxo")
+    assert (f"read as {said}, since it is not UTF-8" in caplog.text) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('path,label\na.png,"cat\nb.png,dog\n' + "c.png,dog\n" * 500, ["row 2", "quotation mark"]),
+        ("path,label\nshapes/bar/000.png,NaN\n", ["row 2", "NaN, which programs write"]),
+        ("path,label\nshapes/bar/000.png,n/a\n", ["row 2", "n/a, which programs write"]),
+        ("image,blue,red\nshapes/bar/000.png,1,1\n", ["row 2", "2 of the columns blue, red say 1"]),
+        ("image,age\nshapes/bar/000.png,12\n", ["known to hold the label", "--label-column"]),
+    ],
+)
+def test_what_is_wrong_in_a_table_is_said_in_one_short_sentence(
+    tmp_path: Path, shapes: Path, content: str, words: list[str]
+) -> None:
+    (tmp_path / "list.csv").write_text(content)
+    message = open_error(tmp_path / "list.csv")
+    assert all(word in message for word in words), message
+    assert len(message) < 400 + len(str(tmp_path))
+
+
+def test_a_table_whose_letters_are_composed_in_another_way_names_the_same_files(tmp_path: Path, shapes: Path) -> None:
+    composed, decomposed = "ip\u00ea.png", "ipe\u0302.png"
+    shutil.copy(shapes / "bar" / "000.png", tmp_path / decomposed)
+    (tmp_path / "list.csv").write_text(f"path,label\n{composed},tree\nshapes/disc/000.png,disc\n", encoding="utf-8")
+    for data, options in ((tmp_path / "list.csv", {}), (tmp_path, {"labels": tmp_path / "list.csv"})):
+        found = Dataset.open(data, lenient=True, **options)
+        assert found.classes == ("disc", "tree") and not found.skipped
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_data_set_of_the_hub_is_read_by_its_metadata(tmp_path: Path, shapes: Path, form: str) -> None:
+    for split in ("train", "test"):
+        rows = []
+        (tmp_path / "hub" / split).mkdir(parents=True)
+        for kind in ("bar", "disc"):
+            for number in range(6):
+                name = f"{kind}{number}.png"
+                shutil.copy(
+                    shapes / kind / f"{number + 6 * (split == 'test'):03d}.png", tmp_path / "hub" / split / name
+                )
+                rows.append({"file_name": name, "label": {"bar": "0", "disc": "1"}[kind]})
+        lines = (
+            [json.dumps(row) for row in rows]
+            if form == "jsonl"
+            else ["file_name,label", *(",".join(row.values()) for row in rows)]
+        )
+        (tmp_path / "hub" / split / f"metadata.{form}").write_text("\n".join(lines))
+    found = Dataset.open(tmp_path / "hub")
+    assert found.classes == ("0", "1") and len(found.rows("test")) == 12 and len(found) == 24
+
+
+def test_names_in_a_zip_are_those_that_its_writer_meant(tmp_path: Path, shapes: Path) -> None:
+    picture = {
+        kind: [(shapes / kind / f"{number:03d}.png").read_bytes() for number in range(6)] for kind in ("bar", "disc")
+    }
+    for encoding in ("utf-8", "cp850", "backslashes"):
+        path = tmp_path / f"{encoding}.zip"
+        written = "cp850" if encoding == "backslashes" else encoding
+        standing = {"bar": "maçã".encode(written), "disc": "pão".encode(written)}
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("cover.jpg", picture["bar"][0])  # a stray file beside the class folders
+            for kind, raw in standing.items():
+                for count, content in enumerate(picture[kind]):
+                    folder = kind if encoding == "backslashes" else kind[0] * len(raw)  # replaced below, byte by byte
+                    info = zipfile.ZipInfo()
+                    info.filename = f"Fotos/{folder}/{count}.png"
+                    archive.writestr(info, content)
+        content = path.read_bytes()
+        for kind, raw in standing.items():
+            if encoding == "backslashes":
+                content = content.replace(f"Fotos/{kind}/".encode(), f"Fotos\\{kind}\\".encode())
+            else:
+                content = content.replace(f"Fotos/{kind[0] * len(raw)}/".encode(), b"Fotos/" + raw + b"/")
+        path.write_bytes(content)
+        found = Dataset.open(path)
+        assert found.classes == (("bar", "disc") if encoding == "backslashes" else ("maçã", "pão")), encoding
+        assert [one.path for one in found.skipped] == ["cover.jpg"]
+
+
+def test_a_class_without_a_readable_image_is_not_gone_without_a_word(tmp_path: Path, shapes: Path) -> None:
+    (shapes / "rings").mkdir()
+    assert "class 'rings' has no image that can be read (an empty folder)" in open_error(shapes)
+    (shapes / "rings" / "1.png").write_bytes(b"nonsense")
+    assert "class 'rings' has no image that can be read (not an image" in open_error(shapes)
+    assert Dataset.open(shapes, classes=["bar", "disc"]).classes == ("bar", "disc")
+    (shapes / "rings" / "1.png").unlink()
+    (shapes / "bar" / "raw").mkdir()  # inside a class it is nothing to speak of
+    found = Dataset.open(shapes, classes=["bar", "cross", "disc"])
+    assert [one.path for one in found.skipped] == ["rings/"]
+
+
+def test_in_a_list_on_stdin_one_path_that_is_gone_loses_no_answer(
+    shapes_run: tuple[Path, Path], mirante: Command
+) -> None:
+    run, data = shapes_run
+    lines = f"\ufeff{data / 'bar' / '000.png'}\n{data / 'gone.png'}\n{data / 'disc' / '000.png'}\n"
+    done = mirante("predict", run, "-", "--format", "csv", stdin=lines)
+    assert len(done.stdout.splitlines()) == 3 and "gone.png: left out: no such file" in done.stderr
+    assert done.returncode == 0
+
+
+def test_a_class_with_a_comma_in_its_name_can_be_chosen() -> None:
+    assert names('"bolts, large",nuts') == ["bolts, large", "nuts"]
+
+
+def test_excel_opens_what_is_written_for_it(shapes_run: tuple[Path, Path], mirante: Command) -> None:
+    run, data = shapes_run
+    words = ("predict", run, data / "bar" / "000.png", "--format", "excel", "--lang")
+    english, portuguese = (mirante(*words, lang).stdout for lang in ("en", "pt"))
+    assert english.startswith("\ufeffpath,label,confidence,") and portuguese.startswith("\ufeffpath;label;confidence;")
+    row = portuguese.splitlines()[1].split(";")
+    assert row[1] == "bar" and re.fullmatch(r"[01](,\d+)?", row[2])

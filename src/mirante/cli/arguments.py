@@ -154,7 +154,10 @@ def objective_options(arguments: argparse.Namespace) -> dict[str, Any]:
 def add_format(parser: argparse.ArgumentParser) -> None:
     """Add the option for how results are printed."""
     parser.add_argument(
-        "--format", choices=("table", "json", "csv"), default="table", help="how results are printed (default: table)"
+        "--format",
+        choices=("table", "json", "csv", "excel"),
+        default="table",
+        help="how results are printed (default: table); excel is CSV that Excel opens by a double click, in your language",
     )
 
 

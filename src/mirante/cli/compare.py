@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
         figure = ranking([one.run for one in ranked], accuracies, [one.within_noise for one in ranked], say)
         write_bytes(Path(arguments.out), png(figure))
     if arguments.format != "table":
-        print_rows([asdict(one) for one in ranked], arguments.format)
+        print_rows([asdict(one) for one in ranked], arguments.format, arguments.lang)
         return
     rows = [
         [

@@ -50,7 +50,9 @@ def run(arguments: argparse.Namespace) -> None:
     dataset = Dataset.open(arguments.data, **data_options(arguments))
     counts = dataset.counts()
     if arguments.format != "table":
-        print_rows([{"class": name, **per_split} for name, per_split in counts.items()], arguments.format)
+        print_rows(
+            [{"class": name, **per_split} for name, per_split in counts.items()], arguments.format, arguments.lang
+        )
         return
     say = language(arguments.lang)
     rows = [[name, *(say.number(per[split]) for split in SPLITS)] for name, per in counts.items()]
@@ -87,12 +89,12 @@ def _check(arguments: argparse.Namespace) -> None:
     say = language(arguments.lang)
     if arguments.format != "table":
         rows = done.rows()
-        if arguments.format == "csv":
+        if arguments.format != "json":
             rows = [
                 {name: " | ".join(cell) if isinstance(cell, list) else cell for name, cell in row.items()}
                 for row in rows
             ]
-        print_rows(rows, arguments.format)
+        print_rows(rows, arguments.format, arguments.lang)
     else:
         counts = done.counts()
         if counts:

@@ -50,7 +50,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.format == "json":
         print(to_json(dict(finished.metrics)))
     else:
-        print_rows([{"figure": key, **finished.metrics[key]} for key in _KEYS if key in finished.metrics], "csv")
+        print_rows(
+            [{"figure": key, **finished.metrics[key]} for key in _KEYS if key in finished.metrics],
+            arguments.format,
+            arguments.lang,
+        )
 
 
 _KEYS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier", "ece")

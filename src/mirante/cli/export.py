@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
             "takes": done.takes,
         }
         quantised = {f"int8_{name}": value for name, value in asdict(done.quantised).items()} if done.quantised else {}
-        print_rows([row | quantised], arguments.format)
+        print_rows([row | quantised], arguments.format, arguments.lang)
         return
     print(
         say(

@@ -125,7 +125,7 @@ def _group(arguments: argparse.Namespace) -> None:
     library = Library(Path(arguments.folder), arguments.memory)
     found, skipped = group_folder(library, say)
     if arguments.format == "json":
-        print_rows([one.to_dict() for one in found], "json")
+        print_rows([one.to_dict() for one in found], "json", arguments.lang)
     else:
         lines = [[one.name, say.number(len(one.photos)), say.number(one.stacks), one.photos[0].path] for one in found]
         print_table([say("Group"), say("Photos"), say("Bursts as one"), say("Most typical")], lines)

@@ -8,7 +8,6 @@ pattern, a URL of an object store, or a .parquet of paths or bytes, and the answ
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import time
 from importlib.util import find_spec
@@ -29,9 +28,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", metavar="PATH", nargs="+", help="images, folders, archives, or - for a list on stdin")
     parser.add_argument(
         "--format",
-        choices=("table", "json", "csv"),
+        choices=("table", "json", "csv", "excel"),
         default="table",
-        help="a table, one JSON object per line, or CSV with one column per class (default: table)",
+        help="a table, one JSON object per line, or CSV with one column per class, for programs or as Excel opens it in your language "
+        "(default: table)",
     )
     parser.add_argument(
         "--coverage",
@@ -138,23 +138,24 @@ class _Printer:
     """Prints answers one by one as they come; remembers only whether it has started."""
 
     def __init__(self, arguments: argparse.Namespace, task: Task) -> None:
+        from mirante.cli.tables import Writer
         from mirante.locale import language
 
         self._form, self._say, self._task = arguments.format, language(arguments.lang), task
         self._pictures = self._form == "table" and not arguments.no_pictures and sys.stdout.isatty()
         self._first = True
+        self._writer = Writer(self._form, self._say) if self._form in ("csv", "excel") else None
 
     def show(self, answer: Answer, pixels: Pixels | None) -> None:
         from mirante.files import to_json
 
         if self._form == "json":
             print(to_json(answer.to_dict(), None))
-        elif self._form == "csv":
+        elif self._writer is not None:
             row = self._task.csv_row(answer)
-            writer = csv.writer(sys.stdout, lineterminator="\n")
             if self._first:
-                writer.writerow(row)
-            writer.writerow(row.values())
+                self._writer.row(list(row))
+            self._writer.row(list(row.values()))
         elif self._pictures and pixels is not None:
             from mirante.cli.pictures import print_beside
 

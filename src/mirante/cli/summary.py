@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
             }
             for row in table.rows
         ]
-        print_rows(rows, arguments.format)
+        print_rows(rows, arguments.format, arguments.lang)
         return
     say = language(arguments.lang)
     lines = [

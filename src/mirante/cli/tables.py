@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from mirante.files import to_json
+from mirante.locale import Language, language
 
 
-def print_rows(rows: Sequence[dict[str, Any]], form: str) -> None:
+def print_rows(rows: Sequence[dict[str, Any]], form: str, lang: str | None) -> None:
     """Print dictionaries with the same keys as one JSON list or as CSV (nothing if there are no rows)."""
     if form == "json":
         print(to_json(list(rows)))
         return
-    writer = csv.writer(sys.stdout, lineterminator="\n")
     if not rows:
         return
-    writer.writerow(rows[0].keys())
-    writer.writerows(row.values() for row in rows)
+    writer = Writer(form, language(lang))
+    writer.row(list(rows[0]))
+    for row in rows:
+        writer.row(list(row.values()))
+
+
+class Writer:
+    """Writes CSV to stdout: as programs read it, or as Excel opens it, whose separator and decimal sign follow the language."""
+
+    def __init__(self, form: str, say: Language) -> None:
+        excel = form == "excel"
+        self._decimal_comma = excel and say.code == "pt"
+        self._writer = csv.writer(sys.stdout, delimiter=";" if self._decimal_comma else ",", lineterminator="\n")
+        if excel:  # without the mark, Excel does not take a file for UTF-8
+            sys.stdout.write("\ufeff")
+
+    def row(self, cells: Sequence[Any]) -> None:
+        """Write a row; numbers, also those that are text already, get the sign of the language."""
+        self._writer.writerow([self._localised(cell) for cell in cells] if self._decimal_comma else cells)
+
+    def _localised(self, cell: Any) -> Any:
+        if isinstance(cell, float) or (isinstance(cell, str) and re.fullmatch(r"-?\d+\.\d+(e-?\d+)?", cell)):
+            return str(cell).replace(".", ",")
+        return cell
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers_from: int = 1, title: str = "") -> None:

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
         for name, value in done.settings.items()
     ]
     if arguments.format != "table":
-        print_rows(rows, arguments.format)
+        print_rows(rows, arguments.format, arguments.lang)
         return
     say = language(arguments.lang)
     lines = []

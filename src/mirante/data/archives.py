@@ -21,6 +21,7 @@ from mirante.errors import DataError
 from mirante.images import MAX_BYTES
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
+_UTF8 = 0x800  # the flag of a zip's member that says its name is in UTF-8
 ARCHIVE_SUFFIXES = (".zip", *TAR_SUFFIXES)
 
 
@@ -106,7 +107,24 @@ def _zip_members(path: Path) -> Iterator[tuple[str, _Reader]]:
             kind = stat.S_IFMT(info.external_attr >> 16)
             _refuse_unsafe(path, info.filename, kind not in (0, stat.S_IFREG))
         for info in infos:
-            yield info.filename, _Reader(info.file_size, None, archive, info.filename)
+            yield _name_of(info), _Reader(info.file_size, None, archive, info.filename)
+
+
+def _name_of(info: zipfile.ZipInfo) -> str:
+    """Return a member's name as its writer meant it, with forward slashes.
+
+    Old programs on Windows write backslashes. Names are in code page 437 unless a flag says UTF-8; macOS writes UTF-8 without the
+    flag, and Windows in Western Europe and the Americas writes code page 850.
+    """
+    name = info.filename
+    if not info.flag_bits & _UTF8 and not name.isascii():
+        raw = name.encode("cp437")
+        try:
+            name = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            if any("\u2500" <= letter <= "\u257f" for letter in name):  # lines of boxes, in names
+                name = raw.decode("cp850")
+    return name.replace("\\", "/")
 
 
 def _tar_members(path: Path) -> Iterator[tuple[str, _Reader]]:

@@ -37,6 +37,13 @@ def choose_classes(
         rows = [replace(row, label=names_of.get(row.label, row.label)) for row in rows]
         present -= names_of.keys()
     official, chosen, model = options.official, options.classes, options.model
+    wanted = options.lost if chosen is None else [name for name in options.lost if name in chosen]
+    if wanted and model is None and not options.lenient:
+        name = next(iter(wanted))
+        raise DataError(
+            f"{location}: class {name!r} has no image that can be read ({options.lost[name]}), so no model would know it. Add or mend "
+            "its images, remove its folder, or name the other classes with --classes."
+        )
     names = tuple(name for name in official if name in present) if official else tuple(sorted(present, key=_natural))
     if chosen is not None:
         chosen = [unicodedata.normalize("NFC", name) for name in chosen]

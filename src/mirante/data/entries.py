@@ -40,10 +40,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An image that was left out, and why."""
+    """An image that was left out, and why; `label` is its class, where its folder says so."""
 
     path: str
     reason: str
+    label: str | None = None
 
 
 class Source(Protocol):

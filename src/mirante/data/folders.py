@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mirante.data.entries import Entry, find_path, is_companion, printable
+from mirante.data.entries import Entry, Source, find_path, is_companion, printable
 from mirante.errors import DataError
 
 
@@ -52,6 +52,19 @@ class FolderSource:
             files += [(inside / name).as_posix() for name in names]
             links += [(inside / name).as_posix() for name in folders if (Path(folder) / name).is_symlink()]
         return sorted(files), sorted(links)
+
+
+def empty_folders(source: Source) -> list[str]:
+    """Return the folders of a folder in which there is nothing at all, and may have been meant to be: a class without images."""
+    if not isinstance(source, FolderSource):
+        return []
+    found = []
+    for here, folders, files in os.walk(source.root):
+        inside = Path(here).relative_to(source.root).as_posix()
+        seen = [name for name in files if not is_companion(name) or not name.startswith((".", "Thumbs", "desktop."))]
+        if inside != "." and not folders and not seen and not is_companion(f"{inside}/image"):
+            found.append(printable(inside))
+    return sorted(found)
 
 
 class ListedFiles:

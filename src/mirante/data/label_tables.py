@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mirante.data.entries import Source
-from mirante.data.tables import TABLE_SUFFIXES, Columns, Table, read_table, read_table_file
+from mirante.data.scan import Scanned
+from mirante.data.splits import split_of
+from mirante.data.tables import TABLE_SUFFIXES, Columns, NoColumnError, Row, Table, read_table, read_table_file
 from mirante.errors import DataError
+
+_log = logging.getLogger("mirante")
 
 
 def find_table(name: str, source: Source, location: str, columns: Columns, root: Path | None) -> Table:
@@ -32,6 +38,36 @@ def find_table(name: str, source: Source, location: str, columns: Columns, root:
     if not folder:
         return table
     return replace(table, rows=tuple(replace(row, path=f"{folder}/{row.path}") for row in table.rows))
+
+
+def hub_table(source: Source, scanned: Sequence[Scanned], columns: Columns) -> Table | None:
+    """Return the labels of a data set as the Hugging Face Hub keeps one: metadata.csv or metadata.jsonl at its top or in its splits.
+
+    None when there is no such table, or it has no labels.
+    """
+    tops = sorted({image.path.split("/")[0] for image in scanned if "/" in image.path})
+    rows: list[Row] = []
+    read = []
+    for folder in ("", *(top for top in tops if split_of(top))):
+        for name in ("metadata.csv", "metadata.jsonl"):
+            wanted = f"{folder}/{name}" if folder else name
+            found = source.find(wanted)
+            if found is None or found[0] != wanted:
+                continue
+            try:
+                table = read_table(source.named(wanted), found[1], columns)
+            except NoColumnError:
+                continue
+            split = split_of(folder) if folder else None
+            rows += [
+                replace(row, path=f"{folder}/{row.path}" if folder else row.path, split=row.split or split)
+                for row in table.rows
+            ]
+            read.append(table.name)
+    if not rows:
+        return None
+    _log.info(f"{' and '.join(read)}: the labels are taken from there.")
+    return Table(read[0], tuple(rows))
 
 
 def _within(table: Table, data: Path, base: Path) -> Table:

@@ -29,7 +29,9 @@ def label_by_folder(location: str, scanned: list[Scanned]) -> tuple[list[Labelle
     """
     rows, skipped = [], []
     parts = {image.path: image.path.split("/")[:-1] for image in scanned if image.label is None}
-    shared = _shared_depth(list(parts.values()))
+    shared = _shared_depth(
+        [names for path, names in parts.items() if not path.endswith("/")]
+    )  # folders without images end so
     folders = {path: names[shared:] for path, names in parts.items()}
     has_splits = _has_splits(location, list(folders.values()))
     for image in scanned:
@@ -41,7 +43,7 @@ def label_by_folder(location: str, scanned: list[Scanned]) -> tuple[list[Labelle
                 continue
             label, split = names[int(has_splits)], split_of(names[0]) if has_splits else None
         if image.error is not None:
-            skipped.append(Skipped(image.path, image.error))
+            skipped.append(Skipped(image.path, image.error, label))
         else:
             rows.append(Labelled(image, label, split, image.person))
     if not rows:
@@ -70,7 +72,7 @@ def label_by_table(location: str, scanned: list[Scanned], table: Table) -> tuple
         if image is None:
             missing.append(row)
         elif image.error is not None:
-            skipped.append(Skipped(image.path, image.error))
+            skipped.append(Skipped(image.path, image.error, row.label))
         else:
             rows.append(Labelled(image, row.label, row.split, row.group or image.person, row.subgroup))
     if missing:

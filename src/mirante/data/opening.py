@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from mirante.data.dataset import VAL_SHARE, DataOptions, Dataset
 from mirante.data.entries import Skipped, Source
-from mirante.data.label_tables import find_table
+from mirante.data.folders import empty_folders
+from mirante.data.label_tables import find_table, hub_table
 from mirante.data.labels import Labelled, label_by_table
 from mirante.data.notes import find_notes
 from mirante.data.partition import fold_rows, split_rows
 from mirante.data.render import choose_rendering
-from mirante.data.scan import scan
+from mirante.data.scan import Scanned, scan
 from mirante.data.sources import open_source
 from mirante.data.splits import assign_validation
 from mirante.data.tables import Columns
@@ -58,8 +59,10 @@ def open_dataset(location: str, options: DataOptions) -> Dataset:
     folds, model = options.get("folds", 0), options.get("as_test_of")
     task.require_options(folds, options.get("classes"), options.get("length"))
     source, rows, skipped = _labelled(location, task, options)
+    present = {row.label for row in rows}
+    lost = {one.label: one.reason for one in skipped if one.label is not None and one.label not in present}
     wanted = LabelOptions(
-        options.get("classes"), source.classes, model, options.get("length"), options.get("lenient", False)
+        options.get("classes"), source.classes, model, options.get("length"), options.get("lenient", False), lost
     )
     targets = task.make_targets(location, rows, wanted)
     rows = targets.rows
@@ -175,8 +178,12 @@ def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, 
     scanned = scan(source, options.get("page") or 0)
     if not scanned:
         raise DataError(f"{location}: no image in it.")
+    table = table or hub_table(source, scanned, columns)
     if table is None:
-        return source, *task.label_images(location, scanned)
+        empty = [Scanned(f"{path}/", "", 0, 0, 0, None, None, "an empty folder") for path in empty_folders(source)]
+        rows, skipped = task.label_images(location, [*scanned, *empty])
+        present = {row.label for row in rows}
+        return source, rows, [one for one in skipped if not one.path.endswith("/") or one.label not in (None, *present)]
     return source, *label_by_table(location, scanned, table)
 
 

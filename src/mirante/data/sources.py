@@ -9,7 +9,7 @@ from typing import IO
 
 from mirante.data import arrays, downloads
 from mirante.data.archives import ARCHIVE_SUFFIXES, ArchiveSource
-from mirante.data.entries import Entry, Source
+from mirante.data.entries import Entry, Source, printable
 from mirante.data.folders import FolderSource, ListedFiles, SingleFile
 from mirante.data.tables import TABLE_SUFFIXES, Columns, Table, read_table_file
 from mirante.errors import DataError
@@ -56,20 +56,33 @@ def open_source(
 def images_of(locations: Iterable[str]) -> Iterator[Entry]:
     """Yield every image at the locations, each named by its full location.
 
-    A location is an image file, a folder with its contents, an archive, or a URL of an object store. Raises DataError when one of
-    them names nothing.
+    A location is an image file, a folder with its contents, an archive, a URL of an object store, or a Line of a list of those.
+    Raises DataError when one that is no Line names nothing; a Line that does is an entry with an error, and ends nothing.
     """
     for location in locations:
-        source = _images_at(location)
+        try:
+            source = _images_at(location)
+        except DataError:
+            if not isinstance(location, Line):
+                raise
+            yield Entry(printable(location), b"", error="no such file or folder")
+            continue
         for entry in source.entries():
             yield replace(entry, path=source.named(entry.path))
 
 
+class Line(str):
+    """A location that stands in a list: what is wrong with it does not end the work on the others."""
+
+
 def expand_stdin(locations: Iterable[str], stdin: IO[str]) -> Iterator[str]:
-    """Yield the locations, with the lines of stdin in place of `-`."""
+    """Yield the locations, with the lines of stdin in place of `-`; a byte order mark before them is passed over."""
     for location in locations:
         if location == "-":
-            yield from (line.rstrip("\r\n") for line in stdin if line.strip())
+            for number, line in enumerate(stdin):
+                named = (line.removeprefix("\ufeff").removeprefix("ï»¿") if number == 0 else line).rstrip("\r\n")
+                if named.strip():
+                    yield Line(named)
         else:
             yield location
 

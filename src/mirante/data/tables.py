@@ -17,7 +17,7 @@ from mirante.data.splits import split_of
 from mirante.errors import DataError
 from mirante.formats import ENDINGS
 
-__all__ = ["TABLE_SUFFIXES", "Columns", "Row", "Table", "read_table", "read_table_file"]
+__all__ = ["TABLE_SUFFIXES", "Columns", "NoColumnError", "Row", "Table", "read_table", "read_table_file"]
 
 _log = logging.getLogger("mirante")
 
@@ -46,6 +46,10 @@ _MISSING = frozenset({"nan", "na", "n/a", "#n/a", "null", "<na>"})
 """What programs write where there is no value, in lower case."""
 
 _ENDINGS = tuple(f".{ending}" for endings in ENDINGS.values() for ending in endings)
+
+
+class NoColumnError(DataError):
+    """A table has no column that is known to hold the path, or the label."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,8 @@ class Table:
         """Raise the DataError that names two rows for one image unless they say the same."""
         if replace(second, path=first.path, number=first.number) != first:
             raise DataError(
-                f"{self.name}, row {second.number}: {short(second.path)} is {short(second.label)!r} here and {short(first.label)!r} in row "
-                f"{first.number}, or in another split, group or subgroup; an image has one of each."
+                f"{self.name}, row {second.number}: {short(second.path)} is {short(second.label)!r} here and "
+                f"{short(first.label)!r} in row {first.number}, or in another split, group or subgroup; an image has one of each."
             )
 
     def refuse_missing(self, missing: list[Row]) -> None:
@@ -159,9 +163,9 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns()) -> Table:
             columns["label"] = header.index("label")
     for column in ("path", "label"):
         if column not in columns:
-            raise DataError(
+            raise NoColumnError(
                 f"{name}: no column that is known to hold the {column}; its first row is {_listed(header) or 'empty'}. "
-                f"Name it with --{column}-column. A table of images has the columns path and label, optionally split and group."
+                f"Name it with --{column}-column. A table of images has the columns path and label, and may have split and group."
             )
     for number, line in enumerate(cells[1:], 2):
         if any(cell.strip() for cell in line[len(header) :]):

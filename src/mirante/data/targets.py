@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ class LabelOptions:
     official  the order that the source gives; None sorts the names
     model     the classes of a model to be tested, among which the labels must be; None for none
     length    maximum characters of a text; None takes the longest one's
+    lost      class → why, of classes none of whose images can be read
     lenient   merge classes whose names differ only by case or spaces
     """
 
@@ -27,6 +28,7 @@ class LabelOptions:
     model: Sequence[str] | None = None
     length: int | None = None
     lenient: bool = False
+    lost: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

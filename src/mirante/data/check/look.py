@@ -35,7 +35,7 @@ PLAIN = 0.25
 _ONE_GREY = 12  # levels by which pixels of one grey may differ
 _ENDS = (4, 6, 8)  # cells of the small copy at which a corner may end
 _LEAST = 256  # the shorter side at which sharpness and light are measured, if the image has that many pixels
-_FORMAT = 4
+_FORMAT = 5
 
 NUMBERS = (
     "height", "width", "channels", "orientation", "bytes_per_pixel", "quality", "brightness", "contrast", "dark", "bright",
@@ -56,8 +56,7 @@ span             greys between the darkest and the brightest 1% of pixels
 plain            share of pixels within 4 of the commonest grey: large for drawings, digits and scans on an empty background
 cast_red, cast_blue  log of red over green, and of blue over green: of the ground, if the image is plain; of the edges, if not (the
                  grey-edge hypothesis, van de Weijer et al. 2007), which the light or the camera changes, whatever is shown; 0 if grey
-border           grey of the outermost pixels, if they are of one grey. If not: NaN, or in a plain image infinite, which says nothing,
-                 because there the content reaches the border
+border           grey of the outermost pixels, if they are of one grey; NaN if not
 corner_1 to 8    how far a corner stands out from what is around it and from the border: its grey, and its detail, for top left, top
                  right, bottom left, bottom right; 0 where the content reaches into it
 """
@@ -182,7 +181,7 @@ def measure(pixels: Pixels) -> tuple[NDArray[np.uint8], list[float]]:
     dark, light = np.searchsorted(counts.cumsum(), [0.01, 0.99])
     numbers = [
         float(grey.mean()), spread, float(counts[:16].sum()), float(counts[240:].sum()), saturation,
-        float(details.std()) / (spread + 1), float(light - dark), share, *_cast(pixels, grey, ground), _border(grey, ground),
+        float(details.std()) / (spread + 1), float(light - dark), share, *_cast(pixels, grey, ground), _border(grey),
     ]  # fmt: skip
     return copy, numbers + _corners(copy, details, ground)
 
@@ -199,12 +198,10 @@ def _cast(pixels: Pixels, grey: NDArray[np.uint8], ground: int | None) -> tuple[
     return float(np.log(seen[0] / seen[1])), float(np.log(seen[2] / seen[1]))
 
 
-def _border(grey: NDArray[np.uint8], ground: int | None) -> float:
+def _border(grey: NDArray[np.uint8]) -> float:
     ring = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]]).astype(np.float32)
     level = float(np.median(ring))
-    if np.percentile(np.abs(ring - level), 90) <= _ONE_GREY:
-        return level
-    return np.nan if ground is None else np.inf
+    return level if np.percentile(np.abs(ring - level), 90) <= _ONE_GREY else np.nan
 
 
 def _corners(copy: NDArray[np.uint8], details: NDArray[np.int16], ground: int | None) -> list[float]:

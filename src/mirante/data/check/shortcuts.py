@@ -142,6 +142,10 @@ def _properties(
             columns = []
             for part in parts:
                 column = np.array(values[part] if part in values else looks[part][rows], np.float64)
+                if (
+                    name == "border" and plain.mean() > 0.5
+                ):  # where the content reaches it, as it may in drawings, it says nothing
+                    column[np.isnan(column)] = np.inf
                 if name in _OF_PHOTOS:
                     column[plain | (~compressed if name == "bytes per pixel" else False)] = np.inf
                 columns.append(_bins(column))
