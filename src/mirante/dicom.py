@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.errors import ImageError
+from mirante.places import data_folder
 from mirante.rendering import Depth, Rendering, shown_between
 
 if TYPE_CHECKING:
@@ -193,10 +194,7 @@ def _reason(error: Exception) -> str:
 
 @lru_cache(maxsize=1)
 def _key() -> bytes:
-    from platformdirs import user_data_path
-
-    path = user_data_path("mirante", appauthor=False) / "person.key"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = data_folder() / "person.key"
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     if not path.exists():
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -6,13 +6,29 @@ Importing this imports none of the other packages: a verb does that when it runs
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from mirante.cli import compare, data, demo, evaluate, export, photos, predict, see, serve, studio, summary, train, tune
-from mirante.errors import MiranteError, RequestError
+from mirante.cli import (
+    compare,
+    data,
+    demo,
+    evaluate,
+    export,
+    photos,
+    predict,
+    see,
+    serve,
+    streams,
+    studio,
+    summary,
+    train,
+    tune,
+)
+from mirante.data.entries import printable
+from mirante.errors import MiranteError, RequestError, WorkError
+from mirante.places import keep_matplotlib_at_home
 from mirante.torchrun import leads
 
 VERBS = (demo, train, evaluate, predict, compare, summary, data, see, studio, photos, export, serve, tune)
@@ -69,30 +85,30 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 the work failed, 2 the request was wrong, 130 stopped by Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            # a name that the terminal cannot show should not stop the program
-            stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "surrogateescape")
+    streams.prepare()
+    keep_matplotlib_at_home()
     try:
         parsed = make_parser().parse_args(words)
         _show_log(quiet=getattr(parsed, "quiet", False))
         parsed.run(parsed)
-        sys.stdout.flush()
+        if unwritten := streams.finish():
+            print(f"mirante: {unwritten}", file=sys.stderr)
+            sys.exit(1)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        # the reader (head, less) has gone; closing stdout again would only complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.discard()  # the reader (head, less) has gone
         sys.exit(0)
     except Exception as error:
         if "--debug" in words:
             raise
+        error = _known(error)
         if isinstance(error, MiranteError):
             if not error.told and (
                 leads() or not isinstance(error, RequestError)
             ):  # every process got the same wrong request
-                print(f"mirante: {error}", file=sys.stderr)
+                print(f"mirante: {printable(str(error))}", file=sys.stderr)
             sys.exit(error.exit_status)
         print(
             f"mirante: unexpected error ({type(error).__name__}: {error}). --debug shows where; please report it.",
@@ -100,3 +116,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         )
         sys.exit(1)
     sys.exit(0)
+
+
+def _known(error: Exception) -> Exception:
+    """Return what a failure of the system means in Mirante's words, where that can be told."""
+    if isinstance(error, OSError) and streams.concerns_output(error):
+        return WorkError(streams.unwritable(error))
+    if isinstance(error, RuntimeError) and "home directory" in str(error).lower():
+        return RequestError("this user has no home folder that ~ could stand for; write the whole path, or set HOME.")
+    if isinstance(error, MemoryError):
+        return WorkError(
+            "there is not enough memory for this; close other programs, or use smaller images (--size) or batches."
+        )
+    return error

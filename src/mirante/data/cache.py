@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from contextlib import suppress
@@ -23,6 +22,7 @@ from mirante.data.processes import on_every_core
 from mirante.errors import DataError, ImageError, UnavailableError, WorkError
 from mirante.files import system_reason
 from mirante.images import Pixels, read_image
+from mirante.places import cache_folder
 from mirante.progress import track
 from mirante.rendering import Rendering
 from mirante.resize import Fit
@@ -30,16 +30,6 @@ from mirante.resize import Fit
 _FORMAT = 5  # increment it when the same bytes would decode to different pixels
 # Decoding this many photos takes longer than starting processes to share the work.
 _MANY_PHOTOS = 200
-
-
-def cache_folder() -> Path:
-    """Return where Mirante keeps files it can recreate: MIRANTE_CACHE, or the system's cache folder."""
-    chosen = os.environ.get("MIRANTE_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("mirante", appauthor=False)
 
 
 def decoded(

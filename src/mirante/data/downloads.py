@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirante.data import arrays
-from mirante.data.cache import cache_folder
 from mirante.errors import DataError, WorkError
 from mirante.files import system_reason
+from mirante.places import cache_folder
 from mirante.progress import track
 
 _BLOCK = 1 << 18

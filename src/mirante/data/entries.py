@@ -105,8 +105,17 @@ def digest_of(content: bytes | NDArray[np.uint8]) -> str:
 
 
 def printable(path: str) -> str:
-    """Return a path as text that can be written anywhere: bytes that are not UTF-8 become \\xNN."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """Return a path as text that can be written anywhere: bytes that are not UTF-8, and control characters, become \\xNN.
+
+    >>> printable("a\\x1b[31mb")
+    'a\\\\x1b[31mb'
+    """
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(
+        f"\\x{ord(letter):02x}" if ord(letter) < 32 or 127 <= ord(letter) < 160 else letter for letter in text
+    )
 
 
 def find_path(paths: list[str], name: str) -> str | None:

@@ -16,8 +16,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.data.cache import cache_folder
 from mirante.files import write_file
+from mirante.places import cache_folder
 
 Features = NDArray[np.float32]
 

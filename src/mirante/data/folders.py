@@ -99,7 +99,7 @@ class SingleFile(ListedFiles):
         self._location = location
 
     def named(self, path: str) -> str:
-        return self._location
+        return printable(self._location)
 
 
 def _stamp(root: Path, paths: list[str]) -> str:

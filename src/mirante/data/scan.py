@@ -13,12 +13,12 @@ from functools import partial
 import numpy as np
 
 from mirante import dicom
-from mirante.data.cache import cache_folder
 from mirante.data.entries import Entry, Source, digest_of
 from mirante.data.processes import on_every_core
 from mirante.errors import ImageError, MiranteError, UnavailableError
 from mirante.files import write_text
 from mirante.images import Header, read_header
+from mirante.places import cache_folder
 from mirante.progress import track
 from mirante.rendering import Depth
 

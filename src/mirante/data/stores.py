@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mirante.data.cache import cache_folder
 from mirante.data.entries import Entry, find_path, is_companion
 from mirante.errors import DataError, ImageError, RequestError, WorkError
 from mirante.files import write_bytes
 from mirante.images import MAX_BYTES, read_bytes
+from mirante.places import cache_folder
 
 TABLE = ".parquet"
 _PAUSES = (0.5, 2.0)  # seconds before a store is asked for a file again

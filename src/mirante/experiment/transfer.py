@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from mirante import __version__
-from mirante.data.cache import cache_folder
 from mirante.data.dataset import Dataset
 from mirante.data.features import Features, known_or_new
 from mirante.files import write_bytes
@@ -21,6 +20,7 @@ from mirante.images import Pixels
 from mirante.model.export import trace_features
 from mirante.model.running import open_graph
 from mirante.model_info import ModelInfo
+from mirante.places import cache_folder
 from mirante.prediction.onnx_model import BATCH
 from mirante.progress import track
 from mirante.training.head import fit_head

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from mirante.data.cache import cache_folder
 from mirante.errors import RequestError, RunError
 from mirante.files import write_file
 from mirante.images import Pixels
 from mirante.model.notation import Layer, Shape, has_layers, parse_layers
 from mirante.model_info import ModelInfo
+from mirante.places import cache_folder
 
 Weights = dict[str, NDArray[np.float32]]
 

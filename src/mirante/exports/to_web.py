@@ -17,11 +17,11 @@ from importlib import resources
 from pathlib import Path
 
 import mirante
-from mirante.data.cache import cache_folder
 from mirante.errors import RequestError, WorkError
 from mirante.files import write_bytes, write_text
 from mirante.locale import Language
 from mirante.model_info import ModelInfo
+from mirante.places import cache_folder
 from mirante.templates import environment
 
 _PACKAGE = "onnxruntime-web@^1.20.0"

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mirante import dicom
-from mirante.data.cache import cache_folder
 from mirante.data.entries import Entry, Source
 from mirante.data.processes import on_every_core
 from mirante.errors import ImageError, MiranteError
 from mirante.files import write_file
 from mirante.formats import ENDINGS, open_image
 from mirante.images import Pixels, orientation, read_header, read_reduced
+from mirante.places import cache_folder
 from mirante.progress import track
 from mirante.rendering import USUAL, Rendering
 
