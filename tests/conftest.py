@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,7 +19,9 @@ from command_line import CommandLine
 from PIL import Image
 
 # before anything of Mirante is imported: the tests neither use nor fill the person's own cache
-os.environ.setdefault("MIRANTE_CACHE", tempfile.mkdtemp(prefix="mirante-test-cache-"))
+if "MIRANTE_CACHE" not in os.environ:
+    os.environ["MIRANTE_CACHE"] = tempfile.mkdtemp(prefix="mirante-test-cache-")
+    atexit.register(shutil.rmtree, os.environ["MIRANTE_CACHE"], ignore_errors=True)
 os.environ["LC_ALL"] = "C.UTF-8"
 # tests that run side by side share the cores: trainings that each take all of them mostly wait for each other
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Command, write_shapes
@@ -108,3 +111,80 @@ def test_demo_trains_judges_predicts_and_shows_the_way_on(tmp_path: Path, mirant
     assert (tmp_path / "runs" / "digits-tutorial" / "report.html").exists()
     assert "Agora, as suas imagens" in done.stdout and "mirante train fotos" in done.stdout
     assert "Classe prevista" in done.stdout and "1,797 images of 10 classes" in done.stderr
+
+
+LINUX = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, a file on a full disk")
+
+
+def straight(*words: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "mirante", *map(str, words)], stderr=subprocess.PIPE, check=False, **options
+    )
+
+
+@LINUX
+def test_output_that_cannot_be_written_is_said(shapes_run: tuple[Path, Path]) -> None:
+    run, data = shapes_run
+    with Path("/dev/full").open("wb") as full:
+        done = straight("predict", run, data / "bar", stdout=full)
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"mirante: standard output could not be written: the disk is full; free some space.\n",
+    )
+    closed = straight("predict", run, data / "bar" / "000.png", preexec_fn=lambda: os.close(1))
+    assert (closed.returncode, closed.stderr) == (
+        1,
+        b"mirante: standard output is closed, so nothing could be printed.\n",
+    )
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])
+def test_a_terminal_of_another_encoding_ends_nothing(shapes_run: tuple[Path, Path], encoding: str) -> None:
+    """The table of a training holds an en dash, and a table is drawn with lines."""
+    done = straight("evaluate", shapes_run[0], stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.decode(encoding)
+    assert "Accuracy" in told and " - " in told.replace("–", "-") and "?" not in told
+
+
+def test_control_characters_in_a_name_do_not_reach_the_terminal(
+    shapes_run: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    name = "red\x1b[31m\a.png"
+    shutil.copy(shapes_run[1] / "bar" / "000.png", tmp_path / name)
+    (tmp_path / ("no" + name)).write_bytes(b"nonsense")
+    for asked in ([tmp_path], [tmp_path / name, tmp_path / ("no" + name)]):
+        done = mirante("predict", shapes_run[0], *asked)
+        assert "\x1b" not in done.stdout + done.stderr and "red\\x1b[31m\\x07.png" in done.stdout
+        assert "nored\\x1b[31m\\x07.png: left out" in done.stderr
+    gone = mirante("predict", shapes_run[0], tmp_path / "\x1b[2J")
+    assert gone.returncode == 2 and "\x1b" not in gone.stderr
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="a home below a device, where no folder can be, is a thing of POSIX"
+)
+def test_a_user_without_a_home_can_work(shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if name not in ("MIRANTE_CACHE", "XDG_CACHE_HOME")}
+    nobody = {
+        "cwd": tmp_path,
+        "stdout": subprocess.PIPE,
+        "env": {**kept, "HOME": "/dev/null/home", "TMPDIR": str(tmp_path)},
+    }
+    done = straight("train", shapes_run[1], "--model", "4C3-GAP", "--epochs", "1", "--out", "run", **nobody)
+    assert done.returncode == 0 and b"home" not in done.stderr, done.stderr
+    assert straight("predict", "run", shapes_run[1] / "bar", **nobody).returncode == 0
+    code = "from mirante.places import data_folder; data_folder()"  # what must last is not put where it is lost
+    lasting = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, check=False, **nobody)
+    assert b"set HOME, or XDG_DATA_HOME" in lasting.stderr
+    assert [one.name for one in tmp_path.glob("mirante-*")] == [f"mirante-{os.getuid()}"]
+
+
+@pytest.mark.skipif(
+    shutil.which("setpriv") is None or os.getuid() != 0, reason="it needs root and setpriv to be another user"
+)
+def test_a_tilde_of_a_user_who_has_no_entry_is_said(shapes_run: tuple[Path, Path]) -> None:
+    words = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", sys.executable, "-m", "mirante", "predict"]
+    kept = {name: value for name, value in os.environ.items() if name != "HOME"}
+    done = subprocess.run([*words, shapes_run[0], "~/photos"], stderr=subprocess.PIPE, env=kept, check=False)
+    assert done.returncode == 2 and b"no home folder" in done.stderr

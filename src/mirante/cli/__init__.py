@@ -26,7 +26,6 @@ from mirante.cli import (
     train,
     tune,
 )
-from mirante.data.entries import printable
 from mirante.errors import MiranteError, RequestError, WorkError
 from mirante.places import keep_matplotlib_at_home
 from mirante.torchrun import leads
@@ -108,6 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             if not error.told and (
                 leads() or not isinstance(error, RequestError)
             ):  # every process got the same wrong request
+                from mirante.data.entries import printable
+
                 print(f"mirante: {printable(str(error))}", file=sys.stderr)
             sys.exit(error.exit_status)
         print(
