@@ -16,6 +16,7 @@ from browser import ARGUMENTS, find_browser
 from conftest import Command, write_shapes
 from sklearn.metrics import f1_score, log_loss
 
+from mirante.evaluation.plots.fonts import OWN, can_draw, drawn, fonts_for, numbered
 from mirante.run import Run
 from mirante.tasks.classify.human_votes import compare_with_humans, read_human_votes
 from mirante.tasks.classify.subgroups import figures_by_subgroup
@@ -358,3 +359,21 @@ def test_each_person_has_one_vote(tmp_path: Path) -> None:
     votes.write_text("\n".join(["path,bar,disc", *["a.png,1,0"] * 9, "a.png,0,1", "b.png,3,1"]))
     found = read_human_votes(votes, ["a.png", "b.png", "c.png"], ["bar", "disc"])
     assert found[:2].tolist() == [[0.9, 0.1], [0.75, 0.25]] and np.isnan(found[2]).all()
+
+
+def test_names_that_no_font_here_can_draw_are_numbered_and_the_report_says_so(tmp_path: Path, mirante: Command) -> None:
+    """苹果 where no font with Chinese is installed, and قط, which plots would write backwards."""
+    write_shapes(tmp_path / "data", 20, ("bar", "disc"))
+    (tmp_path / "data" / "bar").rename(tmp_path / "data" / "قط")
+    (tmp_path / "data" / "disc").rename(tmp_path / "data" / "苹果")
+    done = mirante("train", "data", "--model", "4C3-GAP", "--epochs", "1", "--out", "run", "--lang", "en", cwd=tmp_path)
+    assert done.returncode == 0 and "Glyph" not in done.stderr and "font" not in done.stderr.lower()
+    report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    named = [name for name in ("قط", "苹果") if not can_draw(name)]
+    assert "قط" in named  # whatever is installed
+    assert all(
+        f"{('قط', '苹果').index(name) + 1} {name}" in report.partition("plots show their numbers")[2] for name in named
+    )
+    with numbered(("قط", "苹果", "maçã")):
+        assert (drawn("قط"), drawn("maçã")) == ("1", "maçã")
+    assert fonts_for("maçã") == [OWN] and drawn("قط") == "قط"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 from conftest import Command, draw_shape, write_shapes
 from hypothesis import given, settings
@@ -20,6 +22,7 @@ from mirante.photos.arrange import Decided, arrange, require_layout
 from mirante.photos.journal import write_plan
 from mirante.photos.moving import carry_out
 from mirante.photos.names import numbered, safe_name
+from mirante.photos.organise import organise, show
 from mirante.photos.walk import Photo, walk
 
 
@@ -68,7 +71,7 @@ def test_a_name_that_is_taken_gets_a_number_and_the_same_photo_is_known(
     (into / "all").mkdir(parents=True)
     (into / "all" / "one (2).png").write_text("somebody's")
     said = {one.path: Decided("all", 1.0, False) for one in walk(folder).photos}
-    found = arrange(folder, walk(folder).photos, said, into, "{class}", "copy", False, language("en"))
+    found = arrange(folder, walk(folder).photos, said, into, "{class}", "copy", False, language("en"), {})
     came = carry_out(write_plan("copy", folder, into, [], found.steps))
     assert came.count == 6 and came.left == []
     assert sorted(path.name for path in (into / "all").iterdir()) == [
@@ -78,7 +81,7 @@ def test_a_name_that_is_taken_gets_a_number_and_the_same_photo_is_known(
         number = (into / "all" / f"{name}.MOV").read_text()[-1]
         assert (into / "all" / f"{name}.png").read_bytes() == (folder / number / "one.png").read_bytes()
     assert (into / "all" / "one (2).png").read_text() == "somebody's"
-    again = arrange(folder, walk(folder).photos, said, into, "{class}", "copy", False, language("en"))
+    again = arrange(folder, walk(folder).photos, said, into, "{class}", "copy", False, language("en"), {})
     assert again.left[0].reason == "is already there, byte for byte"
 
 
@@ -112,7 +115,7 @@ def test_layouts_take_what_the_photo_says(tmp_path: Path) -> None:
     photos = [Photo("a.jpg"), Photo("b.jpg")]
     decided = {one.path: Decided("rose", 0.87, False) for one in photos}
     layout = require_layout("{class}/{year}-{month}/{camera} {confidence}")
-    found = arrange(tmp_path, photos, decided, tmp_path / "out", layout, "copy", False, language("pt"))
+    found = arrange(tmp_path, photos, decided, tmp_path / "out", layout, "copy", False, language("pt"), {})
     assert [str(Path(step.target).relative_to(tmp_path / "out")) for step in found.steps] == [
         "rose/2019-07/Cam-era 1 80%+/a.jpg", "rose/sem data-sem data/câmera desconhecida 80%+/b.jpg"
     ]  # fmt: skip
@@ -134,3 +137,37 @@ def test_new_photos_are_classified_as_they_arrive(tmp_path: Path, shapes_run: tu
         process.wait()
     assert found["late.png"]["label"] in ("bar", "cross", "disc") and "not an image" in found["torn.png"]["error"]
     assert [path.name for path in (tmp_path / "sorted").rglob("*.png")] == ["late.png"]
+
+
+def test_classes_whose_folders_would_be_one_are_kept_apart(shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
+    """A model whose classes are `A/B`, `a-b` and `review`: three folders, beside that of the photos to review."""
+    run = tmp_path / "run"
+    shutil.copytree(shapes_run[0], run)
+    model = onnx.load(run / "model.onnx")
+    info = json.loads(model.metadata_props[0].value)
+    info["classes"] = ["A/B", "a-b", "review"]
+    model.metadata_props[0].value = json.dumps(info)
+    onnx.save(model, run / "model.onnx")
+    folder = write_shapes(tmp_path / "photos", 3)
+    done = organise(run, folder, tmp_path / "sorted", min_confidence=0.0, lang="en")
+    assert sum(done.counts.values()) == 9 and set(done.counts) == {"A-B", "a-b (2)", "review (2)"}
+    assert "The folder of the class a-b is called a-b (2)" in "\n".join(show(done, False, language("en")))
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or os.getuid() != 0, reason="a file system that cannot be written is mounted by root"
+)
+def test_photos_are_copied_from_where_nothing_can_be_written(shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = write_shapes(tmp_path / "photos", 2)
+    code = (
+        "import subprocess, sys; from mirante.photos.organise import organise\n"
+        "subprocess.run(['mount', '--bind', sys.argv[2], sys.argv[2]], check=True)\n"
+        "subprocess.run(['mount', '-o', 'remount,ro,bind', sys.argv[2]], check=True)\n"
+        "done = organise(sys.argv[1], sys.argv[2], sys.argv[3], min_confidence=0.0); print(done.count, len(done.left))"
+    )
+    words = ["unshare", "--mount", sys.executable, "-c", code, shapes_run[0], folder, tmp_path / "sorted"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if "mount" in done.stderr and "permi" in done.stderr.lower() and "CalledProcessError" in done.stderr:
+        pytest.skip("mounting is not allowed here")
+    assert done.stdout == "6 0\n", done.stderr
+    assert len(list((tmp_path / "sorted").rglob("*.png"))) == 6

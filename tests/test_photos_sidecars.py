@@ -13,6 +13,7 @@ from photo_trees import tree
 
 from mirante.errors import ImageError
 from mirante.photos import xmp
+from mirante.photos.walk import walk
 
 FOREIGN = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -82,3 +83,41 @@ def test_sidecars_are_written_with_the_photos_and_taken_back(
         assert {path: one for path, one in after.items() if one[3] == "file"} == {
             path: one for path, one in before.items() if one[3] == "file"
         }
+
+
+@pytest.mark.parametrize(
+    ("photo", "beside"),
+    [
+        ("IMG_1.jpg", "IMG_1.jpg.supplemental-metadata.json"),
+        ("IMG_1.jpg", "IMG_1.jpg.supplemental-meta.json"),
+        ("IMG_1.jpg", "IMG_1.jpg.suppl.json"),
+        ("IMG_1.jpg", "IMG_1.jpg.json"),
+        ("IMG_1(1).jpg", "IMG_1.jpg(1).json"),
+        ("IMG_1(1).jpg", "IMG_1.jpg.supplemental-metadata(1).json"),
+        ("IMG_1(1).jpg", "IMG_1(1).json"),
+        (
+            "Screenshot_20200101-101010_Some long name of an app.jpg",
+            "Screenshot_20200101-101010_Some long name of a.json",
+        ),
+        ("PXL_20210101.MP.jpg", "PXL_20210101.MP"),
+        ("DSC_9.jpg", "DSC_9.nef.xmp"),
+        ("DSC_9.jpg", "DSC_9.NEF"),
+        ("IMG_7.HEIC", "IMG_7.MOV"),
+    ],
+)
+def test_what_phones_and_takeout_put_beside_a_photo_goes_with_it(tmp_path: Path, photo: str, beside: str) -> None:
+    for name in (photo, beside, "other.png", "album.json"):
+        (tmp_path / name).write_bytes(b"x")
+    found = walk(tmp_path)
+    assert {one.path: one.companions for one in found.photos} == {photo: (beside,), "other.png": ()}
+    assert not found.skipped
+
+
+def test_raw_photos_and_films_that_stay_are_named(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.nef", "b.nef", "c.mov", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    said = {one.path: one.reason for one in walk(tmp_path).skipped}
+    assert said == {
+        "b.nef": "a RAW photo without a picture beside it; left where it is",
+        "c.mov": "a film; left where it is",
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -39,8 +40,9 @@ def keep_matplotlib_at_home() -> None:
     """Have matplotlib keep its font list in the cache where the user has no home; it would say so on every start."""
     if "MPLCONFIGDIR" not in os.environ and not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111 (it does not raise)
         folder = cache_folder() / "matplotlib"
-        folder.mkdir(parents=True, exist_ok=True)
-        os.environ["MPLCONFIGDIR"] = str(folder)
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            os.environ["MPLCONFIGDIR"] = str(folder)
 
 
 @lru_cache(maxsize=4)

@@ -302,6 +302,10 @@ class Task(ABC):
     def judge(self, predictions: Predictions, setting: Setting) -> Judgement:
         """Measure labelled predictions, and draw."""
 
+    def plots_note(self, info: ModelInfo, say: Language) -> str:
+        """Say what a reader must know to read the plots; nothing if there is nothing."""
+        return ""
+
     @abstractmethod
     def draw_attention(
         self,

@@ -6,6 +6,7 @@ Importing this imports none of the other packages: a verb does that when it runs
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -27,6 +28,7 @@ from mirante.cli import (
     tune,
 )
 from mirante.errors import MiranteError, RequestError, WorkError
+from mirante.files import system_reason
 from mirante.places import keep_matplotlib_at_home
 from mirante.torchrun import leads
 
@@ -123,6 +125,8 @@ def _known(error: Exception) -> Exception:
     """Return what a failure of the system means in Mirante's words, where that can be told."""
     if isinstance(error, OSError) and streams.concerns_output(error):
         return WorkError(streams.unwritable(error))
+    if isinstance(error, OSError) and error.filename is not None:
+        return WorkError(f"{os.fsdecode(error.filename)}: {system_reason(error)}.")
     if isinstance(error, RuntimeError) and "home directory" in str(error).lower():
         return RequestError("this user has no home folder that ~ could stand for; write the whole path, or set HOME.")
     if isinstance(error, MemoryError):

@@ -158,6 +158,9 @@ def judge_run(
     judgement = replace(judgement, metrics={**kept, **judgement.metrics})
     metrics = run.publish_judgement(folder, predictions, judgement)
     notes = sorted(run.notes, key=lambda one: not one.grave)
+    warnings = [(note.said(say), note.grave) for note in notes]
+    if said := task.plots_note(info, say):
+        warnings.append((said, False))
     story = Story(
         name=run.path.name,
         data=run.data,
@@ -168,7 +171,7 @@ def judge_run(
         evaluated=evaluated,
         positive=objectives.positive,
         subgroup=dataset.options.get("subgroup", ""),
-        warnings=[(note.said(say), note.grave) for note in notes],
+        warnings=warnings,
     )
     write_report(folder / runfolder.REPORT, judgement, story, say)
     write_text(folder / runfolder.CARD, task.card(judgement, story, say))

@@ -61,6 +61,7 @@ def arrange(
     how: How,
     write_xmp: bool,
     say: Language,
+    names: Mapping[str, str],
 ) -> Arrangement:
     """Return where the photos of a folder go, by what was decided of each path; touches nothing.
 
@@ -68,6 +69,7 @@ def arrange(
     layout     folders below it, such as {class}/{year}
     how        move, copy, or link (hard links)
     write_xmp  also write class and confidence into a sidecar beside each photo that is sure
+    names      class → name of its folder; see folder_names
     """
     found = Arrangement()
     taken: set[str] = set()
@@ -76,7 +78,7 @@ def arrange(
         if one is None:
             continue
         places = [str(folder / name) for name in (photo.path, *photo.companions)]
-        below = REVIEW if one.unsure else _below(layout, folder / photo.path, one, say)
+        below = REVIEW if one.unsure else _below(layout, folder / photo.path, one, say, names)
         first = len(found.steps)
         if into is not None:
             targets = _targets(places, into / below, taken)
@@ -119,8 +121,28 @@ def plan(folder: Path, into: Path, how: How, found: Arrangement, before: Before)
     return write_plan(how, folder.absolute(), into, needed, found.steps, found.notes, before.times)
 
 
-def _below(layout: str, path: Path, one: Decided, say: Language) -> str:
-    values = {"class": one.label, "confidence": f"{min(9, int(one.confidence * 10)) * 10}%+"}
+def folder_names(classes: Iterable[str]) -> dict[str, str]:
+    """Return class → name of its folder, no two alike on any file system, and none that of the photos to review.
+
+    >>> folder_names(["A/B", "a-b", "review", "A/B"])
+    {'A/B': 'A-B', 'a-b': 'a-b (2)', 'review': 'review (2)'}
+    """
+    found: dict[str, str] = {}
+    taken = {REVIEW}
+    for label in classes:
+        if label in found:
+            continue
+        name = safe_name(label)
+        number = 2
+        while name.casefold() in taken:
+            name, number = f"{safe_name(label)} ({number})", number + 1
+        taken.add(name.casefold())
+        found[label] = name
+    return found
+
+
+def _below(layout: str, path: Path, one: Decided, say: Language, names: Mapping[str, str]) -> str:
+    values = {"class": names.get(one.label, one.label), "confidence": f"{min(9, int(one.confidence * 10)) * 10}%+"}
     if set(re.findall(r"\{(.*?)\}", layout)) & {"year", "month", "day", "camera"}:
         exif = read_exif(read_bytes(path))
         taken, camera = exif.taken, exif.camera

@@ -179,7 +179,8 @@ def _bring(source: str, target: str, part: str, move: bool) -> None:
 
 def _clean_up(journal: Journal, number: int, step: Step) -> None:
     """Remove what a kill has left of this step: half a copy, and the empty file that only reserved a name."""
-    for here, other in ((step.target, step.source), (step.source, step.target)):
+    sides = ((step.target, step.source), (step.source, step.target))
+    for here, other in sides if journal.how == "move" else sides[:1]:  # a copy writes nothing where it comes from
         _drop(_part(journal, number, here))
         empty = step.size and os.path.isfile(here) and os.path.getsize(here) == 0
         if empty and os.path.isfile(other) and (here == step.target or _is_ours(step)):

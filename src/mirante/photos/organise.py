@@ -23,6 +23,7 @@ from mirante.photos.journal import How, read_journals
 from mirante.photos.library import DATABASE, Library, labels_of
 from mirante.photos.lock import both_locked
 from mirante.photos.moving import Came, carry_out, restore_times, undo
+from mirante.photos.names import safe_name
 from mirante.photos.walk import MEMORY, walk
 from mirante.prediction.model import Model
 
@@ -31,13 +32,16 @@ _REMEMBERED = 50  # folders that undo searches when none is named
 
 @dataclass
 class Organised:
-    """What came of organising, or would: folder → photos, files put in place, what was left and why, and the tree of it."""
+    """What came of organising, or would: folder → photos, files put in place, what was left and why, the tree of it, and
+    class → folder where another class has the folder of that name.
+    """
 
     counts: dict[str, int]
     count: int = 0
     left: list[Skipped] = field(default_factory=list)
     tree: list[str] = field(default_factory=list)
     into: Path | None = None
+    renamed: dict[str, str] = field(default_factory=dict)
 
 
 def organise(
@@ -99,9 +103,14 @@ def organise(
         decided, unread = decide_photos(
             model, folder, photos, said, MIN_CONFIDENCE if min_confidence is None else min_confidence
         )
-        found = arranging.arrange(folder.absolute(), photos, decided, into, layout, how, write_xmp, say)
+        names = arranging.folder_names([*model.classes, *(one.label for one in decided.values())])
+        found = arranging.arrange(folder.absolute(), photos, decided, into, layout, how, write_xmp, say, names)
         done = Organised(
-            found.counts, left=[*walked.skipped, *unread, *found.left], tree=arranging.tree(found, into), into=into
+            found.counts,
+            left=[*walked.skipped, *unread, *found.left],
+            tree=arranging.tree(found, into),
+            into=into,
+            renamed={label: name for label, name in names.items() if name != safe_name(label)},
         )
         if dry_run or not (found.steps or found.notes):
             return done
@@ -142,6 +151,8 @@ def undo_last(into: Path | None) -> tuple[Path, Came]:
 
 def show(done: Organised, dry_run: bool, say: Language) -> Iterator[str]:
     """Yield what to tell a person."""
+    for label, name in done.renamed.items() if done.into is not None else ():
+        yield say("The folder of the class {label} is called {name}: another one has its name.", label=label, name=name)
     if dry_run:
         yield from done.tree
     for name, count in sorted(done.counts.items()):
@@ -187,7 +198,7 @@ def _state() -> Path:
 def _remembered() -> list[Path]:
     try:
         return [Path(place) for place in json.loads(_state().read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RuntimeError):
         return []
 
 
@@ -196,5 +207,5 @@ def _remember(into: Path) -> None:
     try:
         _state().parent.mkdir(parents=True, exist_ok=True)
         write_text(_state(), json.dumps([*places, str(into)]))
-    except (OSError, MiranteError, UnicodeEncodeError):
+    except (OSError, MiranteError, UnicodeEncodeError, RuntimeError):  # the last one: a user without a home
         pass  # undo will then need the folder's name

@@ -58,6 +58,7 @@ def _arrivals(
     known: dict[Photo, tuple[int, int]],
 ) -> Iterator[tuple[str, Decided | None, str]]:
     waiting: dict[Photo, tuple[int, int]] = {}
+    names = arranging.folder_names(model.classes)
     while True:
         time.sleep(max(_LEAST_PAUSE, interval))
         now = _stamps(folder)
@@ -74,7 +75,7 @@ def _arrivals(
             target = into.expanduser().absolute()
             before = arranging.Before.of(folder, target)
             with both_locked(target, folder, how == "move"):
-                found = arranging.arrange(folder.absolute(), outside, decided, target, layout, how, False, say)
+                found = arranging.arrange(folder.absolute(), outside, decided, target, layout, how, False, say, names)
                 if found.steps:
                     came = put_in_place(folder, target, how, found, before)
                     reasons |= {one.path: one.reason for one in came.left}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mirante import runfolder
 from mirante.errors import RequestError
 from mirante.evaluation.attribution import Map, grad_cam, shapley
+from mirante.evaluation.plots.fonts import numbered
 from mirante.evaluation.plots.style import BLUE, GREY, INK, new_figure, shorten, show_image
 from mirante.images import Pixels
 from mirante.locale import Language
@@ -134,7 +135,8 @@ def path(inside: Inside, pixels: Pixels, say: Language) -> Picture:
             axes.set_axis_off()
             if place == 0:
                 axes.set_title(title, fontsize=9)
-    _bars(figure.add_subplot(grid[divmod(count - 1, _STAGES_A_ROW)]), shares, inside.info.classes, say)
+    with numbered(inside.info.classes):
+        _bars(figure.add_subplot(grid[divmod(count - 1, _STAGES_A_ROW)]), shares, inside.info.classes, say)
     best = int(shares.argmax())
     alt = say("One image on its way through {count} layers, four maps from each, to the answer {label} with {share}.",
               count=len(values), label=inside.info.classes[best], share=say.confidence(float(shares[best])))  # fmt: skip
@@ -158,7 +160,8 @@ def heatmap(model: Model, pixels: Pixels, label: str | None, say: Language) -> P
         from mirante.model.network import load_network
 
         cam = grad_cam(load_network(model.info, weights), pixels, number)
-    return heat_picture(pixels, parts, cam, model.classes[number], float(shares[number]), say)
+    with numbered(model.classes):
+        return heat_picture(pixels, parts, cam, model.classes[number], float(shares[number]), say)
 
 
 def heat_picture(pixels: Pixels, parts: Map, cam: Map | None, name: str, share: float, say: Language) -> Picture:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
 from mirante.errors import RequestError
+from mirante.evaluation.plots.style import save
 from mirante.files import write_bytes
 from mirante.see.drawing import Drawing, to_figure, to_svg
 
@@ -33,7 +34,7 @@ class Picture:
         """Return it as PNG."""
         figure = to_figure(self.figure) if isinstance(self.figure, Drawing) else self.figure
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=_DOTS, metadata={"Description": self.alt})
+        save(figure, buffer, format="png", dpi=_DOTS, metadata={"Description": self.alt})
         return buffer.getvalue()
 
     def svg(self) -> str:
@@ -41,7 +42,7 @@ class Picture:
         if isinstance(self.figure, Drawing):
             return to_svg(self.figure)
         buffer = io.StringIO()
-        self.figure.savefig(buffer, format="svg", metadata={"Description": self.alt, "Date": None})
+        save(self.figure, buffer, format="svg", metadata={"Description": self.alt, "Date": None})
         return buffer.getvalue()
 
     def save(self, path: str | Path) -> Path:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import warnings
+from typing import IO, Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from mirante.evaluation.plots.fonts import drawn, fonts_for, undrawn
 from mirante.images import Pixels
 
 # Okabe and Ito's palette, "Color Universal Design" (2008)
@@ -40,12 +44,24 @@ def show_image(axes: Axes, image: Pixels) -> None:
 
 
 def shorten(name: str, length: int = 16) -> str:
-    """Cut a name that would not fit. Dollar signs are escaped: matplotlib would read them as formulas."""
+    """Cut a name that would not fit, or number it (see fonts). Dollar signs are escaped: matplotlib would read them as formulas."""
+    name = drawn(name)
     return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")
 
 
 def png(figure: Figure) -> bytes:
     """Return the figure as PNG bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
+    save(figure, buffer, format="png", dpi=120)
     return buffer.getvalue()
+
+
+def save(figure: Figure, buffer: IO[Any], **options: Any) -> None:
+    """Write a figure, each text in fonts of this computer that have its letters."""
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        if undrawn([text.get_text()]):
+            text.set_fontfamily(fonts_for(text.get_text()))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a text that was read may hold anything
+        figure.savefig(buffer, **options)

@@ -222,6 +222,11 @@ class Classify(Task):
 
         return judge(predictions, setting)
 
+    def plots_note(self, info: ModelInfo, say: Language) -> str:
+        from mirante.evaluation.plots.fonts import numbering
+
+        return numbering(info.classes, say)
+
     def draw_attention(
         self,
         network: Network,

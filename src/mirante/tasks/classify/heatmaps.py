@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from mirante.data.dataset import Dataset
 from mirante.evaluation.attribution import grad_cam
+from mirante.evaluation.plots.fonts import numbered
 from mirante.evaluation.plots.grids import heat_grid
 from mirante.evaluation.plots.style import png, shorten
 from mirante.images import Pixels
@@ -38,8 +39,9 @@ def draw(
     except (IndexError, RuntimeError):  # a network without convolutions, or one that keeps no gradients
         return None
     names = dataset.classes
-    captions = [
-        shorten(names[predicted[one]]) + ("" if right[one] else f" ({shorten(names[dataset.targets[rows[one]]])})")
-        for one in chosen
-    ]
-    return png(heat_grid(pixels[rows[chosen]], heats, captions, right[chosen].tolist()))
+    with numbered(names):
+        captions = [
+            shorten(names[predicted[one]]) + ("" if right[one] else f" ({shorten(names[dataset.targets[rows[one]]])})")
+            for one in chosen
+        ]
+        return png(heat_grid(pixels[rows[chosen]], heats, captions, right[chosen].tolist()))

@@ -12,6 +12,7 @@ from mirante.auroc import auroc
 from mirante.evaluation import metrics as figures
 from mirante.evaluation.judgement import Judgement, Plot, Setting, curves_plot
 from mirante.evaluation.plots.confusion import confusion
+from mirante.evaluation.plots.fonts import numbered
 from mirante.evaluation.plots.grids import answer_grid, sample_grid
 from mirante.evaluation.plots.probabilities import dispersion, reliability_diagram
 from mirante.evaluation.plots.style import png, shorten
@@ -41,7 +42,8 @@ def judge(predictions: Predictions, setting: Setting) -> Judgement:
             say("Images and where the model looked in them: right answers above, wrong ones below.")
         )
 
-    return Judgement(metrics, tuple(plots()))
+    with numbered(classes):
+        return Judgement(metrics, tuple(plots()))
 
 
 def measure(predictions: Predictions, setting: Setting) -> tuple[dict[str, Any], dict[str, Discrimination]]:
