@@ -6,6 +6,10 @@ import csv
 import json
 import pickle
 import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -335,3 +339,41 @@ def test_shares_may_be_written_as_on_the_command_line(shapes: Path, tmp_path: Pa
     assert run.metrics.decision.accuracy.value == pytest.approx(right)
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "the plots below are for the most probable class" in page
+
+
+def test_two_processes_on_one_run_are_kept_apart(shapes: Path, tmp_path: Path, mirante: Command) -> None:
+    """The second one gets a sentence, and touches nothing; the lock of one that was killed is gone with it."""
+    run = tmp_path / "run"
+    words = [
+        sys.executable,
+        "-m",
+        "mirante",
+        "train",
+        str(shapes),
+        "--model",
+        "8C3-GAP",
+        "--epochs",
+        "1000",
+        "--out",
+        str(run),
+    ]
+    first = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait(lambda: (run / "checkpoint" / "latest.json").exists())
+        for second in (("train", shapes, "--out", run, "--overwrite"), ("train", "--resume", "--out", run)):
+            done = mirante(*second)
+            assert done.returncode == 2 and "another process is writing this run; wait until" in done.stderr, (
+                done.stderr
+            )
+        assert first.poll() is None and (run / "checkpoint" / "latest.json").exists()
+    finally:
+        first.kill()
+        first.wait()
+    assert mirante("train", shapes, "--model", "8C3-GAP", "--epochs", "1", "--out", run, "--overwrite").returncode == 0
+
+
+def wait(until: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)

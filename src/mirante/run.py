@@ -14,6 +14,7 @@ import platform
 import shutil
 import tomllib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,7 @@ from mirante.errors import RequestError, RunError, WorkError
 from mirante.evaluation.figure import Metrics
 from mirante.evaluation.objectives import Objectives
 from mirante.files import next_free, system_reason, to_json, write_bytes, write_file, write_json, write_text
+from mirante.lock import held
 from mirante.model_info import ModelInfo, read_model_info
 from mirante.predictions import Predictions
 from mirante.training.history import Epoch, read_history
@@ -218,7 +220,8 @@ class Run:
         try:
             if out is not None:
                 if overwrite and runfolder.is_run(out):
-                    shutil.rmtree(out)
+                    with hold_run(out):
+                        shutil.rmtree(out)
                 out.mkdir(parents=True, exist_ok=True)
                 return out
             while True:
@@ -301,6 +304,13 @@ class Run:
             part.unlink()
 
 
+def hold_run(path: Path) -> AbstractContextManager[None]:
+    """Hold the folder of a run while it is written. Raises RequestError when another process does."""
+    return held(
+        path, f"{path}: another process is writing this run; wait until it has finished, or choose another --out."
+    )
+
+
 def require_free(out: Path, overwrite: bool) -> None:
     """Raise RequestError when there is something at `out` that must not be replaced."""
     if not out.exists() or (out.is_dir() and not any(_begun(out))):
@@ -329,7 +339,7 @@ def require_space(run: Path, dataset: Dataset) -> None:
 
 def _begun(out: Path) -> Iterator[Path]:
     """Yield what is in a folder, except what a training killed before it started leaves behind."""
-    return (path for path in out.iterdir() if path.name != runfolder.RECIPE and path.suffix != ".part")
+    return (path for path in out.iterdir() if path.name not in (runfolder.RECIPE, ".lock") and path.suffix != ".part")
 
 
 def _recipe_toml(recipe: Recipe, info: ModelInfo, dataset: Dataset, objectives: Objectives, device: str) -> str:

@@ -23,7 +23,7 @@ from mirante.files import next_free, write_text
 from mirante.images import Pixels
 from mirante.locale import Language, language
 from mirante.predictions import Predictions
-from mirante.run import Run
+from mirante.run import Run, hold_run
 
 _IMAGES = "images.txt"
 """In the folder of an evaluation: the digest of what was evaluated there."""
@@ -99,9 +99,10 @@ def evaluate(
         data is None and opened.is_finished
     ):  # what only the training knew: its repetitions, with folds what was not calibrated
         kept = {name: opened.metrics[name] for name in ("repeats", "uncalibrated") if name in opened.metrics}
-    metrics = judge_run(
-        opened, folder, predictions, dataset, pixels, say, evaluated=evaluated, kept=kept, human_votes=votes
-    )
+    with hold_run(folder):
+        metrics = judge_run(
+            opened, folder, predictions, dataset, pixels, say, evaluated=evaluated, kept=kept, human_votes=votes
+        )
     return Evaluation(folder, metrics, predictions)
 
 

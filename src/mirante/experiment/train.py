@@ -27,7 +27,7 @@ from mirante.model.notation import is_own_code, is_pretrained
 from mirante.model_info import ModelInfo
 from mirante.predictions import Predictions
 from mirante.resize import FITS, Fit
-from mirante.run import Run, require_free, require_space
+from mirante.run import Run, hold_run, require_free, require_space
 from mirante.training.recipe import Recipe
 from mirante.training.tracking import Tracker, require_trackers, tracking
 
@@ -91,10 +91,10 @@ def train(
     require_space(target or Path("runs"), dataset)
     path = Run.create(target, f"{dataset.name}-{training.recipe.name}", overwrite)
     as_given = isinstance(data, Dataset)
-    run = Run.record(path, training.recipe, training.info, dataset, objectives, device, as_given)
-    remember(path)
-    _tell(dataset, training.info, path)
-    with tracking(path, track, training.recipe) as tracker:
+    with hold_run(path), tracking(path, track, training.recipe) as tracker:
+        run = Run.record(path, training.recipe, training.info, dataset, objectives, device, as_given)
+        remember(path)
+        _tell(dataset, training.info, path)
         return _train_and_judge(run, training.changed(folder=path, dataset=dataset), objectives, tracker, say, spent)
 
 
@@ -169,7 +169,7 @@ def resume(
 
     network, place = new_network(chosen, info, device)
     training = Training(opened.path, dataset, pixels, chosen, info, network, place)
-    with tracking(opened.path, track, chosen) as tracker:
+    with hold_run(opened.path), tracking(opened.path, track, chosen) as tracker:
         return _train_and_judge(opened, training, opened.objectives, tracker, say)
 
 

@@ -1,4 +1,4 @@
-"""One program at a time: a lock on a folder that the system lets go of when its owner dies, however it dies."""
+"""One program at a time moves photos into or out of a folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mirante.errors import RequestError
+from mirante.lock import take
 from mirante.photos.walk import MEMORY
 
 
@@ -23,12 +24,8 @@ def locked(folder: Path) -> Iterator[None]:
             f"{folder}: nothing can be written there ({error.strerror}); choose another folder."
         ) from error
     try:
-        try:
-            _take(handle)
-        except OSError as error:
-            raise RequestError(
-                f"{folder}: another command is moving photos there; wait until it has finished."
-            ) from error
+        if not take(handle):
+            raise RequestError(f"{folder}: another command is moving photos there; wait until it has finished.")
         yield
     finally:
         os.close(handle)  # which lets go
@@ -42,14 +39,3 @@ def both_locked(into: Path, source: Path, moving: bool) -> Iterator[None]:
         if moving and source.is_dir() and source.resolve() != into.resolve():
             held.enter_context(locked(source))
         yield
-
-
-def _take(handle: int) -> None:
-    if os.name == "nt":
-        import msvcrt
-
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-    else:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
