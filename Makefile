@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check format docs screenshots bench wheel clean help
+.PHONY: demo test faults check format docs screenshots bench wheel clean help
 
 help:       ## show this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -16,6 +16,9 @@ demo: $(VENV)/installed       ## train on 1,797 handwritten digits, judge, predi
 test: $(VENV)/installed-dev       ## install what the tests need, and run them all
 	$(BIN)/python tests/browser.py
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+
+faults: $(VENV)/installed-dev       ## break everything that can break, for an hour or two; the figures go into docs/reliability.md
+	cd tests && ../$(BIN)/python faults.py
 
 check: $(VENV)/installed-dev       ## style, types, import rules
 	$(BIN)/ruff check .

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from browser import ARGUMENTS, find_browser
 from conftest import Command, write_shapes
+from PIL import Image
 from sklearn.metrics import f1_score, log_loss
+from test_read import draw_texts
 
 from mirante.evaluation.plots.fonts import OWN, can_draw, drawn, fonts_for, numbered
 from mirante.run import Run
@@ -377,3 +379,40 @@ def test_names_that_no_font_here_can_draw_are_numbered_and_the_report_says_so(tm
     with numbered(("قط", "苹果", "maçã")):
         assert (drawn("قط"), drawn("maçã")) == ("1", "maçã")
     assert fonts_for("maçã") == [OWN] and drawn("قط") == "قط"
+
+
+def shows_something(plot: Path) -> bool:
+    """Tell whether a plot has content: colours of data, or greys of images, and not only paper, axes and words."""
+    pixels = np.asarray(Image.open(plot).convert("RGB")).astype(int)
+    spread = np.ptp(pixels, axis=2)
+    greys = pixels[spread < 12].mean(axis=1).astype(int)
+    images = (
+        np.bincount(greys, minlength=256)[20:215] > 30
+    )  # levels between ink and paper that edges of letters have few of
+    return int((spread > 60).sum()) > 400 or int((spread > 15).sum()) > 5_000 or int(images.sum()) > 60
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "digits", "--model", "8C3-GAP", "--epochs", "1", "--lang", "pt"),
+        ("train", "shapes", "--model", "8C3-GAP", "--epochs", "2", "--folds", "3"),
+        ("train", "shapes", "--recipe", "transfer", "--epochs", "0"),
+        ("train", "texts", "--task", "read", "--epochs", "2"),
+        ("train", "shapes", "--model", "8C3-GAP", "--epochs", "2", "--sensitivity", "90%", "--classes", "bar,disc"),
+    ],
+    ids=["one epoch", "folds", "pretrained", "texts", "decision"],
+)
+def test_no_report_has_a_plot_without_content(tmp_path: Path, mirante: Command, words: tuple[str, ...]) -> None:
+    write_shapes(tmp_path / "shapes", 30)
+    if "texts" in words:
+        draw_texts(tmp_path / "texts", 60)
+    done = mirante(*words, "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    others = [] if "digits" in words or "texts" in words else [mirante("evaluate", "run", "shapes", cwd=tmp_path)]
+    assert all(one.returncode in (0, 2) for one in others)
+    plots = sorted((tmp_path / "run").rglob("*.png"))
+    assert len([one for one in plots if "snapshots" not in one.parts]) >= 4
+    assert [one.name for one in plots if "snapshots" not in one.parts and not shows_something(one)] == []
+    report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert str(tmp_path) not in report

@@ -6,6 +6,7 @@ a model predicts on pixels made exactly as those it was trained on.
 
 from __future__ import annotations
 
+import logging
 import stat
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from mirante.resize import Fit, Strips, fitted
 
 # Pillow warns about large images and odd metadata; both are handled here, once, and reported with the image's name.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else, with no other handler, it goes to the terminal
 
 Pixels = NDArray[np.uint8]
 """One image, uint8 (height, width, channels), or several, (N, height, width, channels)."""

@@ -6,6 +6,10 @@ rawpy reads it (pip install 'mirante[raw]'). What the sensor saw is not develope
 from __future__ import annotations
 
 import io
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +17,28 @@ from PIL import Image
 
 from mirante.errors import ImageError
 
+_ONE_AT_A_TIME = threading.Lock()
+
 _TURNED = {3: Image.Transpose.ROTATE_180, 5: Image.Transpose.ROTATE_90, 6: Image.Transpose.ROTATE_270}
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep LibRaw's decoders from writing to the terminal: what matters about a file is said with its name."""
+    with _ONE_AT_A_TIME:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is no standard error
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
 
 
 def preview(data: bytes) -> Image.Image:
@@ -23,7 +48,7 @@ def preview(data: bytes) -> Image.Image:
     except ImportError:
         raise ImageError("a RAW photo of a camera; run pip install 'mirante[raw]' and try again") from None
     try:
-        with rawpy.imread(io.BytesIO(data)) as opened:
+        with _silent(), rawpy.imread(io.BytesIO(data)) as opened:
             turn = _TURNED.get(opened.sizes.flip)
             found = opened.extract_thumb()
         held: bytes | NDArray[np.uint8] = found.data

@@ -121,6 +121,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(0)
 
 
+_NO_MEMORY = (
+    "allocate memory",
+    "out of memory",
+    "failed to allocate",
+    "bad_alloc",
+    "bad allocation",
+    "failed to map segment",
+)
+"""What libraries say, each in an error of its own kind, when the system gives them no memory."""
+
+
 def _known(error: Exception) -> Exception:
     """Return what a failure of the system means in Mirante's words, where that can be told."""
     if isinstance(error, OSError) and streams.concerns_output(error):
@@ -129,7 +140,8 @@ def _known(error: Exception) -> Exception:
         return WorkError(f"{os.fsdecode(error.filename)}: {system_reason(error)}.")
     if isinstance(error, RuntimeError) and "home directory" in str(error).lower():
         return RequestError("this user has no home folder that ~ could stand for; write the whole path, or set HOME.")
-    if isinstance(error, MemoryError):
+    told = str(error).lower()
+    if isinstance(error, MemoryError) or any(words in told for words in _NO_MEMORY):
         return WorkError(
             "there is not enough memory for this; close other programs, or use smaller images (--size) or batches."
         )

@@ -48,10 +48,12 @@ def decoded(
     """
     recipe = f"{_FORMAT} {size} {channels} {fit} {rendering}\n" + "".join(f"{digest}\n" for digest in wanted.values())
     folder = cache_folder() / "images" / hashlib.sha256(recipe.encode()).hexdigest()[:32]
-    failed = _failures(folder)
-    if failed is None or any(passing for _, passing in failed.values()):  # what could not be had then may be there now
-        if failed is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+    shape = (len(wanted), *size, channels)
+    for _ in range(2):  # what another process deletes or damages is made once more
+        found = _kept(folder, shape)
+        if found is not None and not any(passing for _, passing in found[1].values()):
+            break
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, or an image could not be had then and may be there now
         try:
             _build(folder, source, wanted, size, channels, fit, rendering)
         except OSError as error:
@@ -59,16 +61,30 @@ def decoded(
                 f"{folder.parent}: the decoded images could not be stored there: {system_reason(error)}. Set "
                 "MIRANTE_CACHE to another folder."
             ) from error
-        failed = _failures(folder) or {}
+        found = _kept(folder, shape)
+        if found is not None:
+            break
+    if found is None:
+        raise WorkError(
+            f"{folder.parent}: another program changes the decoded images there; set MIRANTE_CACHE to another folder."
+        )
     paths = list(wanted)
     # the key is the content, so the failures are kept by row: the same content may have another path today
-    return np.load(folder / "images.npy", mmap_mode="r"), {paths[int(row)]: why for row, (why, _) in failed.items()}
+    return found[0], {paths[int(row)]: why for row, (why, _) in found[1].items()}
 
 
-def _failures(folder: Path) -> dict[str, tuple[str, bool]] | None:
-    """Return row → reason, and whether it may pass, of what could not be decoded into a folder; None if it is not made."""
-    kept = folder / "failed.json"
-    return json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else None
+def _kept(folder: Path, shape: tuple[int, ...]) -> tuple[Pixels, dict[str, tuple[str, bool]]] | None:
+    """Return the images of a folder, and row → reason, and whether it may pass, of those that could not be decoded.
+
+    None when they are not there, or damaged.
+    """
+    try:
+        failed = json.loads((folder / "failed.json").read_text(encoding="utf-8"))
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        sound = images.shape == shape and images.dtype == np.uint8
+        return (images, {row: (str(why), bool(passing)) for row, (why, passing) in failed.items()}) if sound else None
+    except (OSError, ValueError, TypeError, AttributeError, EOFError):
+        return None
 
 
 def _build(
