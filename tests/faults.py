@@ -254,7 +254,10 @@ def kills(moments: int, recipes: tuple[str, ...] = tuple(RECIPES), seed: int = 0
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 again = mirante("train", "--resume", "--out", run)
-                if again.returncode != 0:  # killed before there was a run, or after it was finished
+                begun = (run / "data.json").exists() and (run / "checkpoint").is_dir()
+                if again.returncode != 0 and begun:
+                    outcome.wrong.append(f"{recipe} at {moment}, --resume: {again.stderr.strip()[-160:]}")
+                if again.returncode != 0:  # killed before there was a run
                     again = mirante(*words, "--out", run, "--overwrite")
                 outcome.tried += 1
                 if again.returncode != 0:

@@ -46,6 +46,9 @@ def portuguese(shapes_run: tuple[Path, Path], tmp_path_factory: pytest.TempPathF
     return run
 
 
+ROOT = Path(__file__).parent.parent
+
+
 def test_a_run_holds_the_files_that_it_promises(shapes_run: tuple[Path, Path]) -> None:
     run, _ = shapes_run
     names = "recipe.toml data.json history.csv model.safetensors model.json model.onnx predictions.csv metrics.json"
@@ -416,3 +419,7 @@ def test_no_report_has_a_plot_without_content(tmp_path: Path, mirante: Command, 
     assert [one.name for one in plots if "snapshots" not in one.parts and not shows_something(one)] == []
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert str(tmp_path) not in report
+    content = (tmp_path / "run" / "model.onnx").read_bytes()
+    assert (
+        str(ROOT).encode() not in content and b"site-packages" not in content
+    )  # torch notes lines of code, with their paths

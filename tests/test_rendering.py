@@ -14,10 +14,11 @@ from conftest import Command, draw_shape
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pydicom import Dataset as Header
 from test_dicom import RAMP, make
 
 from mirante import Dataset, ImageError, RequestError, load, train
-from mirante.images import read_header, read_image
+from mirante.images import read_header, read_image, read_values
 from mirante.rendering import Rendering, Window, choose_window, shown_between
 
 KINDS = {1: 0, 2: 4, 3: 2, 4: 6}  # channels → colour type of PNG
@@ -161,7 +162,7 @@ def test_brightness_that_tells_the_classes_apart_survives(tmp_path: Path, mirant
     run = tmp_path / "run"
     words = ("--model", "8C3-GAP", "--epochs", "8", "--seed", "1", "--out", run)
     done = mirante("train", tmp_path / "cells", *words, cwd=tmp_path)
-    assert done.returncode == 0 and "through the window 0–4095 (the smallest usual range" in done.stderr
+    assert done.returncode == 0 and "through the window “0–4095” (the smallest usual range" in done.stderr
     info = json.loads((run / "model.json").read_text())
     assert (info["window"], info["page"]) == ("0–4095", 0) and "usual range" in info["window_because"]
     assert "0–4095" in (run / "report.html").read_text()
@@ -181,7 +182,7 @@ def test_dicom_without_a_window_is_shown_through_that_of_the_data_set(tmp_path: 
     dataset = Dataset.open(tmp_path)
     assert str(dataset.rendering.window) == "0–4095"  # the lightest values are a little above 1,023
     assert read_header((tmp_path / "a" / "0.dcm").read_bytes()).depth == "integers"
-    asked = Rendering(Window(1000, 2000))
+    asked = Rendering(Window(1000, 2000, asked=True))
     shown = read_image(make(RAMP, WindowCenter=1024, WindowWidth=1024), None, 1, rendering=asked)[0, :, 0]
     assert shown[15] == 0 and shown[32] == 255  # 960 is black, 2048 white: the window asked for, not the file's
 
@@ -239,3 +240,86 @@ def test_dicom_without_a_preamble_and_with_a_window_of_no_width_is_read() -> Non
     flat = make(RAMP, WindowCenter=1024, WindowWidth=0)
     assert (read_image(flat, None, 1) == read_image(make(RAMP), None, 1)).all()
     assert draw_shape("bar", 0).size  # a plain image is none of this
+
+
+def test_the_window_comes_from_images_of_all_classes(tmp_path: Path) -> None:
+    """The first hundred images are of two dark classes; the third one is bright."""
+    for kind, level in (("a", 200), ("b", 200), ("c", 4000)):
+        (tmp_path / kind).mkdir()
+        for number in range(60):
+            values = np.random.default_rng(number).integers(0, level, (6, 6, 1)).astype(np.uint16)
+            values[0, 0] = ord(kind)
+            (tmp_path / kind / f"{number:02d}.png").write_bytes(png(values))
+    assert str(Dataset.open(tmp_path).rendering.window) == "0–4095"
+
+
+def test_a_window_that_was_chosen_leaves_the_windows_of_other_dicom_files_alone() -> None:
+    chosen, asked = Rendering(Window(0, 1023)), Rendering(Window(0, 1023, asked=True))
+    own = make(RAMP, WindowCenter=2048, WindowWidth=4096)
+    assert (read_image(own, None, 1, rendering=chosen) == read_image(own, None, 1)).all()
+    assert (read_image(own, None, 1, rendering=asked) != read_image(own, None, 1)).any()
+    small = make(RAMP >> 4, bits=8)  # bytes are never windowed
+    assert read_header(small).depth == "bytes"
+    assert (read_image(small, None, 1, rendering=Rendering(Window(0, 4095))) == read_image(small, None, 1)).all()
+    fractions = read_values(make(RAMP, RescaleSlope="0.001", RescaleIntercept="0"))
+    assert fractions.dtype.kind == "f" and 4 < fractions.max() < 4.1
+
+
+def test_an_enhanced_dicom_file_says_its_window_frame_by_frame() -> None:
+    frames = np.stack([RAMP, RAMP])
+    window, slope = Header(), Header()
+    window.WindowCenter, window.WindowWidth, slope.RescaleSlope, slope.RescaleIntercept = 1024, 1024, 1, 0
+    group = Header()
+    group.FrameVOILUTSequence, group.PixelValueTransformationSequence = [window], [slope]
+    enhanced = make(frames, PerFrameFunctionalGroupsSequence=[Header(), group])
+    plain = make(RAMP, WindowCenter=1024, WindowWidth=1024)
+    assert (read_image(enhanced, None, 1, rendering=Rendering(page=2)) == read_image(plain, None, 1)).all()
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_adobe_deflate", "tiff_lzw"])
+def test_the_byte_order_of_a_file_changes_nothing(compression: str) -> None:
+    """libtiff gives numbers in the machine's order, whatever the file's."""
+    values = np.linspace(0, 1, 48, dtype=np.float32).reshape(6, 8)
+    shown = []
+    for order in "<>":
+        buffer = io.BytesIO(tiff(values, order, kind=3))
+        if compression != "raw":
+            opened = Image.open(io.BytesIO(tiff(values, order, kind=3)))
+            buffer = io.BytesIO()
+            opened.save(buffer, "TIFF", compression=compression, big_endian=order == ">")
+        shown.append(read_image(buffer.getvalue(), None, 1)[..., 0])
+    assert (shown[0] == shown[1]).all() and shown[0][0, 0] == 0 and shown[0][-1, -1] == 255
+
+
+def test_pages_that_are_smaller_copies_do_not_count() -> None:
+    grey, colour = (tiff(np.full((4, 5, *more), 200, np.uint8)) for more in ((), (3,)))
+    buffer = io.BytesIO()
+    first, second = (Image.open(io.BytesIO(one)) for one in (grey, colour))
+    first.save(buffer, "TIFF", save_all=True, append_images=[second])
+    assert [read_header(buffer.getvalue(), page).channels for page in (1, 2)] == [1, 3]
+    shown = io.BytesIO()
+    full = Image.fromarray(np.arange(20, dtype=np.uint8).reshape(4, 5))
+    small = Image.new("L", (2, 2))
+    small.encoderinfo = {"tiffinfo": {254: 1}}  # a smaller copy
+    full.save(shown, "TIFF", save_all=True, append_images=[small, full])
+    assert read_header(shown.getvalue()).pages == 2
+    assert read_image(shown.getvalue(), rendering=Rendering(page=2)).shape == (4, 5, 3)
+    with pytest.raises(ImageError, match="no page 3: it has 2"):
+        read_image(shown.getvalue(), rendering=Rendering(page=3))
+
+
+def test_sixteen_bit_colour_that_pillow_has_halved_is_not_taken_for_whole(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, (6, 6, 3)).astype(np.uint16)
+    (tmp_path / "a.png").write_bytes(png(values))
+    through = Rendering(Window(0, 4095))
+    by_path = read_image(tmp_path / "a.png", rendering=through)
+    assert (read_image(Image.open(tmp_path / "a.png"), rendering=through) == by_path).all()
+    with pytest.raises(ImageError, match="give the file or its bytes"):
+        read_image(Image.open(io.BytesIO(png(values))), rendering=through)
+
+
+def test_an_image_outside_the_window_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    ramp = np.linspace(0, 0.9, 48, dtype=np.float32).reshape(6, 8)
+    with caplog.at_level("WARNING", "mirante"):
+        read_image(tiff(ramp, kind=3), rendering=Rendering(Window(17, 4095)))
+    assert "all black or all white in the window, 17 to 4095" in caplog.text

@@ -682,3 +682,42 @@ def test_excel_opens_what_is_written_for_it(shapes_run: tuple[Path, Path], miran
     assert english.startswith("\ufeffpath,label,confidence,") and portuguese.startswith("\ufeffpath;label;confidence;")
     row = portuguese.splitlines()[1].split(";")
     assert row[1] == "bar" and re.fullmatch(r"[01](,\d+)?", row[2])
+
+
+def test_splits_without_classes_or_below_them_are_refused(tmp_path: Path, shapes: Path) -> None:
+    for tops, words in (
+        (("test/bar", "test/disc", "val/bar", "val/disc"), "no train with class folders"),
+        (("images/train", "images/val"), "no train with class folders"),
+        (("bar/train", "bar/test", "disc/train", "disc/test"), "lie below the classes"),
+    ):
+        root = tmp_path / words[:8].strip() / tops[0].replace("/", "-")
+        for top in tops:
+            shutil.copytree(shapes / "bar", root / top)
+        assert words in open_error(root)
+
+
+def test_a_stray_image_in_the_folder_that_all_share_does_not_make_it_a_class(tmp_path: Path, shapes: Path) -> None:
+    shutil.copytree(shapes, tmp_path / "sent" / "photos")
+    shutil.copy(shapes / "bar" / "000.png", tmp_path / "sent" / "photos" / "cover.png")
+    found = Dataset.open(tmp_path / "sent")
+    assert found.classes == ("bar", "cross", "disc") and [one.path for one in found.skipped] == ["photos/cover.png"]
+
+
+def test_metadata_that_is_not_of_these_images_leaves_the_folders_alone(tmp_path: Path, shapes: Path) -> None:
+    (shapes / "metadata.csv").write_text("id,class\np1,x\np2,y\n")
+    assert Dataset.open(shapes).classes == ("bar", "cross", "disc")
+    rows = [
+        f"{path.relative_to(shapes)},{number % 2},{1 - number % 2}" for number, path in enumerate(shapes.rglob("*.png"))
+    ]
+    (shapes / "metadata.csv").write_text("\n".join(["file_name,male,female", *rows]))
+    assert Dataset.open(shapes).classes == ("bar", "cross", "disc")
+
+
+def test_one_patient_is_one_group_however_a_table_writes_the_name(tmp_path: Path, shapes: Path) -> None:
+    names = ["1", "1.0", "2 ", "2", "3", "3.0", "4", "5"]
+    rows = [
+        f"shapes/{kind}/{number:03d}.png,{kind},{names[number % 8]}" for kind in ("bar", "disc") for number in range(16)
+    ]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,group", *rows]))
+    found = Dataset.open(tmp_path / "list.csv")
+    assert set(found.groups or ()) == {"1", "2", "3", "4", "5"}

@@ -28,11 +28,6 @@ def to_srgb(image: Image.Image, transform: Any) -> Image.Image:
     return shown
 
 
-def is_srgb(profile: bytes) -> bool:
-    """Tell whether an RGB profile changes nothing: it is that of sRGB, or it cannot be used."""
-    return _transform(profile, "RGB") is None
-
-
 @lru_cache(maxsize=64)  # photos of one camera share a profile
 def _transform(profile: bytes, mode: str) -> Any | None:
     try:

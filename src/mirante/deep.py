@@ -6,8 +6,10 @@ file had the other byte order, for the low ones.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from mirante.rendering import Depth, Window, full_range, shown_between
+
+_log = logging.getLogger("mirante")
 
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _WHITE_IS_ZERO = 0  # of the TIFF tag PhotometricInterpretation, 262
@@ -47,12 +51,7 @@ class Numbers:
         if self.mode == "LA":  # two numbers of 16 bits, read as one of 32
             both = found.view(np.uint32)
             return np.stack([both >> 16, both & 0xFFFF], axis=2).astype(np.uint16)
-        if self._image.mode.startswith("I;16"):
-            found = found.astype(np.uint16)
-            found = 65535 - found if self._inverted else found
-        elif self._inverted:
-            found = -found
-        return found
+        return found.astype(np.uint16) if self._image.mode.startswith("I;16") else found
 
     def colours(self, top: int = 0, bottom: int | None = None, step: int = 1) -> NDArray[Any]:
         """Return every step-th of these rows without alpha."""
@@ -72,13 +71,28 @@ class Numbers:
         elif window.low is not None:
             bounds = window.bounds(np.zeros(0), full)
         found = Image.new(self.mode, (width, height))
+        ends = np.zeros(256, np.int64)
         for top in range(0, height, step):
             values = self.values(top, min(height, top + step))
             rows = shown_between(values, *bounds)
+            if self._inverted:
+                rows = 255 - rows
             if self._has_alpha:
                 rows[..., -1] = shown_between(values[..., -1], *full)
+            ends += np.bincount(rows.ravel(), minlength=256)
             found.paste(Image.frombytes(self.mode, (width, len(rows)), np.ascontiguousarray(rows).tobytes()), (0, top))
+        if not self._has_alpha and max(ends[0], ends[255]) > 0.9 * ends.sum() and np.ptp(self.values()) > 0:
+            _tell_once(f"{bounds[0]:g} to {bounds[1]:g}")
         return found
+
+
+@lru_cache(maxsize=16)
+def _tell_once(window: str) -> None:
+    """Say, once per process and window, that images lie outside of it."""
+    _log.warning(
+        f"An image whose numbers differ is nearly all black or all white in the window, {window}: its numbers are of another "
+        "kind or range than those that the window was chosen from."
+    )
 
 
 def depth_of(image: Image.Image) -> Depth:
@@ -93,6 +107,7 @@ def read_numbers(image: Image.Image, again: Callable[[], Image.Image]) -> Number
     inverted = image.format == "TIFF" and getattr(image, "tag_v2", {}).get(262) == _WHITE_IS_ZERO
     raw = _raw_mode(image)
     if raw is None:
+        _as_libtiff_gives_it(image)
         image.load()
         return Numbers(image, None, "L", inverted and (image.mode == "F" or image.mode.startswith("I;16")))
     if raw == "LA;16B":
@@ -113,6 +128,19 @@ def _decoded(image: Image.Image, raw: str, mode: str) -> Image.Image:
     image._mode = mode
     image.load()
     return image
+
+
+def _as_libtiff_gives_it(image: Image.Image) -> None:
+    """Have numbers that libtiff decodes read in this machine's byte order, in which it gives them, and not in the file's."""
+    if not isinstance(image, ImageFile.ImageFile) or image.format != "TIFF" or sys.byteorder != "little":
+        return
+    native = {"F;32BF": "F;32F", "I;32BS": "I;32S", "I;16BS": "I;16S", "I;32B": "I;32"}
+    image.tile = [
+        one._replace(args=(native.get(one.args[0], one.args[0]), *one.args[1:]))
+        if one.codec_name == "libtiff" and isinstance(one.args, tuple)
+        else one
+        for one in image.tile
+    ]
 
 
 def _raw_mode(image: Image.Image) -> str | None:

@@ -60,7 +60,7 @@ def read_size(data: bytes, page: int = 0) -> Size:
         raise ImageError("a DICOM file without an image") from error
     if page > frames:
         raise ImageError(f"no page {page}: it has {frames}")
-    windowless = plain and not _has_window(header)
+    windowless = plain and not _has_window(_with_frame(header, page)) and int(header.get("BitsStored") or 16) > 8
     return Size(height, width, 1 if plain else 3, "integers" if windowless else "bytes", frames)
 
 
@@ -95,8 +95,11 @@ def read_pixels(data: bytes, rendering: Rendering) -> NDArray[np.uint8]:
         if values.ndim == 3:
             return (values >> max(0, int(dataset.BitsStored) - 8)).astype(np.uint8)
         own = _window(dataset)
-        if rendering.window.low is not None or not _has_window(dataset):
-            shown = shown_between(values, *rendering.window.bounds(values, _range(dataset)))
+        if rendering.window.asked or not _has_window(dataset):
+            bytes_ = int(dataset.BitsStored) <= 8 and not rendering.window.asked
+            shown = shown_between(
+                values, *(_range(dataset) if bytes_ else rendering.window.bounds(values, _range(dataset)))
+            )
         elif own is not None:
             shown = shown_between(values, *own)
         else:  # a table, or a curve that is not linear
@@ -108,8 +111,10 @@ def read_pixels(data: bytes, rendering: Rendering) -> NDArray[np.uint8]:
 
 
 def read_values(data: bytes, page: int = 0) -> NDArray[Any]:
-    """Return the values of a frame before any window, (height, width). Raises ImageError."""
-    return _values(data, page)[1].astype(np.int64)
+    """Return the values of a frame before any window, (height, width), as integers if they are. Raises ImageError."""
+    values = _values(data, page)[1]
+    whole: NDArray[Any] = np.rint(values).astype(np.int64)
+    return whole if np.array_equal(whole, values) else values
 
 
 def _values(data: bytes, page: int) -> tuple[Dataset, NDArray[Any]]:
@@ -123,11 +128,26 @@ def _values(data: bytes, page: int) -> tuple[Dataset, NDArray[Any]]:
             warnings.simplefilter("ignore")
             frames = int(dataset.get("NumberOfFrames") or 1)
             values = pixel_array(dataset, index=page - 1 if page else frames // 2)
+            dataset = _with_frame(dataset, page)
             if values.ndim == 3 or str(dataset.PhotometricInterpretation) == "PALETTE COLOR":
                 return dataset, values
             return dataset, apply_modality_lut(values, dataset).astype(np.float64)
     except Exception as error:  # pydicom and its decoders raise many things on damaged files
         raise ImageError(_reason(error)) from error
+
+
+def _with_frame(dataset: Dataset, page: int) -> Dataset:
+    """Return the header with what an enhanced file says of a frame (window, slope, intercept) where a plain file says it."""
+    frame = page - 1 if page else int(dataset.get("NumberOfFrames") or 1) // 2
+    shared = dataset.get("SharedFunctionalGroupsSequence") or []
+    own = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    for group in (*shared[:1], *own[frame : frame + 1]):
+        for sequence in ("FrameVOILUTSequence", "PixelValueTransformationSequence"):
+            for item in (group.get(sequence) or [])[:1]:
+                for name in ("WindowCenter", "WindowWidth", "VOILUTFunction", "RescaleSlope", "RescaleIntercept"):
+                    if name in item:
+                        setattr(dataset, name, item.get(name))
+    return dataset
 
 
 def _range(dataset: Dataset) -> tuple[float, float]:

@@ -57,7 +57,7 @@ ENDINGS = {one.name: one.endings for one in FORMATS}
 
 _OPENED = tuple(one.name for one in FORMATS if one.name not in ("HEIF", "MPO", "DICOM", "RAW"))
 _TIFF = (b"II*\0", b"MM\0*")
-_REDUCED, _BITS, _CHANNELS, _SUB_IMAGES, _DNG_VERSION = 254, 258, 277, 330, 50706  # tags of TIFF
+_REDUCED, _BITS, _CHANNELS, _PLANES, _SUB_IMAGES, _DNG_VERSION = 254, 258, 277, 284, 330, 50706  # tags of TIFF
 _COUNTED = 100  # pages of a TIFF that are looked at one by one
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
 
@@ -82,7 +82,13 @@ def open_image(data: bytes) -> Image.Image:
     if not is_heif(data):
         if data[:4] in _TIFF:
             _quieten_libtiff()
-        return Image.open(io.BytesIO(data), formats=_OPENED)
+        image = Image.open(io.BytesIO(data), formats=_OPENED)
+        tags = getattr(image, "tag_v2", {})
+        if image.format == "TIFF" and tags.get(_PLANES) == 2 and max(tags.get(_BITS, (8,))) > 8:
+            raise ImageError(
+                "a TIFF whose channels of 16 bits lie one after the other (planar); save it with interleaved channels"
+            )
+        return image
     import pi_heif
 
     pi_heif.register_heif_opener()  # a second time changes nothing
@@ -112,10 +118,16 @@ def pages(image: Image.Image) -> int:
 
 def turn_to(image: Image.Image, page: int) -> None:
     """Turn an opened image to a page, from 1. Raises ImageError when it has fewer."""
-    try:
+    if page > pages(image):
+        raise ImageError(f"no page {page}: it has {pages(image)}")
+    if image.format != "TIFF":
         image.seek(page - 1)
-    except EOFError:
-        raise ImageError(f"no page {page}: it has {getattr(image, 'n_frames', 1)}") from None
+        return
+    at = -1
+    while page:  # smaller copies are no pages
+        at += 1
+        image.seek(at)
+        page -= not image.tag_v2.get(_REDUCED, 0) & 1  # type: ignore[attr-defined]
 
 
 def is_raw(data: bytes) -> bool:

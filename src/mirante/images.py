@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mirante import dicom
-from mirante.colour import is_srgb
+from mirante.colour import transform_of
 from mirante.deep import depth_of, read_numbers
 from mirante.errors import ImageError, UnavailableError
 from mirante.formats import named, open_image, pages, turn_to
@@ -83,14 +83,13 @@ def read_header(data: bytes, page: int = 0) -> Header:
         return Header(*header)
     with _opened(data, page) as image:
         width, height = image.size
-        facts = depth_of(image), pages(image)
-        grey = _is_grey(image)
+        grey, depth = _is_grey(image), depth_of(image)
         # Pillow turns a TIFF by itself; it decodes a PNG to look for EXIF behind the pixels, which is rare
         if image.format == "PNG" and "exif" not in image.info and not any(one in data for one in _PNG_EXIF):
             pass
         elif image.format != "TIFF" and orientation(image) >= 5:
             width, height = height, width
-        return Header(height, width, 1 if grey else 3, *facts)
+        return Header(height, width, 1 if grey else 3, depth, pages(image))
 
 
 def read_image(
@@ -120,7 +119,15 @@ def read_image(
         return to_pixels(_from_array(source), size, channels, fit)
     if isinstance(source, Image.Image):
         with _decoding():
-            source.load()  # of 16-bit colour, an image of Pillow holds the high bytes only
+            if depth_of(source) == "integers" and not source.mode.startswith(
+                "I"
+            ):  # Pillow would keep the high bytes only
+                if not getattr(source, "filename", ""):
+                    raise ImageError(
+                        "16-bit colour opened by Pillow, which keeps half of it; give the file or its bytes"
+                    )
+                return read_image(Path(source.filename), size, channels, fit, rendering)  # type: ignore[attr-defined]
+            source.load()
             shown = _as_bytes(source, rendering, lambda: source)
         return to_pixels(shown, size, channels, fit)
     data = source if isinstance(source, bytes) else read_bytes(Path(source))
@@ -241,17 +248,17 @@ def _plain_header(data: bytes) -> tuple[int, int, str] | None:
     """Return (height, width, colour space) of a JPEG that only needs decoding, else None."""
     if data[:3] != b"\xff\xd8\xff":
         return None
-    profile = b""
+    profile = bytearray()
     for kind, block in _segments(data):
         if kind == 0xE1 and block[:5] == b"Exif\0":
             return None
         if kind == 0xE2 and block[:12] == b"ICC_PROFILE\0":
             profile += block[14:]
-    if profile and not is_srgb(profile):
-        return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except (ValueError, MemoryError):
+        return None
+    if profile and transform_of(bytes(profile), "L" if colours == "Gray" else "RGB") is not None:
         return None
     if colours not in ("YCbCr", "Gray") or width * height > MAX_PIXELS:
         return None
@@ -277,9 +284,9 @@ def _opened(data: bytes, page: int = 0, rendering: Rendering | None = None) -> I
     except Exception as error:
         raise ImageError(named(data)) from error
     _require_pixels(*image.size)
-    if page > 1:
+    if page > 1 or (image.format == "TIFF" and getattr(image, "n_frames", 1) > 1):
         with _decoding():
-            turn_to(image, page)
+            turn_to(image, max(1, page))
         _require_pixels(*image.size)
     return image
 
@@ -325,6 +332,8 @@ def _segments(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
 
 def orientation(image: Image.Image) -> int:
     """Return the EXIF orientation of an opened image, 1 if it has none: 5 to 8 are rotated by 90°."""
+    if not any(name in image.info for name in ("exif", "Raw profile type exif")) and image.format not in (None, "TIFF"):
+        return 1  # what other blocks (XMP) say of it, some programs follow and others not
     try:
         return int(image.getexif().get(0x0112, 1))  # the tag's number
     except Exception:  # a damaged EXIF block says nothing about the pixels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mirante.errors import MiranteError, RunError
 from mirante.files import to_json
 from mirante.locale import Language
-from mirante.rendering import Rendering, Window
+from mirante.rendering import ASKED, Rendering, Window
 from mirante.resize import FITS, Fit
 from mirante.runfolder import FORMAT, MODEL, parse, read_text
 from mirante.task import Learned, Task, task_named
@@ -66,7 +66,7 @@ class ModelInfo:
         """Say what pixels must be before they go in, for programs that decode images themselves."""
         text = say(
             "Pixels must be upright (EXIF orientation applied), in sRGB (a colour profile applied) and over white where transparent; "
-            "numbers that are not bytes become bytes through the window {window}.",
+            "numbers that are not bytes become bytes through the window “{window}”.",
             window=say.known(self.window),
         )
         return f"{text} {say('Of several pages, page {page} counts.', page=self.page)}" if self.page else text
@@ -74,7 +74,7 @@ class ModelInfo:
     @cached_property
     def rendering(self) -> Rendering:
         """How the numbers in a file become pixels."""
-        return Rendering(Window.parse(self.window), self.page)
+        return Rendering(replace(Window.parse(self.window), asked=self.window_because == ASKED), self.page)
 
     @property
     def asks(self) -> Task:

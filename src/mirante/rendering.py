@@ -19,6 +19,9 @@ from mirante.errors import RequestError
 Depth = Literal["bytes", "integers", "floats"]
 """What numbers a file holds: bytes, which are pixels already; larger integers; floats."""
 
+ASKED = "asked for"
+"""Why a window is what it is, if the user named it."""
+
 _USUAL = (255, 1023, 4095, 16383, 65535)  # the largest numbers of 8, 10, 12, 14 and 16 bits
 _NARROW = 0.25  # values that fill less than this of a usual range are given all of the greys
 _WITHIN = (0.1, 99.9)  # percentiles of the values that a narrow window holds
@@ -31,11 +34,13 @@ class Window:
 
     low, high  the numbers; None for the full range of the file's kind of numbers
     per_image  from the 0.5th to the 99.5th percentile of each image's own values
+    asked      whether the user asked for it; it then counts even for a DICOM file that has a window of its own
     """
 
     low: float | None = None
     high: float | None = None
     per_image: bool = False
+    asked: bool = False
 
     def __str__(self) -> str:
         if self.per_image:
@@ -56,7 +61,7 @@ class Window:
             return cls(per_image=plain.startswith("per"))
         number = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
         match = re.fullmatch(rf"{number}\s*(?:-|–|:|\.\.|\s)\s*{number}", plain)
-        if match is None or not float(match[1]) < float(match[2]):
+        if match is None or not -np.inf < float(match[1]) < float(match[2]) < np.inf:
             raise RequestError(
                 f"window {text!r}: write the number that becomes black and the larger one that becomes white, such as 0-4095; or "
                 "full-range, or per-image."
@@ -88,7 +93,7 @@ class Rendering:
     page: int = 0
 
     def __str__(self) -> str:
-        return f"{self.window}, page {self.page}"
+        return f"{self.window}{' as asked' if self.window.asked else ''}, page {self.page}"
 
 
 USUAL = Rendering()
@@ -118,7 +123,9 @@ def choose_window(samples: Iterable[NDArray[Any]]) -> tuple[Window, str]:
     """
     lowest, highest, pooled, kinds = np.inf, -np.inf, [], set()
     for one in samples:
-        known = one[np.isfinite(one)] if one.dtype.kind == "f" else one.ravel()
+        known = (
+            one[np.abs(one) < 1e30] if one.dtype.kind == "f" else one.ravel()
+        )  # larger ones say that there is no value
         if not known.size:
             continue
         kinds.add("f" if one.dtype.kind == "f" else "i")

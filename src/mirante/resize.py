@@ -33,7 +33,8 @@ class Strips:
         self.mode = "L" if channels == 1 else "RGB"
         self.width, self.height = image.size
         self._clear = image.mode in _CLEAR or "transparency" in image.info
-        mode = "RGB" if self._clear or image.mode == "P" else image.mode
+        self._flat = "L" if image.mode in ("LA", "La") else "RGB"
+        mode = self._flat if self._clear or image.mode == "P" else image.mode
         self._transform = transform_of(image.info.get("icc_profile"), mode)
 
     @property
@@ -81,7 +82,7 @@ class Strips:
         if self._clear:
             rgba = image.convert("RGBA")
             white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-            image = Image.alpha_composite(white, rgba).convert("RGB")
+            image = Image.alpha_composite(white, rgba).convert(self._flat)
         elif self._transform is not None and image.mode == "P":
             image = image.convert("RGB")
         if self._transform is not None:

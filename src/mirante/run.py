@@ -221,7 +221,9 @@ class Run:
             if out is not None:
                 if overwrite and runfolder.is_run(out):
                     with hold_run(out):
-                        shutil.rmtree(out)
+                        if os.name != "nt":  # where a file that is open cannot be removed
+                            shutil.rmtree(out)
+                    shutil.rmtree(out, ignore_errors=os.name != "nt")
                 out.mkdir(parents=True, exist_ok=True)
                 return out
             while True:

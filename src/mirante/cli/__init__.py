@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             ):  # every process got the same wrong request
                 from mirante.data.entries import printable
 
-                print(f"mirante: {printable(str(error))}", file=sys.stderr)
+                print(f"mirante: {chr(10).join(map(printable, str(error).split(chr(10))))}", file=sys.stderr)
             sys.exit(error.exit_status)
         print(
             f"mirante: unexpected error ({type(error).__name__}: {error}). --debug shows where; please report it.",
@@ -134,7 +134,7 @@ _NO_MEMORY = (
 
 def _known(error: Exception) -> Exception:
     """Return what a failure of the system means in Mirante's words, where that can be told."""
-    if isinstance(error, OSError) and streams.concerns_output(error):
+    if isinstance(error, streams.OutputError):
         return WorkError(streams.unwritable(error))
     if isinstance(error, OSError) and error.filename is not None:
         return WorkError(f"{os.fsdecode(error.filename)}: {system_reason(error)}.")

@@ -83,6 +83,8 @@ def run(arguments: argparse.Namespace) -> None:
         model.set_threshold(arguments.threshold)
     printer = _Printer(arguments, model.asks)
     answered = unreadable = 0
+    if "-" in arguments.paths and sys.stdin is None:
+        raise RequestError("-: standard input is closed, so no list can be read from it.")
     images = images_of(expand_stdin(arguments.paths, sys.stdin))
     for _, answer, pixels in predict_stream(model, images, arguments.coverage):
         if isinstance(answer, Skipped):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import codecs
-import errno
 import io
 import os
 import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 from mirante.files import system_reason
 
@@ -15,6 +17,10 @@ _PLAIN = {
     "“": '"', "”": '"', "─": "-", "━": "-", "╸": "-", "╺": "-", "█": "#", "│": "|", "┃": "|", "•": "*", "✓": "+", "\ufeff": "",
 }  # fmt: skip
 """What a terminal of another encoding is given for signs that it does not have."""
+
+
+class OutputError(OSError):
+    """Standard output cannot be written."""
 
 
 class Closed(io.TextIOBase):
@@ -39,6 +45,8 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "mirante")
+    if isinstance(sys.stdout, io.TextIOWrapper) and "write" not in vars(sys.stdout):
+        vars(sys.stdout).update(write=_watched(sys.stdout.write), flush=_watched(sys.stdout.flush))
 
 
 def finish() -> str:
@@ -65,9 +73,19 @@ def discard() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def concerns_output(error: OSError) -> bool:
-    """Tell whether an error of the system is that of a stream without a name, which standard output is."""
-    return error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG, errno.EINVAL)
+def _watched(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of standard output whose failures can be told from those of other files."""
+
+    @wraps(call)
+    def watched(*arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(error.errno, error.strerror) from error
+
+    return watched
 
 
 def _otherwise(error: UnicodeError) -> tuple[str | bytes, int]:
@@ -75,4 +93,10 @@ def _otherwise(error: UnicodeError) -> tuple[str | bytes, int]:
     text = error.object[error.start : error.end]
     if all("\udc80" <= letter <= "\udcff" for letter in text):  # bytes of a name that is no text, as they are
         return bytes(ord(letter) - 0xDC00 for letter in text), error.end
-    return "".join(_PLAIN.get(letter, "?") for letter in text), error.end
+    return "".join(map(_plain, text)), error.end
+
+
+def _plain(letter: str) -> str:
+    """Return a letter in ASCII: names that differ by an accent must still differ."""
+    escaped = letter.encode("ascii", "backslashreplace").decode()
+    return _PLAIN.get(letter, escaped if letter.isalnum() else "?")

@@ -122,7 +122,9 @@ def _name_of(info: zipfile.ZipInfo) -> str:
         try:
             name = raw.decode("utf-8")
         except UnicodeDecodeError:
-            if any("\u2500" <= letter <= "\u257f" for letter in name):  # lines of boxes, in names
+            if any(
+                "\u2500" <= letter <= "\u257f" or "\u0370" <= letter <= "\u03ff" for letter in name
+            ):  # boxes and Greek
                 name = raw.decode("cp850")
     return name.replace("\\", "/")
 

@@ -42,21 +42,39 @@ def _decoded(name: str, content: bytes) -> str:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = content[: error.start].count(b"\n") + 1
-        from charset_normalizer import from_bytes
-
-        best = from_bytes(content, cp_isolation=_ENCODINGS).best()
-        if best is None:
+        found = "cp1252" if _is_western(content) else _detected(content)
+        if found is None:
             raise DataError(
                 f"{name}, row {line}: not text in an encoding that can be told; save the table as 'CSV UTF-8'."
             )
-        # what Excel writes in the Americas and in Western Europe; a guess among its neighbours needs more text than a table has
-        encoding = "cp1252" if best.encoding in ("cp1250", "cp850", "mac_roman") else best.encoding
+        encoding = found
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: neither UTF-8 nor {encoding}; save the table as 'CSV UTF-8'.") from error
     _log.info(f"{name}: read as {encoding.replace('_', '-')}, since it is not UTF-8.")
     return text.removeprefix("\ufeff")
+
+
+def _is_western(content: bytes) -> bool:
+    """Tell whether a table reads well as what Excel writes in the Americas and in Western Europe, whose accents stand alone.
+
+    A table is too short for a guess by statistics: "não" alone may as well be Chinese.
+    """
+    try:
+        text = content.decode("cp1252")
+    except UnicodeDecodeError:
+        return False
+    strange = [letter for letter in text if ord(letter) > 127]
+    usual = sum(letter.isalpha() or letter in "ºª°–—“”‘’…€§·" for letter in strange)
+    return usual >= 0.95 * len(strange) and re.search(r"[^\x00-\x7f]{3}", text) is None
+
+
+def _detected(content: bytes) -> str | None:
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(content, cp_isolation=_ENCODINGS).best()
+    return None if best is None else best.encoding
 
 
 def _read_separated(name: str, text: str) -> list[list[str]]:
@@ -81,7 +99,7 @@ def _read_separated(name: str, text: str) -> list[list[str]]:
 
 def _read_lines_of_json(name: str, text: str) -> list[list[str]]:
     rows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -112,4 +130,6 @@ def _read_parquet(name: str, content: bytes) -> list[list[str]]:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
     return "" if value is None or value != value else str(value)

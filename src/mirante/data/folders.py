@@ -55,16 +55,19 @@ class FolderSource:
 
 
 def empty_folders(source: Source) -> list[str]:
-    """Return the folders of a folder in which there is nothing at all, and may have been meant to be: a class without images."""
+    """Return the folders of a folder below which nothing can be an image, the outermost ones: each may be a class without images."""
     if not isinstance(source, FolderSource):
         return []
-    found = []
-    for here, folders, files in os.walk(source.root):
-        inside = Path(here).relative_to(source.root).as_posix()
-        seen = [name for name in files if not is_companion(name) or not name.startswith((".", "Thumbs", "desktop."))]
-        if inside != "." and not folders and not seen and not is_companion(f"{inside}/image"):
-            found.append(printable(inside))
-    return sorted(found)
+    found: list[str] = []
+    filled: set[Path] = set()
+    for here, folders, files in os.walk(source.root, topdown=False):
+        inside = Path(here).relative_to(source.root)
+        seen = any(not is_companion((inside / name).as_posix()) for name in files)
+        if seen or any(inside / name in filled or (Path(here) / name).is_symlink() for name in folders):
+            filled.add(inside)
+        elif not is_companion((inside / "image").as_posix()):
+            found.append(inside.as_posix())
+    return sorted(printable(path) for path in found if Path(path).parent in filled)
 
 
 class ListedFiles:

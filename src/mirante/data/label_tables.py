@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mirante.data.entries import Source
+from mirante.data.folders import FolderSource
 from mirante.data.scan import Scanned
 from mirante.data.splits import split_of
 from mirante.data.tables import TABLE_SUFFIXES, Columns, NoColumnError, Row, Table, read_table, read_table_file
@@ -45,26 +46,34 @@ def hub_table(source: Source, scanned: Sequence[Scanned], columns: Columns) -> T
 
     None when there is no such table, or it has no labels.
     """
-    tops = sorted({image.path.split("/")[0] for image in scanned if "/" in image.path})
+    if not isinstance(source, FolderSource):
+        return None
+    folders = {""}
+    for image in scanned:
+        parts = image.path.split("/")[:-1]
+        folders |= {"/".join(parts[:depth]) for depth in range(1, min(len(parts), 3) + 1)}
     rows: list[Row] = []
     read = []
-    for folder in ("", *(top for top in tops if split_of(top))):
+    for folder in sorted(folders):
         for name in ("metadata.csv", "metadata.jsonl"):
             wanted = f"{folder}/{name}" if folder else name
-            found = source.find(wanted)
-            if found is None or found[0] != wanted:
+            place = source.root / wanted
+            if not place.is_file():
                 continue
             try:
-                table = read_table(source.named(wanted), found[1], columns)
+                table = read_table(str(place), place.read_bytes(), columns, one_hot=False)
             except NoColumnError:
                 continue
-            split = split_of(folder) if folder else None
+            split = split_of(folder.rpartition("/")[2]) if folder else None
             rows += [
                 replace(row, path=f"{folder}/{row.path}" if folder else row.path, split=row.split or split)
                 for row in table.rows
             ]
             read.append(table.name)
-    if not rows:
+    named = {row.path for row in rows}
+    if not rows or sum(image.path in named for image in scanned) < 0.9 * len(scanned):
+        if rows:
+            _log.info(f"{' and '.join(read)}: not the labels of these images, so it is passed over.")
         return None
     _log.info(f"{' and '.join(read)}: the labels are taken from there.")
     return Table(read[0], tuple(rows))

@@ -33,7 +33,7 @@ def label_by_folder(location: str, scanned: list[Scanned]) -> tuple[list[Labelle
         [names for path, names in parts.items() if not path.endswith("/")]
     )  # folders without images end so
     folders = {path: names[shared:] for path, names in parts.items()}
-    has_splits = _has_splits(location, list(folders.values()))
+    has_splits = _has_splits(location, [names for path, names in folders.items() if not path.endswith("/")])
     for image in scanned:
         label, split = image.label, image.split
         if label is None:
@@ -102,8 +102,7 @@ def _shared_depth(folders: list[list[str]], keep: int = 1) -> int:
     depth = 0
     while True:
         deeper = [names for names in folders if len(names) > depth + keep]
-        above = sum(len(names) <= depth for names in folders)
-        if not deeper or len(deeper) + above < len(folders) or len({names[depth] for names in deeper}) > 1:
+        if not deeper or len({names[depth] for names in folders if len(names) > depth}) > 1:
             return depth
         depth += 1
 
@@ -113,6 +112,16 @@ def _has_splits(location: str, folders: list[list[str]]) -> bool:
     splits = {top for top in tops if split_of(top)}
     with_classes = {names[0] for names in folders if len(names) > 1}
     if "train" not in {split_of(top) for top in splits & with_classes}:
+        if len(tops) > 1 and tops == splits:
+            raise DataError(
+                f"{location}: {' and '.join(sorted(tops))} are names of splits, and there is no train with class folders in it. Put "
+                "the classes into train (and into the others), or give the labels as a table with --labels."
+            )
+        below = {names[1] for names in folders if len(names) > 1}
+        if below and all(split_of(name) for name in below) and "train" in {split_of(name) for name in below}:
+            raise DataError(
+                f"{location}: the splits ({', '.join(sorted(below))}) lie below the classes; put them above: train/cat, test/cat."
+            )
         return False
     if others := sorted(tops - splits):
         raise DataError(

@@ -18,12 +18,12 @@ from mirante.locale import Language
 class Note:
     """Something you should know about the data; `values` fill the braces of `text`.
 
-    grave  whether it makes the figures of a model trained on this data unreliable
+    grave  whether it makes the figures of a model trained on this data unreliable; None if it only says how things are
     """
 
     text: str
     values: dict[str, Any]
-    grave: bool = False
+    grave: bool | None = False
 
     def __str__(self) -> str:
         return self.text.format(**self.values)

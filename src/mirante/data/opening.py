@@ -1,4 +1,5 @@
-"""Opening a data set: the source, its labels, the targets that the task makes from them, and the splits. Decodes nothing."""
+"""Opening a data set: the source, its labels, the targets that the task makes from them, and the splits. Decodes only what a window is
+chosen from, where one is needed."""
 
 from __future__ import annotations
 
@@ -76,7 +77,9 @@ def open_dataset(location: str, options: DataOptions) -> Dataset:
     else:
         splits = np.array([row.split or "train" if has_test else "test" for row in rows])
     dataset = _dataset(location, source, task, targets, splits, groups, skipped)
-    rendering, because, seen = choose_rendering(source, rows, splits, options.get("window"), options.get("page") or 0)
+    rendering, because, seen = choose_rendering(
+        source, rows, splits, options.get("window"), options.get("page") or 0, model is not None
+    )
     return replace(
         dataset,
         rendering=rendering,
@@ -93,6 +96,8 @@ def _require_types(location: str, options: DataOptions) -> None:
     for name in ("folds", "length", "page"):
         if not isinstance(options.get(name, 0), Integral):
             raise DataError(f"{location}: {name}={options[name]!r} must be a whole number.")  # type: ignore[literal-required]
+    if (options.get("page") or 0) < 0:
+        raise DataError(f"{location}: page={options['page']}: pages are counted from 1.")
     share = options.get("val_share", VAL_SHARE)
     if not isinstance(share, Real) or not 0 <= share < 1:
         raise DataError(f"{location}: val_share={share!r} must be a number from 0 to below 1.")
@@ -114,7 +119,9 @@ def dataset_of(source: Source, labels: Mapping[str, str], classes: tuple[str, ..
     task = task_named("classify")
     targets = task.make_targets(source.name, rows, LabelOptions(official=classes))
     splits = assign_validation(targets.values, [row.image.digest for row in targets.rows], val_share)
-    return _dataset(source.name, source, task, targets, splits, None, [])
+    rendering, because, _ = choose_rendering(source, targets.rows, splits, None, 0)
+    dataset = _dataset(source.name, source, task, targets, splits, None, [])
+    return replace(dataset, rendering=rendering, window_because=because)
 
 
 def _dataset(

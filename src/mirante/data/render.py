@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,30 +14,38 @@ from mirante.data.labels import Labelled
 from mirante.data.notes import Note
 from mirante.errors import ImageError
 from mirante.images import read_values
-from mirante.rendering import Rendering, Window, choose_window
+from mirante.rendering import ASKED, Rendering, Window, choose_window
 
 _LOOKED_AT = 100  # training images from whose values the window is chosen
 
 
 def choose_rendering(
-    source: Source, rows: Sequence[Labelled], splits: NDArray[np.str_], window: str | None, page: int
+    source: Source,
+    rows: Sequence[Labelled],
+    splits: NDArray[np.str_],
+    window: str | None,
+    page: int,
+    of_model: bool = False,
 ) -> tuple[Rendering, str, list[Note]]:
     """Return how the images are shown, why, and what the user should know about it.
 
-    window  as the user wrote it; None chooses it, without looking at test images
+    window    as the user wrote it, or a model has it; None chooses it, without looking at test images
+    of_model  whether the window is that of a model
     """
     deep = [number for number, row in enumerate(rows) if row.image.depth != "bytes"]
     chosen, because = Window(), ""
     if window is not None:
-        chosen, because = Window.parse(window), "asked for"
+        chosen, because = Window.parse(window), "that of the model" if of_model else ASKED
+        chosen = replace(chosen, asked=not of_model)
     elif deep:
         learned = [number for number in deep if splits[number] != "test"] or deep
-        few = {rows[number].image.path for number in learned[:: max(1, len(learned) // _LOOKED_AT)][:_LOOKED_AT]}
+        spread = np.unique(np.linspace(0, len(learned) - 1, _LOOKED_AT).astype(int)).tolist()
+        few = {rows[learned[place]].image.path for place in spread}
         chosen, because = choose_window(_values(source, few, page))
     notes = []
     if deep:
-        text = "Images whose numbers are not bytes: {count}. They are shown through the window {window} ({property})."
-        notes.append(Note(text, {"count": len(deep), "window": str(chosen), "property": because}))
+        text = "Images whose numbers are not bytes: {count}. They are shown through the window “{window}” ({property})."
+        notes.append(Note(text, {"count": len(deep), "window": str(chosen), "property": because}, None))
     several = [row.image.pages for row in rows if row.image.pages > 1]
     if several:
         if page:
@@ -46,7 +55,7 @@ def choose_rendering(
                 "Images of several pages or frames: {count}, with up to {most}. The first is used, of DICOM the middle one; "
                 "--page chooses another."
             )
-        notes.append(Note(text, {"count": len(several), "most": max(several), "page": page}))
+        notes.append(Note(text, {"count": len(several), "most": max(several), "page": page}, None))
     return Rendering(chosen, page), because, notes
 
 

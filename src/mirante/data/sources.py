@@ -12,7 +12,7 @@ from mirante.data.archives import ARCHIVE_SUFFIXES, ArchiveSource
 from mirante.data.entries import Entry, Source, printable
 from mirante.data.folders import FolderSource, ListedFiles, SingleFile
 from mirante.data.tables import TABLE_SUFFIXES, Columns, Table, read_table_file
-from mirante.errors import DataError
+from mirante.errors import DataError, MiranteError
 
 ACCEPTED = (
     "a folder of class folders, a .zip or .tar(.gz, .xz, .zst) of one, a URL of an object store, "
@@ -62,13 +62,12 @@ def images_of(locations: Iterable[str]) -> Iterator[Entry]:
     for location in locations:
         try:
             source = _images_at(location)
-        except DataError:
+            for entry in source.entries():
+                yield replace(entry, path=source.named(entry.path))
+        except (MiranteError, OSError) as error:
             if not isinstance(location, Line):
                 raise
-            yield Entry(printable(location), b"", error="no such file or folder")
-            continue
-        for entry in source.entries():
-            yield replace(entry, path=source.named(entry.path))
+            yield Entry(printable(location), b"", error=str(error).removeprefix(f"{location}: ").rstrip("."))
 
 
 class Line(str):

@@ -7,7 +7,9 @@ is row 1.
 from __future__ import annotations
 
 import logging
+import os
 import posixpath
+import re
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -94,7 +96,7 @@ class Table:
         """
         rows, missing, stems = [], [], {}
         for row in self.rows:
-            path = next((one for one in spellings(row.path) if (base / one).is_file()), None)
+            path = next((one for one in spellings(row.path) if os.path.isfile(base / one)), None)  # noqa: PTH113 (it does not raise)
             if path is None and not row.path.lower().endswith(_ENDINGS):
                 folder = posixpath.dirname(row.path)
                 if folder not in stems:
@@ -135,7 +137,7 @@ def read_table_file(path: Path, columns: Columns = Columns()) -> Table:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
-def read_table(name: str, content: bytes, wanted: Columns = Columns()) -> Table:
+def read_table(name: str, content: bytes, wanted: Columns = Columns(), one_hot: bool = True) -> Table:
     """Read a table from its bytes; `name` gives its kind and is used in messages.
 
     Raises DataError for a missing column, an empty path or label, an unknown split.
@@ -157,7 +159,7 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns()) -> Table:
                     f"{name}: no column named {column!r} ({option}); its columns are {_listed(header) or 'none'}."
                 )
             columns[kind] = found
-    if "path" in columns and "label" not in columns:
+    if one_hot and "path" in columns and "label" not in columns:
         cells, header = _from_one_hot(name, cells, header, set(columns.values()))
         if "label" in header:
             columns["label"] = header.index("label")
@@ -176,7 +178,9 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns()) -> Table:
     rows = [_read_row(name, number, line, columns) for number, line in enumerate(cells[1:], 2) if any(line)]
     if not rows:
         raise DataError(f"{name}: has a header but no rows.")
-    return Table(name, tuple(_whole_numbers(rows)))
+    if all(row.group is not None and re.fullmatch(r"\d+(\.0)?", row.group) for row in rows):  # as pandas writes numbers
+        rows = [replace(row, group=(row.group or "").removesuffix(".0")) for row in rows]
+    return Table(name, tuple(rows))
 
 
 def spellings(path: str) -> list[str]:
@@ -201,14 +205,6 @@ def _stems(folder: Path) -> dict[str, str]:
     return {stem: one[0] for stem, one in found.items() if len(one) == 1}
 
 
-def _whole_numbers(rows: list[Row]) -> list[Row]:
-    """Return the rows with labels such as 1.0, which pandas makes of 1 where a value is missing, as the numbers that they are."""
-    labels = {row.label.strip() for row in rows}
-    if any(label.endswith(".0") for label in labels) and all(label.replace(".", "", 1).isdigit() for label in labels):
-        return [replace(row, label=row.label.strip().removesuffix(".0")) for row in rows]
-    return rows
-
-
 def _from_one_hot(
     name: str, cells: list[list[str]], header: list[str], taken: set[int]
 ) -> tuple[list[list[str]], list[str]]:
@@ -222,7 +218,11 @@ def _from_one_hot(
         for place in range(len(header))
         if place not in taken and lines and all(place < len(line) and _is_flag(line[place]) for line in lines)
     ]
-    if len(places) < 2:
+    others = [place for place in range(len(header)) if place not in taken and place not in places]
+    named = any(
+        place < len(line) and line[place].strip() and not _is_number(line[place]) for place in others for line in lines
+    )
+    if len(places) < 2 or named:  # with words in another column, who knows what the classes are
         return cells, header
     names = [header[place] for place in places]
     made = [[*cells[0], "label"]]
@@ -239,6 +239,10 @@ def _from_one_hot(
         made.append([*line, said[0]])
     _log.info(f"{name}: its columns {_listed(names)} hold one 1 per row and are taken for the classes.")
     return made, [*header, "label"]
+
+
+def _is_number(cell: str) -> bool:
+    return re.fullmatch(r"\s*[+-]?\d*[.,]?\d+(e[+-]?\d+)?\s*", cell, re.IGNORECASE) is not None
 
 
 def _is_flag(cell: str) -> bool:
@@ -287,4 +291,5 @@ def _read_row(name: str, number: int, line: list[str], columns: dict[str, int]) 
     path = path.replace("\\", "/")
     if "://" not in path:
         path = posixpath.normpath(path)  # one spelling for one file
-    return Row(number, path, label, split_of(split or ""), named_group, cell("subgroup"))
+    group = None if named_group is None else named_group.strip()
+    return Row(number, path, label, split_of(split or ""), group, cell("subgroup"))

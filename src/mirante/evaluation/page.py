@@ -33,7 +33,7 @@ class Story:
     evaluated where the images are, if they are not the run's own test images
     positive  the class compared with all others, if there is one
     subgroup  the name of the column by which figures are broken down, or empty
-    warnings  sentences for the top of the page, and whether each is grave
+    warnings  sentences for the top of the page, and whether each is grave; None if it only says how things are
     """
 
     name: str
@@ -45,7 +45,7 @@ class Story:
     evaluated: str | None
     positive: str | None
     subgroup: str
-    warnings: Sequence[tuple[str, bool]]
+    warnings: Sequence[tuple[str, bool | None]]
 
 
 def write_report(path: Path, judgement: Judgement, story: Story, say: Language) -> None:

@@ -158,7 +158,12 @@ def judge_run(
     judgement = task.judge(predictions, setting)
     judgement = replace(judgement, metrics={**kept, **judgement.metrics})
     metrics = run.publish_judgement(folder, predictions, judgement)
-    notes = sorted(run.notes, key=lambda one: not one.grave)
+    known = [
+        one for one in run.notes if evaluated is None or one.grave
+    ]  # what the model was trained on stays as it was
+    if evaluated is not None:
+        known += dataset.notes
+    notes = sorted(known, key=lambda one: {True: 0, False: 1, None: 2}[one.grave])
     warnings = [(note.said(say), note.grave) for note in notes]
     if said := task.plots_note(info, say):
         warnings.append((said, False))

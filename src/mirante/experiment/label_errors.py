@@ -7,7 +7,7 @@ class, the label is doubtful: confident learning, Northcutt, Jiang, Chuang, Jour
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,7 @@ def find_label_errors(dataset: Dataset, layers: str) -> tuple[Dataset, LabelErro
     shorter = float(np.median(dataset.sizes.min(axis=1)))
     side = next((shown for largest, shown in _SIDES if shorter <= largest), 320)
     info = ModelInfo(dataset.task, dataset.classes, side, side, dataset.channels, "squash", layers, dataset.output)
+    info = replace(info, window=str(dataset.rendering.window), page=dataset.rendering.page)
     dataset, pixels = dataset.load(info.size, info.channels, info.fit, info.rendering)
     network = build_network(layers, (side, side, info.channels), len(info.classes), False, "")
     _, features = backbone_features(network, dataset, pixels, info, np.arange(len(dataset)))

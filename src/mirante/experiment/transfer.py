@@ -72,7 +72,7 @@ def backbone_graph(network: Network, info: ModelInfo) -> tuple[str, onnx.ModelPr
     """Return the key that a backbone's features are kept under, and its graph, cached since torch takes seconds to write it."""
     body: Backbone = network.body  # type: ignore[assignment]
     key = f"{info.layers} {body.digest} {info.size} {info.channels} {info.fit} {info.rendering}"
-    name = hashlib.sha256(f"{key} {torch.__version__} {__version__}".encode()).hexdigest()[:32]
+    name = hashlib.sha256(f"{key} {torch.__version__} {__version__} without traces".encode()).hexdigest()[:32]
     path = cache_folder() / "backbones" / f"{name}.onnx"
     try:
         graph = onnx.load(path)

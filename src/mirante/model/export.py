@@ -138,4 +138,16 @@ def _trace(module: nn.Module, info: ModelInfo, output: str) -> onnx.ModelProto:
     except Exception as error:
         raise WorkError(f"{info.layers}: torch could not export this network to ONNX ({error}).") from error
     assert program is not None
-    return onnx.load_model_from_string(program.model_proto.SerializeToString())
+    return _without_traces(onnx.load_model_from_string(program.model_proto.SerializeToString()))
+
+
+def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model without what torch notes about each node: the lines of code it came from, with the paths on this computer."""
+    for part in (model.graph, *model.functions):
+        for node in part.node:
+            del node.metadata_props[:]
+            node.doc_string = ""
+        for value in (*part.value_info, *getattr(part, "initializer", ())):
+            del value.metadata_props[:]
+        del part.metadata_props[:]
+    return model

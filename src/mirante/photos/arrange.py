@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -134,9 +135,9 @@ def folder_names(classes: Iterable[str]) -> dict[str, str]:
             continue
         name = safe_name(label)
         number = 2
-        while name.casefold() in taken:
+        while unicodedata.normalize("NFC", name).casefold() in taken:
             name, number = f"{safe_name(label)} ({number})", number + 1
-        taken.add(name.casefold())
+        taken.add(unicodedata.normalize("NFC", name).casefold())
         found[label] = name
     return found
 

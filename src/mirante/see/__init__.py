@@ -184,9 +184,10 @@ def training(run: str | Path, lang: str | None = None) -> Film:
 def read(image: AnyImage | None) -> Pixels:
     """Return an image as uint8 (H, W, 3), no larger than is drawn. Raises RequestError naming its file."""
     from mirante.images import read_image
+    from mirante.rendering import Rendering, Window
 
     with _naming(image):
-        seen = read_image(_given(image))
+        seen = read_image(_given(image), rendering=Rendering(Window(per_image=True)))
     height, width, _ = seen.shape
     if max(height, width) > _LARGEST:
         scale = _LARGEST / max(height, width)

@@ -183,7 +183,7 @@ class _Server:
         if time.monotonic() > until:
             return "too late"  # nobody is waiting for it any more
         try:
-            header = read_header(one.content)
+            header = read_header(one.content, served.batcher.model.info.page)
             if header.height * header.width > self._settings.max_pixels:
                 return f"{header.width}×{header.height} pixels, more than {self._settings.max_pixels:,}"
             with self._decoded_at_once.of(header.height * header.width):

@@ -20,10 +20,11 @@ from mirante.data.sources import open_source
 from mirante.errors import DataError, ImageError
 from mirante.files import csv_text, write_text
 from mirante.images import read_bytes, read_image
-from mirante.rendering import USUAL
+from mirante.rendering import Rendering, Window
 from mirante.studio.collections import LOCK, Collection, read_collection, write_collection
 from mirante.studio.workspace import Workspace, require_name
 
+_LOOK = Rendering(Window(per_image=True))  # a first look, before there is a model and its window
 THUMBNAIL = 96  # pixels per side
 _LEADS_OUT = "a link that leads out of the folder"
 
@@ -140,13 +141,13 @@ def thumbnail(collection: Collection, path: str) -> bytes:
         place = source.root / path
         if "\0" in path or not place.resolve().is_relative_to(source.root.resolve()) or not place.is_file():
             raise DataError(f"{path}: not in {collection.name}.")
-        pixels = read_image(read_bytes(place), (THUMBNAIL, THUMBNAIL))
+        pixels = read_image(read_bytes(place), (THUMBNAIL, THUMBNAIL), rendering=_LOOK)
     else:
         wanted = {one.path: one.digest for one in _scanned(collection.location, source.stamp()) if one.error is None}
         if path not in wanted:
             raise DataError(f"{path}: not in {collection.name}.")
         rows = {name: row for row, name in enumerate(wanted)}
-        found, failed = decoded(source, wanted, (THUMBNAIL, THUMBNAIL), 3, "crop", USUAL)
+        found, failed = decoded(source, wanted, (THUMBNAIL, THUMBNAIL), 3, "crop", _LOOK)
         if path in failed:
             raise ImageError(failed[path])
         pixels = found[rows[path]]

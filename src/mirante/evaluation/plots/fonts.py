@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -25,8 +25,8 @@ def drawn(name: str) -> str:
 
 @contextmanager
 def numbered(names: Sequence[str]) -> Iterator[None]:
-    """Show those of the names that no font can draw by their numbers, from 1, in all plots made within."""
-    token = _numbers.set({name: str(number) for number, name in enumerate(names, 1) if not can_draw(name)})
+    """Show those of the names that no font can draw by their numbers, #1 and so on, in all plots made within."""
+    token = _numbers.set({name: f"#{number}" for number, name in enumerate(names, 1) if not can_draw(name)})
     try:
         yield
     finally:
@@ -35,7 +35,7 @@ def numbered(names: Sequence[str]) -> Iterator[None]:
 
 def numbering(names: Sequence[str], say: Language) -> str:
     """Say which names are shown by their numbers; nothing if none is."""
-    listed = ", ".join(f"{number} {name}" for number, name in enumerate(names, 1) if not can_draw(name))
+    listed = ", ".join(f"#{number} {name}" for number, name in enumerate(names, 1) if not can_draw(name))
     if not listed:
         return ""
     return say(
@@ -98,7 +98,7 @@ def _own_path() -> str:
     return font_manager.findfont(OWN)
 
 
-def undrawn(texts: Iterable[str]) -> bool:
-    """Tell whether any of some texts needs more than the plots' own font."""
+def needs_other_font(text: str) -> bool:
+    """Tell whether a text has letters that the plots' own font lacks."""
     own = _letters(_own_path())
-    return any(ord(letter) not in own for text in texts for letter in text if letter not in "\n\t")
+    return any(ord(letter) not in own for letter in text if letter not in "\n\t")

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from mirante.evaluation.plots.fonts import drawn, fonts_for, undrawn
+from mirante.evaluation.plots.fonts import drawn, fonts_for, needs_other_font
 from mirante.images import Pixels
 
 # Okabe and Ito's palette, "Color Universal Design" (2008)
@@ -60,7 +60,7 @@ def save(figure: Figure, buffer: IO[Any], **options: Any) -> None:
     """Write a figure, each text in fonts of this computer that have its letters."""
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
-        if undrawn([text.get_text()]):
+        if needs_other_font(text.get_text()):
             text.set_fontfamily(fonts_for(text.get_text()))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a text that was read may hold anything

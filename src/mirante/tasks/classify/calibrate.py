@@ -37,7 +37,8 @@ def calibrate(
     groups = None if dataset.groups is None else [dataset.groups[row] for row in rows]
     learned = replace(learned, conformal_thresholds=fit_thresholds(probabilities, targets, groups))
     if output.ood_scores.any():
-        learned = replace(learned, ood_threshold=fit_ood_threshold(output.ood_scores))
+        limit = fit_ood_threshold(output.ood_scores)
+        learned = replace(learned, ood_threshold=limit if limit < 1 else None)  # too few images to tell: then it cannot
     if objectives.aim is not None and objectives.positive is not None:
         number = info.classes.index(objectives.positive)
         threshold = choose_threshold(probabilities[:, number], targets == number, objectives.aim)

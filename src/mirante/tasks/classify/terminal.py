@@ -34,7 +34,7 @@ def table_row(prediction: Prediction, say: Language) -> list[tuple[str, str]]:
     share, label = say.confidence(prediction.nearest_confidence), prediction.nearest
     second = f"{prediction.runner_up} ({say.percent(prediction.runner_up_confidence)})"
     if prediction.none_of_these:  # the class it would have been comes second
-        second, label, share = f"{label} ({share})", say("none of these"), "–"
+        second, label, share = say("nearest: {name}", name=f"{label} ({share})"), say("none of these"), "–"
     row = [(f"{say('Class'):<20}", f"{label:<20}"), (f"{say('Probability'):>13} ", f"{share:>13} ")]
     if prediction.prediction_set is not None:
         names = ", ".join(prediction.prediction_set) or "–"
