@@ -15,6 +15,7 @@ from conftest import draw_shape
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from mirante import Dataset, ImageError
 from mirante.data.check.look import right_suffix
@@ -264,3 +265,18 @@ def test_want_of_memory_is_not_called_damage(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
     with pytest.raises(UnavailableError, match="not enough memory"):
         read_image(written(drawn(), "PNG"))
+
+
+def test_an_orientation_that_only_xmp_gives_is_not_followed_in_any_format() -> None:
+    """Some programs follow it and some do not; the size before decoding and the pixels must agree, whatever the format."""
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+        b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    )
+    words = PngInfo()
+    words.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    for name, options in (("JPEG", {"xmp": xmp}), ("WEBP", {"xmp": xmp}), ("PNG", {"pnginfo": words})):
+        content = written(drawn(), name, **options)
+        assert b"Orientation" in content
+        header, pixels = read_header(content), read_image(content)
+        assert (header.height, header.width) == pixels.shape[:2] == (40, 64), name

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     shorter = dataset.sizes.min(axis=1)
     print(
         say(
-            "{count} images, {low} to {high} pixels on the shorter side, {channels} channels.",
+            "{count} images, {low} to {high} pixels on the shorter side; channels: {channels}.",
             count=say.number(len(dataset)),
             low=int(shorter.min()),
             high=int(shorter.max()),

@@ -171,6 +171,8 @@ def _answer_plots(predictions: Predictions, images: Pixels, measured: dict[str, 
     alt = say("Share of right answers against confidence; the calibration error is {ece}.", ece=say.percent(ece))
     yield Plot("reliability", png(reliability_diagram(measured["reliability"], ece, before, say)), alt)
 
+    if right.all() or not right.any():
+        return  # there is nothing to compare
     spread = {name: say.number(measured["dispersion"][name]["value"], 2) for name in ("right", "wrong")}
     alt = say(
         "Dispersion of the probabilities: {right} on average for right answers, {wrong} for wrong ones.", **spread
