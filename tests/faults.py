@@ -303,7 +303,7 @@ sys.exit(process.returncode)
 """
 
 
-def full_disk(times: int) -> Outcome:
+def full_disk(times: int, caches: tuple[int, ...] = (16, 64, 200)) -> Outcome:
     """Fill the disk at moments of a training, all of it or but for a few kB; with space again, it must be resumed or begun anew."""
     outcome = Outcome("A small file system that becomes full at moments of a training")
     with tempfile.TemporaryDirectory() as made:
@@ -345,7 +345,7 @@ def full_disk(times: int) -> Outcome:
             "subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={size}k', 'tmpfs', disk], check=True)\n"
             "sys.exit(subprocess.run([sys.executable, '-m', 'mirante', *words]).returncode)"
         )
-        for size in (16, 64, 200):  # the cache itself
+        for size in caches:  # kB of the cache itself
             command = [
                 "unshare",
                 "--mount",
@@ -571,7 +571,7 @@ def main() -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         read_damaged(sound, int(seed), int(start), int(end))
         return
-    asked = sys.argv[1:]
+    asked = [word for word in sys.argv[1:] if word != "--write"]
     rows, wrong = [], []
     for outcome in (one for one in whole()) if not asked else (eval(one) for one in asked):  # such as "kills(5)"
         print(f"{outcome.title}: {outcome.tried:,} tried, {len(outcome.wrong)} wrong. {outcome.told}.", flush=True)
@@ -579,7 +579,7 @@ def main() -> None:
             print(f"  {line}", flush=True)
         rows.append(f"| {outcome.title} | {outcome.tried:,} | {len(outcome.wrong)} | {outcome.told} |")
         wrong += outcome.wrong
-    if not asked:
+    if not asked or "--write" in sys.argv:
         page = ROOT / "docs" / "reliability.md"
         head = f"{datetime.date.today().isoformat()}, {os.cpu_count()} cores, Python {sys.version.split()[0]}"
         table = "\n".join([head, "", "| fault | tried | wrong | what came of it |", "|---|--:|--:|---|", *rows])

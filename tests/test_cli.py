@@ -108,7 +108,10 @@ def test_a_reader_that_leaves_is_no_error(shapes_run: tuple[Path, Path]) -> None
 def test_demo_trains_judges_predicts_and_shows_the_way_on(tmp_path: Path, mirante: Command) -> None:
     done = mirante("demo", "--lang", "pt", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "runs" / "digits-tutorial" / "report.html").exists()
+    report = (tmp_path / "runs" / "digits-tutorial" / "report.html").read_text(encoding="utf-8")
+    assert (
+        'class="warning grave"' not in report and "em dúvida" not in report
+    )  # the first page that a newcomer sees cries no wolf
     assert "Agora, as suas imagens" in done.stdout and "mirante train fotos" in done.stdout
     assert "Classe prevista" in done.stdout and "1,797 images of 10 classes" in done.stderr
 

@@ -150,10 +150,10 @@ def test_the_threshold_is_stored_and_predict_decides_by_it(folded: Path, photogr
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == 180
     for answer in answers:
-        assert (answer["label"] == "disc") == (answer["probabilities"]["disc"] >= learned.threshold - 1e-6)
+        assert (answer["nearest"] == "disc") == (answer["probabilities"]["disc"] >= learned.threshold - 1e-6)
         assert answer["unsure"] == (len(answer["prediction_set"]) != 1)
     always = mirante("predict", folded, photographed, "--format", "json", "--threshold", "0.000001").stdout
-    assert {json.loads(line)["label"] for line in always.splitlines()} == {"disc"}
+    assert {json.loads(line)["nearest"] for line in always.splitlines()} == {"disc"}
 
 
 def test_folds_that_were_killed_go_on_with_the_one_they_were_at(

@@ -93,7 +93,7 @@ STORY = {
 }
 
 
-@pytest.mark.parametrize(("size", "lang"), [("desktop", "en"), ("phone", "pt"), ("desktop", "pt"), ("phone", "en")])
+@pytest.mark.parametrize(("size", "lang"), [("desktop", "en"), ("phone", "pt")])
 def test_the_whole_story(browser, tmp_path: Path, size: str, lang: str) -> None:  # type: ignore[no-untyped-def]
     """Gather two classes, train, watch the curve move, look at an answer, ask about a new image."""
     studio = start_studio(tmp_path)

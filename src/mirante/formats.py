@@ -116,6 +116,14 @@ def pages(image: Image.Image) -> int:
         return 1
 
 
+def is_several(image: Image.Image) -> bool:
+    """Tell whether an opened image has more than one page or frame; a damaged one may not say."""
+    try:
+        return int(getattr(image, "n_frames", 1)) > 1
+    except Exception:  # damaged further on
+        return False
+
+
 def turn_to(image: Image.Image, page: int) -> None:
     """Turn an opened image to a page, from 1. Raises ImageError when it has fewer."""
     if page > pages(image):

@@ -24,7 +24,7 @@ from mirante import dicom
 from mirante.colour import transform_of
 from mirante.deep import depth_of, read_numbers
 from mirante.errors import ImageError, UnavailableError
-from mirante.formats import named, open_image, pages, turn_to
+from mirante.formats import is_several, named, open_image, pages, turn_to
 from mirante.rendering import USUAL, Depth, Rendering
 from mirante.resize import Fit, Strips, fitted
 
@@ -284,7 +284,7 @@ def _opened(data: bytes, page: int = 0, rendering: Rendering | None = None) -> I
     except Exception as error:
         raise ImageError(named(data)) from error
     _require_pixels(*image.size)
-    if page > 1 or (image.format == "TIFF" and getattr(image, "n_frames", 1) > 1):
+    if page > 1 or (image.format == "TIFF" and is_several(image)):
         with _decoding():
             turn_to(image, max(1, page))
         _require_pixels(*image.size)

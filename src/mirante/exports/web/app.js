@@ -24,7 +24,7 @@ async function open() {
   session = await ort.InferenceSession.create(bytesOf(MIRANTE_MODEL.onnx), { executionProviders: ['wasm'] });
 }
 
-// Returns uint8 pixels (height, width, channels) as Pillow gives them: upright, over white, no colour profile, grey by its weights.
+// Returns uint8 pixels (height, width, channels) as Pillow gives them: upright, over white, in sRGB, grey by its weights.
 function pixelsOf(source, width, height) {
   if (width * height > MOST_PIXELS) throw new Error(WORDS.large);
   const canvas = new OffscreenCanvas(width, height);
@@ -52,7 +52,7 @@ async function ask(source, width, height) {
 }
 
 async function askFile(file) {
-  const bitmap = await createImageBitmap(file, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
+  const bitmap = await createImageBitmap(file, { premultiplyAlpha: 'none' });
   const answer = await ask(bitmap, bitmap.width, bitmap.height);
   bitmap.close();
   return answer;

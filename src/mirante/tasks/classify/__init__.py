@@ -151,8 +151,8 @@ class Classify(Task):
 
     def in_python(self, info: ModelInfo) -> str:
         limit = learned_of(info).ood_threshold
-        known = "" if limit is None else f' if answers["ood_score"][0] <= {limit!r} else (None, None)'
-        return f"(CLASSES[int(probabilities.argmax())], float(probabilities.max())){known}"
+        known = "" if limit is None else f' if answers["ood_score"][0] <= {limit!r} else None'
+        return f"CLASSES[int(probabilities.argmax())]{known}, float(probabilities.max())"
 
     def require_coverage(self, info: ModelInfo, where: str) -> None:
         if not self.promises_coverage(info):
