@@ -56,11 +56,13 @@ def read_size(data: bytes, page: int = 0) -> Size:
         height, width = int(header.Rows), int(header.Columns)
         plain = str(header.PhotometricInterpretation).startswith("MONOCHROME")
         frames = int(header.get("NumberOfFrames") or 1)
-    except (AttributeError, TypeError, ValueError) as error:
+        windowless = plain and not _has_window(_with_frame(header, page)) and int(header.get("BitsStored") or 16) > 8
+    except AttributeError as error:
         raise ImageError("a DICOM file without an image") from error
+    except Exception as error:  # pydicom reads a value when it is asked for, and has many errors for a damaged one
+        raise ImageError("a DICOM file whose header cannot be read") from error
     if page > frames:
         raise ImageError(f"no page {page}: it has {frames}")
-    windowless = plain and not _has_window(_with_frame(header, page)) and int(header.get("BitsStored") or 16) > 8
     return Size(height, width, 1 if plain else 3, "integers" if windowless else "bytes", frames)
 
 
@@ -71,7 +73,7 @@ def person(data: bytes) -> str | None:
     """
     try:
         identity = str(_read(data, pixels=False).get("PatientID", "")).strip()
-    except ImageError:
+    except Exception:  # as in read_size
         return None
     if not identity:
         return None

@@ -112,8 +112,9 @@ def shown_between(values: NDArray[Any], low: float, high: float) -> NDArray[np.u
         return np.take(table, values)
     if high <= low:
         return np.where(values > low, 255, 0).astype(np.uint8)
-    share = (np.nan_to_num(values.astype(np.float64), nan=low) - low) / (high - low)
-    return (np.clip(share, 0, 1) * 255 + 0.5).astype(np.uint8)
+    with np.errstate(over="ignore", invalid="ignore"):  # damaged files hold any number
+        share = (np.nan_to_num(values.astype(np.float64), nan=low) - low) / (high - low)
+    return (np.clip(np.nan_to_num(share), 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def choose_window(samples: Iterable[NDArray[Any]]) -> tuple[Window, str]:
