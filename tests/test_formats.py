@@ -166,6 +166,20 @@ def test_no_library_writes_to_the_terminal_about_one_file(tmp_path: Path) -> Non
     assert (quiet.stdout, quiet.stderr) == ("damaged\n", "")
 
 
+def test_a_damaged_list_of_parts_does_not_end_the_process(tmp_path: Path) -> None:
+    """The binding of libheif crashes on a part of no type, and on a block of metadata without a place."""
+    content = heic(drawn(), tmp_path, 6)
+    assert content.count(b"\0\x02\0\0Exif") == 1 and close(read_image(content), np.rot90(np.asarray(drawn()), -1))
+    places = content.index(b"iloc") + 12  # version, sizes and count, then the items
+    second = content.index(b"\0\x02\0\0\0\0", places)
+    for broken in (
+        content.replace(b"\0\x02\0\0Exif", b"\0\x02\0\0\xb6xif"),
+        content[: second + 8] + b"\0\0" + content[second + 10 :],
+    ):
+        with pytest.raises(ImageError, match="its list of parts cannot be read"):
+            read_header(broken)
+
+
 def test_the_document_photos_and_the_check_know_the_same_formats() -> None:
     text = " ".join((ROOT / "docs" / "data.md").read_text(encoding="utf-8").split())
     pattern = r"Readable formats: (.*?), with `pip install 'mirante\[medical\]'` (.*?), and with `pip install 'mirante\[raw\]'` (\w+)"

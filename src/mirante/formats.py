@@ -6,6 +6,7 @@ Decoders of still raster images only: PostScript, FITS, video and the like are n
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -89,6 +90,8 @@ def open_image(data: bytes) -> Image.Image:
                 "a TIFF whose channels of 16 bits lie one after the other (planar); save it with interleaved channels"
             )
         return image
+    if not _lists_its_items(data):
+        raise ImageError("damaged: its list of parts cannot be read")
     import pi_heif
 
     pi_heif.register_heif_opener()  # a second time changes nothing
@@ -148,6 +151,55 @@ def is_raw(data: bytes) -> bool:
         return False
     tags = _first_tags(data)
     return _DNG_VERSION in tags or (_SUB_IMAGES in tags and _REDUCED in tags and bool(tags[_REDUCED] & 1))
+
+
+def _lists_its_items(heif: bytes) -> bool:
+    """Tell whether the list of a HEIF file's items can be read: each with a type in ASCII and a place.
+
+    On others, the binding of libheif ends the whole process (pi-heif 1.4: ISO 14496-12, iinf and iloc, without either).
+    """
+    meta = next((box for kind, box in _boxes(heif) if kind == b"meta"), None)
+    if meta is None:
+        return True  # it has no items
+    try:
+        inside = dict(_boxes(meta[4:]))
+        infos, places = inside[b"iinf"], inside[b"iloc"]
+        beside = set()  # the numbers of items that are no pictures
+        for _, info in _boxes(infos[6 if infos[0] == 0 else 8 :]):
+            number, kind = (info[4:6], info[8:12]) if info[0] == 2 else (info[4:8], info[10:14])
+            if info[0] >= 2 and (len(kind) < 4 or not kind.isascii()):
+                return False
+            if kind in (b"Exif", b"mime", b"uri "):
+                beside.add(int.from_bytes(number, "big"))
+        version = places[0]
+        offset, length, base = places[4] >> 4, places[4] & 15, places[5] >> 4
+        index = places[5] & 15 if version else 0
+        wide = 4 if version == 2 else 2
+        at = 6 + wide
+        for _ in range(int.from_bytes(places[6:at], "big")):
+            item = int.from_bytes(places[at : at + wide], "big")
+            at += wide + (2 if version else 0) + 2 + base
+            extents = int.from_bytes(places[at : at + 2], "big")
+            at += 2 + extents * (index + offset + length)
+            if at > len(places) or (not extents and item in beside):
+                return False
+    except (KeyError, IndexError):
+        return False
+    return True
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (type, content) of the boxes of an ISO file, as far as they can be read."""
+    at = 0
+    while at + 8 <= len(data):
+        size, start = int.from_bytes(data[at : at + 4], "big"), 8
+        if size == 1:
+            size, start = int.from_bytes(data[at + 8 : at + 16], "big"), 16
+        end = len(data) if size == 0 else at + size
+        if end < at + start:
+            return
+        yield data[at + 4 : at + 8], data[at + start : end]
+        at = end
 
 
 def is_heif(data: bytes) -> bool:
