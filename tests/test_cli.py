@@ -110,7 +110,7 @@ def test_demo_trains_judges_predicts_and_shows_the_way_on(tmp_path: Path, mirant
     assert done.returncode == 0, done.stderr
     report = (tmp_path / "runs" / "digits-tutorial" / "report.html").read_text(encoding="utf-8")
     assert (
-        'class="warning grave"' not in report and "em dúvida" not in report
+        'class="warning grave"' not in report and "põe os números em dúvida" not in report
     )  # the first page that a newcomer sees cries no wolf
     assert "Agora, as suas imagens" in done.stdout and "mirante train fotos" in done.stdout
     assert "Classe prevista" in done.stdout and "1,797 images of 10 classes" in done.stderr
