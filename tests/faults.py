@@ -197,6 +197,14 @@ def mirante(*words: object, **options: object) -> subprocess.CompletedProcess[st
     return subprocess.run([sys.executable, "-m", "mirante", *map(str, words)], **options)  # type: ignore[call-overload, no-any-return]
 
 
+def must_work(outcome: Outcome, words: tuple[object, ...], **options: object) -> None:
+    """Run a command, and note it as wrong unless it succeeds."""
+    done = mirante(*words, **options)
+    outcome.tried += 1
+    if done.returncode != 0:
+        outcome.wrong.append(f"{' '.join(map(str, words[:2]))}: {done.stderr.strip().splitlines()[-1][:160]}")
+
+
 def sentence(done: subprocess.CompletedProcess[str], status: tuple[int, ...] = (1, 2)) -> str:
     """Return what is wrong with how a command failed, or nothing: it must say one sentence and have a status of its own."""
     last = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else ""
@@ -464,10 +472,7 @@ def clocks(times: int, verbs: int = 3) -> Outcome:
                 ("evaluate", run),
                 ("train", data, *LAYERS, "--time", "2s", "--out", f"{run}t"),
             )[:verbs]:
-                done = mirante(*words, env=environment)
-                outcome.tried += 1
-                if done.returncode != 0:
-                    outcome.wrong.append(f"{words[0]}: {done.stderr.strip().splitlines()[-1][:160]}")
+                must_work(outcome, words, env=environment)
     outcome.told = "the same weights; times shown to people are those of the clock that only goes on"
     return outcome
 
@@ -515,10 +520,7 @@ def few_files(limit: int = 64, verbs: int = 5) -> Outcome:
             ("data", "check", data, "--no-model", "--out", folder / "check"),
             ("photos", "organise", run, data, "--into", folder / "sorted"),
         )[:verbs]:  # fmt: skip
-            done = mirante(*words, preexec_fn=limited)
-            outcome.tried += 1
-            if done.returncode != 0:
-                outcome.wrong.append(f"{' '.join(map(str, words[:2]))}: {done.stderr.strip().splitlines()[-1][:160]}")
+            must_work(outcome, words, preexec_fn=limited)
     outcome.told = "train, predict, evaluate, the data check and organise do their work"
     return outcome
 

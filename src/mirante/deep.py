@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -22,8 +22,6 @@ _log = logging.getLogger("mirante")
 
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _WHITE_IS_ZERO = 0  # of the TIFF tag PhotometricInterpretation, 262
-
-
 _STRIP = 1 << 20  # pixels turned into bytes at once
 _MOST = 1 << 24  # pixels from which an image's own window is found, if it has more
 
@@ -53,27 +51,22 @@ class Numbers:
             return np.stack([both >> 16, both & 0xFFFF], axis=2).astype(np.uint16)
         return found.astype(np.uint16) if self._image.mode.startswith("I;16") else found
 
-    def colours(self, top: int = 0, bottom: int | None = None, step: int = 1) -> NDArray[Any]:
-        """Return every step-th of these rows without alpha."""
-        found = self.values(top, bottom)[::step]
-        return found[..., :-1] if self._has_alpha else found
+    def colours(self) -> NDArray[Any]:
+        """Return all rows without alpha."""
+        return self._without_alpha(self.values())
 
     def shown(self, window: Window) -> Image.Image:
         """Return the image as bytes, through the window. Alpha is not windowed: it has its own full range."""
         width, height = self._image.size
-        step = max(1, _STRIP // width)
         full = full_range(self.values(0, 1))
-        bounds = full
+        seen: NDArray[Any] = np.zeros(0)
         if window.per_image:
             every = max(1, width * height // _MOST)  # rows of a very large image that are passed over
-            parts = [self.colours(top, min(height, top + step), every) for top in range(0, height, step)]
-            bounds = window.bounds(np.concatenate([one.ravel() for one in parts]), full)
-        elif window.low is not None:
-            bounds = window.bounds(np.zeros(0), full)
+            seen = np.concatenate([self._without_alpha(one[::every]).ravel() for _, one in self._strips()])
+        bounds = window.bounds(seen, full)
         found = Image.new(self.mode, (width, height))
         ends = np.zeros(256, np.int64)
-        for top in range(0, height, step):
-            values = self.values(top, min(height, top + step))
+        for top, values in self._strips():
             rows = shown_between(values, *bounds)
             if self._inverted:
                 rows = 255 - rows
@@ -81,9 +74,21 @@ class Numbers:
                 rows[..., -1] = shown_between(values[..., -1], *full)
             ends += np.bincount(rows.ravel(), minlength=256)
             found.paste(Image.frombytes(self.mode, (width, len(rows)), np.ascontiguousarray(rows).tobytes()), (0, top))
-        if not self._has_alpha and max(ends[0], ends[255]) > 0.9 * ends.sum() and np.ptp(self.values()) > 0:
-            _tell_once(f"{bounds[0]:g} to {bounds[1]:g}")
+        if not self._has_alpha and max(ends[0], ends[255]) > 0.9 * ends.sum():
+            extremes = [(one.min(), one.max()) for _, one in self._strips()]
+            if np.ptp(extremes) > 0:
+                _tell_once(f"{bounds[0]:g} to {bounds[1]:g}")
         return found
+
+    def _strips(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield the first row and the values of some rows at a time."""
+        width, height = self._image.size
+        step = max(1, _STRIP // width)
+        for top in range(0, height, step):
+            yield top, self.values(top, min(height, top + step))
+
+    def _without_alpha(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values[..., :-1] if self._has_alpha else values
 
 
 @lru_cache(maxsize=16)

@@ -98,10 +98,9 @@ def read_pixels(data: bytes, rendering: Rendering) -> NDArray[np.uint8]:
             return (values >> max(0, int(dataset.BitsStored) - 8)).astype(np.uint8)
         own = _window(dataset)
         if rendering.window.asked or not _has_window(dataset):
+            full = _range(dataset)
             bytes_ = int(dataset.BitsStored) <= 8 and not rendering.window.asked
-            shown = shown_between(
-                values, *(_range(dataset) if bytes_ else rendering.window.bounds(values, _range(dataset)))
-            )
+            shown = shown_between(values, *(full if bytes_ else rendering.window.bounds(values, full)))
         elif own is not None:
             shown = shown_between(values, *own)
         else:  # a table, or a curve that is not linear
@@ -181,7 +180,8 @@ def _window(dataset: Dataset) -> tuple[float, float] | None:
         return None
     if function == "LINEAR_EXACT":
         return centre - width / 2, centre + width / 2
-    return centre - 0.5 - max(0.0, width - 1) / 2, centre - 0.5 + max(0.0, width - 1) / 2
+    half = max(0.0, width - 1) / 2
+    return centre - 0.5 - half, centre - 0.5 + half
 
 
 def _first(value: Any) -> float | None:

@@ -84,10 +84,9 @@ def read_header(data: bytes, page: int = 0) -> Header:
     with _opened(data, page) as image:
         width, height = image.size
         grey, depth = _is_grey(image), depth_of(image)
-        # Pillow turns a TIFF by itself; it decodes a PNG to look for EXIF behind the pixels, which is rare
-        if image.format == "PNG" and "exif" not in image.info and not any(one in data for one in _PNG_EXIF):
-            pass
-        elif image.format != "TIFF" and orientation(image) >= 5:
+        # Pillow turns a TIFF by itself; it would decode a PNG to look for EXIF behind the pixels, which is rare
+        plain = image.format == "PNG" and "exif" not in image.info and not any(one in data for one in _PNG_EXIF)
+        if image.format != "TIFF" and not plain and orientation(image) >= 5:
             width, height = height, width
         return Header(height, width, 1 if grey else 3, depth, pages(image))
 

@@ -111,7 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             ):  # every process got the same wrong request
                 from mirante.data.entries import printable
 
-                print(f"mirante: {chr(10).join(map(printable, str(error).split(chr(10))))}", file=sys.stderr)
+                lines = map(printable, str(error).split("\n"))
+                print("mirante:", "\n".join(lines), file=sys.stderr)
             sys.exit(error.exit_status)
         print(
             f"mirante: unexpected error ({type(error).__name__}: {error}). --debug shows where; please report it.",

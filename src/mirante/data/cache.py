@@ -9,10 +9,11 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -49,25 +50,24 @@ def decoded(
     recipe = f"{_FORMAT} {size} {channels} {fit} {rendering}\n" + "".join(f"{digest}\n" for digest in wanted.values())
     folder = cache_folder() / "images" / hashlib.sha256(recipe.encode()).hexdigest()[:32]
     shape = (len(wanted), *size, channels)
-    for _ in range(2):  # what another process deletes or damages is made once more
-        found = _kept(folder, shape)
-        if found is not None and not any(passing for _, passing in found[1].values()):
-            break
-        shutil.rmtree(folder, ignore_errors=True)  # damaged, or an image could not be had then and may be there now
+    read = partial(read_image, size=size, channels=channels, fit=fit, rendering=rendering)
+    found, tries = _kept(folder, shape), 0
+    if found is not None and any(passing for _, passing in found[1].values()):
+        found = None  # what could not be had then may be there now
+    while found is None:
+        if tries == 2:
+            raise WorkError(
+                f"{folder.parent}: another program changes the decoded images there; set MIRANTE_CACHE to another folder."
+            )
+        shutil.rmtree(folder, ignore_errors=True)
         try:
-            _build(folder, source, wanted, size, channels, fit, rendering)
+            _build(folder, source, wanted, shape, read)
         except OSError as error:
             raise WorkError(
                 f"{folder.parent}: the decoded images could not be stored there: {system_reason(error)}. Set "
                 "MIRANTE_CACHE to another folder."
             ) from error
-        found = _kept(folder, shape)
-        if found is not None:
-            break
-    if found is None:
-        raise WorkError(
-            f"{folder.parent}: another program changes the decoded images there; set MIRANTE_CACHE to another folder."
-        )
+        found, tries = _kept(folder, shape), tries + 1
     paths = list(wanted)
     # the key is the content, so the failures are kept by row: the same content may have another path today
     return found[0], {paths[int(row)]: why for row, (why, _) in found[1].items()}
@@ -91,13 +91,10 @@ def _build(
     folder: Path,
     source: Source,
     wanted: dict[str, str],
-    size: tuple[int, int],
-    channels: Literal[1, 3],
-    fit: Fit,
-    rendering: Rendering,
+    shape: tuple[int, int, int, int],
+    read: Callable[[Any], Pixels],
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    shape = (len(wanted), *size, channels)
     bytes_needed = int(np.prod(shape))
     if shutil.disk_usage(folder.parent).free < bytes_needed + (64 << 20):
         raise WorkError(
@@ -112,13 +109,13 @@ def _build(
         entries = (
             Entry(str(rows[one.path]), one.payload, wanted[one.path]) for one in source.entries() if one.path in rows
         )
-        work = partial(_decode_chunk, part / "images.npy", size, channels, fit, rendering)
+        work = partial(_decode_chunk, part / "images.npy", read)
         failed: dict[str, tuple[str, bool]] = {}
         done: set[int] = set()
         for written, reasons in on_every_core(
             work,
             track(entries, "Decoding images", len(wanted)),
-            many=len(wanted) >= _MANY_PHOTOS and size[0] * size[1] > 64 * 64,
+            many=len(wanted) >= _MANY_PHOTOS and shape[1] * shape[2] > 64 * 64,
         ):
             done.update(written)
             failed.update(reasons)
@@ -134,7 +131,7 @@ def _build(
 
 
 def _decode_chunk(
-    array: Path, size: tuple[int, int], channels: Literal[1, 3], fit: Fit, rendering: Rendering, chunk: list[Entry]
+    array: Path, read: Callable[[Any], Pixels], chunk: list[Entry]
 ) -> tuple[list[int], dict[str, tuple[str, bool]]]:
     """Decode into the rows of the array on disk; return those done, and row → reason, and whether it may pass, for failures.
 
@@ -147,7 +144,7 @@ def _decode_chunk(
             payload = entry.content()
             if digest_of(payload) != entry.label:
                 continue
-            images[int(entry.path)] = read_image(payload, size, channels, fit, rendering)
+            images[int(entry.path)] = read(payload)
         except ImageError as error:
             failed[entry.path] = (str(error), isinstance(error, UnavailableError))
         done.append(int(entry.path))

@@ -26,7 +26,7 @@ def drawn(name: str) -> str:
 @contextmanager
 def numbered(names: Sequence[str]) -> Iterator[None]:
     """Show those of the names that no font can draw by their numbers, #1 and so on, in all plots made within."""
-    token = _numbers.set({name: f"#{number}" for number, name in enumerate(names, 1) if not can_draw(name)})
+    token = _numbers.set(_numbers_of(names))
     try:
         yield
     finally:
@@ -35,13 +35,18 @@ def numbered(names: Sequence[str]) -> Iterator[None]:
 
 def numbering(names: Sequence[str], say: Language) -> str:
     """Say which names are shown by their numbers; nothing if none is."""
-    listed = ", ".join(f"#{number} {name}" for number, name in enumerate(names, 1) if not can_draw(name))
+    listed = ", ".join(f"{number} {name}" for name, number in _numbers_of(names).items())
     if not listed:
         return ""
     return say(
         "No font on this computer can draw the names of these classes, so plots show their numbers: {listed}.",
         listed=listed,
     )
+
+
+def _numbers_of(names: Sequence[str]) -> dict[str, str]:
+    """Return name → number, of the names that no font can draw."""
+    return {name: f"#{number}" for number, name in enumerate(names, 1) if not can_draw(name)}
 
 
 def can_draw(name: str) -> bool:
