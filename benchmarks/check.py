@@ -36,7 +36,7 @@ def measure(name: str, folder: Path) -> list[str]:
     from mirante.data.check.look import Looks, look
     from mirante.data.dataset import Dataset
     from mirante.experiment.label_errors import find_label_errors, rank_doubtful
-    from mirante.model.backbone import OFFLINE
+    from mirante.model.packages import OFFLINE
 
     def copies_in(dataset: Dataset, looks: Looks) -> set[tuple[str, ...]]:
         pairs = find_copies(looks.small, dataset.sizes.min(axis=1)).pairs

@@ -120,8 +120,8 @@ def questions(folder: Path) -> Iterator[str]:
     """A simulated person on flowers: 10 labelled photos a class, then 200 answers; accuracy on photos that were kept out."""
     from mirante.data.dataset import Dataset
     from mirante.experiment.transfer import backbone_features
-    from mirante.model.backbone import OFFLINE
     from mirante.model.network import build_network
+    from mirante.model.packages import OFFLINE
     from mirante.model_info import ModelInfo
 
     dataset = Dataset.open(unpacked("flowers-128"), lenient=True)

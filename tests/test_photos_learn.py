@@ -21,7 +21,7 @@ from test_studio_browser import until, visitor
 from mirante.data.entries import digest_of
 from mirante.errors import RequestError
 from mirante.locale import language
-from mirante.model.backbone import at_hand
+from mirante.model.packages import at_hand
 from mirante.photos import xmp
 from mirante.photos.learn import learn
 from mirante.photos.library import Library, labels_of

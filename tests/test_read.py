@@ -18,7 +18,6 @@ from captcha.image import ImageCaptcha
 from conftest import Command, model_info
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from mirante import Dataset, MiranteError, Run, RunError
 from mirante.cluster.part import Order, answer_part

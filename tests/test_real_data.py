@@ -10,7 +10,7 @@ import pytest
 from conftest import Command, write_shapes
 
 from mirante import Dataset
-from mirante.model.backbone import at_hand
+from mirante.model.packages import at_hand
 
 
 def test_xrays_with_labels_inside_the_archive_and_patients_never_cut(test_data: Path) -> None:

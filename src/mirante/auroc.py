@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 def auroc(scores: NDArray[np.floating], wanted: NDArray[np.bool_]) -> float:
     """Return the area under the ROC curve: how often a wanted image scores higher than an unwanted one (ties half).
 
-    scores (N,), wanted (N,); NaN when there is only one kind.
+    scores (N,), wanted (N,); NaN when there is only one kind, or a score is NaN.
     """
-    from scipy.stats import rankdata
-
-    positive, negative = int(wanted.sum()), int((~wanted).sum())
-    if positive == 0 or negative == 0:
+    found, others = scores[wanted], np.sort(scores[~wanted])
+    if not len(found) or not len(others) or np.isnan(scores).any():
         return math.nan
-    ranks = rankdata(scores)
-    return float((ranks[wanted].sum() - positive * (positive + 1) / 2) / (positive * negative))
+    beaten = np.searchsorted(others, found, "left") + np.searchsorted(others, found, "right")
+    return float(beaten.mean() / 2 / len(others))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,11 @@ from numpy.typing import NDArray
 from mirante.data.dataset import Dataset
 from mirante.evaluation.objectives import Objectives
 from mirante.evaluation.plots.curves import Point, curves
-from mirante.evaluation.plots.style import png
+from mirante.evaluation.plots.drawing import Plot, Sketch
 from mirante.images import Pixels
 from mirante.locale import Language
 from mirante.model_info import ModelInfo
 from mirante.predictions import Predictions
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A plot as PNG bytes, with its alternative text."""
-
-    name: str
-    content: bytes
-    alt: str
 
 
 @dataclass(frozen=True)
@@ -71,10 +63,10 @@ class Setting:
             yield Plot("heatmaps", self.heatmaps, alt)
 
 
-def curves_plot(history: Sequence[Point], watched: str, say: Language) -> Iterator[Plot]:
+def curves_plot(history: Sequence[Point], watched: str, say: Language) -> Iterator[Sketch]:
     """Yield the curves of a training, with their alternative text; one epoch is a point, and no curve."""
     if len(history) < 2:
         return
     ending = {"accuracy": say.percent(history[-1].train_accuracy), "loss": say.number(history[-1].train_loss, 2)}
     alt = say("Two panels by epoch: training accuracy ends at {accuracy}, training loss at {loss}.", **ending)
-    yield Plot("curves", png(curves(history, watched, say)), alt)
+    yield Sketch("curves", partial(curves, history, watched, say), alt)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ Probabilities = NDArray[np.floating]
 BINS = 15
 ANSWERED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 _RESAMPLES = 1000
+_Z = 1.959963984540054  # of a normal distribution, 95% lies within this many deviations
 
 
 def wilson(hits: int, count: int) -> Figure:
@@ -30,7 +31,12 @@ def wilson(hits: int, count: int) -> Figure:
     >>> wilson(8, 10)
     Figure(value=0.8, low=0.4901624..., high=0.9433178...)
     """
-    return _share(hits, count, "wilson")
+    if count == 0:
+        return Figure(math.nan, math.nan, math.nan)
+    share, per = hits / count, _Z * _Z / count
+    middle, reach = share + per / 2, _Z * math.sqrt(share * (1 - share) / count + per / count / 4)
+    low, high = ((middle + side * reach) / (1 + per) for side in (-1, 1))
+    return Figure(share, max(low, 0.0) if hits else 0.0, min(high, 1.0) if hits < count else 1.0)
 
 
 def exact(hits: int, count: int) -> Figure:
@@ -39,17 +45,13 @@ def exact(hits: int, count: int) -> Figure:
     >>> exact(9, 10)
     Figure(value=0.9, low=0.5549838..., high=0.9974714...)
     """
-    return _share(hits, count, "exact")
-
-
-def _share(hits: int, count: int, method: Literal["wilson", "exact"]) -> Figure:
-    from scipy.stats import binomtest
+    from scipy.special import betaincinv
 
     if count == 0:
         return Figure(math.nan, math.nan, math.nan)
-    # tested against itself, since only the interval is wanted, not the p-value
-    found = binomtest(hits, count, hits / count).proportion_ci(0.95, method)
-    return Figure(hits / count, float(found.low), float(found.high))
+    low = float(betaincinv(hits, count - hits + 1, 0.025)) if hits else 0.0
+    high = float(betaincinv(hits + 1, count - hits, 0.975)) if hits < count else 1.0
+    return Figure(hits / count, low, high)
 
 
 def log_losses(probabilities: Probabilities, labels: NDArray[np.int64]) -> NDArray[np.float64]:

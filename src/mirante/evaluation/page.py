@@ -12,7 +12,8 @@ from typing import Any
 
 import mirante
 from mirante.evaluation.card_text import Question
-from mirante.evaluation.judgement import Judgement, Plot
+from mirante.evaluation.judgement import Judgement
+from mirante.evaluation.plots.drawing import Plot
 from mirante.files import write_text
 from mirante.locale import Language
 from mirante.model.notation import has_layers, is_pretrained, parse_layers

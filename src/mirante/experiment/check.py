@@ -34,7 +34,7 @@ from mirante.experiment.options import require_known
 from mirante.files import csv_text, next_free, write_json, write_text
 from mirante.images import read_image
 from mirante.locale import Language, language
-from mirante.model.backbone import OFFLINE, at_hand
+from mirante.model.packages import OFFLINE, at_hand
 from mirante.templates import environment, raw_css
 
 _SHOWN = 40  # findings per kind whose pictures are in the report; the table lists all

@@ -48,7 +48,7 @@ def choose_recipe(dataset: Dataset) -> str:
     """Return the name of the recipe that suits the images, and say why."""
     if dataset.asks.recipe is not None:
         return dataset.asks.recipe
-    from mirante.model.backbone import at_hand
+    from mirante.model.packages import at_hand
 
     side = int(np.median(dataset.sizes.min(axis=1)))
     if side <= _SMALL:

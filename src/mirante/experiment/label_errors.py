@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mirante.data.dataset import Dataset
 from mirante.data.features import Features, unit_rows
 from mirante.model_info import ModelInfo
+from mirante.prediction.calibration import softmax
 
 _FOLDS = 5
 _NEAR = 10  # neighbours that an image is compared with
@@ -77,8 +78,6 @@ def out_of_fold(
 
     features (N, width), labels (N,); images of one unit (a patient, a copy) are never in both parts
     """
-    import torch
-
     from mirante.training.head import fit_head
 
     numbers = np.unique(np.array(units), return_inverse=True)[1]
@@ -88,8 +87,7 @@ def out_of_fold(
         asked, held = folds == fold, folds == (fold + 1) % _FOLDS
         taught = ~asked & ~held
         head = fit_head(features[taught], labels[taught], features[held], labels[held], classes)
-        logits = torch.from_numpy(features[asked]) @ head.weight.T + head.bias
-        found[asked] = torch.softmax(logits.double(), 1).numpy()
+        found[asked] = softmax(features[asked] @ head.weight.T + head.bias)
     return found
 
 

@@ -212,8 +212,13 @@ def _require_objectives(objectives: Objectives, dataset: Dataset) -> Objectives:
 def _train_and_judge(
     run: Run, training: Training, objectives: Objectives, tracker: Tracker, say: Language, spent: float = 0.0
 ) -> Run:
+    from mirante.evaluation.plots.drawing import get_ready
     from mirante.experiment.seeds import repeat
 
+    if is_pretrained(
+        training.recipe.layers
+    ):  # the last layer is there in a moment, and the plots are most of what is left
+        get_ready()
     fitted, info, predictions = _fit_and_predict(run, training, objectives, tracker, spent)
     checked, difference = _check_graph(run, training, info, fitted)
     if checked is None:

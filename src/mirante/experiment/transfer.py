@@ -17,7 +17,8 @@ from mirante.data.dataset import Dataset
 from mirante.data.features import Features, known_or_new
 from mirante.files import write_bytes
 from mirante.images import Pixels
-from mirante.model.export import trace_features
+from mirante.model.export import features_graph
+from mirante.model.nodes import is_known
 from mirante.model.running import open_graph
 from mirante.model_info import ModelInfo
 from mirante.places import cache_folder
@@ -48,8 +49,8 @@ def fit_last_layer(
     known, held = features[: len(train)], features[len(train) :]
     head = fit_head(known, dataset.targets[train], held, dataset.targets[val], len(info.classes), strength)
     with torch.no_grad():
-        body.head.weight.copy_(head.weight)
-        body.head.bias.copy_(head.bias)
+        body.head.weight.copy_(torch.from_numpy(head.weight))
+        body.head.bias.copy_(torch.from_numpy(head.bias))
     done = Epoch(0, 0, time.monotonic() - began, 0.0, *head.train, *(head.val or (None, None)))
     held_out = "" if head.val is None else f", {head.val[1]:.1%} of {len(val):,} validation images"
     logging.getLogger("mirante").info(
@@ -69,16 +70,18 @@ def backbone_features(
 
 
 def backbone_graph(network: Network, info: ModelInfo) -> tuple[str, onnx.ModelProto]:
-    """Return the key that a backbone's features are kept under, and its graph, cached since torch takes seconds to write it."""
+    """Return the key that a backbone's features are kept under, and its graph; what torch takes seconds to write is cached."""
     body: Backbone = network.body  # type: ignore[assignment]
     key = f"{info.layers} {body.digest} {info.size} {info.channels} {info.fit} {info.rendering}"
+    if is_known(body):
+        return key, features_graph(network, info)
     name = hashlib.sha256(f"{key} {torch.__version__} {__version__} without traces".encode()).hexdigest()[:32]
     path = cache_folder() / "backbones" / f"{name}.onnx"
     try:
         graph = onnx.load(path)
         onnx.checker.check_model(graph)
     except Exception:  # not there yet, or damaged: protobuf raises many different errors
-        graph = trace_features(network, info)
+        graph = features_graph(network, info)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, graph.SerializeToString())
     return key, graph

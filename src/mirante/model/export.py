@@ -1,7 +1,7 @@
 """The deliverable: model.onnx, which takes uint8 pixels and answers with calibrated probabilities.
 
-Its graph does everything after decoding and resizing: scaling, network, calibration, probabilities. Networks of the notation
-are written node by node, which takes milliseconds; a person's own module goes through torch's exporter.
+Its graph does everything after decoding and resizing: scaling, network, calibration, probabilities. Networks of the
+notation and EfficientNet-Lite are written node by node, which takes milliseconds; others go through torch's exporter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mirante.model.backbone import Backbone
 from mirante.model.graph import Graph
 from mirante.model.last_layer import SCALES, SHIFTS
 from mirante.model.network import Network
-from mirante.model.nodes import OPSET, is_known, numbers, write_nodes
+from mirante.model.nodes import OPSET, is_known, numbers, write_features, write_nodes
 from mirante.model_info import ModelInfo
 from mirante.onnx_session import open_session
 
@@ -38,18 +38,18 @@ def build_onnx(network: Network, info: ModelInfo, features: onnx.ModelProto | No
     Inputs `images` uint8 (N, height, width, channels); outputs `logits` and `probabilities`, float (N, …, classes), and what else the
     task answers.
 
-    features  for a backbone, its own graph (trace_features), when already known
+    features  for a backbone, its own graph (features_graph), when already known
 
     Raises WorkError when the network contains something that cannot be exported.
     """
     network.eval()
     body = network.body
     if isinstance(body, Backbone) and not network.flip_tta:
-        model = trace_features(network, info) if features is None else features
+        model = features_graph(network, info) if features is None else features
         head = Graph("features")
         head.add("Gemm", *numbers(body.head.weight, body.head.bias), output="logits", transB=1)
         head.append_to(model.graph)
-    elif isinstance(body, nn.Sequential) and is_known(body):
+    elif is_known(body):
         model = write_nodes(body, info, network.flip_tta)
     else:
         model = _trace(network, info, "logits")
@@ -84,9 +84,11 @@ def write_onnx(model: onnx.ModelProto, info: ModelInfo, path: Path) -> None:
     write_file(path, lambda part: onnx.save_model(calibrated, str(part)))
 
 
-def trace_features(network: Network, info: ModelInfo) -> onnx.ModelProto:
+def features_graph(network: Network, info: ModelInfo) -> onnx.ModelProto:
     """Return the graph of a backbone without its last layer: `images` as in build_onnx to `features` (N, width)."""
-    return _trace(_Features(network).eval(), info, "features")
+    body = network.eval().body
+    assert isinstance(body, Backbone)
+    return write_features(body, info) if is_known(body) else _trace(_Features(network).eval(), info, "features")
 
 
 def largest_difference(network: Network, info: ModelInfo, path: Path, images: Pixels) -> float:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from mirante.data.features import Features, known_or_new
 from mirante.errors import ImageError, RequestError, RunError
 from mirante.images import Pixels, read_bytes, read_image, read_reduced
-from mirante.model.backbone import OFFLINE, at_hand
 from mirante.model.last_layer import read_head, seen_as
+from mirante.model.packages import OFFLINE, at_hand
 from mirante.model.running import open_graph
 from mirante.model_info import ModelInfo
 from mirante.photos.library import Known

@@ -187,7 +187,7 @@ def _fit(
             len(classes),
             strength,
         )
-        return head.weight.numpy(), head.bias.numpy(), head.strength
+        return head.weight, head.bias, head.strength
 
     everything = np.arange(len(numbers))
     weight, strength = _UNCHOSEN_WEIGHT, None

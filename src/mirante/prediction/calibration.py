@@ -22,10 +22,9 @@ _HELD = 2.0  # how strongly the temperature is held: as by a few images
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return probabilities (…, classes) from logits (…, classes), computed in double precision."""
-    from scipy.special import softmax as double_softmax
-
-    shares: NDArray[np.float64] = double_softmax(logits.astype(np.float64), axis=-1)
-    return shares.astype(np.float32)
+    wide = logits.astype(np.float64)
+    shares = np.exp(wide - wide.max(axis=-1, keepdims=True))
+    return np.asarray(shares / shares.sum(axis=-1, keepdims=True), np.float32)
 
 
 def fit_calibration(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> tuple[float, Vectors | None]:

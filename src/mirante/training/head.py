@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 _STRENGTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 _UNCHOSEN = 0.03  # when there are no validation images to choose by
@@ -22,8 +19,8 @@ class Head:
     train and val are (mean log loss in nats, accuracy); val is None without validation images.
     """
 
-    weight: Tensor
-    bias: Tensor
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
     strength: float
     train: tuple[float, float]
     val: tuple[float, float] | None
@@ -42,41 +39,63 @@ def fit_head(
     features (N, width), labels (N,); there may be no validation images.
     strength  the only one to try; None tries several or, without validation images, takes the usual one
     """
-    known = torch.from_numpy(features)
-    mean, spread = known.mean(0), known.std(0) + 1e-6
-    scaled, wanted = (known - mean) / spread, torch.from_numpy(labels)
-    weight = torch.zeros(classes, known.shape[1], requires_grad=True)
-    bias = torch.zeros(classes, requires_grad=True)
+    mean, spread = features.mean(0), features.std(0) + 1e-6
+    scaled, wanted = (features - mean) / spread, np.eye(classes, dtype=np.float32)[labels]
+    # the best weights are sums of the images' features, so that few images need few numbers
+    axes = np.linalg.qr(scaled.T).Q if len(features) < features.shape[1] else None  # (width, N)
+    scaled = scaled if axes is None else scaled @ axes
+    weight, bias = np.zeros((classes, scaled.shape[1]), np.float32), np.zeros(classes, np.float32)
     best: Head | None = None
     tried = (strength,) if strength else _STRENGTHS if len(val_labels) else (_UNCHOSEN,)
     for one in tried:
-        _minimise(scaled, wanted, weight, bias, one)
+        weight, bias = _minimise(scaled, wanted, weight, bias, one)
         # the same layer for unscaled features
-        plain = (weight / spread).detach()
-        shifted = (bias - (weight / spread) @ mean).detach()
-        train = _measure(known, wanted, plain, shifted)
-        val = None
-        if len(val_labels):
-            val = _measure(torch.from_numpy(val_features), torch.from_numpy(val_labels), plain, shifted)
+        plain = (weight if axes is None else weight @ axes.T) / spread
+        shifted = bias - plain @ mean
+        train = _measure(features, labels, plain, shifted)
+        val = _measure(val_features, val_labels, plain, shifted) if len(val_labels) else None
         if best is None or best.val is None or (val is not None and val[0] < best.val[0]):
             best = Head(plain, shifted, one, train, val)
     assert best is not None
     return best
 
 
-def _minimise(features: Tensor, labels: Tensor, weight: Tensor, bias: Tensor, strength: float) -> None:
-    """Move weight and bias, from where they are, to the least loss with this penalty."""
-    optimiser = torch.optim.LBFGS([weight, bias], max_iter=_ROUNDS, line_search_fn="strong_wolfe")
+def _minimise(
+    features: NDArray[np.float32],
+    wanted: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    strength: float,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return weight and bias of the least loss with this penalty, searched for from these; `wanted` (N, classes) is 0 or 1."""
+    from scipy.optimize import minimize
 
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        loss = F.cross_entropy(features @ weight.T + bias, labels) + strength / 2 * weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+    def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        here, shift = _parted(values.astype(np.float32), weight.shape)
+        logits = features @ here.T + shift
+        logits -= logits.max(axis=1, keepdims=True)
+        shares = np.exp(logits)
+        total = shares.sum(axis=1, keepdims=True)
+        lost = float(np.mean(np.log(total[:, 0], dtype=np.float64) - (logits * wanted).sum(axis=1, dtype=np.float64)))
+        gap = (shares / total - wanted) / len(features)
+        slope = gap.T @ features + strength * here
+        penalty = strength / 2 * float(np.vdot(here, here))
+        return lost + penalty, np.concatenate([slope.ravel(), gap.sum(axis=0)]).astype(np.float64)
 
-    optimiser.step(closure)  # type: ignore[arg-type, no-untyped-call]
+    start = np.concatenate([weight.ravel(), bias]).astype(np.float64)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _ROUNDS, "gtol": 1e-5}).x
+    return _parted(found.astype(np.float32), weight.shape)
 
 
-def _measure(features: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> tuple[float, float]:
-    logits = features @ weight.T + bias
-    return float(F.cross_entropy(logits, labels)), float((logits.argmax(1) == labels).double().mean())
+def _parted(values: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return weight, of this shape, and bias out of one row of numbers."""
+    return values[: -shape[0]].reshape(shape), values[-shape[0] :]
+
+
+def _measure(
+    features: NDArray[np.float32], labels: NDArray[np.int64], weight: NDArray[np.float32], bias: NDArray[np.float32]
+) -> tuple[float, float]:
+    logits = (features @ weight.T + bias).astype(np.float64)
+    logits -= logits.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]
+    return float(losses.mean()), float((logits.argmax(axis=1) == labels).mean())

@@ -190,12 +190,18 @@ def _cast(pixels: Pixels, grey: NDArray[np.uint8], ground: int | None) -> tuple[
     """Return the log of red and of blue over green, of the ground or of the edges; `ground` is its grey, if the image is plain."""
     if pixels.shape[2] == 1 or min(pixels.shape[:2]) < 2:
         return 0.0, 0.0
-    wide = pixels.astype(np.int16)
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
     if ground is not None:
-        seen = wide[np.abs(grey.astype(np.int16) - ground) <= 4].mean(axis=0) + 8
+        seen = planes[:, np.abs(grey.astype(np.int16) - ground) <= 4].mean(axis=1) + 8
     else:
-        seen = sum(np.abs(np.diff(wide, axis=axis)).mean(axis=(0, 1)) for axis in (0, 1)) + 0.1
+        seen = np.array([_steps(plane) for plane in planes]) + 0.1
     return float(np.log(seen[0] / seen[1])), float(np.log(seen[2] / seen[1]))
+
+
+def _steps(plane: NDArray[np.uint8]) -> float:
+    """Return the mean difference between neighbours across, plus that between neighbours down."""
+    across, down = ((plane[:, 1:], plane[:, :-1]), (plane[1:], plane[:-1]))
+    return float(sum((np.maximum(*pair) - np.minimum(*pair)).mean() for pair in (across, down)))
 
 
 def _border(grey: NDArray[np.uint8]) -> float:

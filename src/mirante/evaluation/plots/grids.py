@@ -9,9 +9,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mirante.evaluation.plots.style import BLUE, GREY, LIGHT, RED, new_figure, shorten, show_image
+from mirante.evaluation.plots.style import (
+    BLUE,
+    GREY,
+    INK,
+    LIGHT,
+    RED,
+    Box,
+    place_image,
+    sheet,
+    shorten,
+)
 from mirante.images import Pixels
 from mirante.locale import Language
+
+_TITLE, _CAPTION = 0.45, 0.27  # inches above all pictures, and above each
 
 
 def sample_grid(
@@ -23,15 +35,20 @@ def sample_grid(
     font: int = 10,
 ) -> Figure:
     """Draw images (N, H, W, C) under their captions, up to 4 rows; the figure is `size` (width, height) inches."""
-    figure = new_figure(*size)
-    axes = figure.subplots(4, columns).ravel()
-    for place in axes:
-        place.set_axis_off()
-    for place, image, caption in zip(axes, images, captions, strict=False):
-        show_image(place, image)
-        place.set_title(caption, fontsize=font)
-    figure.suptitle(say("A sample of the training images"), fontsize=13)
+    figure, axes = sheet(*size)
+    wide, high = size[0] / columns, (size[1] - _TITLE) / 4
+    axes.text(size[0] / 2, 0.1, say("A sample of the training images"), fontsize=13, ha="center", va="top")
+    for number, (image, caption) in enumerate(zip(images[: 4 * columns], captions, strict=False)):
+        row, column = divmod(number, columns)
+        left, top = column * wide + 0.08, _TITLE + row * high + _CAPTION
+        place = place_image(axes, image, (left, top, wide - 0.16, high - _CAPTION - 0.08))
+        axes.text(left + wide / 2 - 0.08, place[1] - 0.05, caption, fontsize=font, ha="center", va="bottom")
     return figure
+
+
+def class_samples(images: Pixels, names: Sequence[str], say: Language) -> Figure:
+    """Draw up to 16 images (N, H, W, C), 4 rows of 4, each under the name of its class."""
+    return sample_grid(images, [shorten(name) for name in names], say)
 
 
 def answer_grid(
@@ -46,24 +63,24 @@ def answer_grid(
 
     With more than ten classes, the ten most probable of each image are drawn, and always its true class.
     """
-    rows = -(-min(len(images), 15) // 3)
-    figure = new_figure(11.0, 2.25 * max(rows, 1) + 0.9)
-    axes = figure.subplots(max(rows, 1), 6, squeeze=False)
-    for place in axes.ravel():
-        place.set_axis_off()
+    rows = max(1, -(-min(len(images), 15) // 3))
+    width, height = 11.0, 2.25 * rows + _TITLE + _CAPTION
+    figure, axes = sheet(width, height)
+    axes.text(width / 2, 0.1, title, fontsize=13, ha="center", va="top")
+    wide = width / 3
     for number, (image, label, shares) in enumerate(zip(images[:15], labels[:15], probabilities[:15], strict=True)):
         row, column = divmod(number, 3)
         predicted = int(shares.argmax())
-        colour = BLUE if predicted == label else RED
-        picture, bars = axes[row, 2 * column], axes[row, 2 * column + 1]
-        show_image(picture, image)
+        left, top = column * wide + 0.1, _TITLE + row * 2.25 + _CAPTION
+        _, begins, _, high = place_image(axes, image, (left, top, 1.7, 2.25 - _CAPTION - 0.1))
         caption = f"{shorten(classes[predicted])} {say.confidence(float(shares[predicted]), 0)}"
         if predicted != label:
             caption += f" ({shorten(classes[label])})"
-        picture.set_title(caption, color=colour, fontsize=9, loc="left")
-        _draw_bars(bars, shares, int(label), predicted, classes)
-    figure.suptitle(title, fontsize=13)
-    figure.supxlabel(say("Blue: right. Orange: wrong, with the true class in brackets."), fontsize=9.5, color=GREY)
+        colour = BLUE if predicted == label else RED
+        axes.text(left, begins - 0.05, caption, color=colour, fontsize=9, va="bottom")
+        _draw_bars(axes, (left + 2.55, begins, wide - 2.75, high), shares, int(label), predicted, classes)
+    legend = say("Blue: right. Orange: wrong, with the true class in brackets.")
+    axes.text(width / 2, height - 0.08, legend, fontsize=9.5, color=GREY, ha="center", va="bottom")
     return figure
 
 
@@ -76,43 +93,48 @@ def heat_grid(
         [number for number, one in enumerate(right) if not one],
     ]
     rows = [row for row in rows if row]
-    figure = new_figure(10.5, 3.4 * len(rows))
-    axes = figure.subplots(len(rows), 4, squeeze=False)
-    for place in axes.ravel():
-        place.set_axis_off()
-    height, width = images.shape[1:3]
-    for line, row in zip(axes, rows, strict=True):
-        for place, number in zip(line, row, strict=False):
-            show_image(place, images[number])
-            place.imshow(
+    wide = 2.6
+    high = min(wide * images.shape[1] / images.shape[2], 4.0) + _CAPTION
+    figure, axes = sheet(4 * wide + 0.1, high * len(rows) + 0.1)
+    for row, line in enumerate(rows):
+        for column, number in enumerate(line[:4]):
+            box = column * wide + 0.1, row * high + _CAPTION, wide - 0.1, high - _CAPTION
+            left, top, across, down = place_image(axes, images[number], box)
+            axes.imshow(
                 heats[number],
                 cmap="inferno",
                 alpha=0.5,
                 vmin=0,
                 vmax=1,
                 interpolation="bilinear",
-                extent=(0, width, height, 0),
+                aspect="auto",
+                extent=(left, left + across, top + down, top),
             )
-            place.set_title(captions[number], fontsize=9, loc="left", color=BLUE if right[number] else RED)
+            colour = BLUE if right[number] else RED
+            axes.text(left, top - 0.05, captions[number], fontsize=9, va="bottom", color=colour)
     return figure
 
 
-def _draw_bars(axes: Axes, shares: NDArray[np.floating], label: int, predicted: int, classes: Sequence[str]) -> None:
+def _draw_bars(
+    axes: Axes,
+    box: Box,
+    shares: NDArray[np.floating],
+    label: int,
+    predicted: int,
+    classes: Sequence[str],
+) -> None:
+    """Draw a bar for each class into a box of the sheet, the names left of it."""
+    left, top, width, height = box
     shown = np.arange(len(classes))
     if len(classes) > 10:
         shown = np.argsort(-shares, kind="stable")[:10]
         if label not in shown:
             shown[-1] = label
         shown = np.sort(shown)
+    step = height / len(shown)
+    middle = top + step * (np.arange(len(shown)) + 0.5)
     colours = [BLUE if number == label else RED if number == predicted else "#9aa5b1" for number in shown]
-    axes.set_axis_on()
-    axes.barh(np.arange(len(shown)), shares[shown], color=colours, height=0.75)
-    axes.set_xlim(0, 1)
-    axes.set_xticks([])
-    axes.set_yticks(np.arange(len(shown)), [shorten(classes[int(number)], 12) for number in shown], fontsize=7)
-    axes.invert_yaxis()
-    axes.tick_params(length=0)
-    axes.set_facecolor("white")
-    for side in ("top", "right", "bottom"):
-        axes.spines[side].set_visible(False)
-    axes.spines["left"].set_color(LIGHT)
+    axes.barh(middle, width * shares[shown], left=left, color=colours, height=min(0.75 * step, 0.3))
+    axes.plot([left, left], [top, top + height], color=LIGHT, linewidth=0.8)
+    for place, number in zip(middle, shown, strict=True):
+        axes.text(left - 0.05, place, shorten(classes[int(number)], 12), fontsize=7, ha="right", va="center", color=INK)

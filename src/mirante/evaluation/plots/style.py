@@ -6,6 +6,7 @@ import io
 import warnings
 from typing import IO, Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -16,6 +17,10 @@ from mirante.images import Pixels
 # Okabe and Ito's palette, "Color Universal Design" (2008)
 BLUE, RED, GREY, LIGHT = "#0072B2", "#D55E00", "#767676", "#E4E7EB"
 INK = "#1d2530"
+DPI = 120
+
+Box = tuple[float, float, float, float]
+"""Left, top, width and height on a sheet, in inches."""
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -36,11 +41,37 @@ def tidy(axes: Axes) -> None:
 
 def show_image(axes: Axes, image: Pixels) -> None:
     """Draw one uint8 image (H, W, C) without axes, its pixels as squares."""
-    if image.shape[2] == 1:
-        axes.imshow(image[:, :, 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    else:
-        axes.imshow(image, interpolation="nearest")
+    axes.imshow(np.broadcast_to(image, (*image.shape[:2], 3)), interpolation="nearest")
     axes.set_axis_off()
+
+
+def sheet(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a figure with one empty axes that covers it, in inches from the top left.
+
+    For many small pictures: a grid of axes with automatic layout takes ten times as long to draw.
+    """
+    figure = Figure(figsize=(width, height))
+    figure.set_facecolor("white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+    return figure, axes
+
+
+def place_image(axes: Axes, image: Pixels, box: Box) -> Box:
+    """Draw a uint8 image (H, W, C) in the middle of a box (left, top, width, height) of a sheet; return where it lies."""
+    left, top, width, height = box
+    scale = min(width / image.shape[1], height / image.shape[0])
+    wide, high = image.shape[1] * scale, image.shape[0] * scale
+    left, top = left + (width - wide) / 2, top + (height - high) / 2
+    smaller = image.shape[1] > wide * DPI
+    axes.imshow(
+        np.broadcast_to(image, (*image.shape[:2], 3)),
+        extent=(left, left + wide, top + high, top),
+        aspect="auto",
+        interpolation="antialiased" if smaller else "nearest",
+    )
+    return left, top, wide, high
 
 
 def shorten(name: str, length: int = 16) -> str:
@@ -52,7 +83,7 @@ def shorten(name: str, length: int = 16) -> str:
 def png(figure: Figure) -> bytes:
     """Return the figure as PNG bytes."""
     buffer = io.BytesIO()
-    save(figure, buffer, format="png", dpi=120)
+    save(figure, buffer, format="png", dpi=DPI)
     return buffer.getvalue()
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mirante.auroc import auroc
 from mirante.evaluation import metrics as figures
-from mirante.evaluation.judgement import Judgement, Plot, Setting, curves_plot
+from mirante.evaluation.judgement import Judgement, Setting, curves_plot
 from mirante.evaluation.plots.confusion import confusion
-from mirante.evaluation.plots.fonts import numbered
-from mirante.evaluation.plots.grids import answer_grid, sample_grid
+from mirante.evaluation.plots.drawing import Plot, Sketch, draw
+from mirante.evaluation.plots.grids import answer_grid, class_samples
 from mirante.evaluation.plots.probabilities import dispersion, reliability_diagram
-from mirante.evaluation.plots.style import png, shorten
 from mirante.evaluation.plots.thresholds import decision_curve, trade_off
 from mirante.evaluation.roc import Discrimination, decisions, discriminate
 from mirante.images import Pixels
@@ -32,7 +33,7 @@ def judge(predictions: Predictions, setting: Setting) -> Judgement:
     metrics, told = measure(predictions, setting)
     images = setting.pixels[predictions.rows]
 
-    def plots() -> Iterator[Plot]:
+    def plots() -> Iterator[Sketch | Plot]:
         if setting.history:
             yield from _training_plots(setting)
         yield from _answer_plots(predictions, images, metrics, say)
@@ -42,8 +43,7 @@ def judge(predictions: Predictions, setting: Setting) -> Judgement:
             say("Images and where the model looked in them: right answers above, wrong ones below.")
         )
 
-    with numbered(classes):
-        return Judgement(metrics, tuple(plots()))
+    return Judgement(metrics, draw(plots(), classes))
 
 
 def measure(predictions: Predictions, setting: Setting) -> tuple[dict[str, Any], dict[str, Discrimination]]:
@@ -130,23 +130,25 @@ def _by_fold(folds: NDArray[np.int64], right: NDArray[np.bool_]) -> list[dict[st
     ]
 
 
-def _training_plots(setting: Setting) -> Iterator[Plot]:
+def _training_plots(setting: Setting) -> Iterator[Sketch | Plot]:
     """Draw some training images, and the training's progress."""
     dataset, pixels, say = setting.dataset, setting.pixels, setting.say
     sample = np.sort(np.random.default_rng(0).permutation(setting.trained)[:16])
-    names = [shorten(dataset.classes[number]) for number in dataset.targets[sample]]
-    figure = sample_grid(pixels[sample], names, say)
-    yield Plot("samples", png(figure), say("Grid of training images, each under the name of its class."))
+    names = [dataset.classes[number] for number in dataset.targets[sample]]
+    figure = partial(class_samples, pixels[sample], names, say)
+    yield Sketch("samples", figure, say("Grid of training images, each under the name of its class."))
     yield from curves_plot(setting.history, setting.watched, say)
 
 
-def _answer_plots(predictions: Predictions, images: Pixels, measured: dict[str, Any], say: Language) -> Iterator[Plot]:
+def _answer_plots(
+    predictions: Predictions, images: Pixels, measured: dict[str, Any], say: Language
+) -> Iterator[Sketch | Plot]:
     """Draw what the model answered, each plot with its alternative text."""
     classes, labels, probabilities = predictions.classes, predictions.targets, predictions.probabilities
     right = predictions.right
 
-    def grid(rows: NDArray[np.intp], title: str) -> bytes:
-        return png(answer_grid(images[rows], labels[rows], probabilities[rows], classes, title, say))
+    def grid(rows: NDArray[np.intp], title: str) -> Callable[[], Figure]:
+        return partial(answer_grid, images[rows], labels[rows], probabilities[rows], classes, title, say)
 
     some = np.random.default_rng(0).permutation(len(labels))[:15]
     alt = say(
@@ -154,22 +156,22 @@ def _answer_plots(predictions: Predictions, images: Pixels, measured: dict[str, 
         right=int(right[some].sum()),
         count=len(some),
     )
-    yield Plot("predictions", grid(some, say("Answers to images never seen before")), alt)
+    yield Sketch("predictions", grid(some, say("Answers to images never seen before")), alt)
 
     text = "Confusion matrix of {count} classes; {accuracy} of the images lie on the diagonal."
     alt = say(text, count=len(classes), accuracy=say.percent(float(right.mean())))
-    yield Plot("confusion", png(confusion(np.array(measured["confusion"]), classes, say)), alt)
+    yield Sketch("confusion", partial(confusion, np.array(measured["confusion"]), classes, say), alt)
 
     wrong = np.flatnonzero(~right)
     surest = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:15]
     if len(surest):
         alt = say("The {count} wrong answers with the highest probability, with their bars.", count=len(surest))
-        yield Plot("mistakes", grid(surest, say("The most confident mistakes")), alt)
+        yield Sketch("mistakes", grid(surest, say("The most confident mistakes")), alt)
 
     ece = measured["ece"]["value"]
     before = measured.get("uncalibrated", {}).get("reliability")
     alt = say("Share of right answers against confidence; the calibration error is {ece}.", ece=say.percent(ece))
-    yield Plot("reliability", png(reliability_diagram(measured["reliability"], ece, before, say)), alt)
+    yield Sketch("reliability", partial(reliability_diagram, measured["reliability"], ece, before, say), alt)
 
     if right.all() or not right.any():
         return  # there is nothing to compare
@@ -177,7 +179,7 @@ def _answer_plots(predictions: Predictions, images: Pixels, measured: dict[str, 
     alt = say(
         "Dispersion of the probabilities: {right} on average for right answers, {wrong} for wrong ones.", **spread
     )
-    yield Plot("dispersion", png(dispersion(figures.entropies(probabilities), right, say)), alt)
+    yield Sketch("dispersion", partial(dispersion, figures.entropies(probabilities), right, say), alt)
 
 
 def _threshold_plots(
@@ -188,7 +190,7 @@ def _threshold_plots(
     positive: str | None,
     decision: dict[str, Any] | None,
     say: Language,
-) -> Iterator[Plot]:
+) -> Iterator[Sketch | Plot]:
     """Draw how well classes are distinguished from the others: the positive one if there is one, else all."""
     shown = {positive: told[positive]} if positive in told else told
     if not shown:
@@ -200,10 +202,10 @@ def _threshold_plots(
         chosen = 1 - specificity, sensitivity, precision
     areas = ", ".join(f"{name} {say.number(one.figures['roc_area']['value'], 3)}" for name, one in shown.items())
     alt = say("ROC curve and precision against recall; areas under the ROC curve: {areas}.", areas=areas)
-    yield Plot("thresholds", png(trade_off(shown, chosen, say)), alt)
+    yield Sketch("thresholds", partial(trade_off, shown, chosen, say), alt)
     if positive in told:
         number = classes.index(positive)
         threshold = None if decision is None else decision["threshold"]
-        figure = decision_curve(probabilities[:, number], labels == number, threshold, say)
+        figure = partial(decision_curve, probabilities[:, number], labels == number, threshold, say)
         alt = say("Net benefit by threshold: of deciding by the model, of alarms for all images, and of none.")
-        yield Plot("benefit", png(figure), alt)
+        yield Sketch("benefit", figure, alt)

@@ -5,16 +5,18 @@ Letters are compared position by position: if the model leaves one out, those af
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mirante.evaluation import metrics as figures
-from mirante.evaluation.judgement import Judgement, Plot, Setting, curves_plot
+from mirante.evaluation.judgement import Judgement, Setting, curves_plot
+from mirante.evaluation.plots.drawing import Plot, Sketch, draw
 from mirante.evaluation.plots.probabilities import reliability_diagram
-from mirante.evaluation.plots.style import png
 from mirante.images import Pixels
 from mirante.locale import Language
 from mirante.predictions import Predictions
@@ -29,13 +31,13 @@ def judge(predictions: Predictions, setting: Setting) -> Judgement:
     say, images = setting.say, setting.pixels[predictions.rows]
     measured = measure(predictions, learned_of(setting.info))
 
-    def plots() -> Iterator[Plot]:
+    def plots() -> Iterator[Sketch | Plot]:
         if setting.history:
             yield from _training_plots(setting)
         yield from _answer_plots(predictions, images, measured, say)
         yield from setting.heatmaps_plot(say("Where the model looked for each letter of a few images."))
 
-    return Judgement(measured, tuple(plots()))
+    return Judgement(measured, draw(plots(), ()))
 
 
 def measure(predictions: Predictions, learned: ReadLearned) -> dict[str, Any]:
@@ -113,21 +115,25 @@ def _confused(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[dict[st
     ]
 
 
-def _training_plots(setting: Setting) -> Iterator[Plot]:
+def _training_plots(setting: Setting) -> Iterator[Sketch | Plot]:
     dataset, pixels, say = setting.dataset, setting.pixels, setting.say
     sample = np.sort(np.random.default_rng(0).permutation(setting.trained)[:12])
     names = dataset.names
-    figure = text_samples(pixels[sample], [names[row] for row in sample], say)
-    yield Plot("samples", png(figure), say("Grid of training images, each under its text."))
+    figure = partial(text_samples, pixels[sample], [names[row] for row in sample], say)
+    yield Sketch("samples", figure, say("Grid of training images, each under its text."))
     yield from curves_plot(setting.history, setting.watched, say)
 
 
-def _answer_plots(predictions: Predictions, images: Pixels, measured: dict[str, Any], say: Language) -> Iterator[Plot]:
+def _answer_plots(
+    predictions: Predictions, images: Pixels, measured: dict[str, Any], say: Language
+) -> Iterator[Sketch | Plot]:
     right = predictions.right
 
-    def grid(rows: NDArray[np.intp], title: str) -> bytes:
+    def grid(rows: NDArray[np.intp], title: str) -> Callable[[], Figure]:
         shown = predictions.targets[rows], predictions.predicted[rows], predictions.probabilities[rows]
-        return png(reading_grid(images[rows], *shown, predictions.confidences[rows], predictions.classes, title, say))
+        return partial(
+            reading_grid, images[rows], *shown, predictions.confidences[rows], predictions.classes, title, say
+        )
 
     some = np.random.default_rng(0).permutation(len(predictions))[:9]
     alt = say(
@@ -135,12 +141,12 @@ def _answer_plots(predictions: Predictions, images: Pixels, measured: dict[str, 
         right=int(right[some].sum()),
         count=len(some),
     )
-    yield Plot("predictions", grid(some, say("Readings of images never seen before")), alt)
+    yield Sketch("predictions", grid(some, say("Readings of images never seen before")), alt)
     wrong = np.flatnonzero(~right)
     surest = wrong[np.argsort(-predictions.confidences[wrong], kind="stable")][:18]
     if len(surest):
         alt = say("The {count} wrong readings with the highest probability, letter by letter.", count=len(surest))
-        yield Plot("mistakes", grid(surest, say("The most confident mistakes")), alt)
+        yield Sketch("mistakes", grid(surest, say("The most confident mistakes")), alt)
     if measured["confused"]:
         worst = measured["confused"][0]
         alt = say(
@@ -149,7 +155,7 @@ def _answer_plots(predictions: Predictions, images: Pixels, measured: dict[str, 
             read=worst["read"] or "–",
             count=worst["count"],
         )
-        yield Plot("confusion", png(confused_letters(measured["confused"], say)), alt)
+        yield Sketch("confusion", partial(confused_letters, measured["confused"], say), alt)
     ece, before = measured["ece"]["value"], measured.get("uncalibrated", {}).get("reliability")
     alt = say("Share of right answers against confidence; the calibration error is {ece}.", ece=say.percent(ece))
-    yield Plot("reliability", png(reliability_diagram(measured["reliability"], ece, before, say)), alt)
+    yield Sketch("reliability", partial(reliability_diagram, measured["reliability"], ece, before, say), alt)
