@@ -54,7 +54,7 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml | $(BIN)/python
 	@echo "Installing Mirante and PyTorch into $(VENV): two to five minutes, once."
-	$(PIP) --editable .
+	$(PIP) --editable '.[train]'
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python

@@ -128,7 +128,7 @@ def questions(folder: Path) -> Iterator[str]:
     info = ModelInfo(dataset.classes, 224, 224, 3, "crop", OFFLINE)
     dataset, pixels = dataset.load(info.size, 3, "crop")
     network = build_network(OFFLINE, (224, 224, 3), 5, False, "")
-    features = backbone_features(network, dataset, pixels, info, np.arange(len(dataset)))[1]
+    features = backbone_features(network, dataset, pixels, info, np.arange(len(dataset)))
     curves: dict[tuple[str, float], np.ndarray] = {}
     for wrong in (0.0, 0.05):
         for way in ("random", "chosen", "chosen, every click counted"):

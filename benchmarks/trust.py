@@ -142,7 +142,7 @@ def none(folder: Path) -> Iterator[str]:
         dataset, pixels = dataset.load(info.size, 3, "crop")
         network = build_network(BACKBONE, (224, 224, 3), len(dataset.classes), False, "")
         seen[dataset.name] = (
-            backbone_features(network, dataset, pixels, info, np.arange(len(dataset)))[1],
+            backbone_features(network, dataset, pixels, info, np.arange(len(dataset))),
             dataset.targets,
         )
     yield "| known | score | " + " | ".join(f"against {name}" for name in seen) + " |\n|---|---|" + "--:|" * len(seen)

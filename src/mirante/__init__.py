@@ -90,7 +90,12 @@ __all__ = [*_HOMES]  # noqa: PLE0604 (each is a name above)
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'mirante' has no attribute {name!r}")
-    module = import_module(_HOMES[name])
+    try:
+        module = import_module(_HOMES[name])
+    except ModuleNotFoundError as error:
+        from mirante.errors import explained
+
+        raise explained(error) or error from error
     return module if name == "see" else getattr(module, name)
 
 

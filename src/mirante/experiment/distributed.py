@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.data.dataset import Dataset
-from mirante.errors import MiranteError, RequestError, WorkError
+from mirante.errors import MiranteError, RequestError, WorkError, require_training
 from mirante.experiment.training import Training
 from mirante.images import Pixels
 from mirante.model_info import ModelInfo
@@ -83,6 +83,7 @@ def led_by_rank_zero(train: Callable[Arguments, Run]) -> Callable[Arguments, Run
 
     @wraps(train)
     def led(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Run:
+        require_training()
         if not started_by_torchrun():
             return train(*args, **kwargs)
         from mirante.training import process_group

@@ -15,7 +15,7 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.experiment.distributed import broadcast_fit
 from mirante.experiment.training import Training
-from mirante.experiment.transfer import backbone_features, backbone_graph, fit_last_layer
+from mirante.experiment.transfer import backbone_features, backbone_graph, features_key, fit_last_layer
 from mirante.images import Pixels
 from mirante.model.backbone import Backbone
 from mirante.model.export import build_onnx, with_calibration
@@ -55,14 +55,14 @@ class FittedNetwork:
     """A trained network.
 
     info      what it takes and answers, before calibration
-    graph     the graph of its backbone, if only the last layer was trained; else None
+    probed    whether only its last layer was trained, on a backbone's features
     model     its whole graph, without calibration (mirante.model.export)
     space     the directions (width, d) spanned by its features of the training images; None if unknown
     """
 
     network: Network
     info: ModelInfo
-    graph: onnx.ModelProto | None
+    probed: bool
     model: onnx.ModelProto
     space: NDArray[np.float32] | None
     choices: Choices
@@ -102,10 +102,10 @@ def fit_network(
     train_images, val_images = (Images(held, dataset.targets, dataset.rows(split)) for split in ("train", "val"))
     test_images = Images(pixels, dataset.targets, dataset.rows("test"))
     watch = test_images if recipe.watch == "test" else val_images
-    graph, before, strength, history = None, None, 0.0, []
+    before, strength, history = None, 0.0, []
     if isinstance(network.body, Backbone):
         info = replace(info, licence=network.body.licence)
-        graph, before, strength = fit_last_layer(network, dataset, pixels, info, chosen.strength if chosen else None)
+        before, strength = fit_last_layer(network, dataset, pixels, info, chosen.strength if chosen else None)
         spent, history = before.seconds, [before]
         write_history(folder / runfolder.HISTORY, history)
     tuned = (recipe.epochs > 0 or recipe.seconds > spent) and (chosen is None or chosen.tuned)
@@ -119,13 +119,12 @@ def fit_network(
             network.load_state_dict(untuned)
             tuned = False
             _log.info("Fine-tuning raised the loss on the validation images, so the network is kept as it was before.")
-        else:
-            graph = None
     rows = spread(dataset.rows("train"), _FAMILIAR)
-    if graph is not None:
-        info = replace(info, seen_with=backbone_graph(network, info)[0])
-        space = fit_subspace(backbone_features(network, dataset, pixels, info, rows)[1])
-        model = build_onnx(network, info, graph)
+    probed = isinstance(network.body, Backbone) and not tuned
+    if probed:
+        info = replace(info, seen_with=features_key(network, info))
+        space = fit_subspace(backbone_features(network, dataset, pixels, info, rows))
+        model = build_onnx(network, info, backbone_graph(network, info))
     else:
         model = build_onnx(network, info)
         name = seen_as(model) if info.asks.judges_ood else None
@@ -133,7 +132,7 @@ def fit_network(
     name = seen_as(model)
     if space is not None and name is not None:
         add_ood_score(model, name, space, network.flip_tta)
-    return FittedNetwork(network, info, graph, model, space, Choices(strength, tuned), history)
+    return FittedNetwork(network, info, probed, model, space, Choices(strength, tuned), history)
 
 
 def spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -155,10 +154,10 @@ def _is_better(one: Epoch, other: Epoch) -> bool:
 
 def ask(fitted: FittedNetwork, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64]) -> Output:
     """Return what the network answers for these rows, through ONNX Runtime; its probabilities are not calibrated."""
-    if fitted.graph is not None:  # the backbone's features of most of them are already cached
+    if fitted.probed:  # the backbone's features of most of them are already cached
         body = fitted.network.body
         assert isinstance(body, Backbone)
-        _, features = backbone_features(fitted.network, dataset, pixels, fitted.info, rows)
+        features = backbone_features(fitted.network, dataset, pixels, fitted.info, rows)
         with torch.no_grad():
             logits: NDArray[np.float32] = body.head.cpu()(torch.from_numpy(features)).numpy()
         scores = np.zeros(len(rows), np.float32) if fitted.space is None else ood_score(features, fitted.space)

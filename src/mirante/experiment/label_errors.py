@@ -56,7 +56,7 @@ def find_label_errors(dataset: Dataset, layers: str) -> tuple[Dataset, LabelErro
     info = replace(info, window=str(dataset.rendering.window), page=dataset.rendering.page)
     dataset, pixels = dataset.load(info.size, info.channels, info.fit, info.rendering)
     network = build_network(layers, (side, side, info.channels), len(info.classes), False, "")
-    _, features = backbone_features(network, dataset, pixels, info, np.arange(len(dataset)))
+    features = backbone_features(network, dataset, pixels, info, np.arange(len(dataset)))
     units = dataset.groups or dataset.digests
     votes, distances = _neighbours(features, dataset.targets, units, len(dataset.classes))
     probabilities = (out_of_fold(features, dataset.targets, units, len(dataset.classes)) + votes) / 2

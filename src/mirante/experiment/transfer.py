@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 
 def fit_last_layer(
     network: Network, dataset: Dataset, pixels: Pixels, info: ModelInfo, strength: float | None = None
-) -> tuple[onnx.ModelProto, Epoch, float]:
+) -> tuple[Epoch, float]:
     """Fit the last layer of a backbone on the features of the training images, chosen by the validation images.
 
     strength  strength of the L2 penalty; None lets the validation images choose it
 
-    Returns the backbone's graph, which computed them, the result as epoch 0 of the history, and the strength.
+    Returns the result as epoch 0 of the history, and the strength.
     """
     began = time.monotonic()
     body: Backbone = network.body  # type: ignore[assignment]
     train, val = dataset.rows("train"), dataset.rows("val")
     rows = np.concatenate([train, val])
-    graph, features = backbone_features(network, dataset, pixels, info, rows)
+    features = backbone_features(network, dataset, pixels, info, rows)
     known, held = features[: len(train)], features[len(train) :]
     head = fit_head(known, dataset.targets[train], held, dataset.targets[val], len(info.classes), strength)
     with torch.no_grad():
@@ -57,24 +57,33 @@ def fit_last_layer(
         f"last layer on features of {len(rows):,} images: {done.seconds:.1f} s, correct for {head.train[1]:.1%} of the training "
         f"images{held_out}"
     )
-    return graph, done, head.strength
+    return done, head.strength
 
 
 def backbone_features(
     network: Network, dataset: Dataset, pixels: Pixels, info: ModelInfo, rows: NDArray[np.int64]
-) -> tuple[onnx.ModelProto, Features]:
-    """Return the graph of a backbone and its features of these rows of the data set, (rows, width); cached by content."""
-    key, graph = backbone_graph(network, info)
+) -> Features:
+    """Return a backbone's features of these rows of the data set, (rows, width); cached by content."""
+    key = features_key(network, info)
     digests = [dataset.digests[row] for row in rows]
-    return graph, known_or_new(key, digests, lambda new: _look(graph, pixels, rows[new], info.layers))
+
+    def look(new: list[int]) -> Features:
+        return _look(backbone_graph(network, info), pixels, rows[new], info.layers)
+
+    return known_or_new(key, digests, look)
 
 
-def backbone_graph(network: Network, info: ModelInfo) -> tuple[str, onnx.ModelProto]:
-    """Return the key that a backbone's features are kept under, and its graph; what torch takes seconds to write is cached."""
+def features_key(network: Network, info: ModelInfo) -> str:
+    """Return what a backbone's features are kept under."""
     body: Backbone = network.body  # type: ignore[assignment]
-    key = f"{info.layers} {body.digest} {info.size} {info.channels} {info.fit} {info.rendering}"
-    if is_known(body):
-        return key, features_graph(network, info)
+    return f"{info.layers} {body.digest} {info.size} {info.channels} {info.fit} {info.rendering}"
+
+
+def backbone_graph(network: Network, info: ModelInfo) -> onnx.ModelProto:
+    """Return the graph of a backbone without its last layer; what torch takes seconds to write is cached."""
+    if is_known(network.body):
+        return features_graph(network, info)
+    key = features_key(network, info)
     name = hashlib.sha256(f"{key} {torch.__version__} {__version__} without traces".encode()).hexdigest()[:32]
     path = cache_folder() / "backbones" / f"{name}.onnx"
     try:
@@ -84,7 +93,7 @@ def backbone_graph(network: Network, info: ModelInfo) -> tuple[str, onnx.ModelPr
         graph = features_graph(network, info)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, graph.SerializeToString())
-    return key, graph
+    return graph
 
 
 def _look(graph: onnx.ModelProto, pixels: Pixels, rows: np.ndarray, name: str) -> Features:

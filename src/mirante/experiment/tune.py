@@ -10,7 +10,6 @@ import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 from typing import Any, Unpack
@@ -79,8 +78,6 @@ def tune(
 
     Raises RequestError when there are no validation images, or the recipe's network is not a line of layers.
     """
-    if find_spec("optuna") is None:
-        raise RequestError("mirante tune needs one more package; run pip install 'mirante[tune]'.")
     import optuna
 
     asked = sort_options(dict(options), TuneOptions)

@@ -96,10 +96,8 @@ def find_weights(line: str, file: str = "") -> Pretrained:
 
 
 def _timm() -> Any:
-    try:
-        import timm
-    except ImportError as error:
-        raise RequestError("Pretrained networks of the hub need timm: pip install 'mirante[train]'.") from error
+    import timm  # takes seconds
+
     return timm
 
 

@@ -118,10 +118,8 @@ class _Features(nn.Module):
 
 def _trace(module: nn.Module, info: ModelInfo, output: str) -> onnx.ModelProto:
     """Return what torch's own exporter makes of a module that takes uint8 images."""
-    try:
-        import onnxscript  # noqa: F401  (torch's exporter needs it but says so less clearly)
-    except ImportError:
-        raise WorkError("A network of your own needs one more package; pip install 'mirante[custom]'.") from None
+    import onnxscript  # noqa: F401  (torch's exporter needs it but says so less clearly)
+
     example = torch.zeros(2, *info.size, info.channels, dtype=torch.uint8)
     try:
         with warnings.catch_warnings():

