@@ -28,8 +28,7 @@ batch_size = 31
 optimiser = "sgd"
 learning_rate = 0.02
 momentum = 0.9
-random_shift = 2
-flip = true
+augment = ["mirror", "shift 2"]
 val_share = 0.2
 """
 

@@ -15,44 +15,9 @@ from hypothesis import strategies as st
 
 from mirante.model.network import Whitening, build_network
 from mirante.model.notation import multiply_adds, parse_layers
-from mirante.training.augment import take
 from mirante.training.muon import Muon, orthogonalise
 from mirante.training.recipe import Recipe, Size
 from mirante.training.schedule import Schedule, learning_rate
-
-
-@given(
-    st.integers(1, 12),
-    st.integers(1, 12),
-    st.sampled_from([1, 3]),
-    st.integers(0, 4),
-    st.booleans(),
-    st.integers(0, 99),
-)
-@settings(deadline=None)
-def test_a_batch_holds_each_image_moved_and_mirrored_with_reflected_borders(
-    height: int, width: int, channels: int, shift: int, held: bool, seed: int
-) -> None:
-    random = np.random.default_rng(seed)
-    pixels = random.integers(0, 256, (9, height, width, channels), np.uint8)
-    rows, mirrored = random.integers(0, 9, 5), random.random(5) < 0.5
-    given_pixels = torch.from_numpy(pixels) if held else pixels
-    batch = take(given_pixels, rows, mirrored, shift, np.random.default_rng(seed)).numpy()
-    assert batch.dtype == np.uint8 and batch.shape == (5, height, width, channels)
-    reach = min(shift, height - 1, width - 1)
-    padded = np.pad(pixels, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="reflect")
-    for image, row, mirror in zip(batch, rows, mirrored, strict=True):
-        image = image[:, ::-1] if mirror else image
-        windows = (
-            padded[row, y : y + height, x : x + width] for y in range(2 * reach + 1) for x in range(2 * reach + 1)
-        )
-        assert any(np.array_equal(image, window) for window in windows)
-
-
-def test_every_shift_is_drawn() -> None:
-    pixels = np.arange(25, dtype=np.uint8).reshape(1, 5, 5, 1)
-    batch = take(pixels, np.zeros(500, int), np.zeros(500, bool), 1, np.random.default_rng(0)).numpy()
-    assert len({image[2, 2, 0] for image in batch}) == 9
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))

@@ -74,7 +74,9 @@ def test_the_plain_install_predicts_shows_and_organises(
 @pytest.fixture
 def served(plain: Plain, shapes_run: tuple[Path, Path]) -> Iterator[str]:
     words = [*plain.words, "serve", str(shapes_run[0]), "--port", "0"]
-    process = subprocess.Popen(words, env=plain.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        words, env=plain.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert process.stdout is not None
     line = ""
     for line in process.stdout:

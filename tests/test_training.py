@@ -273,7 +273,7 @@ def test_the_tutorial_trains_on_all_images_and_shows_the_test_images(tmp_path: P
     recipe = Recipe.load("tutorial")
     assert (recipe.layers, recipe.epochs, recipe.batch_size) == ("32C3-MP2-64C3-MP2-64N", 10, 32)
     assert (recipe.optimiser, recipe.learning_rate, recipe.schedule) == ("adam", 1e-3, "constant")
-    assert not recipe.flip and recipe.random_shift == 0 and recipe.label_smoothing == 0 and recipe.weight_decay == 0
+    assert not recipe.augment and recipe.label_smoothing == 0 and recipe.weight_decay == 0
     done = mirante("train", "digits", "--recipe", "tutorial", "--epochs", "1", "--out", tmp_path / "run")
     assert done.returncode == 0
     counts = json.loads((tmp_path / "run" / "data.json").read_text())["counts"]

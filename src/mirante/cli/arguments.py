@@ -33,6 +33,11 @@ image_size = _typed(read_size)
 seconds = _typed(read_seconds)
 
 
+def words(text: str) -> tuple[str, ...]:
+    """Return the items of a list with commas between; none for `none`."""
+    return () if text.strip() == "none" else tuple(one.strip() for one in text.split(",") if one.strip())
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add the options for finding the labels of DATA."""
     group = parser.add_argument_group("labels and classes")

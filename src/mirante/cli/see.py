@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mirante.cli.arguments import input_shape, names
+from mirante.cli.arguments import input_shape, names, words
 from mirante.errors import RequestError
 
 if TYPE_CHECKING:
@@ -63,6 +63,18 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--kind", choices=("max", "average"), default="max", help="how a square is reduced (default: max)"
     )
     pool.add_argument("--size", default="2,6,15", metavar="N[,N]", help="sides of the squares (default: 2,6,15)")
+    augment = kind("augment", "how training would change an image", "image")
+    augment.add_argument(
+        "--augment",
+        type=words,
+        metavar="LIST",
+        help="words, such as 'mirror, rotate 15', or 'all' for every one there is",
+    )
+    augment.add_argument("--recipe", default="transfer", help="whose words are shown otherwise (default: transfer)")
+    augment.add_argument(
+        "--size", type=int, default=224, metavar="N", help="pixels that the network sees (default: 224)"
+    )
+    augment.add_argument("--seed", type=int, default=0, metavar="N", help="seed of what is drawn (default: 0)")
     model = kind("model", "a drawing of a network", "what_drawn")
     model.add_argument("--input", type=input_shape, default=(32, 32, 3), metavar="HxWxC", help="input shape of LAYERS")
     model.add_argument("--num-classes", type=int, default=10, metavar="N", help="the number of classes (default: 10)")
@@ -113,6 +125,9 @@ def _make(arguments: argparse.Namespace) -> Picture | Film:
             return see.convolve(given.image, given.kernel, given.stride, given.padding, lang)
         case "pool":
             return see.pool(given.image, _numbers(given.size, "--size"), given.kind, lang)
+        case "augment":
+            listed = () if given.augment == ("all",) else given.augment
+            return see.augment(given.image, listed, given.recipe, given.size, given.seed, lang)
         case "model":
             return see.model(given.what_drawn, given.input, given.num_classes, lang)
         case "features":

@@ -20,11 +20,24 @@ from mirante.cli.arguments import (
     image_size,
     objective_options,
     seconds,
+    words,
 )
 from mirante.errors import RequestError
 from mirante.torchrun import leads
 
-_OPTIONS = ("task", "length", "weights", "epochs", "time", "batch_size", "learning_rate", "seed", "subgroup", "folds")
+_OPTIONS = (
+    "task",
+    "length",
+    "weights",
+    "epochs",
+    "time",
+    "batch_size",
+    "learning_rate",
+    "augment",
+    "seed",
+    "subgroup",
+    "folds",
+)
 
 
 _RESUMED = ("data", "model", "device", "track", "out", "resume")
@@ -53,6 +66,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch-size", type=int, metavar="N", help="images per step")
     parser.add_argument("--learning-rate", type=float, metavar="X", help="step size of the optimiser")
+    parser.add_argument(
+        "--augment",
+        type=words,
+        metavar="LIST",
+        help="how training images are changed, such as 'mirror, shift 2, rotate 15', or 'none' (docs/recipes.md)",
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="seed for weights, order and augmentation (default: 0)")
     parser.add_argument(
         "--size", type=image_size, metavar="N|HxW", help="input size in pixels (default: from the data)"

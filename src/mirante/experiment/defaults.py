@@ -15,6 +15,7 @@ from mirante.errors import RequestError
 from mirante.model.notation import is_pretrained
 from mirante.model_info import ModelInfo
 from mirante.resize import Fit
+from mirante.training.augment import read_augment
 from mirante.training.recipe import Recipe
 from mirante.training.schedule import Schedule
 
@@ -26,10 +27,12 @@ ShapeAt = Callable[[int], tuple[int, int, Literal[1, 3]]]
 
 def suited(recipe: Recipe, dataset: Dataset) -> Recipe:
     """Return the recipe without what the data set's task does not allow: texts are not mirrored."""
-    if dataset.asks.mirrors or not (recipe.flip or recipe.flip_tta):
+    moving = tuple(step.name for step in read_augment(recipe.augment) if step.name in ("mirror", "upside-down", "turn"))
+    if dataset.asks.mirrors or not (moving or recipe.flip_tta):
         return recipe
-    _log.info(f"Images of the task {dataset.task} are not mirrored, whatever the recipe says.")
-    return recipe.changed(flip=False, flip_tta=False)
+    _log.info(f"Images of the task {dataset.task} are not mirrored or turned, whatever the recipe says.")
+    left = tuple(one for one in recipe.augment if not one.startswith(moving))
+    return recipe.changed(augment=left, flip_tta=False)
 
 
 def changed(recipe: str | Recipe, changes: dict[str, Any]) -> Recipe:

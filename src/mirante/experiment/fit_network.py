@@ -30,6 +30,7 @@ from mirante.training.history import Epoch, write_history
 from mirante.training.loop import fit
 from mirante.training.malloc import keep_memory
 from mirante.training.recipe import Recipe
+from mirante.training.symmetry import suited_to
 
 _log = logging.getLogger("mirante")
 CALIBRATED = 5000
@@ -56,6 +57,7 @@ class FittedNetwork:
 
     info      what it takes and answers, before calibration
     probed    whether only its last layer was trained, on a backbone's features
+    augment   how training images were changed each time they were seen
     model     its whole graph, without calibration (mirante.model.export)
     space     the directions (width, d) spanned by its features of the training images; None if unknown
     """
@@ -63,6 +65,7 @@ class FittedNetwork:
     network: Network
     info: ModelInfo
     probed: bool
+    augment: tuple[str, ...]
     model: onnx.ModelProto
     space: NDArray[np.float32] | None
     choices: Choices
@@ -110,9 +113,12 @@ def fit_network(
         write_history(folder / runfolder.HISTORY, history)
     tuned = (recipe.epochs > 0 or recipe.seconds > spent) and (chosen is None or chosen.tuned)
     if tuned:
+        recipe = suited_to(recipe, pixels, train_images.rows, dataset.targets)
+        network.flip_tta = recipe.flip_tta
+        info = replace(info, flip_tta=recipe.flip_tta)
         untuned = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         watched = watch if len(watch) else None
-        broadcast_fit(training.changed(info=info), None if watched is None else watched.rows)
+        broadcast_fit(training.changed(info=info, recipe=recipe), None if watched is None else watched.rows)
         criterion = info.asks.criterion()
         history = fit(network, train_images, watched, recipe, criterion, folder, device, report, before, spent)
         if before is not None and _is_better(before, history[-1]):
@@ -132,7 +138,9 @@ def fit_network(
     name = seen_as(model)
     if space is not None and name is not None:
         add_ood_score(model, name, space, network.flip_tta)
-    return FittedNetwork(network, info, probed, model, space, Choices(strength, tuned), history)
+    return FittedNetwork(
+        network, info, probed, recipe.augment if tuned else (), model, space, Choices(strength, tuned), history
+    )
 
 
 def spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:

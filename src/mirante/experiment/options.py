@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,9 +31,8 @@ class RecipeFields(TypedDict, total=False):
     momentum: float
     weight_decay: float
     label_smoothing: float
-    flip: bool
+    augment: Sequence[str]
     flip_tta: bool
-    random_shift: int
     progressive_resize_until: float
     progressive_resize_scale: float
     precision: Literal["auto", "float32"]
@@ -155,6 +154,8 @@ def sort_options(options: dict[str, Any], verb: type[TrainOptions] | type[TuneOp
         if "epochs" in given:
             raise RequestError("time and epochs exclude each other: give only one.")
         recipe["seconds"] = read_time(given["time"])
+    if "augment" in recipe and not isinstance(recipe["augment"], str):
+        recipe["augment"] = tuple(recipe["augment"])
     if "layers" in recipe:
         recipe.setdefault("sizes", ())
     data: DataOptions = {name: given[name] for name in DataOptions.__annotations__ if name in given}  # type: ignore[assignment]

@@ -28,6 +28,7 @@ from mirante.model_info import ModelInfo
 from mirante.task import task_named
 from mirante.training.history import Epoch
 from mirante.training.recipe import Recipe
+from mirante.training.symmetry import suited_to
 
 STUDY, BEST, FOUND = "study.db", "best.toml", "tuning.json"
 _log = logging.getLogger("mirante")
@@ -35,6 +36,17 @@ _NAME = "mirante"
 _RANGE = 4.0  # how many times larger or smaller the learning rate may be
 _BATCHES = (32, 64, 128, 250, 500)
 _LEAST_FOR_IMPORTANCE = 6
+_TRIED: dict[str, tuple[str, ...]] = {
+    "rotate": (),
+    "zoom": (),
+    "crop": (),
+    "brightness": ("contrast",),
+    "erase": (),
+    "mixup": (),
+    "cutmix": (),
+    "trivial": (),
+}
+"""Words of augmentation that are tried beside the recipe's own, and what goes with each."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,9 @@ def tune(
     shape = input_shape(dataset, base.max_size, base.min_size, size)
     info = untrained(dataset, shape, dataset.asks.fit, base)
     dataset, pixels = dataset.load(info.size, info.channels, info.fit, info.rendering)
+    rows = dataset.rows("train")
+    base = suited_to(base, pixels, rows, dataset.targets)
+    info = replace(info, flip_tta=base.flip_tta)
     folder = Path(out).expanduser() if out is not None else Path("tunings") / f"{dataset.name}-{base.name}"
     if folder.exists() and any(folder.iterdir()) and not (folder / STUDY).exists():
         raise RequestError(f"{folder}: already exists and is not a tuning; choose another --out.")
@@ -175,13 +190,28 @@ def _space(recipe: Recipe, given: Mapping[str, Any], dataset: Dataset) -> dict[s
         "learning_rate": (recipe.learning_rate / _RANGE, recipe.learning_rate * _RANGE, True),
         "batch_size": (tuple(dict.fromkeys((*batches, recipe.batch_size))),),
         "label_smoothing": (0.0, 0.2, False),
-        "random_shift": (tuple(dict.fromkeys((0, 1, 2, 3, 4, recipe.random_shift))),),
+        "augment": (_augmentations(recipe, dataset.asks.mirrors),),
     }
-    if dataset.asks.mirrors:
-        space["flip"] = ((False, True),)
     if recipe.sizes and "layers" not in given:
         space["layers"] = (tuple(dict.fromkeys((recipe.layers, *(one.layers for one in recipe.sizes)))),)
     return {name: values for name, values in space.items() if name not in given}
+
+
+def _augmentations(recipe: Recipe, mirrors: bool) -> tuple[str, ...]:
+    """Return the lists of augmentation that are tried, as texts: the recipe's own, less, and more."""
+    own = [one for one in recipe.augment if one.split()[0] not in _TRIED]
+    lists = [recipe.augment, (), own, *([*own, one, *_TRIED[one]] for one in _TRIED)]
+    if mirrors and not any(one.startswith("mirror") for one in own):
+        lists.append(["mirror", *recipe.augment])
+    return tuple(dict.fromkeys(", ".join(one) for one in lists))
+
+
+def _fields(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a recipe for settings as the search has them."""
+    found = dict(settings)
+    if "augment" in found:
+        found["augment"] = tuple(one for one in found["augment"].split(", ") if one)
+    return found
 
 
 def _suggested(trial: Any, recipe: Recipe, given: Mapping[str, Any], dataset: Dataset) -> Recipe:
@@ -191,11 +221,12 @@ def _suggested(trial: Any, recipe: Recipe, given: Mapping[str, Any], dataset: Da
             chosen[name] = trial.suggest_categorical(name, list(values[0]))
         else:
             chosen[name] = trial.suggest_float(name, values[0], values[1], log=values[2])
-    return recipe.changed(**chosen)
+    return recipe.changed(**_fields(chosen))
 
 
 def _as_it_is(recipe: Recipe, given: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
-    return {name: getattr(recipe, name) for name in _space(recipe, given, dataset)}
+    found = {name: getattr(recipe, name) for name in _space(recipe, given, dataset)}
+    return found | ({"augment": ", ".join(recipe.augment)} if "augment" in found else {})
 
 
 def _require_same(study: Any, dataset: Dataset, recipe: Recipe, folder: Path) -> None:
@@ -235,7 +266,7 @@ def _written(study: Any, recipe: Recipe, folder: Path) -> Tuned:
         from optuna.importance import get_param_importances
 
         importance = {name: float(share) for name, share in get_param_importances(study).items()}
-    chosen = recipe.changed(**best.params, sizes=())
+    chosen = recipe.changed(**_fields(best.params), sizes=())
     header = "# Chosen by mirante tune on validation images: mirante train DATA --recipe this/file\n"
     write_text(folder / BEST, header + tomli_w.dumps(replace(chosen, name=f"{recipe.name}-tuned").to_dict()))
     stopped = len(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)))

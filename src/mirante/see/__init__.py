@@ -97,6 +97,40 @@ def pool(
     return figures.pooling(read(image), list(sizes), kind, language(lang))
 
 
+def augment(
+    image: AnyImage | None = None,
+    words: Sequence[str] | None = None,
+    recipe: str | Path = "transfer",
+    size: int = 224,
+    seed: int = 0,
+    lang: str | None = None,
+) -> Picture:
+    """Show the image as training would: changed by each word of augmentation, six times, and by all together.
+
+    words  such as ["mirror", "rotate 15"]; the recipe's own when None, the whole vocabulary when empty
+    size   pixels per side that the network sees
+    """
+    import numpy as np
+
+    from mirante.errors import RequestError
+    from mirante.images import read_image
+    from mirante.locale import language
+    from mirante.see import augmentation
+    from mirante.training.augment import VOCABULARY, Step, read_augment
+    from mirante.training.recipe import Recipe
+
+    if not 8 <= size <= _LARGEST:
+        raise RequestError(f"--size {size}: must be between 8 and {_LARGEST} pixels.")
+    steps = read_augment(Recipe.load(recipe).augment if words is None else tuple(words))
+    if words is not None and not words:
+        steps = tuple(Step(name, one.amount or 0.0) for name, one in VOCABULARY.items())
+    if not steps:
+        raise RequestError(f"recipe {recipe}: it changes no images; name words, such as --augment 'mirror, rotate 15'.")
+    seen = read_image(read(image), (size, size), 3, "crop")
+    other = np.ascontiguousarray(seen[::-1, ::-1])
+    return augmentation.draw(seen, other, steps, seed, language(lang))
+
+
 def model(
     what: str | Path,
     shape: tuple[int, int, int] = (32, 32, 3),

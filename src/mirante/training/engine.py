@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mirante.errors import WorkError
 from mirante.images import Pixels
 from mirante.model.network import Network
-from mirante.training.augment import take
+from mirante.training.augment import Augmentation, read_augment
 from mirante.training.criterion import Criterion
 from mirante.training.muon import Muon
 from mirante.training.process_group import current
@@ -144,15 +144,23 @@ def train_step(
     """
     for parameters in optimiser.param_groups:
         parameters["lr"] = lr
-    random = np.random.default_rng([recipe.seed, 1 << 32, total_step])
     group = current()
     torch.manual_seed((recipe.seed << 32) + (group.rank << 40) + total_step)  # for dropout
-    part = group.shard(len(images))
-    batch = take(images.pixels, images.rows, mirrored, recipe.random_shift, random, part).to(device, non_blocking=True)
-    wanted = torch.from_numpy(images.targets[images.rows[part]]).to(device, non_blocking=True)
+    part = np.arange(len(images))[group.shard(len(images))]
+    change = Augmentation(read_augment(recipe.augment), len(images), mirrored, recipe.seed, total_step)
+    batch = change.batch(images.pixels, images.rows, part, device)
+
+    def targets(places: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(images.targets[images.rows[places]]).to(device, non_blocking=True)
+
+    wanted = targets(part)
     with _precision(recipe, device):
         logits = look(batch, size).float()
-    loss = criterion.loss(logits, wanted, recipe.label_smoothing) * (len(batch) / len(images))
+    loss = criterion.loss(logits, wanted, recipe.label_smoothing)
+    if change.mix is not None:
+        other = criterion.loss(logits, targets(change.mix.other[part]), recipe.label_smoothing)
+        loss = change.mix.share * loss + (1 - change.mix.share) * other
+    loss = loss * (len(batch) / len(images))
     optimiser.zero_grad(set_to_none=True)
     (loss * group.world_size).backward()  # type: ignore[no-untyped-call]  # its gradient is a mean over the processes
     optimiser.step()

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from mirante import runfolder
 from mirante.errors import RequestError, WorkError
 from mirante.model.network import Network
+from mirante.training.augment import read_augment
 from mirante.training.checkpoint import Progress, load_checkpoint, pack, save_checkpoint, unpack
 from mirante.training.criterion import Criterion
 from mirante.training.engine import (
@@ -229,7 +230,7 @@ def _batches(
     """Yield (step, positions of the images, which are mirrored) for the steps of this epoch that have not been taken yet."""
     order = np.random.default_rng([recipe.seed, progress.epoch]).permutation(count)
     mirrored = np.zeros(count, bool)
-    if recipe.flip:
+    if any(step.name == "mirror" for step in read_augment(recipe.augment)):
         # each image is mirrored every other epoch: no pair of epochs shows it twice the same way
         mirrored = np.random.default_rng([recipe.seed, 1 << 34]).random(count) < 0.5
         mirrored ^= bool(progress.epoch % 2)

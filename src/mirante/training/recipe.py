@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mirante.errors import RequestError
+from mirante.training.augment import read_augment
 
 Optimiser = Literal["adam", "sgd", "muon"]
 ScheduleKind = Literal["constant", "one-cycle"]
@@ -52,8 +53,8 @@ class Recipe:
     momentum       of sgd and of muon's kernels
     weight_decay   L2 penalty on kernels and dense weights, as part of the gradient; not under muon
     label_smoothing  share of each label spread evenly over all classes
-    flip           mirror images left to right: half of them, and the other half in the next epoch
-    random_shift          move each image by up to this many pixels each way, borders reflected
+    augment        how training images are changed each time they are seen: words of mirante.training.augment with amounts, such
+                   as ("mirror?", "shift 2"); a question mark lets the training images decide
     progressive_resize_until    share of the training in which images are seen smaller; 0 for none
     progressive_resize_scale    their size then, as a share of height and width
     precision      auto computes in bfloat16 where the processor supports it natively, float32 never does
@@ -82,8 +83,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
-    flip: bool = False
-    random_shift: int = 0
+    augment: tuple[str, ...] = ()
     progressive_resize_until: float = 0.0
     progressive_resize_scale: float = 0.75
     precision: Precision = "float32"
@@ -107,7 +107,6 @@ class Recipe:
             "momentum": (0, 0.9999),
             "weight_decay": (0, 1e3),
             "label_smoothing": (0, 0.99),
-            "random_shift": (0, 1024),
             "progressive_resize_until": (0, 1),
             "progressive_resize_scale": (0.1, 1),
             "val_share": (0, 0.9),
@@ -123,6 +122,11 @@ class Recipe:
                 )
             if not low <= value <= high:
                 raise RequestError(f"recipe {self.name}: {name} is {value}; it must be between {low:g} and {high:g}.")
+        if not isinstance(self.augment, tuple) or not all(isinstance(one, str) for one in self.augment):
+            raise RequestError(
+                f'recipe {self.name}: augment is {self.augment!r}; it must be a list such as ["mirror", "shift 2"].'
+            )
+        read_augment(self.augment)
         choices = (("optimiser", Optimiser), ("schedule", ScheduleKind), ("precision", Precision), ("watch", Watch))
         for name, kind in choices:
             if getattr(self, name) not in get_args(kind):
@@ -155,7 +159,10 @@ class Recipe:
             )
         try:
             sizes = tuple(Size(**size) for size in values.get("sizes", ()))
-            return cls(**{**values, "sizes": sizes})
+            augment = values.get("augment", ())
+            return cls(
+                **{**values, "sizes": sizes, "augment": tuple(augment) if isinstance(augment, list) else augment}
+            )
         except TypeError as error:
             missing = str(error).rsplit(": ", 1)[-1]
             raise RequestError(f"{where}: the recipe lacks {missing}.") from error
@@ -185,10 +192,10 @@ class Recipe:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "augment": list(self.augment)}
 
 
-_WHOLE = ("epochs", "min_steps", "lr_reference_steps", "batch_size", "random_shift", "max_size", "min_size", "seed")
+_WHOLE = ("epochs", "min_steps", "lr_reference_steps", "batch_size", "max_size", "min_size", "seed")
 _FOLDER = resources.files("mirante.training") / "recipes"
 
 
