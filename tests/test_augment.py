@@ -297,6 +297,13 @@ def test_words_on_the_command_line_are_what_is_done(tmp_path: Path, mirante: Com
     assert wrong.returncode == 2 and "augment 'spin': unknown" in wrong.stderr and not (tmp_path / "three").exists()
 
 
+def test_the_docs_have_every_word_with_its_amount() -> None:
+    table = (Path(__file__).parents[1] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    for word, one in VOCABULARY.items():
+        amount = "" if one.amount is None else f"{one.amount:g}"
+        assert f"| `{word}` | {amount} | {one.meaning} | {one.reason} |" in table
+
+
 def test_see_augment_draws_what_a_recipe_does(tmp_path: Path, mirante: Command) -> None:
     Image.fromarray(photo(1, 64)[0]).save(tmp_path / "photo.png")
     done = mirante("see", "augment", tmp_path / "photo.png", "--augment", "all", "--out", tmp_path / "all.png")

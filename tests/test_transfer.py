@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +19,15 @@ from safetensors.torch import save_file
 from mirante.data.features import known_or_new
 from mirante.errors import RequestError
 from mirante.model import backbone
+from mirante.model.export import build_onnx, features_graph
+from mirante.model.network import Network
+from mirante.model.packages import OFFLINE, PACKAGES, at_hand
+from mirante.model.running import open_graph
+from mirante.model_info import ModelInfo
 from mirante.prediction.model import Model
 from mirante.training.head import fit_head
 
-offline = pytest.mark.skipif(not backbone.at_hand(), reason="the package with pretrained weights is not installed")
+offline = pytest.mark.skipif(not at_hand(), reason="the package with pretrained weights is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +124,97 @@ def test_weights_come_from_a_file_and_only_fitting_ones(
 
 @offline
 def test_a_packaged_file_that_is_another_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbone, "_OFFLINE_SHA256", "0" * 64)
+    other = replace(PACKAGES[OFFLINE], sha256="0" * 64)
+    monkeypatch.setitem(PACKAGES, OFFLINE, other)
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was opened"))
-    with pytest.raises(RequestError, match="not the published weights"):
-        backbone.find_weights(backbone.OFFLINE)
+    with pytest.raises(RequestError, match="its weights are not the published ones"):
+        backbone.find_weights(OFFLINE)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_written_network_and_its_graph_are_those_of_timm(number: int, channels: int) -> None:
+    import timm
+
+    name = f"tf_efficientnet_lite{number}"
+    torch.manual_seed(0)
+    theirs = timm.create_model(name, num_classes=0).eval()
+    for module in theirs.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    half = (0.5, 0.5, 0.5)
+    weights = backbone.Pretrained("timm", "", "", theirs.state_dict(), half, half)
+    info = ModelInfo("classify", ("a", "b"), 70, 97, channels, "crop", f"timm:{name}", (2,))
+    network = Network(backbone.Backbone(name, weights, info.size, 2)).eval()
+    torch.nn.init.normal_(network.body.head.weight)
+    images = np.random.default_rng(0).integers(0, 256, (3, 70, 97, channels), np.uint8)
+    with torch.no_grad():
+        pixels = (torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
+        expected = theirs(pixels.expand(-1, 3, -1, -1)).numpy()
+    (found,) = open_graph(features_graph(network, info)).run(None, {"images": images})
+    assert np.abs(found - expected).max() < 1e-4 and np.abs(expected).max() > 1
+    for flip_tta in (False, True):
+        network.flip_tta = flip_tta
+        with torch.no_grad():
+            expected = network(torch.from_numpy(images)).numpy()
+        found = open_graph(build_onnx(network, info)).run(["logits"], {"images": images})[0]
+        assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """The part of the Hub's API that fetching a file needs: HEAD and GET of /REPOSITORY/resolve/REVISION/FILE."""
+
+    content: bytes
+    asked: list[str]
+
+    def do_HEAD(self) -> None:
+        type(self).asked.append(f"{self.command} {self.path}")
+        there = self.path.startswith("/timm/test_resnet.r160_in1k/resolve/main/model.safetensors")
+        self.send_response(200 if there else 404)
+        self.send_header("Content-Length", str(len(self.content)) if there else "0")
+        self.send_header("ETag", '"' + hashlib.sha256(self.content).hexdigest() + '"')
+        self.send_header("X-Repo-Commit", "a" * 40)
+        if not there:
+            self.send_header("X-Error-Code", "EntryNotFound")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        self.wfile.write(self.content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_weights_of_the_hub_are_fetched_once_and_named_in_the_model(
+    photos: Path, tmp_path: Path, mirante: Command
+) -> None:
+    import timm
+
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "w.safetensors")
+    _Hub.content, _Hub.asked = (tmp_path / "w.safetensors").read_bytes(), []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hub = {
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+        "HF_HOME": str(tmp_path / "hub"),
+        "OMP_NUM_THREADS": "2",
+    }
+    words = ("train", photos, "--size", "64", "--model")
+    done = mirante(*words, "timm:test_resnet", "--out", tmp_path / "run", **hub)
+    assert done.returncode == 0, done.stderr
+    assert sum(one.startswith("GET") for one in _Hub.asked) == 1
+    assert json.loads((tmp_path / "run" / "model.json").read_text())["licence"] == "apache-2.0"
+    done = mirante(*words, "timm:test_resnet", "--out", tmp_path / "again", **hub)
+    assert done.returncode == 0 and sum(one.startswith("GET") for one in _Hub.asked) == 1
+    done = mirante(*words, "timm:test_vit", "--out", tmp_path / "no", **hub)
+    assert (
+        done.returncode == 2 and "could not be downloaded from the hub" in done.stderr and done.stderr.count("\n") == 1
+    )
+    server.shutdown()
+    server.server_close()
 
 
 @offline
@@ -166,7 +262,7 @@ def test_the_head_is_the_best_logistic_regression_on_the_validation_images() -> 
     head = fit_head(features[:400], labels[:400], features[400:], labels[400:], 3)
     scaled = (features - features[:400].mean(0)) / features[:400].std(0)
     theirs = LogisticRegression(C=1 / (head.strength * 400), max_iter=2000).fit(scaled[:400], labels[:400])
-    logits = features[400:] @ head.weight.numpy().T + head.bias.numpy()
+    logits = features[400:] @ head.weight.T + head.bias
     mine = np.exp(logits - logits.max(1, keepdims=True))
     assert np.allclose(mine / mine.sum(1, keepdims=True), theirs.predict_proba(scaled[400:]), atol=0.02)
     assert head.val is not None and head.val[1] == np.mean(logits.argmax(1) == labels[400:])
