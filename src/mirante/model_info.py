@@ -31,6 +31,7 @@ class ModelInfo:
     output    the shape of the logits of one image: (classes,), or (answers, classes) if an image has several answers
     flip_tta  whether it answers with the mean over each image and its mirror image
     licence   of the pretrained weights, if it started from any
+    rooted    whether its last layer takes the square roots of its backbone's features
     seen_with  the name under which the features of its backbone are kept in the cache; empty if all of it was trained
     window    which number becomes black and which white in images whose numbers are not bytes (mirante.rendering.Window)
     window_because  why this window was chosen
@@ -48,6 +49,7 @@ class ModelInfo:
     output: tuple[int, ...]
     flip_tta: bool = False
     licence: str | None = None
+    rooted: bool = False
     seen_with: str = ""
     window: str = "full range"
     window_because: str = ""

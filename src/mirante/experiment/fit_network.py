@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mirante import runfolder
 from mirante.data.dataset import Dataset
@@ -25,7 +26,7 @@ from mirante.model.running import open_graph
 from mirante.model_info import ModelInfo
 from mirante.prediction.onnx_model import BATCH, OnnxModel, Output
 from mirante.prediction.out_of_distribution import fit_subspace, ood_score
-from mirante.training.engine import Images, best_device, hold
+from mirante.training.engine import Images, answer, best_device, hold
 from mirante.training.history import Epoch, write_history
 from mirante.training.loop import fit
 from mirante.training.malloc import keep_memory
@@ -107,7 +108,7 @@ def fit_network(
     watch = test_images if recipe.watch == "test" else val_images
     before, strength, history = None, 0.0, []
     if isinstance(network.body, Backbone):
-        info = replace(info, licence=network.body.licence)
+        info = replace(info, licence=network.body.licence, rooted=network.body.root)
         before, strength = fit_last_layer(network, dataset, pixels, info, chosen.strength if chosen else None)
         spent, history = before.seconds, [before]
         write_history(folder / runfolder.HISTORY, history)
@@ -116,12 +117,18 @@ def fit_network(
         recipe = suited_to(recipe, pixels, train_images.rows, dataset.targets)
         network.flip_tta = recipe.flip_tta
         info = replace(info, flip_tta=recipe.flip_tta)
+        before_losses = None
+        if before is not None and len(val_images):
+            seen = backbone_features(network, dataset, pixels, info, val_images.rows)
+            before_losses = _losses(_last_layer(network, seen), val_images, info)
         untuned = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         watched = watch if len(watch) else None
         broadcast_fit(training.changed(info=info, recipe=recipe), None if watched is None else watched.rows)
         criterion = info.asks.criterion()
         history = fit(network, train_images, watched, recipe, criterion, folder, device, report, before, spent)
-        if before is not None and _is_better(before, history[-1]):
+        if before_losses is not None and _is_worse(
+            _losses(answer(network, val_images, recipe, device), val_images, info), before_losses
+        ):
             network.load_state_dict(untuned)
             tuned = False
             _log.info("Fine-tuning raised the loss on the validation images, so the network is kept as it was before.")
@@ -156,18 +163,33 @@ def _watch(model: onnx.ModelProto, name: str, images: Pixels) -> NDArray[np.floa
     return np.concatenate([session.run([name], {"images": part})[0][: len(part)] for part in parts])
 
 
-def _is_better(one: Epoch, other: Epoch) -> bool:
-    return one.val_loss is not None and other.val_loss is not None and one.val_loss < other.val_loss
+def _last_layer(network: Network, features: NDArray[np.float32]) -> Tensor:
+    """Return the logits of a backbone's features, on the CPU."""
+    assert isinstance(network.body, Backbone)
+    with torch.no_grad():
+        logits: Tensor = network.body.head.cpu()(torch.from_numpy(features))
+    return logits
+
+
+def _losses(logits: Tensor, images: Images, info: ModelInfo) -> NDArray[np.float64]:
+    """Return the loss of each image, (N,), in nats."""
+    criterion, targets = info.asks.criterion(), torch.from_numpy(images.targets[images.rows])
+    each = [float(criterion.loss(logits[row : row + 1], targets[row : row + 1], 0.0)) for row in range(len(logits))]
+    return np.array(each)
+
+
+def _is_worse(losses: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
+    """Tell whether the losses of the same images became higher by more than their standard error: few images show little."""
+    change = losses - before
+    error = float(change.std(ddof=1)) / len(change) ** 0.5 if len(change) > 1 else 0.0
+    return bool(change.mean() > error)
 
 
 def ask(fitted: FittedNetwork, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64]) -> Output:
     """Return what the network answers for these rows, through ONNX Runtime; its probabilities are not calibrated."""
     if fitted.probed:  # the backbone's features of most of them are already cached
-        body = fitted.network.body
-        assert isinstance(body, Backbone)
         features = backbone_features(fitted.network, dataset, pixels, fitted.info, rows)
-        with torch.no_grad():
-            logits: NDArray[np.float32] = body.head.cpu()(torch.from_numpy(features)).numpy()
+        logits: NDArray[np.float32] = _last_layer(fitted.network, features).numpy()
         scores = np.zeros(len(rows), np.float32) if fitted.space is None else ood_score(features, fitted.space)
         return Output.of_logits(logits, scores, fitted.info)
     return OnnxModel(with_calibration(fitted.model, fitted.info).SerializeToString()).run(pixels[rows])

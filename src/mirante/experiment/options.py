@@ -30,6 +30,7 @@ class RecipeFields(TypedDict, total=False):
     warmup: float
     momentum: float
     weight_decay: float
+    frozen: float
     label_smoothing: float
     augment: Sequence[str]
     flip_tta: bool

@@ -76,7 +76,7 @@ def backbone_features(
 def features_key(network: Network, info: ModelInfo) -> str:
     """Return what a backbone's features are kept under."""
     body: Backbone = network.body  # type: ignore[assignment]
-    return f"{info.layers} {body.digest} {info.size} {info.channels} {info.fit} {info.rendering}"
+    return f"{info.layers} {body.digest} {info.size} {info.channels} {info.fit} {info.rendering}{' root' * body.root}"
 
 
 def backbone_graph(network: Network, info: ModelInfo) -> onnx.ModelProto:

@@ -17,7 +17,7 @@ from mirante.errors import RequestError
 from mirante.files import write_file, write_text
 from mirante.images import Pixels
 from mirante.locale import language
-from mirante.model.backbone import Backbone
+from mirante.model.backbone import ROOT, Backbone
 from mirante.model.network import Attention, Network, Whitening, load_network
 from mirante.model_info import ModelInfo
 
@@ -68,7 +68,7 @@ class Backbone(nn.Module):
         self.register_buffer("std", torch.ones(1, 3, 1, 1))
 
     def forward(self, pixels):
-        return self.head(self.body((pixels.expand(-1, 3, -1, -1) - self.mean) / self.std))
+        return self.head(self.body((pixels.expand(-1, 3, -1, -1) - self.mean) / self.std){root})
 '''
 
 _MODEL = """
@@ -162,4 +162,9 @@ def _layer(part: nn.Module) -> str:
 
 def _backbone_source(body: Backbone, info: ModelInfo) -> str:
     name = info.layers.removeprefix("timm:")
-    return _BACKBONE.format(name=name, width=body.head.in_features, classes=len(info.classes))
+    return _BACKBONE.format(
+        name=name,
+        width=body.head.in_features,
+        classes=len(info.classes),
+        root=f".add({ROOT}).sqrt()" if body.root else "",
+    )

@@ -152,9 +152,9 @@ def load_network(info: ModelInfo, file: Path) -> Network:
             }
             mean, std = (tuple(tensors[f"body.{name}"].flatten().tolist()) for name in ("mean", "std"))
             weights = Pretrained(str(file), "", info.licence or "", own, mean, std)
-            network = Network(
-                Backbone(info.layers.removeprefix(PRETRAINED), weights, info.size, len(info.classes)), info.flip_tta
-            )
+            backbone = Backbone(info.layers.removeprefix(PRETRAINED), weights, info.size, len(info.classes))
+            backbone.root = info.rooted
+            network = Network(backbone, info.flip_tta)
         else:
             network = build_network(info.layers, info.shape, info.output, info.flip_tta)
         network.load_state_dict(tensors)

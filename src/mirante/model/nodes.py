@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
-from mirante.model.backbone import Backbone
+from mirante.model.backbone import ROOT, Backbone
 from mirante.model.efficientnet_lite import WIDTH, EfficientNetLite, SameConv2d
 from mirante.model.graph import Graph
 from mirante.model.network import Attention, Whitening
@@ -99,6 +99,9 @@ def _add_features(graph: Graph, backbone: Backbone) -> None:
     _add_convolution(graph, network.conv_head, network.bn2)
     graph.add("GlobalAveragePool")
     graph.add("Flatten", axis=1)
+    if backbone.root:
+        graph.add("Add", np.array(ROOT, np.float32))
+        graph.add("Sqrt")
 
 
 def _add_convolution(

@@ -126,11 +126,13 @@ def packaged_extractor() -> FeatureExtractor:
     from timm.data import ImageNetInfo
 
     from mirante.experiment.transfer import backbone_graph, features_key
-    from mirante.model.backbone import find_weights
+    from mirante.model.backbone import Backbone, find_weights
     from mirante.model.network import build_network
 
     info = ModelInfo("classify", ("a", "b"), _SIDE, _SIDE, 3, "crop", OFFLINE, (2,))
     network = build_network(OFFLINE, (_SIDE, _SIDE, 3), 2, False, "")
+    assert isinstance(network.body, Backbone)
+    network.body.root = False  # as the thousand things were taught
     key, model = features_key(network, info), backbone_graph(network, info)
     *_, weight, bias = find_weights(OFFLINE).tensors.values()
     about = ImageNetInfo()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mirante.errors import WorkError
 from mirante.images import Pixels
+from mirante.model.backbone import Backbone
 from mirante.model.network import Network
 from mirante.training.augment import Augmentation, read_augment
 from mirante.training.criterion import Criterion
@@ -38,6 +39,14 @@ class Images:
         return len(self.rows)
 
 
+def freeze(network: Network, share: float) -> None:
+    """Leave the first weights of a backbone as they are: this share of its tensors, in order."""
+    if isinstance(network.body, Backbone):
+        parameters = list(network.body.body.parameters())
+        for number, parameter in enumerate(parameters):
+            parameter.requires_grad_(number >= share * len(parameters))
+
+
 def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Return the recipe's optimiser; biases and normalisation scales are not decayed."""
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -47,6 +56,8 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": [one for one in trained if one.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [one for one in trained if one.ndim <= 1], "weight_decay": 0.0},
     ]
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate)
     if recipe.optimiser == "adam":
         return torch.optim.Adam(groups, lr=recipe.learning_rate, eps=1e-7)
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)

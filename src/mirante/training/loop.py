@@ -26,6 +26,7 @@ from mirante.training.criterion import Criterion
 from mirante.training.engine import (
     Images,
     answer,
+    freeze,
     loss_and_accuracy,
     make_optimiser,
     seconds_to_measure,
@@ -114,6 +115,7 @@ class _Loop:
         self.group = current()
         self.began = time.monotonic()
         self.folder = run / runfolder.CHECKPOINT
+        freeze(network, recipe.frozen)
         self.optimiser = make_optimiser(network, recipe)
         self.lr = 0.0
         self.size: tuple[int, int] | None = None  # at which images are seen now, if not their own

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from mirante.errors import RequestError
 from mirante.training.augment import read_augment
 
-Optimiser = Literal["adam", "sgd", "muon"]
+Optimiser = Literal["adam", "adamw", "sgd", "muon"]
 ScheduleKind = Literal["constant", "one-cycle"]
 Precision = Literal["auto", "float32"]
 Watch = Literal["val", "test"]
@@ -42,8 +42,8 @@ class Recipe:
     min_steps    with few images, more passes are made until there are this many steps; 0 for none
     seconds        train for this long instead of a number of epochs; 0 for none
     batch_size     images per step at most, as equal as possible; few images come in smaller batches, so that an epoch has 8
-    optimiser      adam (Kingma and Ba 2015, epsilon 1e-7 as in Keras), sgd (with Nesterov momentum), or muon
-                   (Jordan 2024) for the kernels of convolutions with adam for the rest
+    optimiser      adam (Kingma and Ba 2015, epsilon 1e-7 as in Keras), adamw (with decoupled weight decay), sgd (with Nesterov
+                   momentum), or muon (Jordan 2024) for the kernels of convolutions with adam for the rest
     learning_rate  of every step (constant), or at the peak (one-cycle)
     lr_reference_steps     how many steps learning_rate is meant for: longer trainings multiply it by
                    √(lr_reference_steps / steps); 0 leaves it as it is
@@ -51,7 +51,9 @@ class Recipe:
     schedule       constant, or one-cycle: linear from 0 to the peak over the warm-up, then linear to 0
     warmup        share of the steps over which one-cycle rises
     momentum       of sgd and of muon's kernels
-    weight_decay   L2 penalty on kernels and dense weights, as part of the gradient; not under muon
+    weight_decay   L2 penalty on kernels and dense weights, as part of the gradient; under adamw, the share of them that a step
+                   at learning rate 1 would take away; not under muon
+    frozen         share of a pretrained network's weights, from the input on, that are left as they are; a step takes less time
     label_smoothing  share of each label spread evenly over all classes
     augment        how training images are changed each time they are seen: words of mirante.training.augment with amounts, such
                    as ("mirror?", "shift 2"); a question mark lets the training images decide
@@ -82,6 +84,7 @@ class Recipe:
     warmup: float = 0.2
     momentum: float = 0.9
     weight_decay: float = 0.0
+    frozen: float = 0.0
     label_smoothing: float = 0.0
     augment: tuple[str, ...] = ()
     progressive_resize_until: float = 0.0
@@ -106,6 +109,7 @@ class Recipe:
             "warmup": (0, 1),
             "momentum": (0, 0.9999),
             "weight_decay": (0, 1e3),
+            "frozen": (0, 1),
             "label_smoothing": (0, 0.99),
             "progressive_resize_until": (0, 1),
             "progressive_resize_scale": (0.1, 1),
