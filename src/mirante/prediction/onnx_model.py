@@ -94,7 +94,7 @@ class OnnxModel:
         if text is None:
             raise RunError(f"{path}: not a Mirante model; its metadata does not name its classes.")
         self.info = ModelInfo.from_json(text, str(path))
-        self._opened = (run, threads)
+        self._opened, self.threads = (run, threads), threads
         self._names = [one.name for one in self._session.get_outputs()]
         self.path = path
 
@@ -104,6 +104,10 @@ class OnnxModel:
             self._opened,
             {"info": self.info},
         )  # opened again where it is unpickled, with its own threshold
+
+    def on_one_thread(self) -> OnnxModel:
+        """Return the network again, for callers that run it on each core by itself."""
+        return OnnxModel(self._opened[0], 1)
 
     def pixels(self, picture: Picture) -> Pixels:
         """Return an image as the network takes it, uint8 (height, width, channels). Raises ImageError when it cannot be read."""
