@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 from conftest import write_shapes
 from plain import plain_environment, required
+
+from mirante.errors import RequestError, explained
 
 SOURCE = Path(__file__).parents[1] / "src"
 
@@ -78,14 +81,15 @@ def served(plain: Plain, shapes_run: tuple[Path, Path]) -> Iterator[str]:
         words, env=plain.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert process.stdout is not None
-    line = ""
-    for line in process.stdout:
-        if "http://" in line:
-            break
-    yield re.search(r"http://\S+", line)[0]  # type: ignore[index]
-    process.terminate()
-    process.wait(30)
-    process.stdout.close()
+    try:
+        told = next((line for line in process.stdout if "http://" in line), "")
+        found = re.search(r"http://\S+", told)
+        assert found is not None, "the server did not start"
+        yield found[0]
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
 
 
 def test_the_plain_install_serves(served: str, shapes_run: tuple[Path, Path]) -> None:
@@ -134,3 +138,12 @@ def test_the_plain_install_says_so_in_python_too(plain: Plain) -> None:
         [sys.executable, "-S", "-c", code], env=plain.environment, capture_output=True, text=True, check=False
     )
     assert "pip install 'mirante[train]'" in done.stdout, done.stderr
+
+
+def test_every_package_of_the_full_install_is_known_as_such() -> None:
+    text = (SOURCE.parent / "pyproject.toml").read_text(encoding="utf-8")
+    packages = [re.match(r"[\w-]+", one)[0] for one in tomllib.loads(text)["project"]["optional-dependencies"]["train"]]
+    modules = {{"scikit-learn": "sklearn"}.get(one, one.replace("-", "_")) for one in packages}
+    for module in modules:
+        assert isinstance(explained(ModuleNotFoundError(name=f"{module}.part")), RequestError), module
+    assert explained(ModuleNotFoundError(name="numpy")) is None

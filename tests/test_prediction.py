@@ -203,3 +203,22 @@ def test_a_share_outside_0_to_1_is_refused(shapes_run: tuple[Path, Path], share:
         model.predict(data / "bar" / "000.png", coverage=share)
     with pytest.raises(RequestError, match="must be a number between 0 and 1"):
         model.set_threshold(share)
+
+
+def test_many_images_are_answered_in_order_as_one_by_one_and_a_damaged_one_stops_nothing(
+    shapes_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run, data = shapes_run
+    files = sorted(data.rglob("*.png"))[:150]
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(files[0].read_bytes()[:100])
+    given = [*files[:70], damaged, *files[70:]]
+    model = Model(run)
+    answers = list(model.predict_many(given, errors="skip"))
+    assert [answer.path for answer in answers] == [str(one) for one in given]
+    assert answers[70].reason.startswith(("truncated", "damaged"))
+    del answers[70]
+    for answer, file in zip(answers, files, strict=True):
+        assert np.allclose(answer.probabilities, model.predict(file).probabilities, atol=1e-5)
+    with pytest.raises(ImageError, match=r"damaged\.png"):
+        list(model.predict_many(given))

@@ -187,10 +187,13 @@ def test_a_model_is_opened_once_for_each_use(
     session = onnxruntime.InferenceSession
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *a, **k: opened.append(a) or session(*a, **k))
     with pytest.raises(SystemExit):
-        main(["predict", str(shapes_run[0]), str(shapes_run[1] / "bar")])
+        main(["predict", str(shapes_run[0]), str(shapes_run[1] / "bar" / "001.png")])
     assert len(opened) == 1 and "bar" in capfd.readouterr().out
     create_app(Settings((str(shapes_run[0]),)))
     assert len(opened) == 2
+    with pytest.raises(SystemExit):
+        main(["predict", str(shapes_run[0]), str(shapes_run[1] / "bar")])  # many: once more, for each core by itself
+    assert len(opened) == 4
 
 
 def test_a_row_is_found_from_either_end_and_none_beyond(shapes_run: tuple[Path, Path]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Command, draw_shape
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from mirante.data.features import known_or_new
 from mirante.errors import RequestError
@@ -24,6 +24,7 @@ from mirante.model.network import Network
 from mirante.model.packages import OFFLINE, PACKAGES, at_hand
 from mirante.model.running import open_graph
 from mirante.model_info import ModelInfo
+from mirante.prediction.calibration import softmax
 from mirante.prediction.model import Model
 from mirante.training.head import fit_head
 
@@ -83,7 +84,7 @@ def test_what_the_backbone_saw_is_kept_by_content(
 
 
 @offline
-def test_tuning_is_kept_only_if_the_validation_images_gain(
+def test_tuning_is_kept_unless_the_validation_images_lose(
     photos: Path, cache: Path, tmp_path: Path, mirante: Command
 ) -> None:
     words = ("train", photos, "--recipe", "transfer", "--size", "64", "--epochs", "1", "--out")
@@ -93,6 +94,10 @@ def test_tuning_is_kept_only_if_the_validation_images_gain(
     assert [line.split(",")[0] for line in history] == ["epoch", "0", "1"]
     done = mirante(*words, tmp_path / "bad", "--learning-rate", "10", MIRANTE_CACHE=str(cache))
     assert "kept as it was before" in done.stderr or "no longer a number" in done.stderr
+    if done.returncode == 0:
+        done = mirante("train", photos, "--recipe", "transfer", "--size", "64", "--out", tmp_path / "untuned")
+        kept, untuned = (load_file(tmp_path / name / "model.safetensors") for name in ("bad", "untuned"))
+        assert all(torch.equal(one, untuned[name]) for name, one in kept.items())
 
 
 @offline
@@ -151,7 +156,7 @@ def test_the_written_network_and_its_graph_are_those_of_timm(number: int, channe
     images = np.random.default_rng(0).integers(0, 256, (3, 70, 97, channels), np.uint8)
     with torch.no_grad():
         pixels = (torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
-        expected = theirs(pixels.expand(-1, 3, -1, -1)).numpy()
+        expected = np.sqrt(theirs(pixels.expand(-1, 3, -1, -1)).numpy() + 0.01)
     (found,) = open_graph(features_graph(network, info)).run(None, {"images": images})
     assert np.abs(found - expected).max() < 1e-4 and np.abs(expected).max() > 1
     for flip_tta in (False, True):
@@ -258,13 +263,18 @@ def test_the_head_is_the_best_logistic_regression_on_the_validation_images() -> 
     centres = random.normal(size=(3, 20)).astype(np.float32)
     labels = random.integers(0, 3, 600)
     features = (centres[labels] + random.normal(size=(600, 20)) * 1.5).astype(np.float32)
-    features = features * np.linspace(0.1, 50, 20, dtype=np.float32) + 7
+    features = 5 * features + 7
     head = fit_head(features[:400], labels[:400], features[400:], labels[400:], 3)
-    scaled = (features - features[:400].mean(0)) / features[:400].std(0)
+    scaled = (features - features[:400].mean(0)) / (features[:400] - features[:400].mean(0)).std()  # one scale for all
     theirs = LogisticRegression(C=1 / (head.strength * 400), max_iter=2000).fit(scaled[:400], labels[:400])
     logits = features[400:] @ head.weight.T + head.bias
-    mine = np.exp(logits - logits.max(1, keepdims=True))
-    assert np.allclose(mine / mine.sum(1, keepdims=True), theirs.predict_proba(scaled[400:]), atol=0.02)
+    assert np.allclose(softmax(logits), theirs.predict_proba(scaled[400:]), atol=0.02)
     assert head.val is not None and head.val[1] == np.mean(logits.argmax(1) == labels[400:])
     alone = fit_head(features[:400], labels[:400], features[:0], labels[:0], 3)
-    assert alone.val is None and alone.strength == 0.03
+    assert alone.val is None and alone.strength == 0.3
+    few = features[:12]  # fewer images than features
+    head = fit_head(few, labels[:12], features[400:], labels[400:], 3, strength=0.1)
+    scaled = (features - few.mean(0)) / (few - few.mean(0)).std()
+    theirs = LogisticRegression(C=1 / (0.1 * 12), max_iter=2000).fit(scaled[:12], labels[:12])
+    shares = softmax(features[400:] @ head.weight.T + head.bias)
+    assert np.allclose(shares, theirs.predict_proba(scaled[400:]), atol=0.02)

@@ -95,7 +95,9 @@ def __getattr__(name: str) -> object:
     except ModuleNotFoundError as error:
         from mirante.errors import explained
 
-        raise explained(error) or error from error
+        if known := explained(error):
+            raise known from error
+        raise
     return module if name == "see" else getattr(module, name)
 
 

@@ -35,7 +35,10 @@ seconds = _typed(read_seconds)
 
 def words(text: str) -> tuple[str, ...]:
     """Return the items of a list with commas between; none for `none`."""
-    return () if text.strip() == "none" else tuple(one.strip() for one in text.split(",") if one.strip())
+    found = tuple(one.strip() for one in text.split(",") if one.strip())
+    if not found:
+        raise argparse.ArgumentTypeError("is empty; write none for no augmentation")
+    return () if found == ("none",) else found
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:

@@ -126,7 +126,7 @@ def _make(arguments: argparse.Namespace) -> Picture | Film:
         case "pool":
             return see.pool(given.image, _numbers(given.size, "--size"), given.kind, lang)
         case "augment":
-            listed = () if given.augment == ("all",) else given.augment
+            listed = "all" if given.augment == ("all",) else given.augment
             return see.augment(given.image, listed, given.recipe, given.size, given.seed, lang)
         case "model":
             return see.model(given.what_drawn, given.input, given.num_classes, lang)

@@ -15,7 +15,7 @@ from mirante.errors import RequestError
 from mirante.model.notation import is_pretrained
 from mirante.model_info import ModelInfo
 from mirante.resize import Fit
-from mirante.training.augment import read_augment
+from mirante.training.augment import ASKABLE, read_augment
 from mirante.training.recipe import Recipe
 from mirante.training.schedule import Schedule
 
@@ -27,11 +27,11 @@ ShapeAt = Callable[[int], tuple[int, int, Literal[1, 3]]]
 
 def suited(recipe: Recipe, dataset: Dataset) -> Recipe:
     """Return the recipe without what the data set's task does not allow: texts are not mirrored."""
-    moving = tuple(step.name for step in read_augment(recipe.augment) if step.name in ("mirror", "upside-down", "turn"))
-    if dataset.asks.mirrors or not (moving or recipe.flip_tta):
+    steps = list(zip(recipe.augment, read_augment(recipe.augment), strict=True))
+    left = tuple(item for item, step in steps if step.name not in ASKABLE)
+    if dataset.asks.mirrors or (left == recipe.augment and not recipe.flip_tta):
         return recipe
     _log.info(f"Images of the task {dataset.task} are not mirrored or turned, whatever the recipe says.")
-    left = tuple(one for one in recipe.augment if not one.startswith(moving))
     return recipe.changed(augment=left, flip_tta=False)
 
 

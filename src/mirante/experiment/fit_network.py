@@ -26,7 +26,7 @@ from mirante.model.running import open_graph
 from mirante.model_info import ModelInfo
 from mirante.prediction.onnx_model import BATCH, OnnxModel, Output
 from mirante.prediction.out_of_distribution import fit_subspace, ood_score
-from mirante.training.engine import Images, answer, best_device, hold
+from mirante.training.engine import Images, answer, best_device, freeze, hold
 from mirante.training.history import Epoch, write_history
 from mirante.training.loop import fit
 from mirante.training.malloc import keep_memory
@@ -126,6 +126,7 @@ def fit_network(
         broadcast_fit(training.changed(info=info, recipe=recipe), None if watched is None else watched.rows)
         criterion = info.asks.criterion()
         history = fit(network, train_images, watched, recipe, criterion, folder, device, report, before, spent)
+        freeze(network, 0.0)  # heat maps need the slopes of all layers
         if before_losses is not None and _is_worse(
             _losses(answer(network, val_images, recipe, device), val_images, info), before_losses
         ):
@@ -135,7 +136,8 @@ def fit_network(
     rows = spread(dataset.rows("train"), _FAMILIAR)
     probed = isinstance(network.body, Backbone) and not tuned
     if probed:
-        info = replace(info, seen_with=features_key(network, info))
+        network.flip_tta = False  # its last layer knows one look
+        info = replace(info, flip_tta=False, seen_with=features_key(network, info))
         space = fit_subspace(backbone_features(network, dataset, pixels, info, rows))
         model = build_onnx(network, info, backbone_graph(network, info))
     else:
@@ -166,9 +168,8 @@ def _watch(model: onnx.ModelProto, name: str, images: Pixels) -> NDArray[np.floa
 def _last_layer(network: Network, features: NDArray[np.float32]) -> Tensor:
     """Return the logits of a backbone's features, on the CPU."""
     assert isinstance(network.body, Backbone)
-    with torch.no_grad():
-        logits: Tensor = network.body.head.cpu()(torch.from_numpy(features))
-    return logits
+    head = network.body.head
+    return torch.from_numpy(features) @ head.weight.detach().cpu().T + head.bias.detach().cpu()
 
 
 def _losses(logits: Tensor, images: Images, info: ModelInfo) -> NDArray[np.float64]:
@@ -182,7 +183,7 @@ def _is_worse(losses: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
     """Tell whether the losses of the same images became higher by more than their standard error: few images show little."""
     change = losses - before
     error = float(change.std(ddof=1)) / len(change) ** 0.5 if len(change) > 1 else 0.0
-    return bool(change.mean() > error)
+    return not change.mean() <= error  # not a number is worse too
 
 
 def ask(fitted: FittedNetwork, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64]) -> Output:

@@ -215,10 +215,9 @@ def _train_and_judge(
     from mirante.evaluation.plots.drawing import get_ready
     from mirante.experiment.seeds import repeat
 
-    if is_pretrained(
-        training.recipe.layers
-    ):  # the last layer is there in a moment, and the plots are most of what is left
-        get_ready()
+    recipe = training.recipe
+    if is_pretrained(recipe.layers) and not (recipe.epochs or recipe.seconds or objectives.repeats > 1):
+        get_ready()  # the last layer is there in a moment, and the plots are most of what is left
     fitted, info, predictions = _fit_and_predict(run, training, objectives, tracker, spent)
     checked, difference = _check_graph(run, training, info, fitted)
     if checked is None:

@@ -47,7 +47,7 @@ def fit_last_layer(
     rows = np.concatenate([train, val])
     features = backbone_features(network, dataset, pixels, info, rows)
     known, held = features[: len(train)], features[len(train) :]
-    head = fit_head(known, dataset.targets[train], held, dataset.targets[val], len(info.classes), strength)
+    head = fit_head(known, dataset.targets[train], held, dataset.targets[val], len(info.classes), strength, body.root)
     with torch.no_grad():
         body.head.weight.copy_(torch.from_numpy(head.weight))
         body.head.bias.copy_(torch.from_numpy(head.bias))

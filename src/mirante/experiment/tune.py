@@ -199,7 +199,8 @@ def _space(recipe: Recipe, given: Mapping[str, Any], dataset: Dataset) -> dict[s
 
 def _augmentations(recipe: Recipe, mirrors: bool) -> tuple[str, ...]:
     """Return the lists of augmentation that are tried, as texts: the recipe's own, less, and more."""
-    own = [one for one in recipe.augment if one.split()[0] not in _TRIED]
+    tried = {*_TRIED, *(word for others in _TRIED.values() for word in others)}
+    own = [one for one in recipe.augment if one.split()[0] not in tried]
     lists = [recipe.augment, (), own, *([*own, one, *_TRIED[one]] for one in _TRIED)]
     if mirrors and not any(one.startswith("mirror") for one in own):
         lists.append(["mirror", *recipe.augment])

@@ -186,6 +186,7 @@ def _fit(
             dataset.targets[val],
             len(classes),
             strength,
+            extractor.info.rooted,
         )
         return head.weight, head.bias, head.strength
 

@@ -87,7 +87,8 @@ class OnnxModel:
             if path.is_dir() or not path.exists():
                 path = runfolder.require_file(path, runfolder.ONNX)
         try:
-            self._session = open_session(content or str(path), threads)
+            self._content = content or path.read_bytes()  # the file may be replaced by another model
+            self._session = open_session(self._content, threads)
         except Exception as error:  # ONNX Runtime has an exception for each status code
             raise RunError(f"{path}: this model cannot be opened; it is damaged or not an .onnx file.") from error
         text = self._session.get_modelmeta().custom_metadata_map.get("mirante")
@@ -107,7 +108,7 @@ class OnnxModel:
 
     def on_one_thread(self) -> OnnxModel:
         """Return the network again, for callers that run it on each core by itself."""
-        return OnnxModel(self._opened[0], 1)
+        return OnnxModel(self._content, 1)
 
     def pixels(self, picture: Picture) -> Pixels:
         """Return an image as the network takes it, uint8 (height, width, channels). Raises ImageError when it cannot be read."""

@@ -63,7 +63,8 @@ def _on_every_core(model: Model, entries: Iterable[Entry], cores: int) -> Iterat
         return seen, _output(single, seen)
 
     with ThreadPoolExecutor(cores) as pool:
-        parts = iter(lambda: list(islice(remaining, _PART)), [])
+        part = max(2, min(_PART, BATCH // cores))  # each core holds what its network makes of them
+        parts = iter(lambda: list(islice(remaining, part)), [])
         running = deque(pool.submit(work, part) for part in islice(parts, 2 * cores))
         while running:
             done = running.popleft().result()

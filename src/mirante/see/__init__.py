@@ -99,7 +99,7 @@ def pool(
 
 def augment(
     image: AnyImage | None = None,
-    words: Sequence[str] | None = None,
+    words: Sequence[str] | Literal["all"] | None = None,
     recipe: str | Path = "transfer",
     size: int = 224,
     seed: int = 0,
@@ -107,7 +107,7 @@ def augment(
 ) -> Picture:
     """Show the image as training would: changed by each word of augmentation, six times, and by all together.
 
-    words  such as ["mirror", "rotate 15"]; the recipe's own when None, the whole vocabulary when empty
+    words  such as ["mirror", "rotate 15"]; the recipe's own when None, or "all" there are
     size   pixels per side that the network sees
     """
     import numpy as np
@@ -119,13 +119,16 @@ def augment(
     from mirante.training.augment import VOCABULARY, Step, read_augment
     from mirante.training.recipe import Recipe
 
+    if not 0 <= seed < 2**31:
+        raise RequestError(f"--seed {seed}: must be between 0 and {2**31 - 1}.")
     if not 8 <= size <= _LARGEST:
         raise RequestError(f"--size {size}: must be between 8 and {_LARGEST} pixels.")
-    steps = read_augment(Recipe.load(recipe).augment if words is None else tuple(words))
-    if words is not None and not words:
+    if words == "all":
         steps = tuple(Step(name, one.amount or 0.0) for name, one in VOCABULARY.items())
+    else:
+        steps = read_augment(Recipe.load(recipe).augment if words is None else tuple(words))
     if not steps:
-        raise RequestError(f"recipe {recipe}: it changes no images; name words, such as --augment 'mirror, rotate 15'.")
+        raise RequestError("these words change no images; name some, such as --augment 'mirror, rotate 15', or all.")
     seen = read_image(read(image), (size, size), 3, "crop")
     other = np.ascontiguousarray(seen[::-1, ::-1])
     return augmentation.draw(seen, other, steps, seed, language(lang))

@@ -10,7 +10,7 @@ one matrix per image.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 
 from mirante.errors import RequestError
 from mirante.images import Pixels
+from mirante.training.transforms import PIXELS, Draw, boxes, coloured, moved, turned, warped
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Kind = Literal["exact", "warp", "colour", "pixels", "mix", "any"]
-Draw = NDArray[np.float64]
-"""How strongly each image of a batch is changed, (N,): 0 not at all, -1 or 1 by the whole amount."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ VOCABULARY = {
     "rotate": Transform("warp", 15, (0, 180), "degrees each way", "cameras are held at an angle"),
     "zoom": Transform("warp", 0.2, (0, 0.9), "share larger or smaller", "things are nearer or farther"),
     "crop": Transform("warp", 0.5, (0.05, 1), "least share of the area that is seen", "a part is enough to know the whole"),
-    "perspective": Transform("warp", 0.1, (0, 0.4), "share of the side that corners move", "cameras look from the side"),
+    "perspective": Transform("warp", 0.1, (0, 0.2), "share of the side that corners move, about", "cameras look from the side"),
     "brightness": Transform("colour", 0.2, (0, 1), "share of white, darker or lighter", "light changes"),
     "contrast": Transform("colour", 0.3, (0, 0.95), "share, flatter or stronger", "so do haze and exposure"),
     "saturation": Transform("colour", 0.4, (0, 1), "share, paler or stronger", "so do cameras"),
@@ -72,13 +71,15 @@ VOCABULARY = {
 }  # fmt: skip
 """By name. mixup: Zhang et al. 2018; cutmix: Yun et al. 2019; erase: Zhong et al. 2020; trivial: Müller and Hutter 2021."""
 
+ASKABLE = ("mirror", "upside-down", "turn")
+"""What the training images can be asked about."""
+
 _TRIVIAL = (
-    ("rotate", 30.0), ("zoom", 0.3), ("perspective", 0.2), ("brightness", 0.4), ("contrast", 0.6), ("saturation", 0.8),
+    ("rotate", 30.0), ("zoom", 0.3), ("perspective", 0.15), ("brightness", 0.4), ("contrast", 0.6), ("saturation", 0.8),
     ("hue", 0.1), ("blur", 1.5), ("noise", 16.0), ("erase", 0.3), ("jpeg", 20.0),
 )  # fmt: skip
 _ONE_WAY = ("crop", "blur", "noise")
 _HALF = ("jpeg", "erase")
-_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ def read_augment(items: tuple[str, ...]) -> tuple[Step, ...]:
     """
     steps: dict[str, Step] = {}
     for item in items:
-        word, *rest = item.split() if isinstance(item, str) else (str(item),)
-        name = word.removesuffix("?")
+        word, *rest = item.split() or [""]
+        name, asked = word.removesuffix("?"), word.endswith("?")
         if name not in VOCABULARY:
             raise RequestError(f"augment {item!r}: unknown; the words are {', '.join(VOCABULARY)}.")
         usual, (low, high) = VOCABULARY[name].amount, VOCABULARY[name].limits
@@ -119,11 +120,13 @@ def read_augment(items: tuple[str, ...]) -> tuple[Step, ...]:
         if len(rest) > (usual is not None) or not low <= amount <= high:
             wanted = "takes no number" if usual is None else f"takes one number from {low:g} to {high:g}"
             raise RequestError(f"augment {item!r}: {name} {wanted} ({VOCABULARY[name].meaning}).")
+        if asked and name not in ASKABLE:
+            raise RequestError(f"augment {item!r}: a question mark can follow {', '.join(ASKABLE)} only.")
         if name in steps:
             raise RequestError(f"augment {item!r}: {name} is listed twice.")
         if name == "shift" and amount % 1:
             raise RequestError(f"augment {item!r}: shift takes whole pixels.")
-        steps[name] = Step(name, amount, word.endswith("?"))
+        steps[name] = Step(name, amount, asked)
     if {"mixup", "cutmix"} <= set(steps):
         raise RequestError("augment: mixup and cutmix both join images; list one of them.")
     return tuple(steps.values())
@@ -161,30 +164,30 @@ class Augmentation:
         share = self.mix.share
         if any(step.name == "cutmix" for step in self.steps):
             places = self._random("cut").random((self.count, 3))[which]
-            return torch.where(_boxes(found, np.full(len(which), 1 - share), places), other, found)
+            return torch.where(boxes(found, np.full(len(which), 1 - share), places), other, found)
         return (share * found + (1 - share) * other).round().to(torch.uint8)
 
     def _changed(
         self, pixels: Pixels | Tensor, rows: NDArray[np.int64], which: NDArray[np.int64], device: object
     ) -> Tensor:
         shift = next((int(step.amount) for step in self.steps if step.name == "shift"), 0)
-        batch = _moved(
+        batch = moved(
             pixels, rows, which, self.mirrored, shift, np.random.default_rng([self._seed[0], 1 << 32, self._seed[1]])
         )
         batch = batch.to(device, non_blocking=True)  # type: ignore[call-overload]
         draws = [(name, amount, draw[which]) for name, amount, draw in self._draws()]
         for name, _, draw in draws:
             if name in ("upside-down", "turn"):
-                batch = _turned(batch, draw, name)
+                batch = turned(batch, draw, name)
         warps = [one for one in draws if VOCABULARY[one[0]].kind == "warp"]
         if warps:
-            batch = _warped(batch, warps, self._random("corners").random((self.count, 8))[which])
+            batch = warped(batch, warps, self._random("corners").random((self.count, 8))[which])
         colours = [one for one in draws if VOCABULARY[one[0]].kind == "colour"]
         if colours:
-            batch = _coloured(batch, colours)
+            batch = coloured(batch, colours)
         for name, amount, draw in draws:
-            if name in _PIXELS:
-                batch = _PIXELS[name](batch, amount, draw, self._random(name), which, self.count)
+            if name in PIXELS:
+                batch = PIXELS[name](batch, amount, draw, self._random(name), which, self.count)
         return batch
 
     def _draws(self) -> list[tuple[str, float, Draw]]:
@@ -220,213 +223,3 @@ def _draw(name: str, amount: float, random: np.random.Generator, count: int) -> 
     if name in _HALF:
         return random.random(count) * random.integers(0, 2, count)
     return random.random(count) if name in _ONE_WAY else random.uniform(-1, 1, count)
-
-
-def _moved(
-    pixels: Pixels | Tensor,
-    rows: NDArray[np.int64],
-    which: NDArray[np.int64],
-    mirrored: NDArray[np.bool_],
-    shift: int,
-    random: np.random.Generator,
-) -> Tensor:
-    """Return images mirrored and shifted in one indexing step, where they lie."""
-    import torch
-
-    total, rows, mirrored = len(rows), rows[which], mirrored[which]
-    chosen = torch.from_numpy(pixels[rows]) if isinstance(pixels, np.ndarray) else pixels[torch.from_numpy(rows)]
-    if not shift and not mirrored.any():
-        return chosen
-    count, height, width, channels = chosen.shape
-    down = np.broadcast_to(np.arange(height), (count, height))
-    right = np.broadcast_to(np.arange(width), (count, width))
-    if shift:
-        reach = min(shift, height - 1, width - 1)
-        down = _reflect(down + random.integers(-reach, reach + 1, (total, 1))[which], height)
-        right = _reflect(right + random.integers(-reach, reach + 1, (total, 1))[which], width)
-    right = np.where(mirrored[:, None], width - 1 - right, right)
-    begins = (np.arange(count)[:, None] * height + down) * width  # of each row of pixels, in one list of them all
-    first, second = (torch.from_numpy(one).to(chosen.device, non_blocking=True) for one in (begins, right))
-    where = (first[:, :, None] + second[:, None, :]).flatten()
-    return chosen.view(-1, channels).index_select(0, where).view(chosen.shape)
-
-
-def _reflect(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Return positions outside 0 to length - 1 mirrored at the first and the last one."""
-    index = np.abs(index)
-    return length - 1 - np.abs(length - 1 - index)
-
-
-def _turned(batch: Tensor, draw: Draw, name: str) -> Tensor:
-    """Return images turned by the drawn number of right angles, or turned upside down; others than squares turn by 180 degrees."""
-    found, square = batch.clone(), batch.shape[1] == batch.shape[2]
-    for number in (1, 2, 3):
-        chosen = np.flatnonzero(draw == number)
-        if name == "upside-down":
-            found[chosen] = batch[chosen].flip(1)
-        elif square:
-            found[chosen] = batch[chosen].rot90(number, (1, 2))
-        elif number == 2:
-            found[chosen] = batch[chosen].flip(1, 2)
-    return found
-
-
-def _warped(batch: Tensor, warps: list[tuple[str, float, Draw]], corners: NDArray[np.float64]) -> Tensor:
-    """Return the images with everything that moves pixels done at once; what comes from outside is reflected."""
-    import torch
-    import torch.nn.functional as F
-
-    count, height, width, _ = batch.shape
-    places = np.broadcast_to(np.eye(3), (count, 3, 3))
-    for name, amount, draw in warps:
-        places = places @ _place(name, amount, draw, width / height, corners)
-    down, right = np.meshgrid(
-        (2 * np.arange(height) + 1) / height - 1, (2 * np.arange(width) + 1) / width - 1, indexing="ij"
-    )
-    grid = np.stack([right, down, np.ones_like(down)], -1).astype(np.float32)
-    points = torch.from_numpy(grid).to(batch.device).view(1, -1, 3) @ torch.from_numpy(
-        np.ascontiguousarray(places.transpose(0, 2, 1), np.float32)
-    ).to(batch.device)
-    points = (points[..., :2] / points[..., 2:].clamp(min=0.1)).view(count, height, width, 2)
-    seen = batch.permute(0, 3, 1, 2).float()
-    warped = F.grid_sample(seen, points, "bilinear", "reflection", align_corners=False)
-    return warped.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-
-
-def _place(name: str, amount: float, draw: Draw, aspect: float, corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return, for each image, the matrix (N, 3, 3) from places seen, -1 to 1 across and down, to where they come from."""
-    found = np.broadcast_to(np.eye(3), (len(draw), 3, 3)).copy()
-    if name == "rotate":
-        angle = np.deg2rad(amount) * draw
-        found[:, 0, 0] = found[:, 1, 1] = np.cos(angle)
-        found[:, 0, 1], found[:, 1, 0] = -np.sin(angle) / aspect, np.sin(angle) * aspect
-    elif name == "zoom":
-        found[:, 0, 0] = found[:, 1, 1] = (1 + amount) ** -draw
-    elif name == "crop":
-        area, wide = 1 - (1 - amount) * draw, (4 / 3) ** (draw * (2 * corners[:, 0] - 1))
-        across, down = np.minimum(1, np.sqrt(area * wide)), np.minimum(1, np.sqrt(area / wide))
-        found[:, 0, 0], found[:, 1, 1] = across, down
-        found[:, 0, 2], found[:, 1, 2] = (1 - across) * (2 * corners[:, 1] - 1), (1 - down) * (2 * corners[:, 2] - 1)
-    else:  # perspective: the lower row makes lines that were parallel meet
-        found[:, 2, :2] = amount * draw[:, None] * (2 * corners[:, 3:5] - 1)
-    return found
-
-
-def _coloured(batch: Tensor, colours: list[tuple[str, float, Draw]]) -> Tensor:
-    """Return the images with one matrix and one shift of colours each."""
-    import torch
-
-    count, channels = len(batch), batch.shape[3]
-    matrix, shift = np.broadcast_to(np.eye(channels), (count, channels, channels)).copy(), np.zeros((count, channels))
-    mean = batch[:, ::2, ::2].float().mean((1, 2)).cpu().numpy().astype(float)
-    luma = np.broadcast_to(np.array(_LUMA), (3, 3))
-    for name, amount, draw in colours:
-        if name == "brightness":
-            shift += 255 * amount * draw[:, None]
-            continue
-        if name == "contrast":
-            scale = 1 + amount * draw[:, None, None]
-            level = np.einsum("nij,nj->ni", matrix, mean).mean(1)[:, None] + shift.mean(1)[:, None]
-            matrix, shift = scale * matrix, scale[:, 0] * shift + (1 - scale[:, 0]) * level
-            continue
-        if channels == 1:
-            continue  # grey has neither hue nor saturation
-        if name == "hue":
-            angle = 2 * np.pi * amount * draw[:, None, None]
-            across = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
-            own = np.cos(angle) * np.eye(3) + np.sin(angle) * across + (1 - np.cos(angle)) / 3
-        else:
-            share = draw if name == "grey" else -amount * draw
-            own = (1 - share)[:, None, None] * np.eye(3) + share[:, None, None] * luma
-        matrix, shift = own @ matrix, np.einsum("nij,nj->ni", own, shift)
-    turning, moving = (
-        torch.from_numpy(np.ascontiguousarray(one, np.float32)).to(batch.device)
-        for one in (matrix.transpose(0, 2, 1), shift[:, None])
-    )
-    found = torch.baddbmm(moving, batch.view(count, -1, channels).float(), turning)
-    return found.round_().clamp_(0, 255).to(torch.uint8).view(batch.shape)
-
-
-def _blurred(
-    batch: Tensor, amount: float, draw: Draw, random: np.random.Generator, which: NDArray[np.int64], total: int
-) -> Tensor:
-    import torch
-    import torch.nn.functional as F
-
-    count, height, width, channels = batch.shape
-    reach = min(max(1, math.ceil(2 * amount)), height - 1, width - 1)
-    if reach < 1:
-        return batch
-    steps = np.arange(-reach, reach + 1)
-    kernels = np.exp(-0.5 * (steps / np.maximum(amount * draw, 1e-3)[:, None]) ** 2)
-    kernels = (kernels / kernels.sum(1, keepdims=True)).astype(np.float32).repeat(channels, axis=0)
-    line = torch.from_numpy(kernels).to(batch.device)[:, None, None]  # (N · C, 1, 1, 2 · reach + 1)
-    maps = batch.permute(0, 3, 1, 2).float().reshape(1, count * channels, height, width)
-    maps = F.pad(maps, (reach, reach, reach, reach), "reflect")
-    maps = F.conv2d(F.conv2d(maps, line, groups=count * channels), line.transpose(2, 3), groups=count * channels)
-    return maps.round().to(torch.uint8).view(count, channels, height, width).permute(0, 2, 3, 1).contiguous()
-
-
-def _noisy(
-    batch: Tensor, amount: float, draw: Draw, random: np.random.Generator, which: NDArray[np.int64], total: int
-) -> Tensor:
-    import torch
-
-    one, other = (
-        np.frombuffer(random.bytes(total * batch[0].numel()), np.uint8).reshape(total, *batch.shape[1:]) for _ in "ab"
-    )
-    # the sum of two even draws: mean 255, standard deviation 104.5
-    strength = torch.from_numpy((amount * draw / 104.5).astype(np.float32)).to(batch.device).view(-1, 1, 1, 1)
-    drawn = torch.from_numpy(one[which].astype(np.int16) + other[which] - 255).to(batch.device)
-    return (batch + strength * drawn).round().clamp(0, 255).to(torch.uint8)
-
-
-def _compressed(
-    batch: Tensor, amount: float, draw: Draw, random: np.random.Generator, which: NDArray[np.int64], total: int
-) -> Tensor:
-    import simplejpeg
-    import torch
-
-    images = batch.cpu().numpy().copy()
-    space = "GRAY" if images.shape[3] == 1 else "RGB"
-    for place in np.flatnonzero(draw):
-        quality = round(100 - draw[place] * (100 - amount))
-        content = simplejpeg.encode_jpeg(images[place], quality, space, "420" if space == "RGB" else "Gray")
-        images[place] = simplejpeg.decode_jpeg(content, space)
-    return torch.from_numpy(images).to(batch.device)
-
-
-def _erased(
-    batch: Tensor, amount: float, draw: Draw, random: np.random.Generator, which: NDArray[np.int64], total: int
-) -> Tensor:
-    import torch
-
-    places = random.random((total, 3))[which]
-    inside = _boxes(batch, amount * draw, places)
-    level = batch[:, ::2, ::2].float().mean((1, 2), keepdim=True).round().to(torch.uint8)
-    return torch.where(inside, level, batch)
-
-
-def _boxes(batch: Tensor, areas: NDArray[np.float64], places: NDArray[np.float64]) -> Tensor:
-    """Return which pixels lie in a box of this share of each image, (N, H, W, 1); `places` (N, 3): shape, across, down."""
-    import torch
-
-    height, width = batch.shape[1:3]
-    wide = 2 ** (2 * places[:, 0] - 1)
-    down_side = np.clip(np.sqrt(areas / wide), areas, 1)
-    sides = areas / np.maximum(down_side, 1e-9), down_side
-    marks = []
-    for length, side, place in ((width, sides[0], places[:, 1]), (height, sides[1], places[:, 2])):
-        begins = place * (1 - side) * length
-        steps = np.arange(length) + 0.5
-        marks.append((steps >= begins[:, None]) & (steps < (begins + side * length)[:, None]))
-    inside = marks[1][:, :, None, None] & marks[0][:, None, :, None]
-    return torch.from_numpy(inside).to(batch.device)
-
-
-_PIXELS: dict[str, Callable[..., Tensor]] = {
-    "blur": _blurred,
-    "noise": _noisy,
-    "jpeg": _compressed,
-    "erase": _erased,
-}

@@ -33,22 +33,25 @@ def fit_head(
     val_labels: NDArray[np.int64],
     classes: int,
     strength: float | None = None,
+    one_scale: bool = True,
 ) -> Head:
     """Return the dense layer with the least log loss on the validation images, among several L2 strengths.
 
     features (N, width), labels (N,); there may be no validation images.
-    strength  the only one to try; None tries several or, without validation images, takes the usual one
+    strength   the only one to try; None tries several or, without validation images, takes the usual one
+    one_scale  all features are divided by one number, as suits those that are alike (the square roots of a Backbone); else each by
+               its own, which few images do not know
     """
-    # one scale for all features: scaled each by its own, as few images know it, they made a fifth more mistakes
     mean = features.mean(0)
-    spread = float((features - mean).std()) + 1e-6
+    spread = (features - mean).std(axis=None if one_scale else 0) + 1e-6
     scaled, wanted = (features - mean) / spread, np.eye(classes, dtype=np.float32)[labels]
     # the best weights are sums of the images' features, so that few images need few numbers
     axes = np.linalg.qr(scaled.T).Q if len(features) < features.shape[1] else None  # (width, N)
     scaled = scaled if axes is None else scaled @ axes
     weight, bias = np.zeros((classes, scaled.shape[1]), np.float32), np.zeros(classes, np.float32)
     best: Head | None = None
-    tried = (strength,) if strength else _STRENGTHS if len(val_labels) else (_UNCHOSEN,)
+    usual = _UNCHOSEN if one_scale else _UNCHOSEN / 10
+    tried = (strength,) if strength else _STRENGTHS if len(val_labels) else (usual,)
     for one in tried:
         weight, bias = _minimise(scaled, wanted, weight, bias, one)
         # the same layer for unscaled features

@@ -53,7 +53,8 @@ class Recipe:
     momentum       of sgd and of muon's kernels
     weight_decay   L2 penalty on kernels and dense weights, as part of the gradient; under adamw, the share of them that a step
                    at learning rate 1 would take away; not under muon
-    frozen         share of a pretrained network's weights, from the input on, that are left as they are; a step takes less time
+    frozen         share of a pretrained network's tensors of weights, from the input on, that are left as they are; a step takes
+                   less time
     label_smoothing  share of each label spread evenly over all classes
     augment        how training images are changed each time they are seen: words of mirante.training.augment with amounts, such
                    as ("mirror?", "shift 2"); a question mark lets the training images decide

@@ -1,72 +1,164 @@
-"""Whether mirrored, upside-down or turned images would still look like those of the data set: asked of the training images alone.
+"""Whether mirrored, upside-down or turned images would still be of their class: asked of the training images alone.
 
-In a data set without left and right, the difference between an image and its mirror image points anywhere. Where it has them, it
-points the same way for most images of a class: as for digits, letters, and the heart in chest X-rays. So each image is asked
-whether its difference agrees with that of the other images of its class; chance is one half.
+Two questions, and both must be answered with yes. Do the images look as likely that way? In a data set without left and right the
+difference between an image and its mirror image points anywhere; for digits, letters, and the heart in chest X-rays it points the
+same way in most images of a class. And is their class still known? A small network is trained for seconds on some of the
+training images as they are, and asked about others as they are and changed: so arrows to the left and to the right are found to be two
+classes that mirroring would exchange, wherever and however they are drawn. What it cannot learn it cannot answer, and that means no.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from mirante.images import Pixels
+from mirante.model.network import build_network
 from mirante.training.augment import read_augment
+from mirante.training.criterion import cross_entropy
+from mirante.training.engine import make_optimiser
 from mirante.training.recipe import Recipe
 
-_SIDE = 16
+_SIDE = 16  # pixels, of the first question
 _MOST = 2000  # training images that are asked
-_LIMIT = 0.6  # share of images that agree, above which a change makes images unlike the others
+_FAR = 0.1  # how far from one half the share of images that differ in the same way may be
 _DOUBT = 0.5  # with few images the share is uncertain; most things have a top, but no left and right
 
-_CHANGES: dict[str, Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]] = {
-    "mirror": lambda small: [small[:, :, ::-1]],
-    "upside-down": lambda small: [small[:, ::-1]],
-    "turn": lambda small: [np.rot90(small, number, (1, 2)) for number in (1, 2)],
+_SMALL_NETWORK, _SMALL_SIDE = "W2-16B-32B-GMP", 24
+_TAUGHT, _STEPS, _BATCH = 1000, 80, 50  # of the second question: images, and how long they are learned
+_LOSS = 0.03  # of the accuracy, that may be chance
+
+Change = Callable[[NDArray[Any]], NDArray[Any]]
+_CHANGES: dict[str, tuple[Change, ...]] = {
+    "mirror": (lambda images: images[:, :, ::-1],),
+    "upside-down": (lambda images: images[:, ::-1],),
+    "turn": (lambda images: np.rot90(images, 1, (1, 2)), lambda images: np.rot90(images, 2, (1, 2))),
 }
+
+
+class Known(NamedTuple):
+    """Of `images` images, the share that a small network recognises as they are, changed, and by always naming one class."""
+
+    images: int
+    plain: float
+    changed: float
+    chance: float
 
 
 def agreement(pixels: Pixels, rows: NDArray[np.int64], targets: NDArray[np.int64], change: str) -> float:
     """Return the share of images, 0 to 1, in whose class a change shows in the same way; 0.5 is chance.
 
-    pixels (N, H, W, C) uint8; rows of them that are asked, and their classes (rows,)
+    pixels (N, H, W, C) uint8 and their classes (N,), one for an image; rows of them that are asked
     """
     some = np.linspace(0, len(rows) - 1, min(len(rows), _MOST)).astype(int)
-    small = np.stack([_small(pixels[row]) for row in rows[some]])
-    classes = targets[some]
+    small = np.stack([_shrunk(pixels[row], _SIDE).mean(2, dtype=np.float32) for row in rows[some]])
+    classes = targets[rows[some]]
     found = []
-    for changed in _CHANGES[change](small):
-        differences = (small - changed).reshape(len(small), -1)
-        differences /= np.linalg.norm(differences, axis=1, keepdims=True) + 1e-6
+    for one in _CHANGES[change]:
+        differences = (small - one(small)).reshape(len(small), -1)
+        sizes = np.linalg.norm(differences, axis=1, keepdims=True)
+        differences = np.where(
+            sizes > _SIDE, differences / np.maximum(sizes, 1e-6), 0
+        )  # less than one level is rounding
         sums = np.zeros((int(classes.max()) + 1, differences.shape[1]), np.float32)
         np.add.at(sums, classes, differences)
         scores = ((sums[classes] - differences) * differences).sum(axis=1)
         found.append(float(((scores > 1e-6) + 0.5 * (np.abs(scores) <= 1e-6)).mean()))
-    return max(found)
+    return max(found, key=lambda share: abs(share - 0.5))
+
+
+def recognised(
+    pixels: Pixels, rows: NDArray[np.int64], targets: NDArray[np.int64], changes: list[str], seed: int
+) -> dict[str, Known]:
+    """Return what a small network, taught some of the images as they are, recognises of others, by change; see `agreement`."""
+    order = np.random.default_rng([seed, 1 << 36]).permutation(rows)[: _TAUGHT * 4 // 3]
+    taught, asked = order[len(order) // 4 :], order[: len(order) // 4]
+    side = min(_SMALL_SIDE, *pixels.shape[1:3])
+    images, others = (np.stack([_shrunk(pixels[row], max(8, side)) for row in some]) for some in (taught, asked))
+    known = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    recipe = Recipe.load("fast")
+    network = build_network(_SMALL_NETWORK, images.shape[1:], int(targets.max()) + 1)
+    network.learn_whitening(torch.from_numpy(images[:512]))
+    optimiser = make_optimiser(network, recipe)
+    wanted, random = torch.from_numpy(targets[taught]), np.random.default_rng(seed)
+    network.train()
+    for step in range(_STEPS):
+        batch = random.integers(0, len(images), _BATCH)
+        for parameters in optimiser.param_groups:
+            parameters["lr"] = recipe.learning_rate * (1 - step / _STEPS)
+        loss = cross_entropy.loss(network.look(torch.from_numpy(images[batch])), wanted[batch], 0.1)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    network.eval()
+    torch.random.set_rng_state(known)
+
+    def right(seen: NDArray[Any]) -> float:
+        with torch.no_grad():
+            logits = network.look(torch.from_numpy(np.ascontiguousarray(seen))).numpy()
+        return float((logits.argmax(1) == targets[asked]).mean())
+
+    plain, chance = right(others), float(np.bincount(targets[asked]).max() / len(asked))
+    return {
+        change: Known(len(asked), plain, min(right(one(others)) for one in _CHANGES[change]), chance)
+        for change in changes
+    }
 
 
 def suited_to(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64], targets: NDArray[np.int64]) -> Recipe:
-    """Return the recipe with each of its questions (`mirror?`) answered by the training images, and say how."""
+    """Return the recipe with each of its questions (`mirror?`) answered by the training images, and say how.
+
+    A network that is not trained on mirror images does not look at them when it answers either (flip_tta).
+    """
+    steps = list(zip(recipe.augment, read_augment(recipe.augment), strict=True))
+    shares = {step.name: agreement(pixels, rows, targets, step.name) for _, step in steps if step.asked}
+    looks = {name: share for name, share in shares.items() if _is_alike(share, len(rows), name)}
+    known = recognised(pixels, rows, targets, list(looks), recipe.seed) if looks and len(rows) > 7 else {}
     kept, said = [], []
-    for step in read_augment(recipe.augment):
+    for item, step in steps:
         if not step.asked:
-            kept.append(str(step))
+            kept.append(item)
             continue
-        share, doubt = agreement(pixels, rows, targets, step.name), _DOUBT / len(rows) ** 0.5
-        fits = share <= (_LIMIT + doubt if step.name == "mirror" else _LIMIT - doubt)
+        fits = step.name in known and _is_safe(known[step.name])
         kept += [step.name] if fits else []
-        said.append(f"{step.name} {'yes' if fits else 'no'} ({share:.0%} of the images differ in the same way)")
-    if not said:
-        return recipe
-    logging.getLogger("mirante").info(f"augmentation: {'; '.join(said)}; chance is 50%")
-    mirrors = "mirror" in kept
-    return recipe.changed(augment=tuple(kept), flip_tta=recipe.flip_tta and mirrors)
+        why = f"{shares[step.name]:.0%} of the images differ in the same way, by chance 50%"
+        if step.name in known:
+            one = known[step.name]
+            why = f"a small network recognises {one.plain:.0%} of {one.images} images, and {one.changed:.0%} changed so"
+            if not _is_learned(one):
+                why = "a small network learns too little from these images to tell"
+        said.append(f"{step.name} {'yes' if fits else 'no'} ({why})")
+    if said:
+        logging.getLogger("mirante").info(f"augmentation: {'; '.join(said)}")
+    found = recipe.changed(augment=tuple(kept), flip_tta=recipe.flip_tta and "mirror" in kept)
+    return recipe if found == recipe else found
 
 
-def _small(image: Pixels) -> NDArray[np.float32]:
-    grey = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).convert("L")
-    return np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float32)
+def _is_alike(share: float, images: int, change: str) -> bool:
+    doubt = _DOUBT / float(images) ** 0.5
+    return bool(abs(share - 0.5) <= (_FAR + doubt if change == "mirror" else _FAR - doubt))
+
+
+def _is_safe(known: Known) -> bool:
+    """Tell whether the network has learned something, and recognises as many changed images."""
+    images, plain, changed, chance = known
+    doubt = max(_LOSS, 1.5 * (2 * plain * (1 - plain) / images) ** 0.5)
+    return bool(_is_learned(known) and changed >= plain - doubt and changed - chance >= (plain - chance) / 2)
+
+
+def _is_learned(known: Known) -> bool:
+    """Tell whether the network recognises more than chance does."""
+    return bool(known.plain - known.chance > 2 * (known.chance * (1 - known.chance) / known.images) ** 0.5)
+
+
+def _shrunk(image: Pixels, side: int) -> Pixels:
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    found = np.asarray(picture.resize((side, side), Image.Resampling.BOX))
+    return found if found.ndim == 3 else found[:, :, None]

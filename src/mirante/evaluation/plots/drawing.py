@@ -1,16 +1,20 @@
-"""Draws the plots of a report, on every core where other processes have been made ready while the model was trained."""
+"""Draws the plots of a report, on several cores where other processes have been made ready while the model was trained."""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from threading import Thread
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from mirante.evaluation.plots.fonts import numbered
 from mirante.evaluation.plots.style import png
+
+_PROCESSES = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,8 @@ _getting_ready: list[Thread] = []
 
 
 def get_ready() -> None:
-    """Start the other processes in the background; drawing without this happens in this process."""
-    if not _getting_ready and (os.cpu_count() or 1) > 1:
+    """Start other processes in the background; without this, plots are drawn in this process."""
+    if not _getting_ready and _PROCESSES > 1:
         _getting_ready.append(Thread(target=_start, daemon=True))
         _getting_ready[0].start()
 
@@ -44,13 +48,15 @@ def get_ready() -> None:
 def draw(sketches: Iterable[Sketch | Plot], names: Sequence[str]) -> tuple[Plot, ...]:
     """Return the plots in order; those of the class names that no font can draw are shown by numbers."""
     listed = list(sketches)
-    if not _getting_ready:
-        return tuple(_drawn(one, names) for one in listed)
-    from joblib import Parallel, delayed
+    if _getting_ready:
+        from joblib import delayed
 
-    _getting_ready[0].join()
-    cores = os.cpu_count() or 1
-    return tuple(Parallel(n_jobs=cores, batch_size=1)(delayed(_drawn)(one, names) for one in listed))
+        _getting_ready[0].join()
+        try:
+            return tuple(_on_all([delayed(_drawn)(one, names) for one in listed]))
+        except Exception:  # no shared memory here, or a process was killed: each its own error
+            _getting_ready.clear()
+    return tuple(_drawn(one, names) for one in listed)
 
 
 def _drawn(one: Sketch | Plot, names: Sequence[str]) -> Plot:
@@ -61,14 +67,24 @@ def _drawn(one: Sketch | Plot, names: Sequence[str]) -> Plot:
 
 
 def _start() -> None:
-    from joblib import Parallel, delayed
+    from joblib import delayed
 
-    cores = os.cpu_count() or 1
-    Parallel(n_jobs=cores, batch_size=1)(delayed(_wake)() for _ in range(cores))
+    try:
+        _on_all([delayed(_wake)() for _ in range(_PROCESSES)])
+    except Exception:  # as in draw, which then finds out
+        return
+
+
+def _on_all(calls: list[Any]) -> list[Any]:
+    from joblib import Parallel
+
+    found: list[Any] = Parallel(n_jobs=_PROCESSES, batch_size=1)(calls)
+    return found
 
 
 def _wake() -> None:
     """Import what drawing needs, and draw once, so that the fonts are read."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
     figure = Figure(figsize=(1, 1))
     figure.text(0, 0, "x")
     png(figure)

@@ -93,7 +93,7 @@ def heat_grid(
         [number for number, one in enumerate(right) if not one],
     ]
     rows = [row for row in rows if row]
-    wide = 2.6
+    wide = 3.05
     high = min(wide * images.shape[1] / images.shape[2], 4.0) + _CAPTION
     figure, axes = sheet(4 * wide + 0.1, high * len(rows) + 0.1)
     for row, line in enumerate(rows):
