@@ -160,5 +160,5 @@ def _is_learned(known: Known) -> bool:
 
 def _shrunk(image: Pixels, side: int) -> Pixels:
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-    found = np.asarray(picture.resize((side, side), Image.Resampling.BOX))
+    found = np.asarray(picture.resize((side, side), Image.Resampling.BILINEAR))  # symmetric, which BOX is not
     return found if found.ndim == 3 else found[:, :, None]
