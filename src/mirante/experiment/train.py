@@ -219,6 +219,9 @@ def _train_and_judge(
     if is_pretrained(recipe.layers) and not (recipe.epochs or recipe.seconds or objectives.repeats > 1):
         get_ready()  # the last layer is there in a moment, and the plots are most of what is left
     fitted, info, predictions = _fit_and_predict(run, training, objectives, tracker, spent)
+    if fitted.augment:
+        text = "Each time the training images were seen, they were changed: {augment}."
+        run.note(Note(text, {"augment": ", ".join(fitted.augment)}, grave=None))
     checked, difference = _check_graph(run, training, info, fitted)
     if checked is None:
         text = "model.onnx does not agree with the trained network: probabilities differ by up to {difference}. Do not use it."
@@ -248,12 +251,10 @@ def _fit_and_predict(
         known = out_of_fold(run, training)
         whole = training.changed(dataset=dataset.asking(""))
         fitted = fit_network(whole, tracker.epoch, spent, known.chosen)
-        _note_augmentation(run, fitted)
         info = task.calibrate(known.output, known.rows, dataset, fitted.info, objectives)
         run.publish(fitted.model, info, fitted.network)
         return fitted, info, predict_folds(known, dataset, info, objectives)
     fitted = fit_network(training, tracker.epoch, spent)
-    _note_augmentation(run, fitted)
     held = spread(dataset.rows("val"), CALIBRATED)
     info = task.calibrate(ask(fitted, dataset, pixels, held), held, dataset, fitted.info, objectives)
     run.publish(fitted.model, info, fitted.network)
@@ -262,12 +263,6 @@ def _fit_and_predict(
     few = spread(np.arange(len(rows)), _LOOKED_AT)
     run.publish_heatmaps(fitted.attention(dataset, pixels, rows[few], output.logits[few]))
     return fitted, info, task.predict(output, rows, dataset, info)
-
-
-def _note_augmentation(run: Run, fitted: FittedNetwork) -> None:
-    if fitted.augment:
-        text = "Each time the training images were seen, they were changed: {augment}."
-        run.note(Note(text, {"augment": ", ".join(fitted.augment)}, grave=None))
 
 
 def _check_graph(run: Run, training: Training, info: ModelInfo, fitted: FittedNetwork) -> tuple[int | None, float]:

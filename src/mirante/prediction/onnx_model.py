@@ -95,14 +95,14 @@ class OnnxModel:
         if text is None:
             raise RunError(f"{path}: not a Mirante model; its metadata does not name its classes.")
         self.info = ModelInfo.from_json(text, str(path))
-        self._opened, self.threads = (run, threads), threads
+        self._run, self.threads = run, threads
         self._names = [one.name for one in self._session.get_outputs()]
         self.path = path
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (
             type(self),
-            self._opened,
+            (self._run, self.threads),
             {"info": self.info},
         )  # opened again where it is unpickled, with its own threshold
 

@@ -21,8 +21,9 @@ def draw(image: Pixels, other: Pixels, steps: tuple[Step, ...], seed: int, say: 
 
     other  a second image of this shape, for the words that join two
     """
+    names = [str(step).replace("?", "") for step in steps]
     rows: list[tuple[str, str, tuple[Step, ...]]] = [
-        (str(step).replace("?", ""), say.known(VOCABULARY[step.name].meaning), (step,)) for step in steps
+        (name, say.known(VOCABULARY[step.name].meaning), (step,)) for name, step in zip(names, steps, strict=True)
     ]
     if len(steps) > 1:
         rows.append((say("All together"), "", steps))
@@ -35,7 +36,7 @@ def draw(image: Pixels, other: Pixels, steps: tuple[Step, ...], seed: int, say: 
         for column, seen in enumerate(_changed(image, other, chosen, seed)):
             box = _LABEL + column * _SIDE, top, _SIDE - _GAP, _SIDE - _GAP
             place_image(axes, seen, box)
-    listed = ", ".join(str(step).replace("?", "") for step in steps)
+    listed = ", ".join(names)
     return Picture(
         figure,
         say(

@@ -150,6 +150,7 @@ class Augmentation:
         self.steps, self.count, self.mirrored = steps, count, mirrored
         self._seed = seed, step
         self.mix = next((self._mix(one) for one in steps if one.kind == "mix"), None)
+        self._drawn = self._draws()
 
     def batch(
         self, pixels: Pixels | Tensor, rows: NDArray[np.int64], which: NDArray[np.int64], device: object
@@ -175,7 +176,7 @@ class Augmentation:
             pixels, rows, which, self.mirrored, shift, np.random.default_rng([self._seed[0], 1 << 32, self._seed[1]])
         )
         batch = batch.to(device, non_blocking=True)  # type: ignore[call-overload]
-        draws = [(name, amount, draw[which]) for name, amount, draw in self._draws()]
+        draws = [(name, amount, draw[which]) for name, amount, draw in self._drawn]
         for name, _, draw in draws:
             if name in ("upside-down", "turn"):
                 batch = turned(batch, draw, name)
