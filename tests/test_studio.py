@@ -8,10 +8,12 @@ import json
 import socket
 import sys
 import time
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psutil
@@ -19,6 +21,8 @@ import pytest
 from conftest import Command, draw_shape, write_shapes
 from PIL import Image
 from studio_process import Studio, start_studio
+
+from mirante.studio.pages import CHAPTERS
 
 QUICK = {"layers": "8C3-MP2-16C3-MP2-16N", "recipe": "tutorial", "time": ""}
 
@@ -174,11 +178,48 @@ def test_images_are_never_served_as_they_are(trained: Studio) -> None:
     (trained.folder / "shapes" / "disc" / "marked.png").unlink()
 
 
+def test_an_image_is_shown_as_augmentation_changes_it(studio: Studio) -> None:
+    def changed(words: str, image: bytes = png()) -> tuple[int, str, bytes]:
+        status, headers, body = studio.ask("POST", f"/api/augment?augment={quote(words)}", image)
+        return status, headers.get("x-alt", ""), body
+
+    status, alt, body = changed("rotate 30, mirror")
+    assert status == 200 and quote("rotate 30, mirror.") in alt
+    with Image.open(io.BytesIO(body)) as picture:
+        assert picture.width > picture.height > 100
+    assert changed("rotate 30, mirror")[2] == body != changed("rotate 5, mirror")[2]
+    for words, sentence in (("", "at least one"), ("spin", "unknown"), ("rotate 900", "from 0 to 180")):
+        status, _, body = changed(words)
+        assert status == 400 and sentence in json.loads(body)["error"], words
+    assert changed("mirror", b"no image")[0] == 400
+
+
+def test_trainings_with_and_without_augmentation_are_compared(studio: Studio) -> None:
+    def runs() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = studio.json("GET", "/api/augment/runs?collection=shapes")["runs"]
+        return found
+
+    asked = {"collection": "shapes", "augment": "shift 3, mirror"}
+    studio.json("POST", "/api/augment/train", asked)
+    for one in runs():
+        studio.wait(one["name"], "finished")
+    studio.json("POST", "/api/augment/train", asked)  # they are there already
+    plain, other = runs()
+    assert (plain["words"], other["words"]) == ("none", "shift 3, mirror")
+    for one in (plain, other):
+        assert one["state"] == "finished" and [epoch["epoch"] for epoch in one["epochs"]] == list(range(1, 13))
+        recipe = tomllib.loads((studio.folder / "runs" / one["name"] / "recipe.toml").read_text())["recipe"]
+        assert recipe["augment"] == [word for word in one["words"].split(", ") if word != "none"]
+        assert recipe["val_share"] == 0.5
+    assert plain["epochs"][-1]["val_accuracy"] > 0.5
+    status, _, body = studio.ask("POST", "/api/augment/train", {**asked, "augment": "spin"})
+    assert status == 400 and "unknown" in json.loads(body)["error"] and len(runs()) == 2
+
+
 def pages(studio: Studio) -> list[str]:
     """Return the addresses of all pages, of a studio with the run `first` on `shapes`."""
-    chapters = ("pixels", "channels", "convolution", "pooling", "network", "training", "probabilities", "mistakes")
     return [
-        "/", "/learn", *(f"/learn/{name}" for name in chapters), "/data", "/data/shapes",
+        "/", "/learn", *(f"/learn/{name}" for name in CHAPTERS), "/data", "/data/shapes",
         "/data/shapes/check", "/train", "/train?collection=shapes",
         "/train/first", "/results", "/results/first", "/results/first/images/0", "/predict", "/compare",
     ]  # fmt: skip

@@ -315,6 +315,29 @@ def test_a_kernel_learns_in_the_browser(browser, studio: Studio) -> None:  # typ
     assert page.troubles == []
 
 
+def test_augmentation_is_switched_on_and_its_curve_appears(browser, studio: Studio) -> None:  # type: ignore[no-untyped-def]
+    page = visitor(browser, studio)
+    page.goto(f"{studio.origin}/learn/augmentation")
+    until(page, "document.getElementById('changed').naturalWidth > 100")
+    told = page.locator("#told").inner_text()
+    assert "mirror, rotate 15" in told
+    page.check("input[value=grey]")
+    page.fill("[data-amount=grey]", "1")
+    until(page, "/grey 1/.test(document.getElementById('told').textContent)")
+    for name in ("mirror", "rotate", "grey"):
+        page.uncheck(f"input[value={name}]")
+    assert page.locator("#changed").is_hidden()
+    page.check("input[value=shift]")
+    page.select_option("#collection", "shapes")
+    page.click("#train")
+    until(page, "document.querySelectorAll('#runs tbody tr').length === 2")
+    finished = "document.getElementById('state').textContent === '' && document.querySelectorAll('#kept polyline').length === 2"
+    until(page, finished, timeout=120_000)
+    assert page.locator("#runs tbody tr").nth(0).inner_text().startswith("none")
+    assert page.locator("#runs button").inner_text() == "shift 2" and "%" in page.locator("#runs tbody").inner_text()
+    assert page.troubles == []
+
+
 @pytest.mark.parametrize("lang", ["en", "pt"])
 def test_the_findings_of_the_check_are_decided_with_one_key_each(browser, tmp_path: Path, lang: str) -> None:  # type: ignore[no-untyped-def]
     root, random = tmp_path / "shapes", np.random.default_rng(0)

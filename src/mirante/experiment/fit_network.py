@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,7 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.experiment.distributed import broadcast_fit
 from mirante.experiment.training import Training
-from mirante.experiment.transfer import backbone_features, backbone_graph, features_key, fit_last_layer
+from mirante.experiment.transfer import backbone_features, backbone_graph, features_key, fit_last_layer, looking
 from mirante.images import Pixels
 from mirante.model.backbone import Backbone
 from mirante.model.export import build_onnx, with_calibration
@@ -114,7 +115,10 @@ def fit_network(
         write_history(folder / runfolder.HISTORY, history)
     tuned = (recipe.epochs > 0 or recipe.seconds > spent) and (chosen is None or chosen.tuned)
     if tuned:
-        recipe = suited_to(recipe, pixels, train_images.rows, dataset.targets)
+        began = time.monotonic()
+        look = looking(network, info) if isinstance(network.body, Backbone) else None
+        recipe = suited_to(recipe, pixels, train_images.rows, dataset.targets, look)
+        spent += time.monotonic() - began
         network.flip_tta = recipe.flip_tta
         info = replace(info, flip_tta=recipe.flip_tta)
         before_losses = None

@@ -86,7 +86,8 @@ def out_of_fold(
     for fold in range(_FOLDS):
         asked, held = folds == fold, folds == (fold + 1) % _FOLDS
         taught = ~asked & ~held
-        head = fit_head(features[taught], labels[taught], features[held], labels[held], classes)
+        own = [units[row] for row in np.flatnonzero(taught)]
+        head = fit_head(features[taught], labels[taught], features[held], labels[held], classes, units=own)
         found[asked] = softmax(features[asked] @ head.weight.T + head.bias)
     return found
 

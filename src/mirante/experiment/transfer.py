@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +48,10 @@ def fit_last_layer(
     rows = np.concatenate([train, val])
     features = backbone_features(network, dataset, pixels, info, rows)
     known, held = features[: len(train)], features[len(train) :]
-    head = fit_head(known, dataset.targets[train], held, dataset.targets[val], len(info.classes), strength, body.root)
+    names = dataset.groups or dataset.digests
+    units = [names[row] for row in train]
+    targets = dataset.targets
+    head = fit_head(known, targets[train], held, targets[val], len(info.classes), strength, body.root, units)
     with torch.no_grad():
         body.head.weight.copy_(torch.from_numpy(head.weight))
         body.head.bias.copy_(torch.from_numpy(head.bias))
@@ -71,6 +75,11 @@ def backbone_features(
         return _look(backbone_graph(network, info), pixels, rows[new], info.layers)
 
     return known_or_new(key, digests, look)
+
+
+def looking(network: Network, info: ModelInfo) -> Callable[[Pixels], Features]:
+    """Return what gives a backbone's features (N, width) of pixels (N, H, W, C); nothing is cached."""
+    return lambda pixels: _look(backbone_graph(network, info), pixels, np.arange(len(pixels)), info.layers)
 
 
 def features_key(network: Network, info: ModelInfo) -> str:

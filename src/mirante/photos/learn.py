@@ -187,6 +187,7 @@ def _fit(
             len(classes),
             strength,
             extractor.info.rooted,
+            [dataset.digests[row] for row in own] + [taught.digests[row] for row in often],
         )
         return head.weight, head.bias, head.strength
 

@@ -12,7 +12,7 @@ from mirante.locale import Language
 from mirante.see.picture import Picture
 from mirante.training.augment import VOCABULARY, Augmentation, Step
 
-_DRAWS = 6
+_DRAWS, _ACROSS = 6, 3
 _SIDE, _LABEL, _GAP = 1.15, 2.9, 0.06  # inches
 
 
@@ -42,6 +42,18 @@ def draw(image: Pixels, other: Pixels, steps: tuple[Step, ...], seed: int, say: 
         say(
             "An image as training shows it, changed in {count} ways by each of: {listed}.", count=_DRAWS, listed=listed
         ),
+    )
+
+
+def together(image: Pixels, other: Pixels, steps: tuple[Step, ...], seed: int, say: Language) -> Picture:
+    """Show the image (H, W, 3) changed in six ways by all of the steps; `other` as in `draw`."""
+    figure, axes = sheet(_ACROSS * _SIDE, _DRAWS // _ACROSS * _SIDE)
+    for place, seen in enumerate(_changed(image, other, steps, seed)):
+        down, along = divmod(place, _ACROSS)
+        place_image(axes, seen, (along * _SIDE, down * _SIDE, _SIDE - _GAP, _SIDE - _GAP))
+    listed = ", ".join(str(step).replace("?", "") for step in steps)
+    return Picture(
+        figure, say("An image as training shows it, changed in {count} ways by: {listed}.", count=_DRAWS, listed=listed)
     )
 
 

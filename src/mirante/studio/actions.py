@@ -17,7 +17,7 @@ from mirante.images import Pixels
 from mirante.model.notation import has_layers, parse_layers
 from mirante.see.drawing import draw_model, to_svg
 from mirante.sizes import input_size
-from mirante.studio import answers, checks, collections, listing, trainings
+from mirante.studio import answers, augmentation, checks, collections, listing, trainings
 from mirante.studio.pages import Visit, wanted_answers, whole
 
 _TIMES = re.compile(r"\d{1,3}(s|m|h)")
@@ -175,9 +175,25 @@ def start_training(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
         if not _TIMES.fullmatch(seconds):
             raise RequestError(f"{seconds!r} is not a time; write 30s, 5m or 1h.")
         words += ["--time", seconds]
-    name = _text(values, "name") or _free_name(asked, f"{one.name}-{recipe or 'auto'}")
+    name = _text(values, "name") or trainings.free_name(asked.workspace, f"{one.name}-{recipe or 'auto'}")
     begun = trainings.start(asked.workspace, name, one.name, [*words, "--lang", asked.say.code])
     return {"go": f"/train/{quote(begun.name, safe='')}"}
+
+
+def train_augmented(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Start the short trainings of the chapter on augmentation, with these words and without any."""
+    augmentation.start(asked.workspace, _text(values, "collection"), _text(values, "augment"), asked.say.code)
+    return {"done": True}
+
+
+def augmented_runs(asked: Visit) -> dict[str, Any]:
+    """Return what the trainings of the chapter on augmentation have reached."""
+    return {"runs": augmentation.runs(asked.workspace, asked.query.get("collection", ""))}
+
+
+def augmented(asked: Visit, body: bytes) -> Response:
+    """Return an image as words of augmentation change it, as a picture; its words are in a header."""
+    return _shown(augmentation.drawn(body, asked.query.get("augment", ""), asked.say))
 
 
 def stop_training(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
@@ -273,15 +289,6 @@ def _shape(asked: Visit) -> tuple[tuple[int, int, int], list[str] | int]:
     return (height, width, max(item.channels for item in found.items)), list(found.counts)
 
 
-def _free_name(asked: Visit, name: str) -> str:
-    number, free = 1, name
-    taken = {one.name for one in trainings.list_trainings(asked.workspace)}
-    while (asked.workspace.runs / free).exists() or free in taken:
-        number += 1
-        free = f"{name}-{number}"
-    return free
-
-
 def _text(values: dict[str, Any], name: str) -> str:
     value = values.get(name, "")
     if not isinstance(value, str) or len(value) > 4000:
@@ -293,6 +300,7 @@ QUESTIONS: dict[str, Callable[[Visit], dict[str, Any]]] = {
     "/api/drawing": drawing,
     "/api/data/{name}/items": items,
     "/api/data/{name}/check": check_progress,
+    "/api/augment/runs": augmented_runs,
     "/api/train/{name}": training_progress,
     "/api/results/{name}/predictions": predictions,
     "/api/results/{name}/threshold": threshold,
@@ -306,11 +314,13 @@ ACTIONS: dict[str, Callable[[Visit, dict[str, Any]], dict[str, Any]]] = {
     "/api/data/{name}/edit": edit,
     "/api/data/{name}/check/start": start_check,
     "/api/data/{name}/check/decide": decide,
+    "/api/augment/train": train_augmented,
     "/api/train/start": start_training,
     "/api/train/{name}/stop": stop_training,
     "/api/train/{name}/resume": resume_training,
 }
 UPLOADS: dict[str, Callable[[Visit, bytes], Any]] = {
+    "/api/augment": augmented,
     "/api/data/{name}/images": upload_image,
     "/api/results/{name}/predict": ask_model,
     "/api/results/{name}/heatmap": heatmap,

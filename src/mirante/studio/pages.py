@@ -17,7 +17,7 @@ from mirante.errors import MiranteError
 from mirante.locale import LANGUAGES, Language, language
 from mirante.run import Run
 from mirante.see.arithmetic import KERNELS
-from mirante.studio import answers, collections, gallery, listing, trainings
+from mirante.studio import answers, augmentation, collections, gallery, listing, trainings
 from mirante.studio.workspace import Workspace
 from mirante.task import own_recipes
 from mirante.tasks.classify.decision import learned_of
@@ -25,7 +25,9 @@ from mirante.templates import environment
 from mirante.training.recipe import names as recipe_names
 
 _LANGUAGE = "mirante_lang"
-CHAPTERS = ("pixels", "channels", "convolution", "pooling", "network", "training", "probabilities", "mistakes")
+CHAPTERS = (
+    "pixels", "channels", "convolution", "pooling", "network", "training", "augmentation", "probabilities", "mistakes",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def home(asked: Visit) -> Response:
 
 
 def learn(asked: Visit) -> Response:
-    """The eight chapters."""
+    """The chapters."""
     return _render(asked, "learn.html.j2", chapters=CHAPTERS)
 
 
@@ -92,6 +94,8 @@ def chapter(asked: Visit) -> Response:
         number=number + 1,
         following=CHAPTERS[number + 1] if number + 1 < len(CHAPTERS) else None,
         runs=asked.workspace.finished_names(),
+        collections=collections.list_collections(asked.workspace),
+        switches=augmentation.switches(asked.say),
         kernels={kernel: numbers.tolist() for kernel, numbers in KERNELS.items()},
     )
 

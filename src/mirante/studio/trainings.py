@@ -141,6 +141,16 @@ def progress(workspace: Workspace, name: str) -> dict[str, Any]:
     return value
 
 
+def free_name(workspace: Workspace, name: str) -> str:
+    """Return the name, numbered if a run or a training has it already."""
+    number, free = 1, name
+    taken = {one.name for one in list_trainings(workspace)}
+    while (workspace.runs / free).exists() or free in taken:
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
 def running(workspace: Workspace) -> int:
     """Return how many trainings are running."""
     return sum(_process(one) is not None for one in list_trainings(workspace))

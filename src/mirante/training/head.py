@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 _STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
-_UNCHOSEN = 0.3  # when there are no validation images to choose by
+_UNCHOSEN = 0.3  # when there is one image of a class, and so nothing to choose by
 _ROUNDS = 60
+_ENOUGH, _FOLDS = 100, 5  # with fewer validation images the training images choose, in folds
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,19 @@ def fit_head(
     classes: int,
     strength: float | None = None,
     one_scale: bool = True,
+    units: Sequence[str] | None = None,
 ) -> Head:
     """Return the dense layer with the least log loss on the validation images, among several L2 strengths.
 
-    features (N, width), labels (N,); there may be no validation images.
-    strength   the only one to try; None tries several or, without validation images, takes the usual one
+    features (N, width), labels (N,); where there are few validation images or none, folds of the training images choose instead.
+    strength   the only one to try; None tries several
     one_scale  all features are divided by one number, as suits those that are alike (the square roots of a Backbone); else each by
                its own, which few images do not know
+    units      N names: images of one unit (a patient, a copy) are left out together; None takes each image by itself
     """
+    if strength is None and len(val_labels) < _ENOUGH:
+        numbers = np.arange(len(labels)) if units is None else np.array(units)
+        strength = _by_folds(features, labels, classes, one_scale, numbers)
     mean = features.mean(0)
     spread = (features - mean).std(axis=None if one_scale else 0) + 1e-6
     scaled, wanted = (features - mean) / spread, np.eye(classes, dtype=np.float32)[labels]
@@ -50,9 +58,7 @@ def fit_head(
     scaled = scaled if axes is None else scaled @ axes
     weight, bias = np.zeros((classes, scaled.shape[1]), np.float32), np.zeros(classes, np.float32)
     best: Head | None = None
-    usual = _UNCHOSEN if one_scale else _UNCHOSEN / 10
-    tried = (strength,) if strength else _STRENGTHS if len(val_labels) else (usual,)
-    for one in tried:
+    for one in (strength,) if strength else _STRENGTHS:
         weight, bias = _minimise(scaled, wanted, weight, bias, one)
         # the same layer for unscaled features
         plain = (weight if axes is None else weight @ axes.T) / spread
@@ -63,6 +69,30 @@ def fit_head(
             best = Head(plain, shifted, one, train, val)
     assert best is not None
     return best
+
+
+def _by_folds(
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: int,
+    one_scale: bool,
+    units: NDArray[Any],
+) -> float:
+    """Return the strength with the least log loss on images that were left out in turn: a fifth of each class at a time."""
+    _, first, unit = np.unique(units, return_index=True, return_inverse=True)
+    fold = np.empty(len(first), np.int64)
+    fold[np.argsort(labels[first], kind="stable")] = np.arange(len(first)) % _FOLDS
+    fold = fold[unit]
+    losses = dict.fromkeys(_STRENGTHS, 0.0)
+    for held in np.unique(fold):
+        known, asked = fold != held, fold == held
+        if not known.any():
+            return _UNCHOSEN if one_scale else _UNCHOSEN / 10
+        for one in _STRENGTHS:
+            head = fit_head(features[known], labels[known], features[asked], labels[asked], classes, one, one_scale)
+            assert head.val is not None
+            losses[one] += head.val[0] * int(asked.sum())
+    return min(losses, key=lambda one: losses[one])
 
 
 def _minimise(

@@ -2,9 +2,10 @@
 
 Two questions, and both must be answered with yes. Do the images look as likely that way? In a data set without left and right the
 difference between an image and its mirror image points anywhere; for digits, letters, and the heart in chest X-rays it points the
-same way in most images of a class. And is their class still known? A small network is trained for seconds on some of the
-training images as they are, and asked about others as they are and changed: so arrows to the left and to the right are found to be two
-classes that mirroring would exchange, wherever and however they are drawn. What it cannot learn it cannot answer, and that means no.
+same way in most images of a class. And is their class still known? A network is taught some of the training images as they are, and
+asked about others as they are and changed: so arrows to the left and to the right are found to be two classes that mirroring would
+exchange, wherever and however they are drawn. What it cannot learn it cannot answer, and that means no. From few photos a small
+network learns too little to tell; where the network to be tuned is a pretrained one, that one is asked.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from mirante.model.network import build_network
 from mirante.training.augment import read_augment
 from mirante.training.criterion import cross_entropy
 from mirante.training.engine import make_optimiser
+from mirante.training.head import Head, fit_head
 from mirante.training.recipe import Recipe
 
 _SIDE = 16  # pixels, of the first question
@@ -34,7 +36,10 @@ _SMALL_NETWORK, _SMALL_SIDE = "W2-16B-32B-GMP", 24
 _TAUGHT, _STEPS, _BATCH = 1000, 80, 50  # of the second question: images, and how long they are learned
 _LOSS = 0.03  # of the accuracy, that may be chance
 
+_LOOKED_AT, _FOLDS, _PENALTY = 120, 5, 0.3  # where a pretrained network is asked
+
 Change = Callable[[NDArray[Any]], NDArray[Any]]
+Look = Callable[[Pixels], NDArray[np.float32]]
 _CHANGES: dict[str, tuple[Change, ...]] = {
     "mirror": (lambda images: images[:, :, ::-1],),
     "upside-down": (lambda images: images[:, ::-1],),
@@ -43,7 +48,7 @@ _CHANGES: dict[str, tuple[Change, ...]] = {
 
 
 class Known(NamedTuple):
-    """Of `images` images, the share that a small network recognises as they are, changed, and by always naming one class."""
+    """Of `images` images, the share that a network recognises as they are, changed, and by always naming one class."""
 
     images: int
     plain: float
@@ -112,15 +117,53 @@ def recognised(
     }
 
 
-def suited_to(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64], targets: NDArray[np.int64]) -> Recipe:
+def recognised_by_features(
+    look: Look, pixels: Pixels, rows: NDArray[np.int64], targets: NDArray[np.int64], changes: list[str], seed: int
+) -> dict[str, Known]:
+    """Return what a last layer on a backbone's features, fitted without the images asked about, recognises; see `agreement`.
+
+    look  returns the features (N, width) of pixels
+    """
+    order = np.random.default_rng([seed, 1 << 36]).permutation(rows)[:_LOOKED_AT]
+    images, labels = pixels[order], targets[order]
+    seen = look(images)
+    turned = {change: [look(np.ascontiguousarray(one(images))) for one in _CHANGES[change]] for change in changes}
+    fold = np.arange(len(order)) % _FOLDS
+    heads = [_head(seen[fold != held], labels[fold != held], int(labels.max()) + 1) for held in range(_FOLDS)]
+
+    def right(features: NDArray[np.float32]) -> float:
+        named = np.stack([features @ head.weight.T + head.bias for head in heads]).argmax(2)
+        return float((named[fold, np.arange(len(order))] == labels).mean())
+
+    chance = float(np.bincount(labels).max() / len(labels))
+    return {change: Known(len(order), right(seen), min(map(right, turned[change])), chance) for change in changes}
+
+
+def _head(features: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> Head:
+    return fit_head(features, labels, features[:0], labels[:0], classes, _PENALTY)
+
+
+def suited_to(
+    recipe: Recipe,
+    pixels: Pixels,
+    rows: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    look: Look | None = None,
+) -> Recipe:
     """Return the recipe with each of its questions (`mirror?`) answered by the training images, and say how.
+
+    look  returns a pretrained backbone's features (N, width) of pixels (N, H, W, C); None asks a small network
 
     A network that is not trained on mirror images does not look at them when it answers either (flip_tta).
     """
     steps = list(zip(recipe.augment, read_augment(recipe.augment), strict=True))
     shares = {step.name: agreement(pixels, rows, targets, step.name) for _, step in steps if step.asked}
     looks = {name: share for name, share in shares.items() if _is_alike(share, len(rows), name)}
-    known = recognised(pixels, rows, targets, list(looks), recipe.seed) if looks and len(rows) > 7 else {}
+    known: dict[str, Known] = {}
+    if looks and len(rows) > 7:
+        asked = pixels, rows, targets, list(looks), recipe.seed
+        known = recognised(*asked) if look is None else recognised_by_features(look, *asked)
+    judge = "a small network" if look is None else "the pretrained network"
     kept, said = [], []
     for item, step in steps:
         if not step.asked:
@@ -131,9 +174,9 @@ def suited_to(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64], targets: 
         why = f"{shares[step.name]:.0%} of the images differ in the same way, by chance 50%"
         if step.name in known:
             one = known[step.name]
-            why = f"a small network recognises {one.plain:.0%} of {one.images} images, and {one.changed:.0%} changed so"
+            why = f"{judge} recognises {one.plain:.0%} of {one.images} images, and {one.changed:.0%} changed so"
             if not _is_learned(one):
-                why = "a small network learns too little from these images to tell"
+                why = f"{judge} learns too little from these images to tell"
         said.append(f"{step.name} {'yes' if fits else 'no'} ({why})")
     if said:
         logging.getLogger("mirante").info(f"augmentation: {'; '.join(said)}")

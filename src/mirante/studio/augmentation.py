@@ -1,0 +1,112 @@
+"""The chapter on augmentation: one's own image changed by each word, and short trainings that differ in nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tomli_w
+
+from mirante import runfolder
+from mirante.errors import ImageError, RequestError, require_training
+from mirante.files import write_text
+from mirante.run import Run
+from mirante.studio import collections, listing, trainings
+from mirante.studio.workspace import Workspace, name_from
+from mirante.training.augment import VOCABULARY, read_augment
+from mirante.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from mirante.locale import Language
+    from mirante.see.picture import Picture
+
+RUN = "augment"
+"""How the names of these runs begin."""
+
+_SIDE = 96  # pixels of the picture
+_LAYERS, _EPOCHS = "W2-16B-32B-64B-GMP", 12
+_KEPT, _KEPT_OF_FEW, _FEW = (
+    0.8,
+    0.5,
+    1000,
+)  # most images are kept apart: what few teach shows soon, and is judged by many
+_DIGITS = "digits"
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """Return the words of augmentation in `text`, separated by commas, each with its amount. Raises RequestError."""
+    return tuple(str(step) for step in read_augment(tuple(part.strip() for part in text.split(",") if part.strip())))
+
+
+def drawn(image: bytes, text: str, say: Language) -> Picture:
+    """Return an encoded image as these words change it. Raises RequestError."""
+    require_training()
+    from mirante.images import read_image
+    from mirante.see import augmentation
+
+    steps = read_augment(words_of(text))
+    if not steps:
+        raise RequestError("choose at least one word.")
+    try:
+        pixels = read_image(image, (_SIDE, _SIDE), 3, "crop")
+    except ImageError as error:
+        raise RequestError(f"{error}.") from error
+    return augmentation.together(pixels, np.ascontiguousarray(pixels[::-1, ::-1]), steps, 0, say)
+
+
+def start(workspace: Workspace, collection: str, text: str, code: str) -> None:
+    """Train a small network on a collection with these words, and once without any, unless these runs are there already.
+
+    collection  its name; empty takes the handwritten digits
+    """
+    require_training()
+    one = (
+        collections.read_collection(workspace, collection)
+        if collection
+        else collections.open_collection(workspace, _DIGITS)
+    )
+    recipe = workspace.memory("recipes") / f"{RUN} {one.name}.toml"
+    kept = _KEPT_OF_FEW if len(listing.listing(one).items) < _FEW else _KEPT
+    write_text(recipe, tomli_w.dumps({"recipe": Recipe.load("fast", val_share=kept).to_dict()}))
+    known = {run["words"] for run in runs(workspace, one.name)}
+    for words in ((), words_of(text)):
+        listed = ", ".join(words) or "none"
+        if listed in known:
+            continue
+        known.add(listed)
+        name = name_from(f"{RUN} {one.name} {listed.replace(', ', ' + ')}", RUN)
+        command = [*listing.training_words(workspace, one), "--recipe", str(recipe), "--model", _LAYERS]
+        command += ["--epochs", str(_EPOCHS), "--augment", listed, "--lang", code]
+        trainings.start(workspace, trainings.free_name(workspace, name), one.name, command)
+
+
+def runs(workspace: Workspace, collection: str) -> list[dict[str, Any]]:
+    """Return what is known of the trainings of this chapter on a collection: name, words, state, epochs."""
+    found = []
+    for one in reversed(trainings.list_trainings(workspace)):
+        if one.collection != (collection or _DIGITS) or not one.name.startswith(RUN) or "--augment" not in one.words:
+            continue
+        run = workspace.runs / one.name
+        state = trainings.state(workspace, one)
+        if state == "failed":
+            continue
+        epochs = [asdict(epoch) for epoch in (Run(run).history if runfolder.is_run(run) else [])]
+        found.append(
+            {"name": one.name, "words": one.words[one.words.index("--augment") + 1], "state": state, "epochs": epochs}
+        )
+    return found
+
+
+def switches(say: Language) -> list[dict[str, Any]]:
+    """Return the words there are, each with its usual amount, its limits, and what it does in the person's language."""
+    return [
+        {
+            "name": name,
+            "amount": one.amount,
+            "limits": one.limits,
+            "meaning": say.known(one.meaning),
+            "reason": say.known(one.reason),
+        }
+        for name, one in VOCABULARY.items()
+    ]
