@@ -75,7 +75,7 @@ def start(workspace: Workspace, collection: str, text: str, code: str) -> None:
         if listed in known:
             continue
         known.add(listed)
-        name = name_from(f"{RUN} {one.name} {listed.replace(', ', ' + ')}", RUN)
+        name = name_from(f"{RUN}-{one.name}-{listed.replace(', ', '+')}".replace(" ", "-"), RUN)
         command = [*listing.training_words(workspace, one), "--recipe", str(recipe), "--model", _LAYERS]
         command += ["--epochs", str(_EPOCHS), "--augment", listed, "--lang", code]
         trainings.start(workspace, trainings.free_name(workspace, name), one.name, command)
