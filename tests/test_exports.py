@@ -21,17 +21,20 @@ import torch
 from conftest import Command, model_info, write_shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import numpy_helper
 from PIL import Image
 from safetensors.torch import save_file
 
+from mirante.exports import int8
 from mirante.exports.any_size import with_resize
 from mirante.images import Fit, read_image
 from mirante.locale import language
 from mirante.model.export import build_onnx, write_onnx
 from mirante.model.network import build_network
 from mirante.prediction.model import Model
-from mirante.prediction.onnx_model import OnnxModel
+from mirante.prediction.onnx_model import CHECK, OnnxModel, check_images
 from mirante.resize import FITS
+from mirante.run import Run
 
 SIZES = ((24, 24), (30, 100), (57, 41))
 LINES = (
@@ -105,6 +108,47 @@ def test_eight_bits_say_what_they_cost(photos_run: Path, mirante: Command) -> No
     assert abs(found["int8_accuracy"] - found["int8_before"]) < 0.1
     kinds = {node.op_type for node in onnx.load(small.path).graph.node}
     assert "DequantizeLinear" in kinds, "nothing was quantised"
+    made = onnx.load(small.path)
+    makers = {output: node.op_type for node in made.graph.node for output in node.output}
+    first = next(node for node in made.graph.node if node.op_type == "Conv")
+    assert makers.get(first.input[1]) != "DequantizeLinear"  # the convolution that sees pixels keeps its numbers
+
+
+def test_the_last_layer_makes_up_for_kernels_that_were_rounded(photos_run: Path) -> None:
+    model = OnnxModel(photos_run)
+    dataset = Run(photos_run).dataset()
+    _, pixels = dataset.load(model.info.size, model.info.channels, model.info.fit, model.info.rendering)
+    learned, asked = pixels[dataset.rows("train")[:256]], pixels[dataset.rows("test")[:256]]
+    graph, rounded = onnx.load(model.path), onnx.load(model.path)
+    for kernel in rounded.graph.initializer:
+        values = numpy_helper.to_array(kernel)
+        if values.ndim == 4:
+            step = np.abs(values).max() / 4
+            kernel.CopyFrom(numpy_helper.from_array((values / step).round() * step, kernel.name))
+
+    def apart(other: onnx.ModelProto) -> float:
+        answers = [OnnxModel(one.SerializeToString()).run(asked).probabilities for one in (graph, other)]
+        return float(np.abs(answers[0] - answers[1]).mean())
+
+    before = apart(rounded)
+    assert apart(int8._corrected(rounded, graph, learned)) < 0.7 * before
+    assert apart(int8._corrected(graph, graph, learned)) < 1e-6  # nothing to make up for
+
+
+def test_eight_bits_are_refused_where_the_processor_answers_otherwise(
+    photos_run: Path, tmp_path: Path, mirante: Command
+) -> None:
+    """What sums that overflow look like: the note of what it answered where it was made is another."""
+    model, path = OnnxModel(photos_run), tmp_path / "elsewhere.onnx"
+    graph = onnx.load(model.path)
+    own = model.run(check_images(model.info)).probabilities
+    for noted, fits in ((own, True), (own + 0.04, True), (own[:, ::-1] + 0.2, False), (own[:, :1], False)):
+        onnx.helper.set_model_props(graph, {"mirante": model.info.to_json(), CHECK: json.dumps(noted.tolist())})
+        onnx.save_model(graph, str(path))
+        if fits:
+            assert OnnxModel(path).info == model.info
+    done = mirante("predict", path, tmp_path)
+    assert done.returncode == 2 and "in 8 bits answers otherwise on this processor" in done.stderr
 
 
 @pytest.mark.parametrize(("line", "characters", "mirror"), LINES)

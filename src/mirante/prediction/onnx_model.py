@@ -5,6 +5,7 @@ The file alone is enough: it names its task, its classes, its input and its cali
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     Picture = str | Path | bytes | Image | Pixels
 
 BATCH = 64
+
+CHECK = "mirante_check"
+"""Under this name a model whose answers depend on the processor, one in 8 bits, notes what it answered where it was made."""
+
+_CHECKED = 0.1  # how far from that a probability may be
 
 Rows = NDArray[np.integer] | NDArray[np.bool_] | slice
 
@@ -70,6 +76,11 @@ class Output:
         return cls({"logits": logits, "ood_score": ood_scores}).with_calibration(info)
 
 
+def check_images(info: ModelInfo) -> Pixels:
+    """Return images (4, height, width, channels) of noise, the same everywhere, on which sums are large."""
+    return np.random.RandomState(0).randint(0, 256, (4, *info.shape), np.uint8)  # its numbers never change
+
+
 class OnnxModel:
     """A Mirante model, opened from a run folder or from its model.onnx."""
 
@@ -98,6 +109,8 @@ class OnnxModel:
         self._run, self.threads = run, threads
         self._names = [one.name for one in self._session.get_outputs()]
         self.path = path
+        if noted := self._session.get_modelmeta().custom_metadata_map.get(CHECK):
+            self._require_same_answer(noted)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (
@@ -105,6 +118,19 @@ class OnnxModel:
             (self._run, self.threads),
             {"info": self.info},
         )  # opened again where it is unpickled, with its own threshold
+
+    def _require_same_answer(self, noted: str) -> None:
+        """Raise RunError when this processor answers otherwise than the one that the model was made on."""
+        try:
+            wanted = np.array(json.loads(noted), np.float32)
+            differ = not np.abs(self.run(check_images(self.info)).probabilities - wanted).max() < _CHECKED
+        except (ValueError, TypeError):
+            differ = True
+        if differ:
+            raise RunError(
+                f"{self.path}: this model in 8 bits answers otherwise on this processor than where it was made; use the model.onnx "
+                "of its run, or export it again on this machine."
+            )
 
     def on_one_thread(self) -> OnnxModel:
         """Return the network again, for callers that run it on each core by itself."""
