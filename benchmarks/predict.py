@@ -29,12 +29,13 @@ print(count / (time.monotonic() - began))
 """
 MIRANTE = """
 import resource, sys, time
-from mirante import Classifier
-from mirante.prediction.model import Model
-from mirante.prediction.stream import find_images, predict_stream
-classifier = Model(sys.argv[1])
+from pathlib import Path
+import mirante
+model = mirante.load(sys.argv[1])
+files = sorted(path for path in Path(sys.argv[2]).rglob("*.jp*g") if path.is_file())
+list(model.predict_many(files[:8]))
 began = time.monotonic()
-count = sum(1 for _ in predict_stream(classifier, find_images([sys.argv[2]])))
+count = sum(1 for _ in model.predict_many(files))
 print(count / (time.monotonic() - began), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 

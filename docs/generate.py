@@ -217,6 +217,49 @@ def accuracy_for_time() -> None:
         figure.savefig(ROOT / "docs" / "images" / f"accuracy-for-time-{code}.png", dpi=110)
 
 
+def few_photos() -> None:
+    """Draw docs/images/few-photos-*.png, in both languages, from what benchmarks/few_photos.py measured in a minute a training."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+    from mirante.evaluation.plots.style import BLUE, GREY, RED, new_figure, tidy
+    from mirante.locale import language
+
+    found: dict[str, dict[int, list[float]]] = {}
+    with (ROOT / "benchmarks" / "few-photos.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["set"] == "flowers-128" and row["seconds"] == "60":
+                found.setdefault(row["side"], {}).setdefault(int(row["photos"]), []).append(1 - float(row["wrong"]))
+    looks = {"Mirante": (BLUE, "o"), "fastai": (GREY, "^"), "AutoGluon": ("black", "D"), "Ultralytics": (RED, "s")}
+    words = {
+        "en": ("photos of each flower to learn from", "right answers about new photos", ", from nothing"),
+        "pt": ("fotos de cada flor para aprender", "respostas certas sobre fotos novas", ", do zero"),
+    }
+    for code, (below, beside, alone) in words.items():
+        say = language(code)
+        figure = new_figure(7.5, 4.2)
+        axes = figure.subplots()
+        for side, points in found.items():
+            colour, marker = looks[side]
+            counts = sorted(points)
+            means = [sum(points[count]) / len(points[count]) for count in counts]
+            axes.plot(counts, means, color=colour, marker=marker, markersize=5)
+            for count in counts:
+                axes.vlines(count, min(points[count]), max(points[count]), color=colour, linewidth=1)
+            name = side + alone * (side == "Ultralytics")
+            axes.annotate(name, (counts[-1], means[-1]), (9, -3), textcoords="offset points", color=colour, fontsize=9)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(FixedLocator([5, 10, 20, 50, 100]))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _, say=say: say.percent(value, 0)))
+        axes.set_xlim(4, 240)
+        axes.set_ylim(0.2, 0.8)
+        axes.set_xlabel(below)
+        axes.set_ylabel(beside)
+        tidy(axes)
+        figure.savefig(ROOT / "docs" / "images" / f"few-photos-{code}.png", dpi=110)
+
+
 def questions() -> None:
     """Draw docs/images/questions-en.png from what benchmarks/photos.py measured."""
     from matplotlib.ticker import MultipleLocator
@@ -287,5 +330,6 @@ if __name__ == "__main__":
         REFERENCE.write_text(command_line(), encoding="utf-8")
         PYTHON.write_text(python_reference(), encoding="utf-8")
         accuracy_for_time()
+        few_photos()
         questions()
         pictures()
