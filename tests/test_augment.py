@@ -290,6 +290,32 @@ def test_two_classes_that_mirroring_would_exchange_are_not_mirrored(
     assert "mirror no (" in caplog.text and "upside-down yes (a small network recognises" in caplog.text
 
 
+def test_a_pretrained_network_is_asked_by_its_features(caplog: pytest.LogCaptureFixture) -> None:
+    """Features that know left from right forbid the mirror image; images that are not square are only turned upside down."""
+    pixels, labels = arrows(60, False, False)
+    seen: list[tuple[int, ...]] = []
+
+    def look(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        seen.append(images.shape)
+        small = images.reshape(len(images), 8, images.shape[1] // 8, 8, images.shape[2] // 8, images.shape[3]).mean(
+            (2, 4, 5)
+        )
+        return small.reshape(len(images), -1).astype(np.float32)
+
+    recipe, rows = Recipe.load("transfer", augment=("mirror?", "upside-down?", "crop 0.5")), np.arange(60)
+    with caplog.at_level("INFO", "mirante"):
+        found = suited_to(recipe, pixels, rows, labels, look)
+    assert found.augment == ("upside-down", "crop 0.5") and "the pretrained network recognises" in caplog.text
+    assert {shape[0] for shape in seen} == {60}
+    seen.clear()
+    suited_to(recipe.changed(seconds=3.0), pixels, rows, labels, look)
+    assert {shape[0] for shape in seen} == {12}  # a short training asks about few
+    wide = np.concatenate([textures(200, 2)[0], textures(200, 2)[0]], 2)
+    seen.clear()
+    suited_to(recipe.changed(augment=("turn?",)), wide, np.arange(200), textures(200, 2)[1], look)
+    assert {shape[1:3] for shape in seen} <= {wide.shape[1:3]}
+
+
 def test_what_cannot_be_learned_is_not_mirrored(caplog: pytest.LogCaptureFixture) -> None:
     random = np.random.default_rng(0)
     noise, labels = random.integers(0, 256, (200, 16, 16, 3), np.uint8), random.integers(0, 3, 200)

@@ -203,7 +203,8 @@ def test_trainings_with_and_without_augmentation_are_compared(studio: Studio) ->
     studio.json("POST", "/api/augment/train", asked)
     for one in runs():
         studio.wait(one["name"], "finished")
-    studio.json("POST", "/api/augment/train", asked)  # they are there already
+    again = studio.json("POST", "/api/augment/train", asked)  # they are there already
+    assert again == {"words": "shift 3, mirror"}
     plain, other = runs()
     assert (plain["words"], other["words"]) == ("none", "shift 3, mirror")
     for one in (plain, other):
@@ -214,6 +215,18 @@ def test_trainings_with_and_without_augmentation_are_compared(studio: Studio) ->
     assert plain["epochs"][-1]["val_accuracy"] > 0.5
     status, _, body = studio.ask("POST", "/api/augment/train", {**asked, "augment": "spin"})
     assert status == 400 and "unknown" in json.loads(body)["error"] and len(runs()) == 2
+
+
+def test_the_chapter_on_augmentation_says_why_a_training_failed(studio: Studio) -> None:
+    studio.json("POST", "/api/data/make", {"name": "lonely one", "classes": "ball"})
+    for number in range(4):
+        studio.ask("POST", "/api/data/lonely%20one/images?class=ball", png(seed=number))
+    studio.json("POST", "/api/augment/train", {"collection": "lonely one", "augment": "mirror"})
+    for one in studio.json("GET", "/api/augment/runs?collection=lonely%20one")["runs"]:
+        studio.wait(one["name"], "failed")
+    found = studio.json("GET", "/api/augment/runs?collection=lonely%20one")["runs"]
+    assert [one["words"] for one in found] == ["none", "mirror"]
+    assert all(one["state"] == "failed" and one["error"].startswith("mirante: ") for one in found)
 
 
 def pages(studio: Studio) -> list[str]:

@@ -304,3 +304,10 @@ def test_folds_of_the_training_images_choose_the_penalty_where_few_are_held_out(
     assert fit_head(features[many], labels[many], features[:0], labels[:0], 3, units=names).strength > 0.01
     assert fit_head(features[:3], labels[:3], features[:0], labels[:0], 3).strength in _STRENGTHS
     assert fit_head(features[:1], labels[:1], features[:0], labels[:0], 3).strength == 0.3
+
+
+def test_augmentation_of_a_last_layer_alone_is_refused(photos: Path, tmp_path: Path, mirante: Command) -> None:
+    words = ("train", photos, "--recipe", "transfer", "--out", tmp_path / "no")
+    done = mirante(*words, "--augment", "rotate 20")
+    assert done.returncode == 2 and "add --time" in done.stderr and not (tmp_path / "no").exists()
+    assert mirante(*words, "--augment", "none").returncode == 0

@@ -46,6 +46,11 @@ def changed(recipe: str | Recipe, changes: dict[str, Any]) -> Recipe:
         raise RequestError(
             f"recipe {chosen.name}: epochs is 0; only a pretrained network (timm:NAME) can do without training."
         )
+    if changes.get("augment") and not (chosen.epochs or chosen.seconds):
+        raise RequestError(
+            "--augment: only the last layer would be trained, which sees each image once, as it is; add --time, such as --time 5m, to "
+            "tune the network, or --recipe fast."
+        )
     if chosen.weights and not is_pretrained(chosen.layers):
         raise RequestError(f"--weights {chosen.weights}: only a timm network takes weights; add --model timm:NAME.")
     return chosen

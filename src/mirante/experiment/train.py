@@ -259,7 +259,10 @@ def _fit_and_predict(
     info = task.calibrate(ask(fitted, dataset, pixels, held), held, dataset, fitted.info, objectives)
     run.publish(fitted.model, info, fitted.network)
     rows = dataset.rows("test")
-    output = run.model().run(pixels[rows])
+    # a backbone's features are kept, so that the next training does not look again
+    output = (
+        ask(fitted, dataset, pixels, rows).with_calibration(info) if fitted.probed else run.model().run(pixels[rows])
+    )
     few = spread(np.arange(len(rows)), _LOOKED_AT)
     run.publish_heatmaps(fitted.attention(dataset, pixels, rows[few], output.logits[few]))
     return fitted, info, task.predict(output, rows, dataset, info)

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 def fit_last_layer(
     network: Network, dataset: Dataset, pixels: Pixels, info: ModelInfo, strength: float | None = None
 ) -> tuple[Epoch, float]:
-    """Fit the last layer of a backbone on the features of the training images, chosen by the validation images.
+    """Fit the last layer of a backbone on the features of the training images.
 
-    strength  strength of the L2 penalty; None lets the validation images choose it
+    strength  strength of the L2 penalty; None lets the validation images choose it, or folds of the training images
 
     Returns the result as epoch 0 of the history, and the strength.
     """

@@ -28,10 +28,10 @@ from mirante.files import write_file
 from mirante.images import Pixels
 from mirante.model.last_layer import read_head, seen_as
 from mirante.model.running import open_graph
-from mirante.prediction.onnx_model import BATCH, CHECK, OnnxModel, check_images
+from mirante.prediction.onnx_model import BATCH, CHECK, OnnxModel, check_images, moved_share
 
 _ROUNDS = 7
-_NEAR = 0.02  # mean difference of a probability; where sums overflow it is far more
+_NEAR = 0.05  # mean share of the probability that moves to other classes; where sums overflow it is far more
 _RIDGE = 1.0  # how firmly the last layer is held where it was, in units of the features' spread
 
 
@@ -80,7 +80,7 @@ def write_int8(model: OnnxModel, calibration: Pixels, path: Path) -> None:
                 made = _corrected(onnx.load(part), named, calibration)
                 onnx.helper.set_model_props(made, {"mirante": model.info.to_json()})
                 answered = OnnxModel(made.SerializeToString()).run(calibration).probabilities
-                found.append((float(np.abs(answered - wanted).mean()), made))
+                found.append((float(moved_share(answered, wanted).mean()), made))
             best = min(found, key=lambda one: one[0])[1]
             noted = OnnxModel(best.SerializeToString()).run(check_images(model.info)).probabilities.tolist()
             onnx.helper.set_model_props(best, {"mirante": model.info.to_json(), CHECK: json.dumps(noted)})

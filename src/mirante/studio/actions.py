@@ -182,8 +182,8 @@ def start_training(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
 
 def train_augmented(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Start the short trainings of the chapter on augmentation, with these words and without any."""
-    augmentation.start(asked.workspace, _text(values, "collection"), _text(values, "augment"), asked.say.code)
-    return {"done": True}
+    words = augmentation.start(asked.workspace, _text(values, "collection"), _text(values, "augment"), asked.say.code)
+    return {"words": words}
 
 
 def augmented_runs(asked: Visit) -> dict[str, Any]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tomli_w
 
-from mirante import runfolder
 from mirante.errors import ImageError, RequestError, require_training
 from mirante.files import write_text
-from mirante.run import Run
 from mirante.studio import collections, listing, trainings
 from mirante.studio.workspace import Workspace, name_from
 from mirante.training.augment import VOCABULARY, read_augment
@@ -55,10 +52,12 @@ def drawn(image: bytes, text: str, say: Language) -> Picture:
     return augmentation.together(pixels, np.ascontiguousarray(pixels[::-1, ::-1]), steps, 0, say)
 
 
-def start(workspace: Workspace, collection: str, text: str, code: str) -> None:
+def start(workspace: Workspace, collection: str, text: str, code: str) -> str:
     """Train a small network on a collection with these words, and once without any, unless these runs are there already.
 
     collection  its name; empty takes the handwritten digits
+
+    Returns the words as `runs` has them.
     """
     require_training()
     one = (
@@ -69,7 +68,7 @@ def start(workspace: Workspace, collection: str, text: str, code: str) -> None:
     recipe = workspace.memory("recipes") / f"{RUN} {one.name}.toml"
     kept = _KEPT_OF_FEW if len(listing.listing(one).items) < _FEW else _KEPT
     write_text(recipe, tomli_w.dumps({"recipe": Recipe.load("fast", val_share=kept).to_dict()}))
-    known = {run["words"] for run in runs(workspace, one.name)}
+    known = {run["words"] for run in runs(workspace, one.name) if run["state"] != "failed"}
     for words in ((), words_of(text)):
         listed = ", ".join(words) or "none"
         if listed in known:
@@ -79,22 +78,18 @@ def start(workspace: Workspace, collection: str, text: str, code: str) -> None:
         command = [*listing.training_words(workspace, one), "--recipe", str(recipe), "--model", _LAYERS]
         command += ["--epochs", str(_EPOCHS), "--augment", listed, "--lang", code]
         trainings.start(workspace, trainings.free_name(workspace, name), one.name, command)
+    return ", ".join(words_of(text)) or "none"
 
 
 def runs(workspace: Workspace, collection: str) -> list[dict[str, Any]]:
-    """Return what is known of the trainings of this chapter on a collection: name, words, state, epochs."""
+    """Return what is known of the trainings of this chapter on a collection: name, words, state, error, epochs."""
     found = []
     for one in reversed(trainings.list_trainings(workspace)):
         if one.collection != (collection or _DIGITS) or not one.name.startswith(RUN) or "--augment" not in one.words:
             continue
-        run = workspace.runs / one.name
-        state = trainings.state(workspace, one)
-        if state == "failed":
-            continue
-        epochs = [asdict(epoch) for epoch in (Run(run).history if runfolder.is_run(run) else [])]
-        found.append(
-            {"name": one.name, "words": one.words[one.words.index("--augment") + 1], "state": state, "epochs": epochs}
-        )
+        now = trainings.progress(workspace, one.name)
+        words = one.words[one.words.index("--augment") + 1]
+        found.append({"name": one.name, "words": words, **{key: now[key] for key in ("state", "error", "epochs")}})
     return found
 
 

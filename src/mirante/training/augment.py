@@ -10,7 +10,7 @@ one matrix per image.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -132,6 +132,10 @@ def read_augment(items: tuple[str, ...]) -> tuple[Step, ...]:
     return tuple(steps.values())
 
 
+Drawn = tuple[str, float, Draw]
+"""A word, its amount, and what is drawn for each image."""
+
+
 @dataclass(frozen=True)
 class Mix:
     """With what each image is joined: places in the batch (N,); and the share that its own label keeps, one for the batch."""
@@ -181,17 +185,20 @@ class Augmentation:
             if name in ("upside-down", "turn"):
                 batch = turned(batch, draw, name)
         warps = [one for one in draws if VOCABULARY[one[0]].kind == "warp"]
-        if warps:
-            batch = warped(batch, warps, self._random("corners").random((self.count, 8))[which])
+        corners = self._random("corners").random((self.count, 8))[which]
+        batch = _on_some(batch, warps, lambda some, own, at: warped(some, own, corners[at]))
         colours = [one for one in draws if VOCABULARY[one[0]].kind == "colour"]
-        if colours:
-            batch = coloured(batch, colours)
+        batch = _on_some(batch, colours, lambda some, own, at: coloured(some, own))
         for name, amount, draw in draws:
             if name in PIXELS:
-                batch = PIXELS[name](batch, amount, draw, self._random(name), which, self.count)
+
+                def change(some: Tensor, own: list[Drawn], at: NDArray[np.int64], name: str = name) -> Tensor:
+                    return PIXELS[name](some, *own[0][1:], self._random(name), which[at], self.count)
+
+                batch = _on_some(batch, [(name, amount, draw)], change)
         return batch
 
-    def _draws(self) -> list[tuple[str, float, Draw]]:
+    def _draws(self) -> list[Drawn]:
         """Return the name, the amount and the draw of everything but mirror, shift and mixes."""
         found = []
         for step in self.steps:
@@ -212,6 +219,21 @@ class Augmentation:
 
     def _random(self, word: str) -> np.random.Generator:
         return np.random.default_rng([self._seed[0], (1 << 35) + int.from_bytes(word.encode()[:7]), self._seed[1]])
+
+
+def _on_some(
+    batch: Tensor, draws: list[Drawn], change: Callable[[Tensor, list[Drawn], NDArray[np.int64]], Tensor]
+) -> Tensor:
+    """Return the batch with `change` made to the images that any of the draws concerns; a draw of 0 is no change."""
+    at = np.flatnonzero(np.any([draw != 0 for _, _, draw in draws], axis=0)) if draws else np.zeros(0, np.int64)
+    if not len(at):
+        return batch
+    found = change(batch[at], [(name, amount, draw[at]) for name, amount, draw in draws], at)
+    if len(at) == len(batch):
+        return found
+    whole = batch.clone()
+    whole[at] = found
+    return whole
 
 
 def _draw(name: str, amount: float, random: np.random.Generator, count: int) -> Draw:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 _STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
-_UNCHOSEN = 0.3  # when there is one image of a class, and so nothing to choose by
+_UNCHOSEN = 0.3  # when all images belong together, and so none can be left out
 _ROUNDS = 60
-_ENOUGH, _FOLDS = 100, 5  # with fewer validation images the training images choose, in folds
+_ENOUGH = 100  # with fewer validation images the training images choose, in folds
+_FOLDS, _DECIDING = 5, 1000  # how many folds, and at most of how many images
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,21 @@ def fit_head(
     if strength is None and len(val_labels) < _ENOUGH:
         numbers = np.arange(len(labels)) if units is None else np.array(units)
         strength = _by_folds(features, labels, classes, one_scale, numbers)
+    tried = (strength,) if strength else _STRENGTHS
+    heads = _heads(features, labels, val_features, val_labels, classes, tried, one_scale)
+    return min(heads, key=lambda head: 0.0 if head.val is None else head.val[0])
+
+
+def _heads(
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    val_features: NDArray[np.float32],
+    val_labels: NDArray[np.int64],
+    classes: int,
+    strengths: tuple[float, ...],
+    one_scale: bool,
+) -> Iterator[Head]:
+    """Yield the layer of each strength; the search for one begins where the one before ended."""
     mean = features.mean(0)
     spread = (features - mean).std(axis=None if one_scale else 0) + 1e-6
     scaled, wanted = (features - mean) / spread, np.eye(classes, dtype=np.float32)[labels]
@@ -57,18 +73,14 @@ def fit_head(
     axes = np.linalg.qr(scaled.T).Q if len(features) < features.shape[1] else None  # (width, N)
     scaled = scaled if axes is None else scaled @ axes
     weight, bias = np.zeros((classes, scaled.shape[1]), np.float32), np.zeros(classes, np.float32)
-    best: Head | None = None
-    for one in (strength,) if strength else _STRENGTHS:
+    for one in strengths:
         weight, bias = _minimise(scaled, wanted, weight, bias, one)
         # the same layer for unscaled features
         plain = (weight if axes is None else weight @ axes.T) / spread
         shifted = bias - plain @ mean
         train = _measure(features, labels, plain, shifted)
         val = _measure(val_features, val_labels, plain, shifted) if len(val_labels) else None
-        if best is None or best.val is None or (val is not None and val[0] < best.val[0]):
-            best = Head(plain, shifted, one, train, val)
-    assert best is not None
-    return best
+        yield Head(plain, shifted, one, train, val)
 
 
 def _by_folds(
@@ -78,8 +90,14 @@ def _by_folds(
     one_scale: bool,
     units: NDArray[Any],
 ) -> float:
-    """Return the strength with the least log loss on images that were left out in turn: a fifth of each class at a time."""
-    _, first, unit = np.unique(units, return_index=True, return_inverse=True)
+    """Return the strength with the least log loss on images that were left out in turn: a fifth of each class at a time.
+
+    Of many images, some decide.
+    """
+    some = np.linspace(0, len(labels) - 1, min(len(labels), _DECIDING)).astype(int)
+    some = np.argsort(labels, kind="stable")[some]
+    features, labels = features[some], labels[some]
+    _, first, unit = np.unique(units[some], return_index=True, return_inverse=True)
     fold = np.empty(len(first), np.int64)
     fold[np.argsort(labels[first], kind="stable")] = np.arange(len(first)) % _FOLDS
     fold = fold[unit]
@@ -88,10 +106,10 @@ def _by_folds(
         known, asked = fold != held, fold == held
         if not known.any():
             return _UNCHOSEN if one_scale else _UNCHOSEN / 10
-        for one in _STRENGTHS:
-            head = fit_head(features[known], labels[known], features[asked], labels[asked], classes, one, one_scale)
+        parts = features[known], labels[known], features[asked], labels[asked]
+        for head in _heads(*parts, classes, _STRENGTHS, one_scale):
             assert head.val is not None
-            losses[one] += head.val[0] * int(asked.sum())
+            losses[head.strength] += head.val[0] * int(asked.sum())
     return min(losses, key=lambda one: losses[one])
 
 

@@ -37,6 +37,7 @@ _TAUGHT, _STEPS, _BATCH = 1000, 80, 50  # of the second question: images, and ho
 _LOSS = 0.03  # of the accuracy, that may be chance
 
 _LOOKED_AT, _FOLDS, _PENALTY = 120, 5, 0.3  # where a pretrained network is asked
+_LOOKED_AT_A_SECOND = 4  # of a training by the clock
 
 Change = Callable[[NDArray[Any]], NDArray[Any]]
 Look = Callable[[Pixels], NDArray[np.float32]]
@@ -118,16 +119,27 @@ def recognised(
 
 
 def recognised_by_features(
-    look: Look, pixels: Pixels, rows: NDArray[np.int64], targets: NDArray[np.int64], changes: list[str], seed: int
+    look: Look,
+    most: int,
+    pixels: Pixels,
+    rows: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    changes: list[str],
+    seed: int,
 ) -> dict[str, Known]:
     """Return what a last layer on a backbone's features, fitted without the images asked about, recognises; see `agreement`.
 
-    look  returns the features (N, width) of pixels
+    look  returns the features (N, width) of pixels; most is how many images it may be asked about
     """
-    order = np.random.default_rng([seed, 1 << 36]).permutation(rows)[:_LOOKED_AT]
+    order = np.random.default_rng([seed, 1 << 36]).permutation(rows)[:most]
     images, labels = pixels[order], targets[order]
     seen = look(images)
-    turned = {change: [look(np.ascontiguousarray(one(images))) for one in _CHANGES[change]] for change in changes}
+    turned = {  # what is not square can only be turned upside down
+        change: [
+            look(np.ascontiguousarray(one(images))) for one in _CHANGES[change] if one(images).shape == images.shape
+        ]
+        for change in changes
+    }
     fold = np.arange(len(order)) % _FOLDS
     heads = [_head(seen[fold != held], labels[fold != held], int(labels.max()) + 1) for held in range(_FOLDS)]
 
@@ -162,7 +174,8 @@ def suited_to(
     known: dict[str, Known] = {}
     if looks and len(rows) > 7:
         asked = pixels, rows, targets, list(looks), recipe.seed
-        known = recognised(*asked) if look is None else recognised_by_features(look, *asked)
+        most = min(_LOOKED_AT, int(_LOOKED_AT_A_SECOND * recipe.seconds)) if recipe.seconds else _LOOKED_AT
+        known = recognised(*asked) if look is None else recognised_by_features(look, max(8, most), *asked)
     judge = "a small network" if look is None else "the pretrained network"
     kept, said = [], []
     for item, step in steps:

@@ -33,7 +33,7 @@ async function draw() {
 
 function tell(runs) {
   const plain = runs.find((run) => run.words === "none"), others = runs.filter((run) => run.words !== "none");
-  const one = others.find((run) => run.name === shown) ?? others.at(-1);
+  const one = others.findLast((run) => run.words === shown) ?? others.at(-1);
   for (const [name, kind] of [["kept", "val_accuracy"], ["seen", "train_accuracy"]]) {
     const points = (run) => (run?.epochs ?? []).filter((epoch) => epoch[kind] !== null).map((epoch) => [epoch.epoch, epoch[kind]]);
     chart(id(name), [{ points: points(one), look: "one" }, { points: points(plain), look: "two" }], {
@@ -42,11 +42,13 @@ function tell(runs) {
   }
   if (one) id("with").textContent = words("with", { changes: one.words });
   const running = runs.filter((run) => run.state === "running").length;
-  id("state").textContent = running > 1 ? words("training", { count: running }) : running ? words("one training") : "";
-  id("runs").hidden = !runs.length;
-  id("runs").querySelector("tbody").replaceChildren(...runs.map((run) => {
+  const error = runs.at(-1)?.error;
+  id("state").textContent = running > 1 ? words("training", { count: running }) : running ? words("one training") : error ?? "";
+  const trained = runs.filter((run) => run.state !== "failed");
+  id("runs").hidden = !trained.length;
+  id("runs").querySelector("tbody").replaceChildren(...trained.map((run) => {
     const last = run.epochs.at(-1), share = (value) => (value === null || value === undefined ? "" : percent(value));
-    const show = () => { shown = run.name; tell(runs); };
+    const show = () => { shown = run.words; tell(runs); };
     const name = run.words === "none" ? words("none") : element("button", { type: "button", class: "quiet", "aria-pressed": String(run === one), onclick: show }, run.words);
     return element("tr", {}, element("td", {}, name), element("td", {}, share(last?.train_accuracy)), element("td", {}, share(last?.val_accuracy)));
   }));
@@ -63,8 +65,7 @@ async function watch() {
 for (const input of document.querySelectorAll(".switches input")) input.addEventListener("input", draw);
 id("collection").addEventListener("change", watch);
 id("train").addEventListener("click", () => busy(id("train"), failed, async () => {
-  await ask("/api/augment/train", { collection: id("collection").value, augment: chosen() });
-  shown = null;
+  shown = (await ask("/api/augment/train", { collection: id("collection").value, augment: chosen() })).words;
   await watch();
 }));
 chooseImage(id("sources"), async (pixels) => {

@@ -1,4 +1,4 @@
-// Chapter 8: where to draw the line. The scores are simulated: a thousand sick and four thousand healthy people, a fixed draw.
+// Chapter 9: where to draw the line. The scores are simulated: a thousand sick and four thousand healthy people, a fixed draw.
 
 import { number, percent, words } from "./page.js";
 

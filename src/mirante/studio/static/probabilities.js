@@ -1,4 +1,4 @@
-// Chapter 7: logits become probabilities; a temperature makes them more careful or more sure.
+// Chapter 8: logits become probabilities; a temperature makes them more careful or more sure.
 
 import { softmax } from "./maths.js";
 import { bars, number, percent, words } from "./page.js";
