@@ -60,15 +60,12 @@ def start(workspace: Workspace, collection: str, text: str, code: str) -> str:
     Returns the words as `runs` has them.
     """
     require_training()
-    one = (
-        collections.read_collection(workspace, collection)
-        if collection
-        else collections.open_collection(workspace, _DIGITS)
-    )
+    opened = collections.read_collection if collection else collections.open_collection
+    one = opened(workspace, collection or _DIGITS)
     recipe = workspace.memory("recipes") / f"{RUN} {one.name}.toml"
     kept = _KEPT_OF_FEW if len(listing.listing(one).items) < _FEW else _KEPT
     write_text(recipe, tomli_w.dumps({"recipe": Recipe.load("fast", val_share=kept).to_dict()}))
-    known = {run["words"] for run in runs(workspace, one.name) if run["state"] != "failed"}
+    known = {run["words"] for run in runs(workspace, one.name) if run["state"] in ("running", "finished")}
     for words in ((), words_of(text)):
         listed = ", ".join(words) or "none"
         if listed in known:
@@ -82,14 +79,21 @@ def start(workspace: Workspace, collection: str, text: str, code: str) -> str:
 
 
 def runs(workspace: Workspace, collection: str) -> list[dict[str, Any]]:
-    """Return what is known of the trainings of this chapter on a collection: name, words, state, error, epochs."""
+    """Return what is known of this chapter's trainings on a collection as it is now: name, words, state, error, epochs."""
+    asked = [
+        one
+        for one in reversed(trainings.list_trainings(workspace))
+        if one.collection == (collection or _DIGITS) and one.name.startswith(RUN) and "--augment" in one.words
+    ]
+    data = (
+        listing.training_words(workspace, collections.read_collection(workspace, asked[0].collection)) if asked else []
+    )
     found = []
-    for one in reversed(trainings.list_trainings(workspace)):
-        if one.collection != (collection or _DIGITS) or not one.name.startswith(RUN) or "--augment" not in one.words:
-            continue
-        now = trainings.progress(workspace, one.name)
-        words = one.words[one.words.index("--augment") + 1]
-        found.append({"name": one.name, "words": words, **{key: now[key] for key in ("state", "error", "epochs")}})
+    for one in asked:
+        if one.words[1 : 1 + len(data)] == data:  # else images were given other classes since
+            now = trainings.progress(workspace, one.name)
+            words = one.words[one.words.index("--augment") + 1]
+            found.append({"name": one.name, "words": words, **{key: now[key] for key in ("state", "error", "epochs")}})
     return found
 
 

@@ -50,7 +50,7 @@ def fit_head(
     """
     if strength is None and len(val_labels) < _ENOUGH:
         numbers = np.arange(len(labels)) if units is None else np.array(units)
-        strength = _by_folds(features, labels, classes, one_scale, numbers)
+        strength = _by_folds(features, labels, one_scale, numbers)
     tried = (strength,) if strength else _STRENGTHS
     heads = _heads(features, labels, val_features, val_labels, classes, tried, one_scale)
     return min(heads, key=lambda head: 0.0 if head.val is None else head.val[0])
@@ -83,20 +83,26 @@ def _heads(
         yield Head(plain, shifted, one, train, val)
 
 
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    """Return at most so many of `count` places, evenly spaced."""
+    return np.linspace(0, count - 1, min(count, most)).astype(np.int64)
+
+
 def _by_folds(
     features: NDArray[np.float32],
     labels: NDArray[np.int64],
-    classes: int,
     one_scale: bool,
     units: NDArray[Any],
 ) -> float:
     """Return the strength with the least log loss on images that were left out in turn: a fifth of each class at a time.
 
-    Of many images, some decide.
+    Of many images or classes, some decide.
     """
-    some = np.linspace(0, len(labels) - 1, min(len(labels), _DECIDING)).astype(int)
-    some = np.argsort(labels, kind="stable")[some]
-    features, labels = features[some], labels[some]
+    kinds = np.unique(labels)
+    kinds = kinds[_spread(len(kinds), _DECIDING // (2 * _FOLDS))]  # so that each has enough images
+    own = [np.flatnonzero(labels == kind) for kind in kinds]
+    some = np.concatenate([rows[_spread(len(rows), max(1, _DECIDING // len(kinds)))] for rows in own])
+    features, labels = features[some], np.searchsorted(kinds, labels[some])
     _, first, unit = np.unique(units[some], return_index=True, return_inverse=True)
     fold = np.empty(len(first), np.int64)
     fold[np.argsort(labels[first], kind="stable")] = np.arange(len(first)) % _FOLDS
@@ -107,7 +113,7 @@ def _by_folds(
         if not known.any():
             return _UNCHOSEN if one_scale else _UNCHOSEN / 10
         parts = features[known], labels[known], features[asked], labels[asked]
-        for head in _heads(*parts, classes, _STRENGTHS, one_scale):
+        for head in _heads(*parts, len(kinds), _STRENGTHS, one_scale):
             assert head.val is not None
             losses[head.strength] += head.val[0] * int(asked.sum())
     return min(losses, key=lambda one: losses[one])

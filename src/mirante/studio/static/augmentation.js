@@ -32,7 +32,8 @@ async function draw() {
 }
 
 function tell(runs) {
-  const plain = runs.find((run) => run.words === "none"), others = runs.filter((run) => run.words !== "none");
+  const trained = runs.filter((run) => run.state !== "failed");
+  const plain = trained.findLast((run) => run.words === "none"), others = trained.filter((run) => run.words !== "none");
   const one = others.findLast((run) => run.words === shown) ?? others.at(-1);
   for (const [name, kind] of [["kept", "val_accuracy"], ["seen", "train_accuracy"]]) {
     const points = (run) => (run?.epochs ?? []).filter((epoch) => epoch[kind] !== null).map((epoch) => [epoch.epoch, epoch[kind]]);
@@ -44,7 +45,6 @@ function tell(runs) {
   const running = runs.filter((run) => run.state === "running").length;
   const error = runs.at(-1)?.error;
   id("state").textContent = running > 1 ? words("training", { count: running }) : running ? words("one training") : error ?? "";
-  const trained = runs.filter((run) => run.state !== "failed");
   id("runs").hidden = !trained.length;
   id("runs").querySelector("tbody").replaceChildren(...trained.map((run) => {
     const last = run.epochs.at(-1), share = (value) => (value === null || value === undefined ? "" : percent(value));
