@@ -317,3 +317,14 @@ def test_augmentation_of_a_last_layer_alone_is_refused(photos: Path, tmp_path: P
         done.returncode == 2 and "--learning-rate: only the last layer" in done.stderr and "add --time" in done.stderr
     )
     assert mirante(*words, "--augment", "none").returncode == 0
+
+
+def test_a_tuning_that_harms_is_not_kept(photos: Path, tmp_path: Path, mirante: Command) -> None:
+    words = ("train", photos, "--recipe", "transfer", "--size", "64")
+    assert mirante(*words, "--out", tmp_path / "plain").returncode == 0
+    done = mirante(*words, "--epochs", "2", "--learning-rate", "0.3", "--out", tmp_path / "harmed")
+    assert (
+        "so the network is kept as it was before" in done.stderr and "Fine-tuning changed the loss from" in done.stderr
+    )
+    plain, harmed = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "harmed"))
+    assert all(torch.equal(plain[name], harmed[name]) for name in plain)

@@ -71,8 +71,8 @@ def run(arguments: argparse.Namespace) -> None:
     if done.quantised is not None:
         found = done.quantised
         text = say(
-            "In 8 bits: {speed} times as fast, {size} of the size; {changed} of the answers change, probabilities differ by at "
-            "most {difference}.",
+            "model-int8.onnx, in 8 bits: {speed} times as fast, {size} of the size; {changed} of the answers change, probabilities "
+            "differ by at most {difference}.",
             speed=say.number(found.speed, 1),
             size=say.percent(found.bytes / found.were, 0),
             changed=say.percent(found.changed),

@@ -38,6 +38,8 @@ _log = logging.getLogger("mirante")
 CALIBRATED = 5000
 """The most validation images that are learned from."""
 
+_SCALES = (0.5, 0.7, 1.0, 1.4, 2.0)
+
 _FAMILIAR = 5000  # training images whose features define what is familiar
 
 
@@ -121,22 +123,24 @@ def fit_network(
         spent += time.monotonic() - began
         network.flip_tta = recipe.flip_tta
         info = replace(info, flip_tta=recipe.flip_tta)
-        before_losses = None
+        loss = None
         if before is not None and len(val_images):
             seen = backbone_features(network, dataset, pixels, info, val_images.rows)
-            before_losses = _losses(_last_layer(network, seen), val_images, info)
+            loss = _least_loss(_last_layer(network, seen), val_images, info)
         untuned = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         watched = watch if len(watch) else None
         broadcast_fit(training.changed(info=info, recipe=recipe), None if watched is None else watched.rows)
         criterion = info.asks.criterion()
         history = fit(network, train_images, watched, recipe, criterion, folder, device, report, before, spent)
         freeze(network, 0.0)  # heat maps need the slopes of all layers
-        if before_losses is not None and _is_worse(
-            _losses(answer(network, val_images, recipe, device), val_images, info), before_losses
-        ):
-            network.load_state_dict(untuned)
-            tuned = False
-            _log.info("Fine-tuning raised the loss on the validation images, so the network is kept as it was before.")
+        if loss is not None:
+            tuned_loss = _least_loss(answer(network, val_images, recipe, device), val_images, info)
+            tuned = tuned_loss <= loss  # not a number is worse too
+            change = f"from {loss:.3f} to {tuned_loss:.3f} on {len(val_images):,} validation images"
+            if not tuned:
+                network.load_state_dict(untuned)
+            kept = "" if tuned else ", so the network is kept as it was before"
+            _log.info(f"Fine-tuning changed the loss {change}{kept}.")
     rows = spread(dataset.rows("train"), _FAMILIAR)
     probed = isinstance(network.body, Backbone) and not tuned
     if probed:
@@ -176,18 +180,10 @@ def _last_layer(network: Network, features: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(features) @ head.weight.detach().cpu().T + head.bias.detach().cpu()
 
 
-def _losses(logits: Tensor, images: Images, info: ModelInfo) -> NDArray[np.float64]:
-    """Return the loss of each image, (N,), in nats."""
+def _least_loss(logits: Tensor, images: Images, info: ModelInfo) -> float:
+    """Return the mean loss in nats at the best of a few temperatures: the calibration, which comes later, finds one too."""
     criterion, targets = info.asks.criterion(), torch.from_numpy(images.targets[images.rows])
-    each = [float(criterion.loss(logits[row : row + 1], targets[row : row + 1], 0.0)) for row in range(len(logits))]
-    return np.array(each)
-
-
-def _is_worse(losses: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
-    """Tell whether the losses of the same images became higher by more than their standard error: few images show little."""
-    change = losses - before
-    error = float(change.std(ddof=1)) / len(change) ** 0.5 if len(change) > 1 else 0.0
-    return not change.mean() <= error  # not a number is worse too
+    return min(float(criterion.loss(logits * scale, targets, 0.0)) for scale in _SCALES)
 
 
 def ask(fitted: FittedNetwork, dataset: Dataset, pixels: Pixels, rows: NDArray[np.int64]) -> Output:

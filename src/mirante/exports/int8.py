@@ -70,6 +70,7 @@ def write_int8(model: OnnxModel, calibration: Pixels, path: Path) -> None:
             for number, node in enumerate(named.graph.node):
                 node.name = f"{node.op_type}.{number}"
             onnx.save_model(named, str(ready))
+            logging.getLogger("mirante").info(f"8 bits: their ranges are learned from {len(calibration)} images")
             wanted = model.run(calibration).probabilities
             found: list[tuple[float, onnx.ModelProto]] = []
             for bits in (8, 7):
