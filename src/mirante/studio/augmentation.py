@@ -23,11 +23,7 @@ RUN = "augment"
 
 _SIDE = 96  # pixels of the picture
 _LAYERS, _EPOCHS = "W2-16B-32B-64B-GMP", 12
-_KEPT, _KEPT_OF_FEW, _FEW = (
-    0.8,
-    0.5,
-    1000,
-)  # most images are kept apart: what few teach shows soon, and is judged by many
+_KEPT, _KEPT_OF_FEW, _FEW = 0.8, 0.5, 1000  # share of the images kept apart: few teach, and many judge
 _DIGITS = "digits"
 
 
@@ -87,9 +83,9 @@ def runs(workspace: Workspace, collection: str) -> list[dict[str, Any]]:
         for one in reversed(trainings.list_trainings(workspace))
         if one.collection == (collection or _DIGITS) and one.name.startswith(RUN) and "--augment" in one.words
     ]
-    data = (
-        listing.training_words(workspace, collections.read_collection(workspace, asked[0].collection)) if asked else []
-    )
+    if not asked:
+        return []
+    data = listing.training_words(workspace, collections.read_collection(workspace, asked[0].collection))
     found = []
     for one in asked:
         if one.words[1 : 1 + len(data)] == data:  # else images were given other classes since
