@@ -70,6 +70,18 @@ def test_wilson_covers_the_truth_about_95_times_in_100() -> None:
         assert 0.93 < np.mean(inside) < 0.98
 
 
+@pytest.mark.parametrize("count", [12, 60, 400])
+def test_the_calibration_error_lies_in_its_interval(count: int) -> None:
+    """A resample holds images twice, so that its calibration error is larger: uncorrected, most intervals missed the figure."""
+    for seed in range(6):
+        random = np.random.default_rng(seed)
+        probabilities = random.dirichlet([0.6] * 4, count)
+        labels = np.array([random.choice(4, p=one) for one in probabilities])  # as well calibrated as can be
+        found = metrics.measure(probabilities, labels, ("a", "b", "c", "d"))["ece"]
+        assert 0 <= found["low"] <= found["value"] <= found["high"]
+        assert found["low"] < 0.75 * found["value"] < found["value"] < found["high"]
+
+
 def test_the_bootstrap_over_groups_is_wider_when_groups_answer_alike() -> None:
     random = np.random.default_rng(0)
     right = np.repeat(random.random(40) < 0.7, 25)

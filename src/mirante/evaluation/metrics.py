@@ -118,7 +118,7 @@ def measure(
         **answer_figures(predicted, labels, classes, groups),
         "log_loss": mean_of(losses, everywhere),
         "brier": mean_of(briers, everywhere),
-        "ece": interval(lambda rows: calibration_error(confidences[rows], right[rows])),
+        "ece": bootstrap(lambda rows: calibration_error(confidences[rows], right[rows]), count, groups, biased=True),
         "top_k": {
             str(k): wilson(int((ranks < k).sum()), count).to_dict() for k in (1, 2, 3, 5) if k == 1 or k < len(classes)
         },
@@ -218,15 +218,22 @@ def bootstrap(
     count: int,
     groups: Sequence[str] | None,
     units: float | None = None,
+    biased: bool = False,
 ) -> dict[str, float]:
     """Return a statistic of `count` images, given their rows, and its interval over the resamples.
 
-    units  for a share: how many images or groups it is worth (see `widened`)
+    units   for a share: how many images or groups it is worth (see `widened`)
+    biased  a resample, which holds images twice, has a larger figure than the images have: the interval is moved back by the mean
+            difference
     """
     values = np.array([statistic(rows) for rows in _resamples(count, groups)])
     values = values[~np.isnan(values)]
     low, high = np.quantile(values, [0.025, 0.975]) if len(values) else (math.nan, math.nan)
-    found = Figure(statistic(np.arange(count)), float(low), float(high))
+    value = statistic(np.arange(count))
+    if biased and len(values):
+        excess = float(values.mean()) - value
+        low, high = max(0.0, min(value, low - excess)), max(value, high - excess)
+    found = Figure(value, float(low), float(high))
     return (found if units is None else widened(found, units)).to_dict()
 
 

@@ -64,18 +64,12 @@ def choose_recipe(dataset: Dataset, asked: dict[str, Any]) -> str:
 
     side, images = int(np.median(dataset.sizes.min(axis=1))), len(dataset)
     small, seconds = side <= _SMALL, asked.get("seconds") or 0.0
-    steps = [name for name in _OF_STEPS if asked.get(name)]
     if small and dataset.channels == 1:
         name, reason = "fast", f"the images are small ({side} pixels) and grey"
     elif small and images >= _MANY:
         name, reason = "fast", f"the images are small ({side} pixels) and many"
     elif small and seconds and images > seconds * _LOOKS:
         name, reason = "fast", f"the images are small ({side} pixels) and the time is short"
-    elif small and steps and not (seconds or asked.get("epochs")):
-        name, reason = (
-            "fast",
-            f"the images are small ({side} pixels) and --{steps[0].replace('_', '-')} is for a network from nothing",
-        )
     elif not at_hand():
         what = "small" if small else "photos"
         name = "fast"

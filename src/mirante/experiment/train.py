@@ -230,6 +230,7 @@ def _train_and_judge(
     again: list[Predictions] = []
     if objectives.repeats > 1:
         again = repeat(run, training, objectives)
+    _log.info(f"figures, plots and report of {len(predictions):,} test images")
     metrics = judge_run(run, run.path, predictions, training.dataset, training.pixels, say, again=again)
     tracker.finish(metrics)
     run.finish()

@@ -21,10 +21,13 @@ def draw(image: Pixels, other: Pixels, steps: tuple[Step, ...], seed: int, say: 
 
     other  a second image of this shape, for the words that join two
     """
-    names = [str(step).replace("?", "") for step in steps]
-    rows: list[tuple[str, str, tuple[Step, ...]]] = [
-        (name, say.known(VOCABULARY[step.name].meaning), (step,)) for name, step in zip(names, steps, strict=True)
-    ]
+    names = [str(step) for step in steps]
+    rows: list[tuple[str, str, tuple[Step, ...]]] = []
+    for name, step in zip(names, steps, strict=True):
+        meaning = say.known(VOCABULARY[step.name].meaning)
+        if step.asked:
+            meaning = say("{meaning}; if the training images allow it", meaning=meaning)
+        rows.append((name, meaning, (step,)))
     if len(steps) > 1:
         rows.append((say("All together"), "", steps))
     figure, axes = sheet(_LABEL + _DRAWS * _SIDE + 0.1, 0.1 + len(rows) * _SIDE)
@@ -51,7 +54,7 @@ def together(image: Pixels, other: Pixels, steps: tuple[Step, ...], seed: int, s
     for place, seen in enumerate(_changed(image, other, steps, seed)):
         down, along = divmod(place, _ACROSS)
         place_image(axes, seen, (along * _SIDE, down * _SIDE, _SIDE - _GAP, _SIDE - _GAP))
-    listed = ", ".join(str(step).replace("?", "") for step in steps)
+    listed = ", ".join(map(str, steps))
     return Picture(
         figure, say("An image as training shows it, changed in {count} ways by: {listed}.", count=_DRAWS, listed=listed)
     )

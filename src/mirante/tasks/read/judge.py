@@ -60,7 +60,10 @@ def measure(predictions: Predictions, learned: ReadLearned) -> dict[str, Any]:
             "ece": figures.calibration_error(predictions.probabilities.ravel(), (read == targets).ravel()),
         },
         "ece": figures.bootstrap(
-            lambda chosen: figures.calibration_error(predictions.confidences[chosen], right[chosen]), count, groups
+            lambda chosen: figures.calibration_error(predictions.confidences[chosen], right[chosen]),
+            count,
+            groups,
+            biased=True,
         ),
         **(
             {}
