@@ -107,15 +107,21 @@ def _by_folds(
     fold = np.empty(len(first), np.int64)
     fold[np.argsort(labels[first], kind="stable")] = np.arange(len(first)) % _FOLDS
     fold = fold[unit]
-    losses = dict.fromkeys(_STRENGTHS, 0.0)
+    paths, counts = [], []
     for held in np.unique(fold):
         known, asked = fold != held, fold == held
         if not known.any():
             return _UNCHOSEN if one_scale else _UNCHOSEN / 10
         parts = features[known], labels[known], features[asked], labels[asked]
-        for head in _heads(*parts, len(kinds), _STRENGTHS, one_scale):
-            assert head.val is not None
-            losses[head.strength] += head.val[0] * int(asked.sum())
+        paths.append(_heads(*parts, len(kinds), _STRENGTHS, one_scale))
+        counts.append(int(asked.sum()))
+    losses: dict[float, float] = {}
+    for heads in zip(*paths, strict=True):
+        losses[heads[0].strength] = sum(
+            count * head.val[0] for count, head in zip(counts, heads, strict=True) if head.val is not None
+        )
+        if min(losses.values()) < min(list(losses.values())[-2:]):  # it has only got worse since
+            break
     return min(losses, key=lambda one: losses[one])
 
 
