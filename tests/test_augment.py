@@ -377,6 +377,6 @@ def test_see_augment_draws_what_a_recipe_does(tmp_path: Path, mirante: Command) 
     assert "rotate 30" in few.alt and "modificada de 6 maneiras" in few.alt
     none = mirante("see", "augment", tmp_path / "photo.png", "--augment", "none")
     assert none.returncode == 2 and "change no images" in none.stderr
-    assert "mirror, turn, shift 2" in see.augment(tmp_path / "photo.png", recipe="fast").alt
+    assert "mirror?, turn?, shift 2" in see.augment(tmp_path / "photo.png", recipe="fast").alt
     wrong = mirante("see", "augment", tmp_path / "photo.png", "--recipe", "tutorial")
     assert wrong.returncode == 2 and "change no images" in wrong.stderr

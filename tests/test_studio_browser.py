@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -335,6 +336,14 @@ def test_augmentation_is_switched_on_and_its_curve_appears(browser, studio: Stud
     until(page, finished, timeout=120_000)
     assert page.locator("#runs tbody tr").nth(0).inner_text().startswith("none")
     assert page.locator("#runs button").inner_text() == "shift 2" and "%" in page.locator("#runs tbody").inner_text()
+    asked = {"collection": "shapes", "augment": "shift 2"}
+    assert studio.json("POST", "/api/augment/train", asked) == {"words": "shift 2"}  # both are there already
+    plain, other = studio.json("GET", "/api/augment/runs?collection=shapes")["runs"]
+    assert (plain["words"], other["words"]) == ("none", "shift 2")
+    for one, words in ((plain, []), (other, ["shift 2"])):
+        assert one["state"] == "finished" and [epoch["epoch"] for epoch in one["epochs"]] == list(range(1, 13))
+        recipe = tomllib.loads((studio.folder / "runs" / one["name"] / "recipe.toml").read_text())["recipe"]
+        assert recipe["augment"] == words and recipe["val_share"] == 0.5
     assert page.troubles == []
 
 
