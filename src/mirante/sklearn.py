@@ -80,8 +80,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Images, y: Sequence[Any] | NDArray[Any]) -> Self:  # noqa: N803 (scikit-learn's own name)
         """Train on images and their labels (N,). Raises DataError for an unreadable image, or when there is only one class."""
+        from mirante.data.partition import spread
         from mirante.experiment.defaults import changed, choose_recipe, suited
-        from mirante.experiment.fit_network import CALIBRATED, ask, fit_network, spread
+        from mirante.experiment.fit_network import CALIBRATED, ask, fit_network
         from mirante.experiment.options import sort_options
         from mirante.experiment.train import prepare
         from mirante.model.export import with_calibration

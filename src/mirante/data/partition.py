@@ -74,3 +74,9 @@ def fold_rows(
                 "Ask for fewer folds, add images, or leave the class out with --classes."
             )
     return splits
+
+
+def spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return `count` of the rows, evenly spaced, or all."""
+    chosen: NDArray[np.int64] = rows[np.linspace(0, len(rows) - 1, min(len(rows), count)).astype(int)]
+    return chosen

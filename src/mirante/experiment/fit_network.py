@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mirante import runfolder
 from mirante.data.dataset import Dataset
+from mirante.data.partition import spread
 from mirante.experiment.distributed import broadcast_fit
 from mirante.experiment.training import Training
 from mirante.experiment.transfer import backbone_features, backbone_graph, features_key, fit_last_layer, looking
@@ -23,7 +24,7 @@ from mirante.model.backbone import Backbone
 from mirante.model.export import build_onnx, with_calibration
 from mirante.model.last_layer import add_ood_score, seen_as
 from mirante.model.network import Network, build_network
-from mirante.model.running import open_graph
+from mirante.model.running import inner_values
 from mirante.model_info import ModelInfo
 from mirante.prediction.onnx_model import BATCH, OnnxModel, Output
 from mirante.prediction.out_of_distribution import fit_subspace, ood_score
@@ -151,26 +152,13 @@ def fit_network(
     else:
         model = build_onnx(network, info)
         name = seen_as(model) if info.asks.judges_ood else None
-        space = None if name is None else fit_subspace(_watch(model, name, pixels[rows]))
+        space = None if name is None else fit_subspace(inner_values(model, name, pixels[rows], BATCH))
     name = seen_as(model)
     if space is not None and name is not None:
         add_ood_score(model, name, space, network.flip_tta)
     return FittedNetwork(
         network, info, probed, recipe.augment if tuned else (), model, space, Choices(strength, tuned), history
     )
-
-
-def spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Return `count` of the rows, evenly spaced, or all."""
-    chosen: NDArray[np.int64] = rows[np.linspace(0, len(rows) - 1, min(len(rows), count)).astype(int)]
-    return chosen
-
-
-def _watch(model: onnx.ModelProto, name: str, images: Pixels) -> NDArray[np.float32]:
-    """Return the values (N, width) that a graph has under this name for the images; those of mirror images are left out."""
-    session = open_graph(model, name)
-    parts = [np.ascontiguousarray(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
-    return np.concatenate([session.run([name], {"images": part})[0][: len(part)] for part in parts])
 
 
 def _last_layer(network: Network, features: NDArray[np.float32]) -> Tensor:

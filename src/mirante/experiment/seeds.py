@@ -7,9 +7,10 @@ import shutil
 from dataclasses import replace
 
 from mirante import runfolder
+from mirante.data.partition import spread
 from mirante.evaluation.objectives import Objectives
 from mirante.experiment.cross_validation import out_of_fold, predict_folds
-from mirante.experiment.fit_network import CALIBRATED, ask, fit_network, new_network, spread
+from mirante.experiment.fit_network import CALIBRATED, ask, fit_network, new_network
 from mirante.experiment.training import Training
 from mirante.predictions import Predictions
 from mirante.run import Run

@@ -13,7 +13,7 @@ import numpy as np
 from mirante import runfolder
 from mirante.data.dataset import VAL_SHARE, DataOptions, Dataset
 from mirante.data.notes import Note
-from mirante.data.partition import SPLITS
+from mirante.data.partition import SPLITS, spread
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.evaluation.objectives import Objectives
 from mirante.experiment.defaults import changed, choose_recipe, fit_to_data, input_shape, suited, untrained
@@ -245,7 +245,7 @@ def _fit_and_predict(
 ) -> tuple[FittedNetwork, ModelInfo, Predictions]:
     """Train, calibrate on held-out images, publish the model, and have it predict the test images."""
     from mirante.experiment.cross_validation import out_of_fold, predict_folds
-    from mirante.experiment.fit_network import CALIBRATED, ask, fit_network, spread
+    from mirante.experiment.fit_network import CALIBRATED, ask, fit_network
 
     dataset, pixels, task = training.dataset, training.pixels, training.info.asks
     if dataset.folds:
@@ -271,7 +271,6 @@ def _fit_and_predict(
 
 def _check_graph(run: Run, training: Training, info: ModelInfo, fitted: FittedNetwork) -> tuple[int | None, float]:
     """Return on how many images the written graph agrees with the network (None if it does not) and the largest difference."""
-    from mirante.experiment.fit_network import spread
     from mirante.model.export import TOLERANCE, largest_difference
 
     dataset = training.dataset

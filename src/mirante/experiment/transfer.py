@@ -6,6 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,7 +80,8 @@ def backbone_features(
 
 def looking(network: Network, info: ModelInfo) -> Callable[[Pixels], Features]:
     """Return what gives a backbone's features (N, width) of pixels (N, H, W, C); nothing is cached."""
-    return lambda pixels: _look(backbone_graph(network, info), pixels, np.arange(len(pixels)), info.layers)
+    graph = cache(lambda: backbone_graph(network, info))
+    return lambda pixels: _look(graph(), pixels, np.arange(len(pixels)), info.layers)
 
 
 def features_key(network: Network, info: ModelInfo) -> str:

@@ -27,7 +27,7 @@ from mirante.exports.verify import Tried
 from mirante.files import write_file
 from mirante.images import Pixels
 from mirante.model.last_layer import read_head, seen_as
-from mirante.model.running import open_graph
+from mirante.model.running import inner_values
 from mirante.prediction.onnx_model import BATCH, CHECK, OnnxModel, check_images, moved_share
 
 _ROUNDS = 7
@@ -125,8 +125,8 @@ def _corrected(made: onnx.ModelProto, model: onnx.ModelProto, images: Pixels) ->
     if before is None or after is None:
         return made
     weight, bias = read_head(model)
-    own = _watched(model, before, images) @ weight.T + bias
-    features = _watched(made, after, images)
+    own = inner_values(model, before, images, BATCH, mirrored=True) @ weight.T + bias
+    features = inner_values(made, after, images, BATCH, mirrored=True)
     mean = features.mean(axis=0)
     apart = features - mean
     missing = own - (features @ weight.T + bias)
@@ -143,15 +143,6 @@ def _corrected(made: onnx.ModelProto, model: onnx.ModelProto, images: Pixels) ->
         if one.name in new:
             one.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(new[one.name], np.float32), one.name))
     return made
-
-
-def _watched(model: onnx.ModelProto, name: str, images: Pixels) -> NDArray[np.float32]:
-    """Return the values (rows, width) that a graph has under this name for the images."""
-    session = open_graph(model, name)
-    starts = range(0, len(images), BATCH)
-    return np.concatenate(
-        [session.run([name], {"images": np.ascontiguousarray(images[start : start + BATCH])})[0] for start in starts]
-    )
 
 
 def _kept_in_float(model: onnx.ModelProto) -> list[str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mirante.data.partition import spread
 from mirante.data.sources import images_of
 from mirante.errors import MiranteError, RequestError, WorkError
-from mirante.experiment.fit_network import spread
 from mirante.images import Pixels, read_image
 from mirante.prediction.onnx_model import OnnxModel
 from mirante.run import Run

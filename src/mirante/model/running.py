@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
+from mirante.images import Pixels
 from mirante.onnx_session import open_session
 
 
@@ -17,3 +20,18 @@ def open_graph(model: onnx.ModelProto, value: str = "") -> Any:
         watched.graph.output.append(onnx.helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, None))
         model = watched
     return open_session(model.SerializeToString())
+
+
+def inner_values(
+    model: onnx.ModelProto, name: str, images: Pixels, batch: int, mirrored: bool = False
+) -> NDArray[np.float32]:
+    """Return the values (N, width) that a graph has under this name for the images, so many at a time.
+
+    mirrored  also those of the mirror images, where the network looks at them: they come second in each batch
+    """
+    session, found = open_graph(model, name), []
+    for start in range(0, len(images), batch):
+        part = np.ascontiguousarray(images[start : start + batch])
+        values = session.run([name], {"images": part})[0]
+        found.append(values if mirrored else values[: len(part)])
+    return np.concatenate(found)

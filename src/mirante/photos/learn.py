@@ -166,7 +166,8 @@ def _fit(
     extractor: FeatureExtractor, dataset: Dataset, seen: Features, taught: _Known, objectives: Objectives
 ) -> tuple[FeatureExtractor, ModelInfo, Features | None]:
     """Return the extractor with the new last layer, all that held-out images teach of it, and the familiar directions (width, d)."""
-    from mirante.experiment.fit_network import CALIBRATED, spread
+    from mirante.data.partition import spread
+    from mirante.experiment.fit_network import CALIBRATED
     from mirante.training.head import fit_head
 
     classes = dataset.classes

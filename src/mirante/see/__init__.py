@@ -110,8 +110,6 @@ def augment(
     words  such as ["mirror", "rotate 15"]; the recipe's own when None, or "all" there are
     size   pixels per side that the network sees
     """
-    import numpy as np
-
     from mirante.errors import RequestError
     from mirante.images import read_image
     from mirante.locale import language
@@ -130,8 +128,7 @@ def augment(
     if not steps:
         raise RequestError("these words change no images; name some, such as --augment 'mirror, rotate 15', or all.")
     seen = read_image(read(image), (size, size), 3, "crop")
-    other = np.ascontiguousarray(seen[::-1, ::-1])
-    return augmentation.draw(seen, other, steps, seed, language(lang))
+    return augmentation.draw(seen, steps, seed, language(lang))
 
 
 def model(

@@ -16,11 +16,8 @@ _DRAWS, _ACROSS = 6, 3
 _SIDE, _LABEL, _GAP = 1.15, 2.9, 0.06  # inches
 
 
-def draw(image: Pixels, other: Pixels, steps: tuple[Step, ...], seed: int, say: Language) -> Picture:
-    """Show the image (H, W, 3) changed in six ways by each of the steps and, if there are several, by all of them.
-
-    other  a second image of this shape, for the words that join two
-    """
+def draw(image: Pixels, steps: tuple[Step, ...], seed: int, say: Language) -> Picture:
+    """Show the image (H, W, 3) changed in six ways by each of the steps and, if there are several, by all of them."""
     names = [str(step) for step in steps]
     rows: list[tuple[str, str, tuple[Step, ...]]] = []
     for name, step in zip(names, steps, strict=True):
@@ -36,7 +33,7 @@ def draw(image: Pixels, other: Pixels, steps: tuple[Step, ...], seed: int, say: 
         axes.text(0.1, top + 0.45, title, fontsize=11, color=INK, va="bottom")
         for part, text in enumerate(textwrap.wrap(meaning, 44)):
             axes.text(0.1, top + 0.5 + 0.17 * part, text, fontsize=8.5, color=GREY, va="top")
-        for column, seen in enumerate(_changed(image, other, chosen, seed)):
+        for column, seen in enumerate(_changed(image, chosen, seed)):
             box = _LABEL + column * _SIDE, top, _SIDE - _GAP, _SIDE - _GAP
             place_image(axes, seen, box)
     listed = ", ".join(names)
@@ -48,10 +45,10 @@ def draw(image: Pixels, other: Pixels, steps: tuple[Step, ...], seed: int, say: 
     )
 
 
-def together(image: Pixels, other: Pixels, steps: tuple[Step, ...], seed: int, say: Language) -> Picture:
-    """Show the image (H, W, 3) changed in six ways by all of the steps; `other` as in `draw`."""
+def together(image: Pixels, steps: tuple[Step, ...], seed: int, say: Language) -> Picture:
+    """Show the image (H, W, 3) changed in six ways by all of the steps."""
     figure, axes = sheet(_ACROSS * _SIDE, _DRAWS // _ACROSS * _SIDE)
-    for place, seen in enumerate(_changed(image, other, steps, seed)):
+    for place, seen in enumerate(_changed(image, steps, seed)):
         down, along = divmod(place, _ACROSS)
         place_image(axes, seen, (along * _SIDE, down * _SIDE, _SIDE - _GAP, _SIDE - _GAP))
     listed = ", ".join(map(str, steps))
@@ -60,8 +57,9 @@ def together(image: Pixels, other: Pixels, steps: tuple[Step, ...], seed: int, s
     )
 
 
-def _changed(image: Pixels, other: Pixels, steps: tuple[Step, ...], seed: int) -> Pixels:
-    """Return the image changed in as many ways as are shown, (N, H, W, 3)."""
+def _changed(image: Pixels, steps: tuple[Step, ...], seed: int) -> Pixels:
+    """Return the image changed in as many ways as are shown, (N, H, W, 3); words that join two join it with itself upside down."""
+    other = image[::-1, ::-1]
     pixels = np.stack([image] * _DRAWS + [other] * _DRAWS)
     rows = np.arange(2 * _DRAWS)
     mirrored = (

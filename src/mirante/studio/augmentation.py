@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import tomli_w
 
 from mirante.errors import ImageError, RequestError, require_training
@@ -18,16 +17,14 @@ if TYPE_CHECKING:
     from mirante.locale import Language
     from mirante.see.picture import Picture
 
-RUN = "augment"
-"""How the names of these runs begin."""
-
+_RUN = "augment"  # how the names of these runs begin
 _SIDE = 96  # pixels of the picture
 _LAYERS, _EPOCHS = "W2-16B-32B-64B-GMP", 12
 _KEPT, _KEPT_OF_FEW, _FEW = 0.8, 0.5, 1000  # share of the images kept apart: few teach, and many judge
 _DIGITS = "digits"
 
 
-def words_of(text: str) -> tuple[str, ...]:
+def _words(text: str) -> tuple[str, ...]:
     """Return the words of augmentation in `text`, separated by commas, each with its amount. Raises RequestError."""
     return tuple(str(step) for step in read_augment(tuple(part.strip() for part in text.split(",") if part.strip())))
 
@@ -38,14 +35,14 @@ def drawn(image: bytes, text: str, say: Language) -> Picture:
     from mirante.images import read_image
     from mirante.see import augmentation
 
-    steps = read_augment(words_of(text))
+    steps = read_augment(_words(text))
     if not steps:
         raise RequestError("choose at least one word.")
     try:
         pixels = read_image(image, (_SIDE, _SIDE), 3, "crop")
     except ImageError as error:
         raise RequestError(f"{error}.") from error
-    return augmentation.together(pixels, np.ascontiguousarray(pixels[::-1, ::-1]), steps, 0, say)
+    return augmentation.together(pixels, steps, 0, say)
 
 
 def start(workspace: Workspace, collection: str, text: str, code: str) -> str:
@@ -58,20 +55,19 @@ def start(workspace: Workspace, collection: str, text: str, code: str) -> str:
     require_training()
     opened = collections.read_collection if collection else collections.open_collection
     one = opened(workspace, collection or _DIGITS)
-    recipe = workspace.memory("recipes") / f"{RUN} {one.name}.toml"
+    recipe = workspace.memory("recipes") / f"{_RUN} {one.name}.toml"
     kept = _KEPT_OF_FEW if len(listing.listing(one).items) < _FEW else _KEPT
     write_text(recipe, tomli_w.dumps({"recipe": Recipe.load("fast", val_share=kept).to_dict()}))
     known = {run["words"] for run in runs(workspace, one.name) if run["state"] in ("running", "finished")}
-    for words in ((), words_of(text)):
-        listed = ", ".join(words) or "none"
+    data, wanted = listing.training_words(workspace, one), ", ".join(_words(text)) or "none"
+    for listed in dict.fromkeys(("none", wanted)):
         if listed in known:
             continue
-        known.add(listed)
-        name = name_from(f"{RUN}-{one.name}-{listed.replace(', ', '+')}".replace(" ", "-"), RUN)
-        command = [*listing.training_words(workspace, one), "--recipe", str(recipe), "--model", _LAYERS]
+        name = name_from(f"{_RUN}-{one.name}-{listed.replace(', ', '+')}".replace(" ", "-"), _RUN)
+        command = [*data, "--recipe", str(recipe), "--model", _LAYERS]
         command += ["--epochs", str(_EPOCHS), "--augment", listed, "--lang", code]
         trainings.start(workspace, trainings.free_name(workspace, name), one.name, command)
-    return ", ".join(words_of(text)) or "none"
+    return wanted
 
 
 def runs(workspace: Workspace, collection: str) -> list[dict[str, Any]]:
@@ -81,7 +77,7 @@ def runs(workspace: Workspace, collection: str) -> list[dict[str, Any]]:
     asked = [
         one
         for one in reversed(trainings.list_trainings(workspace))
-        if one.collection == (collection or _DIGITS) and one.name.startswith(RUN) and "--augment" in one.words
+        if one.collection == (collection or _DIGITS) and one.name.startswith(_RUN) and "--augment" in one.words
     ]
     if not asked:
         return []

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mirante.data.partition import spread
+
 _STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 _UNCHOSEN = 0.3  # when all images belong together, and so none can be left out
 _ROUNDS = 60
@@ -83,11 +85,6 @@ def _heads(
         yield Head(plain, shifted, one, train, val)
 
 
-def _spread(count: int, most: int) -> NDArray[np.int64]:
-    """Return at most so many of `count` places, evenly spaced."""
-    return np.linspace(0, count - 1, min(count, most)).astype(np.int64)
-
-
 def _by_folds(
     features: NDArray[np.float32],
     labels: NDArray[np.int64],
@@ -99,9 +96,9 @@ def _by_folds(
     Of many images or classes, some decide.
     """
     kinds = np.unique(labels)
-    kinds = kinds[_spread(len(kinds), _DECIDING // (2 * _FOLDS))]  # so that each has enough images
+    kinds = spread(kinds, _DECIDING // (2 * _FOLDS))  # so that each has enough images
     own = [np.flatnonzero(labels == kind) for kind in kinds]
-    some = np.concatenate([rows[_spread(len(rows), max(1, _DECIDING // len(kinds)))] for rows in own])
+    some = np.concatenate([spread(rows, max(1, _DECIDING // len(kinds))) for rows in own])
     features, labels = features[some], np.searchsorted(kinds, labels[some])
     _, first, unit = np.unique(units[some], return_index=True, return_inverse=True)
     fold = np.empty(len(first), np.int64)

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from mirante.data.partition import spread
 from mirante.images import Pixels
 from mirante.model.network import build_network
 from mirante.training.augment import read_augment
@@ -62,9 +63,9 @@ def agreement(pixels: Pixels, rows: NDArray[np.int64], targets: NDArray[np.int64
 
     pixels (N, H, W, C) uint8 and their classes (N,), one for an image; rows of them that are asked
     """
-    some = np.linspace(0, len(rows) - 1, min(len(rows), _MOST)).astype(int)
-    small = np.stack([_shrunk(pixels[row], _SIDE).mean(2, dtype=np.float32) for row in rows[some]])
-    classes = targets[rows[some]]
+    some = spread(rows, _MOST)
+    small = np.stack([_shrunk(pixels[row], _SIDE).mean(2, dtype=np.float32) for row in some])
+    classes = targets[some]
     found = []
     for one in _CHANGES[change]:
         differences = (small - one(small)).reshape(len(small), -1)
