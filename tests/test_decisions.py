@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from mirante.errors import RequestError
 from mirante.evaluation.objectives import Aim
 from mirante.prediction.model import Model
-from mirante.tasks.classify.decision import choose_threshold, decide
+from mirante.prediction.thresholds import choose_threshold
+from mirante.tasks.classify.decision import decide
 
 OPTIONS = ("--model", "8C3-MP2-16N", "--epochs", "2")
 

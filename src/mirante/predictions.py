@@ -53,8 +53,8 @@ class Predictions:
     task           what was asked
     classes        names, in the order of the numbers
     paths          N paths in the source
-    targets        (N, …) true class numbers
-    predicted      (N, …) the most probable ones
+    targets        (N, …) true class numbers; for several labels (N, labels): 1 yes, 0 no, -1 not known
+    predicted      (N, …) the most probable ones; for several labels, 1 for those that an image is said to have
     confidences    (N,) probability that the prediction is right
     probabilities  (N, classes) for each class; if an image has several answers, (N, answers) for what was predicted
     decided        (N,) the answer given, where it may differ from the most probable; else None
@@ -102,8 +102,10 @@ class Predictions:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Which images (N,) are predicted correctly; for several answers, all must be."""
-        right: NDArray[np.bool_] = (self.predicted == self.targets).reshape(len(self), -1).all(axis=1)
+        """Which images (N,) are predicted correctly; for several answers, all that are known must be."""
+        right: NDArray[np.bool_] = (
+            ((self.predicted == self.targets) | (self.targets < 0)).reshape(len(self), -1).all(axis=1)
+        )
         return right
 
     @property

@@ -2,6 +2,7 @@
 
     classify   the one class of several that the image shows
     read       the text that it shows
+    tag        which of several labels it has: any number of them, or none
 
 Other packages ask a Task for what they need and never which one it is. A folder defines `TASK`; what imports torch, plots or
 pages there is imported only when needed, so that naming a task costs nothing.
@@ -13,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,6 +132,8 @@ class Task(ABC):
     fit       how images of another shape are brought to the input size, unless the user says otherwise
     mirrors   whether an image and its mirror image have the same answer
     judges_ood  whether a model can recognise images unlike any it was trained on
+    several_labels  whether an image may have several labels, or none
+    activation  what turns the calibrated logits of one answer into probabilities
     has_pages  whether the studio can show its answers one by one
     hub_task  the task's name on the Hugging Face Hub
     """
@@ -141,6 +144,8 @@ class Task(ABC):
     fit: Fit = "crop"
     mirrors: bool = True
     judges_ood: bool = True
+    several_labels: bool = False
+    activation: Literal["softmax", "sigmoid"] = "softmax"
     has_pages: bool = False
     hub_task: str
 
@@ -261,6 +266,11 @@ class Task(ABC):
         self, output: Output, info: ModelInfo, paths: Sequence[str | None], coverage: float | None
     ) -> Iterator[Answer]:
         """Yield the answers that the output gives for some images, one by one."""
+
+    def answered(self, probabilities: NDArray[np.floating], info: ModelInfo) -> NDArray[np.int64]:
+        """Return what probabilities (N, …, classes) answer, shaped as targets (N, …); without a class's threshold or weight."""
+        best: NDArray[np.int64] = probabilities.argmax(axis=-1)
+        return best
 
     def promises_coverage(self, info: ModelInfo) -> bool:
         """Tell whether prediction sets with guaranteed coverage are available."""

@@ -57,7 +57,17 @@ def run(arguments: argparse.Namespace) -> None:
         )
 
 
-_KEYS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier", "ece")
+_KEYS = (
+    "accuracy",
+    "balanced_accuracy",
+    "mean_roc_area",
+    "mean_average_precision",
+    "micro_f1",
+    "macro_f1",
+    "log_loss",
+    "brier",
+    "ece",
+)
 
 
 def print_result(finished: Run | Evaluation, task: Task, lang: str | None) -> None:

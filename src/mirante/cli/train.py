@@ -1,8 +1,9 @@
-"""Train a classifier on your own images or, with --task read, a reader of the text they show.
+"""Train a classifier on your own images; with --task tag, one of several labels per image; with --task read, a reader of texts.
 
 DATA is a folder of class folders (with or without train, val and test above them), a .zip or .tar of one, a table with
 the columns path and label, a .npz with x and y, or a name: digits, cifar10, cifar100, mnist, fashion-mnist. For --task read it is
-a folder or archive of images named after their text, such as 2b827.png, or a table with the columns path and text.
+a folder or archive of images named after their text, such as 2b827.png, or a table with the columns path and text. For --task tag
+the label column of a table holds any number of labels, or there are columns of yes and no.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ _RESUMED = ("data", "model", "device", "track", "out", "resume")
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="where the images are (may be left out with --resume)")
-    add_task(parser, "classify: name one class; read: read the text that an image shows")
+    add_task(
+        parser, "classify: name one class; read: read the text that an image shows; tag: any number of labels, or none"
+    )
     parser.add_argument(
         "--length",
         type=int,

@@ -27,7 +27,7 @@ def choose_classes(
     if all(re.fullmatch(r"-?\d+(\.0)?", row.label) for row in rows):  # pandas makes 1.0 of 1 where a value is missing
         rows = [replace(row, label=row.label.removesuffix(".0")) for row in rows]
     present = {row.label for row in rows}
-    merged = _look_alikes(Counter(row.label for row in rows))
+    merged = look_alikes(Counter(row.label for row in rows))
     if merged and not options.lenient:
         one, other = merged[0]
         raise DataError(
@@ -46,7 +46,7 @@ def choose_classes(
             f"{location}: class {name!r} has no image that can be read ({options.lost[name]}), so no model would know it. Add or mend "
             "its images, remove its folder, or name the other classes with --classes."
         )
-    names = tuple(name for name in official if name in present) if official else tuple(sorted(present, key=_natural))
+    names = tuple(name for name in official if name in present) if official else tuple(sorted(present, key=natural))
     if chosen is not None:
         chosen = [unicodedata.normalize("NFC", name) for name in chosen]
         if unknown := [name for name in chosen if name not in present]:
@@ -89,10 +89,10 @@ def require_enough(
             )
 
 
-def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort '2' before '10', and letters by code point.
 
-    >>> sorted(["b", "10", "a10", "2", "a2", "é"], key=_natural)
+    >>> sorted(["b", "10", "a10", "2", "a2", "é"], key=natural)
     ['2', '10', 'a2', 'a10', 'b', 'é']
     """
     pieces = re.findall(r"[0-9]+|[^0-9]+", name)
@@ -113,7 +113,8 @@ def alike_names(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return _pairs(names, plain)
 
 
-def _look_alikes(labels: Counter[str]) -> tuple[tuple[str, str], ...]:
+def look_alikes(labels: Counter[str]) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of labels that differ only by case or spaces, the more frequent first; `labels` counts each."""
     frequent = sorted(labels, key=lambda label: (-labels[label], label))
     return _pairs(frequent, lambda label: "".join(unicodedata.normalize("NFC", label).casefold().split()))
 

@@ -57,7 +57,8 @@ class DataOptions(SourceOptions, total=False):
     window        for images whose numbers are not bytes: which becomes black and which white, such as "0-4095"; or "full range", or
                   "per image" (default: chosen from the training images; see mirante.rendering)
     page          which page or frame of each image counts, from 1 (default: the first, of a DICOM file the middle)
-    task          what is asked of the images: classify; or read, with the text of each from its file name or a table column
+    task          what is asked of the images: classify; read, with the text of each from its file name or a table column; tag, with
+                  any number of labels for each
     length        for texts, the maximum number of characters, even if the longest one here has fewer
     lenient       for the data check: classes whose names differ only by case or spaces are merged, and if a class has too few
                   images to be split, all of them stay training images
@@ -80,7 +81,8 @@ class Dataset:
     location  where they are, as the user wrote it
     classes   the names of the classes, in the order of the label numbers; for texts, the letters and last "" for no character
     paths     N paths, relative to the source, with forward slashes
-    targets   (N, …) int64 class numbers, as the task makes them from labels: (N,) for classes, (N, characters) for texts
+    targets   (N, …) int64 class numbers, as the task makes them from labels: (N,) for classes, (N, characters) for texts; for
+              several labels (N, labels), 1 yes, 0 no, -1 not known
     splits    (N,) 'train', 'val' or 'test'; with folds 'fold1', 'fold2' … and 'test' if the source gives it
     groups    N names that say which images belong together (such as a patient), or None
     subgroups  N values by which figures are broken down (such as a hospital), or None

@@ -54,7 +54,7 @@ def find_notes(
 ) -> tuple[Note, ...]:
     """Return the notes on N images: copies, leaks, contradictions, split groups, unequal classes.
 
-    names, labels  the class names, and (N,) the class number of each image
+    names, labels  the class names, and (N,) the class number of each image; or (N, names), above 0 where it has a label
     alike          (N,) numbers, equal for equal labels; if an image has several answers, for equal answers
     """
     notes = []
@@ -83,7 +83,7 @@ def find_notes(
     for one, other in alike_names(names):
         text = "The class names {one} and {other} look alike: are they one class?"
         notes.append(Note(text, {"one": one, "other": other}))
-    if values := unequal_classes(names, labels):
+    if labels.ndim == 1 and (values := unequal_classes(names, labels)):
         notes.append(Note("The classes are very unequal: {count} images of {most}, {few} of {least}.", values))
     return tuple(notes)
 

@@ -166,14 +166,14 @@ def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, 
         "label": options.get("label_column"),
         "path": options.get("path_column"),
     }
-    columns = Columns(**asked)
+    columns = Columns(**asked, several=task.several_labels)
     given = options.get("root")
     root = None if given is None else Path(given).expanduser()
     source, table = open_source(location, root, columns)
     labels = options.get("labels")
     if labels is not None:
         table = find_table(str(labels), source, location, columns, root)
-    elif table is None and columns != Columns():
+    elif table is None and any(asked.values()):
         names = {
             "group": "--group-column",
             "subgroup": "--subgroup",

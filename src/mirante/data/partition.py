@@ -26,8 +26,12 @@ def split_rows(
 ) -> NDArray[np.str_]:
     """Return 'train', 'val' or 'test' for each of N images; each split must have images of all `names` in labels (N,).
 
+    Of several labels an image, labels (N, names), each is spread evenly, and may be too rare for a split.
+
     Raises DataError when one of them is only in some splits.
     """
+    if labels.ndim == 2:
+        return assign_splits(labels, digests, groups, given, val_share)
     require_enough(location, names, labels, groups or digests, given, val_share)
     splits = assign_splits(labels, digests, groups, given, val_share)
     for number, name in enumerate(names):
@@ -66,7 +70,7 @@ def fold_rows(
         seed,
     )
     splits[free] = [f"fold{number + 1}" for number in numbers]
-    for number, name in enumerate(names):
+    for number, name in enumerate(names if labels.ndim == 1 else ()):
         have = len(set(numbers[labels[free] == number].tolist()))
         if have < folds:
             raise DataError(

@@ -2,6 +2,9 @@
 
 An image whose hash falls below the test share always stays a test image: adding images moves none out, and copies of
 an image are in the same split. Images of one group, and groups that share an image, stay together.
+
+Where an image has several labels, each label is spread evenly instead (iterative stratification), and the hash only breaks ties:
+added images can move others.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ def assign_splits(
 ) -> NDArray[np.str_]:
     """Return 'train', 'val' or 'test' for each of N images.
 
-    labels     (N,) class numbers
+    labels     (N,) class numbers; or (N, labels), above 0 where an image has a label
     digests    (N,) hex digests of the content
     groups     (N,) names of groups that belong together, or None
     given      (N,) the split given by the source, or None for each
@@ -58,6 +61,13 @@ def assign_splits(
     splits = np.array([split or "train" for split in given], dtype="<U5")
     keys = _unit_keys(digests, groups)
     wants_val = val_share > 0 and not (splits == "val").any()
+    if labels.ndim == 2:
+        test = 0.0 if (splits == "test").any() else test_share
+        val = (1 - test) * val_share if wants_val else 0.0
+        free = np.flatnonzero(splits == "train")
+        drawn = _balanced(labels[free] > 0, keys[free], [1 - test - val, val, test], "split")
+        splits[free] = np.array(["train", "val", "test"])[drawn]
+        return splits
     if not (splits == "test").any():
         _draw(splits, "test", test_share, labels, keys, leave=2 if wants_val else 1)
     if wants_val:
@@ -82,6 +92,8 @@ def assign_folds(
     each to the fold with the fewest images of its class.
     """
     keys = _unit_keys(digests, groups)
+    if labels.ndim == 2:
+        return _balanced(labels > 0, keys, [1 / count] * count, f"fold {seed}")
     names, first, units, sizes = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
     numbers = np.array([_number(f"fold {seed}", name) for name in names])
     fold_of = np.empty(len(names), dtype=np.int64)
@@ -93,6 +105,32 @@ def assign_folds(
             filled[fold_of[unit]] += sizes[unit]
     found: NDArray[np.int64] = fold_of[units]
     return found
+
+
+def _balanced(
+    has: NDArray[np.bool_], keys: NDArray[np.str_], shares: Sequence[float], purpose: str
+) -> NDArray[np.int64]:
+    """Return the part, 0 to len(shares) - 1, of each of N images, so that each part gets its share of the images with each label.
+
+    has (N, labels); units, images of one key, are never split. The rarest label is divided first, its largest units first, each to
+    the part that lacks most of it (Sechidis et al., "On the stratification of multi-label data", 2011).
+    """
+    names, units, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    counts = np.zeros((len(names), has.shape[1] + 1), np.int64)  # the last column counts the images
+    np.add.at(counts, units, np.concatenate([has, np.ones((len(has), 1), bool)], axis=1))
+    numbers = np.array([_number(purpose, name) for name in names])
+    wanted = np.outer(shares, counts.sum(axis=0)).astype(float)  # (parts, labels + 1) that are still lacking
+    part_of = np.full(len(names), -1)
+    open_parts = np.flatnonzero(np.array(shares) > 0)
+    while (left := part_of < 0).any():
+        remaining = counts[left].sum(axis=0)
+        label = int(np.where(remaining > 0, remaining, len(has) + 1).argmin())
+        mine = np.flatnonzero(left & (counts[:, label] > 0))
+        for unit in mine[np.lexsort((numbers[mine], -sizes[mine], -counts[mine, label]))]:
+            part = max(open_parts, key=lambda one: (wanted[one, label], wanted[one, -1]))
+            part_of[unit] = part
+            wanted[part] -= counts[unit]
+    return part_of[units].astype(np.int64)
 
 
 def _draw(

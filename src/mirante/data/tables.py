@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mirante.data.cells import TABLE_SUFFIXES, read_cells, short
+from mirante.data.several import labels_of_cells, labels_of_columns, united
 from mirante.data.splits import split_of
 from mirante.errors import DataError
 from mirante.formats import ENDINGS
@@ -38,7 +39,7 @@ _USUAL = {
         "id",
         "image_id",
     ),
-    "label": ("label", "class", "category", "target", "label_name", "class_name", "text"),
+    "label": ("label", "class", "category", "target", "label_name", "class_name", "text", "labels", "tags", "keywords"),
     "split": ("split",),
     "group": ("group",),
 }
@@ -62,12 +63,14 @@ class Columns:
     subgroup   by which figures are broken down (such as hospital or camera)
     label  holds the label or text; None takes one named `label`, or as other programs name it, or `text`
     path   holds the path of the image; None takes one named `path`, or as other programs name it
+    several  whether an image may have several labels, or none: in one cell, in columns of yes and no, or in several rows
     """
 
     group: str | None = None
     subgroup: str | None = None
     label: str | None = None
     path: str | None = None
+    several: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,15 @@ class Table:
                 f"{short(first.label)!r} in row {first.number}, or in another split, group or subgroup; an image has one of each."
             )
 
+    def with_labels_united(self) -> Table:
+        """Return the table with one row per path, with the labels of all its rows. Raises DataError when they differ otherwise."""
+        first: dict[str, Row] = {}
+        for row in self.rows:
+            known = first.setdefault(row.path, row)
+            self.require_agreement(known, replace(row, label=known.label))
+            first[row.path] = replace(known, label=united(known.label, row.label))
+        return replace(self, rows=tuple(first.values()))
+
     def refuse_missing(self, missing: list[Row]) -> None:
         """Raise the DataError that names the first missing file and counts the others."""
         first, others = missing[0], len(missing) - 1
@@ -160,9 +172,12 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns(), one_hot: 
                 )
             columns[kind] = found
     if one_hot and "path" in columns and "label" not in columns:
-        cells, header = _from_one_hot(name, cells, header, set(columns.values()))
+        made = labels_of_columns if wanted.several else _from_one_hot
+        cells, header = made(name, cells, header, set(columns.values()))
         if "label" in header:
             columns["label"] = header.index("label")
+    elif wanted.several and "label" in columns:
+        cells = labels_of_cells(cells, columns["label"])
     for column in ("path", "label"):
         if column not in columns:
             raise NoColumnError(
@@ -175,12 +190,14 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns(), one_hot: 
                 f"{name}, row {number}: {len(line)} cells, but the header names {len(header)} columns; put a value with a "
                 "comma in quotes."
             )
-    rows = [_read_row(name, number, line, columns) for number, line in enumerate(cells[1:], 2) if any(line)]
+    lines = [(number, line) for number, line in enumerate(cells[1:], 2) if any(line)]
+    rows = [_read_row(name, number, line, columns, wanted.several) for number, line in lines]
     if not rows:
         raise DataError(f"{name}: has a header but no rows.")
     if all(row.group is not None and re.fullmatch(r"\d+(\.0)?", row.group) for row in rows):  # as pandas writes numbers
         rows = [replace(row, group=(row.group or "").removesuffix(".0")) for row in rows]
-    return Table(name, tuple(rows))
+    table = Table(name, tuple(rows))
+    return table.with_labels_united() if wanted.several else table
 
 
 def spellings(path: str) -> list[str]:
@@ -266,7 +283,7 @@ def _column(name: str, header: list[str], wanted: str) -> int | None:
     return found[0] if found else None
 
 
-def _read_row(name: str, number: int, line: list[str], columns: dict[str, int]) -> Row:
+def _read_row(name: str, number: int, line: list[str], columns: dict[str, int], several: bool) -> Row:
     def cell(column: str) -> str | None:
         place = columns.get(column)
         return None if place is None else (line[place] if place < len(line) else "")
@@ -274,7 +291,7 @@ def _read_row(name: str, number: int, line: list[str], columns: dict[str, int]) 
     path, label, split = (cell("path") or "").strip(), cell("label") or "", cell("split")
     if not path:
         raise DataError(f"{name}, row {number}: the path is empty; fill it in or delete the row.")
-    if not label.strip():
+    if not label.strip() and not several:
         raise DataError(f"{name}, row {number}: the label of {short(path)} is empty; fill it in or delete the row.")
     if label.strip().lower() in _MISSING:
         raise DataError(

@@ -37,9 +37,10 @@ class Targets:
 
     rows     the wanted images, in order
     classes  names, in the order of the numbers
-    values   (N, …) class numbers
+    values   (N, …) class numbers; for several labels, (N, labels): 1 yes, 0 no, -1 not known
     alike    (N,) numbers, the same for the same label
-    strata   names of the strata that splits divide evenly, and (N,) the stratum of each image
+    strata   names of the strata that splits divide evenly, and (N,) the stratum of each image; or (N, names), above 0 where it
+             belongs to one
     groups   N names of groups that the labels themselves imply, or None
     merged   pairs of class names that were merged, the kept name first
     """

@@ -164,11 +164,12 @@ def _kept_in_float(model: onnx.ModelProto) -> list[str]:
 def compare(model: OnnxModel, other: OnnxModel, tried: Tried) -> Quantised:
     """Compare the quantised model with the original on the images; the two take turns."""
     answers = [one.run(tried.pixels).probabilities for one in (model, other)]
-    chosen = [found.argmax(axis=-1).reshape(len(found), -1) for found in answers]
+    info = model.info
+    chosen = [info.asks.answered(found, info).reshape(len(found), -1) for found in answers]
     shares = [np.nan, np.nan]
     if tried.targets is not None:
         wanted = tried.targets.reshape(len(tried.targets), -1)
-        shares = [float((found == wanted).all(axis=1).mean()) for found in chosen]
+        shares = [float(((found == wanted) | (wanted < 0)).all(axis=1).mean()) for found in chosen]
     batch = np.ascontiguousarray(np.resize(tried.pixels, (BATCH, *tried.pixels.shape[1:])))
     taken: list[list[float]] = [[], []]
     for _ in range(_ROUNDS):

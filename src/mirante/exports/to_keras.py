@@ -56,7 +56,7 @@ def write_keras(info: ModelInfo, weights: Path, path: Path) -> Callable[[Pixels]
     if info.flip_tta:
         mirrored = body(keras.ops.flip(pixels, axis=2))
         logits = keras.layers.Average(name="mirror")([logits, mirrored])
-    answer = keras.layers.Softmax(axis=-1, name="probabilities")(logits)
+    answer = keras.layers.Activation(info.asks.activation, name="probabilities")(logits)
     model = keras.Model(images, answer, name="mirante")
 
     def write(part: Path) -> None:

@@ -89,7 +89,7 @@ class Model(nn.Module):
     def forward(self, images):
         pixels = images.permute(0, 3, 1, 2).float() / 255
         logits = self.body(pixels)
-{mirror}        return (logits * self.scales + self.shifts).softmax(-1)
+{mirror}        return (logits * self.scales + self.shifts).{activation}
 """
 
 
@@ -141,8 +141,9 @@ def _source(run_name: str, info: ModelInfo, network: Network) -> str:
         body = f"nn.Sequential(\n{lines}        )"
     else:
         raise RequestError(f"{info.layers}: a network from your own file must be exported by that file itself.")
+    activation = "sigmoid()" if info.asks.activation == "sigmoid" else "softmax(-1)"
     mirror = "        logits = (logits + self.body(pixels.flip(3))) / 2\n" if info.flip_tta else ""
-    return text + _MODEL.format(body=body, count=count, mirror=mirror)
+    return text + _MODEL.format(body=body, count=count, mirror=mirror, activation=activation)
 
 
 def _layer(part: nn.Module) -> str:

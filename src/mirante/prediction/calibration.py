@@ -7,6 +7,7 @@ Temperature scaling has one number for all classes, vector scaling a scale and a
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,41 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.float32]:
     wide = logits.astype(np.float64)
     shares = np.exp(wide - wide.max(axis=-1, keepdims=True))
     return np.asarray(shares / shares.sum(axis=-1, keepdims=True), np.float32)
+
+
+def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return the probability of yes for each logit, computed in double precision."""
+    from scipy.special import expit
+
+    return np.asarray(expit(logits.astype(np.float64)), np.float32)
+
+
+def fit_yes_or_no(logits: NDArray[np.floating], wanted: NDArray[np.int64]) -> Vectors:
+    """Return scales and shifts of least log loss for yes or no to each label (Platt 1999), each held near one scale for all labels.
+
+    logits (N, labels), wanted (N, labels) 1 yes, 0 no, -1 not known. The hold weighs as much as a few images, so that a rare label
+    is not believed on their word alone. Scales are above 0.
+    """
+    from scipy.optimize import minimize
+
+    wide, known, yes = logits.astype(np.float64), wanted >= 0, wanted > 0
+
+    def losses(column: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+        lost: NDArray[np.float64] = np.logaddexp(0, np.where(right, -column, column))
+        return float(lost.sum())
+
+    common = minimum(lambda scale: losses(scale * wide[known], yes[known]) + _HELD * float(np.log(scale)) ** 2)
+    scales, shifts = np.empty(wide.shape[1]), np.empty(wide.shape[1])
+    for number in range(wide.shape[1]):
+        own, right = wide[known[:, number], number], yes[known[:, number], number]
+
+        def loss(values: NDArray[np.float64], own: Any = own, right: Any = right) -> float:
+            held = _HELD * float(values @ values)
+            return losses(common * float(np.exp(values[0])) * own + values[1], right) + held
+
+        log_scale, shifts[number] = minimize(loss, np.zeros(2), method="L-BFGS-B", bounds=[(-3, 3), (-20, 20)]).x
+        scales[number] = common * np.exp(log_scale)
+    return scales, shifts
 
 
 def fit_calibration(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> tuple[float, Vectors | None]:
@@ -71,6 +107,31 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> 
         return float(lost + _HELD * np.log(inverse) ** 2 / len(labels))
 
     return 1 / minimum(loss)
+
+
+def fit_power(products: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
+    """Return the power, between 0.05 and 20, that turns products of probabilities into the probability that all answers are right.
+
+    products (N,) of the probabilities of each image's answers; right (N,), whether all of them are right. Mistakes in one image
+    are not independent, so the product itself is too low or too high. The loss is convex in the power; its targets are Platt's
+    ("Probabilistic outputs for support vector machines", 1999), so that images without a mistake do not claim certainty.
+
+    >>> rng = np.random.default_rng(0)
+    >>> products = rng.uniform(0.2, 1, 4000)
+    >>> 1.9 < fit_power(products**0.5, rng.random(4000) < products) < 2.1
+    True
+    """
+    if len(right) == 0:
+        return 1.0
+    logs = np.log(np.clip(products.astype(np.float64), 1e-12, 1 - 1e-9))
+    hits = int(right.sum())
+    wanted = np.where(right, (hits + 1) / (hits + 2), 1 / (len(right) - hits + 2))
+
+    def loss(power: float) -> float:
+        scaled = power * logs
+        return float(np.mean(-wanted * scaled - (1 - wanted) * np.log(-np.expm1(scaled))))
+
+    return minimum(loss)
 
 
 def minimum(loss: Callable[[float], float]) -> float:

@@ -42,6 +42,46 @@ def fit_thresholds(
     return tuple(tuple(float(threshold) for threshold in thresholds) for thresholds in own)
 
 
+def fit_risk_thresholds(
+    probabilities: NDArray[np.floating], wanted: NDArray[np.int64], groups: Sequence[str] | None = None
+) -> tuple[float, ...]:
+    """Return, for each of COVERAGES, the probability from which a label is in the set, so that it holds this share of the labels.
+
+    probabilities, wanted (N, labels), 1 where an image has a label. The mean share of an image's labels that are missed is then at
+    most 1 - coverage, among images that have labels: conformal risk control (Angelopoulos, Bates, Fisch, Lei, Schuster, ICLR
+    2024). Each group counts once. 0 where that much cannot be promised.
+    """
+    has = wanted > 0
+    rows = np.flatnonzero(has.any(axis=1))
+    if not len(rows):
+        return (0.0,) * len(COVERAGES)
+    numbers = (
+        np.arange(len(rows))
+        if groups is None
+        else np.unique(np.array([groups[row] for row in rows.tolist()]), return_inverse=True)[1]
+    )
+    images, labels = np.nonzero(has[rows])
+    share = 1 / has[rows].sum(axis=1)[images] / np.bincount(numbers)[numbers[images]]  # of the loss of its group
+    given = probabilities[rows][images, labels].astype(np.float64)
+    order = np.argsort(given, kind="stable")
+    units = len(np.unique(numbers))
+    # what is lost when the threshold is just above each of these probabilities; the group asked about may lose all
+    lost = (np.cumsum(share[order]) + 1) / (units + 1)
+    thresholds = []
+    for coverage in COVERAGES:
+        place = int(np.searchsorted(lost, 1 - coverage + 1e-12, side="right"))  # so many labels may be missed
+        allowed = 1 / (units + 1) <= 1 - coverage + 1e-12
+        thresholds.append(float(given[order][min(place, len(given) - 1)]) if allowed else 0.0)
+    return tuple(thresholds)
+
+
+def labels_in_sets(
+    probabilities: NDArray[np.floating], thresholds: Sequence[float], coverage: float
+) -> NDArray[np.bool_]:
+    """Return which labels (N, labels) are in each set, so that `coverage` of an image's labels are, on average."""
+    return prediction_sets(probabilities, [thresholds] * probabilities.shape[1], coverage)
+
+
 def _class_thresholds(given: NDArray[np.float64], units: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return, for each coverage, the probability that this share of the units reaches."""
     if not len(given):

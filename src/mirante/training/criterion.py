@@ -15,12 +15,13 @@ class Criterion:
 
     loss    (logits, targets, label smoothing) → the mean loss in nats
     right   (logits, targets) → which images (N,) are answered correctly; one with several answers, in all of them
-    answers (logits) → the numbers answered, shaped as the targets, and the probability of each
+    answers (logits) → the numbers answered, shaped as the targets, and the probability of each; None where they are no class
+            numbers
     """
 
     loss: Callable[[Tensor, Tensor, float], Tensor]
     right: Callable[[Tensor, Tensor], Tensor]
-    answers: Callable[[Tensor], tuple[Tensor, Tensor]]
+    answers: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
 
 def _loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
@@ -38,3 +39,17 @@ def _answers(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 cross_entropy = Criterion(_loss, _right, _answers)
 """One class of several, for each answer of an image."""
+
+
+def _yes_or_no_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    wanted = targets.clamp(min=0).to(logits.dtype) * (1 - smoothing) + smoothing / 2
+    losses = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return (losses * (targets >= 0)).mean()  # of all labels, so that it is the mean over any division of the images
+
+
+def _all_right(logits: Tensor, targets: Tensor) -> Tensor:
+    return (((logits > 0) == (targets > 0)) | (targets < 0)).all(1)
+
+
+binary_cross_entropy = Criterion(_yes_or_no_loss, _all_right)
+"""Yes or no for each label of an image; what is not known (-1) costs nothing and counts as right."""

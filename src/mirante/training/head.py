@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,10 @@ _UNCHOSEN = 0.3  # when all images belong together, and so none can be left out
 _ROUNDS = 60
 _ENOUGH = 100  # with fewer validation images the training images choose, in folds
 _FOLDS, _DECIDING = 5, 1000  # how many folds, and at most of how many images
+
+
+Slopes = Callable[[NDArray[np.floating], NDArray[np.int64]], tuple[float, NDArray[np.floating]]]
+"""(logits, wanted), each (N, classes) → the mean loss, and its slopes."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ def fit_head(
 ) -> Head:
     """Return the dense layer with the least log loss on the validation images, among several L2 strengths.
 
-    features (N, width), labels (N,); where there are few validation images or none, folds of the training images choose instead.
+    features (N, width), labels (N,) class numbers; or (N, classes) of several labels: 1 yes, 0 no, -1 not known. Where there are
+    few validation images or none, folds of the training images choose instead.
     strength   the only one to try; None tries several
     one_scale  all features are divided by one number, as suits those that are alike (the square roots of a Backbone); else each by
                its own, which few images do not know
@@ -70,13 +75,15 @@ def _heads(
     """Yield the layer of each strength; the search for one begins where the one before ended."""
     mean = features.mean(0)
     spread = (features - mean).std(axis=None if one_scale else 0) + 1e-6
-    scaled, wanted = (features - mean) / spread, np.eye(classes, dtype=np.float32)[labels]
+    scaled = (features - mean) / spread
+    wanted = labels if labels.ndim == 2 else np.eye(classes, dtype=np.int64)[labels]
+    slopes = _yes_or_no if labels.ndim == 2 else _one_of_several
     # the best weights are sums of the images' features, so that few images need few numbers
     axes = np.linalg.qr(scaled.T).Q if len(features) < features.shape[1] else None  # (width, N)
     scaled = scaled if axes is None else scaled @ axes
     weight, bias = np.zeros((classes, scaled.shape[1]), np.float32), np.zeros(classes, np.float32)
     for one in strengths:
-        weight, bias = _minimise(scaled, wanted, weight, bias, one)
+        weight, bias = _minimise(scaled, wanted, weight, bias, one, slopes)
         # the same layer for unscaled features
         plain = (weight if axes is None else weight @ axes.T) / spread
         shifted = bias - plain @ mean
@@ -95,22 +102,39 @@ def _by_folds(
 
     Of many images or classes, some decide.
     """
+    if labels.ndim == 2:
+        some = spread(np.arange(len(labels)), _DECIDING)
+        features, labels, units = features[some], labels[some], units[some]
+        kind = np.unique(labels, axis=0, return_inverse=True)[1].ravel()
+        return _best_of_folds(features, labels, labels.shape[1], _folds(kind, units), one_scale)
     kinds = np.unique(labels)
     kinds = spread(kinds, _DECIDING // (2 * _FOLDS))  # so that each has enough images
     own = [np.flatnonzero(labels == kind) for kind in kinds]
     some = np.concatenate([spread(rows, max(1, _DECIDING // len(kinds))) for rows in own])
     features, labels = features[some], np.searchsorted(kinds, labels[some])
-    _, first, unit = np.unique(units[some], return_index=True, return_inverse=True)
+    return _best_of_folds(features, labels, len(kinds), _folds(labels, units[some]), one_scale)
+
+
+def _folds(kinds: NDArray[np.int64], units: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the fold of each of N images: each kind is spread over all, and no unit is divided."""
+    _, first, unit = np.unique(units, return_index=True, return_inverse=True)
     fold = np.empty(len(first), np.int64)
-    fold[np.argsort(labels[first], kind="stable")] = np.arange(len(first)) % _FOLDS
-    fold = fold[unit]
+    fold[np.argsort(kinds[first], kind="stable")] = np.arange(len(first)) % _FOLDS
+    found: NDArray[np.int64] = fold[unit]
+    return found
+
+
+def _best_of_folds(
+    features: NDArray[np.float32], labels: NDArray[np.int64], classes: int, fold: NDArray[np.int64], one_scale: bool
+) -> float:
+    """Return the strength with the least log loss on the folds (N,), each left out in turn."""
     paths, counts = [], []
     for held in np.unique(fold):
         known, asked = fold != held, fold == held
         if not known.any():
             return _UNCHOSEN if one_scale else _UNCHOSEN / 10
         parts = features[known], labels[known], features[asked], labels[asked]
-        paths.append(_heads(*parts, len(kinds), _STRENGTHS, one_scale))
+        paths.append(_heads(*parts, classes, _STRENGTHS, one_scale))
         counts.append(int(asked.sum()))
     losses: dict[float, float] = {}
     for heads in zip(*paths, strict=True):
@@ -124,22 +148,19 @@ def _by_folds(
 
 def _minimise(
     features: NDArray[np.float32],
-    wanted: NDArray[np.float32],
+    wanted: NDArray[np.int64],
     weight: NDArray[np.float32],
     bias: NDArray[np.float32],
     strength: float,
+    slopes: Slopes,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return weight and bias of the least loss with this penalty, searched for from these; `wanted` (N, classes) is 0 or 1."""
     from scipy.optimize import minimize
 
     def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         here, shift = _parted(values.astype(np.float32), weight.shape)
-        logits = features @ here.T + shift
-        logits -= logits.max(axis=1, keepdims=True)
-        shares = np.exp(logits)
-        total = shares.sum(axis=1, keepdims=True)
-        lost = float(np.mean(np.log(total[:, 0], dtype=np.float64) - (logits * wanted).sum(axis=1, dtype=np.float64)))
-        gap = (shares / total - wanted) / len(features)
+        lost, gap = slopes(features @ here.T + shift, wanted)
+        gap = gap / len(features)
         slope = gap.T @ features + strength * here
         penalty = strength / 2 * float(np.vdot(here, here))
         return lost + penalty, np.concatenate([slope.ravel(), gap.sum(axis=0)]).astype(np.float64)
@@ -147,6 +168,24 @@ def _minimise(
     start = np.concatenate([weight.ravel(), bias]).astype(np.float64)
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _ROUNDS, "gtol": 1e-5}).x
     return _parted(found.astype(np.float32), weight.shape)
+
+
+def _one_of_several(logits: NDArray[np.floating], wanted: NDArray[np.int64]) -> tuple[float, NDArray[np.floating]]:
+    """Return the mean loss of one class of several in nats, and the slope of each image's loss by its logits (N, classes)."""
+    logits = logits - logits.max(axis=1, keepdims=True)
+    shares = np.exp(logits)
+    total = shares.sum(axis=1, keepdims=True)
+    lost = float(np.mean(np.log(total[:, 0], dtype=np.float64) - (logits * wanted).sum(axis=1, dtype=np.float64)))
+    return lost, (shares / total - wanted).astype(logits.dtype)
+
+
+def _yes_or_no(logits: NDArray[np.floating], wanted: NDArray[np.int64]) -> tuple[float, NDArray[np.floating]]:
+    """Return the mean over images of their labels' losses in nats, what is not known costing nothing, and the slopes as above."""
+    from scipy.special import expit
+
+    losses = np.logaddexp(0, np.where(wanted > 0, -logits, logits)) * (wanted >= 0)
+    slopes = (expit(logits) - (wanted > 0)) * (wanted >= 0)
+    return float(losses.sum(axis=1, dtype=np.float64).mean()), slopes.astype(logits.dtype)
 
 
 def _parted(values: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -158,6 +197,9 @@ def _measure(
     features: NDArray[np.float32], labels: NDArray[np.int64], weight: NDArray[np.float32], bias: NDArray[np.float32]
 ) -> tuple[float, float]:
     logits = (features @ weight.T + bias).astype(np.float64)
+    if labels.ndim == 2:
+        right = ((logits > 0) == (labels > 0)) | (labels < 0)
+        return _yes_or_no(logits, labels)[0] / labels.shape[1], float(right.all(axis=1).mean())
     logits -= logits.max(axis=1, keepdims=True)
     losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]
     return float(losses.mean()), float((logits.argmax(axis=1) == labels).mean())

@@ -31,7 +31,8 @@ class Snapshot:
     """What was kept after an epoch.
 
     kernels      (N, channels, K, L) of the convolution `word`, empty when there is none
-    confusion    (classes, classes) counts of watched images, empty when none are watched or the classes are too many
+    confusion    (classes, classes) counts of watched images; empty when none are watched, the classes are too many, or an image
+                 can have several
     mistakes     (M, 3) row of the image in the data set, its label, what was answered (of a text, of one character); the surest first
     confidences  (M,) the probability of each of those answers
     """
@@ -60,7 +61,7 @@ def write_snapshot(
     word, kernels = _first_kernels(network)
     confusion = np.zeros((0, 0), np.int64)
     mistakes, confidences = np.zeros((0, 3), np.int64), np.zeros(0, np.float32)
-    if seen is not None:
+    if seen is not None and criterion.answers is not None:
         logits, labels, rows = seen
         count = logits.shape[-1]
         answers, shares = (one.flatten().numpy() for one in criterion.answers(logits))  # of a text, each character

@@ -169,6 +169,7 @@ def suited_to(
 
     A network that is not trained on mirror images does not look at them when it answers either (flip_tta).
     """
+    targets = targets if targets.ndim == 1 else _rarest(targets)
     steps = list(zip(recipe.augment, read_augment(recipe.augment), strict=True))
     shares = {step.name: agreement(pixels, rows, targets, step.name) for _, step in steps if step.asked}
     looks = {name: share for name, share in shares.items() if _is_alike(share, len(rows), name)}
@@ -213,6 +214,14 @@ def _is_safe(known: Known) -> bool:
 def _is_learned(known: Known) -> bool:
     """Tell whether the network recognises more than chance does."""
     return bool(known.plain - known.chance > 2 * (known.chance * (1 - known.chance) / known.images) ** 0.5)
+
+
+def _rarest(targets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return one class number (N,) for targets (N, labels): the rarest label that an image has, from 1; 0 for none."""
+    order = np.argsort((targets > 0).sum(axis=0), kind="stable")
+    has = targets[:, order] > 0
+    found: NDArray[np.int64] = np.where(has.any(axis=1), order[has.argmax(axis=1)] + 1, 0)
+    return found
 
 
 def _shrunk(image: Pixels, side: int) -> Pixels:

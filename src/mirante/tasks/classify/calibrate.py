@@ -15,8 +15,9 @@ from mirante.prediction.calibration import fit_calibration, softmax
 from mirante.prediction.conformal import fit_thresholds, prediction_sets
 from mirante.prediction.onnx_model import Output
 from mirante.prediction.out_of_distribution import fit_ood_threshold
+from mirante.prediction.thresholds import choose_threshold
 from mirante.predictions import Predictions
-from mirante.tasks.classify.decision import ClassifyLearned, choose_threshold, decide, even_out, learned_of
+from mirante.tasks.classify.decision import ClassifyLearned, decide, even_out, learned_of
 
 JUDGED_COVERAGES = (0.8, 0.9, 0.95, 0.99)
 """The coverages whose prediction sets are evaluated."""

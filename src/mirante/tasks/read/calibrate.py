@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mirante.data.dataset import Dataset
 from mirante.model_info import ModelInfo
-from mirante.prediction.calibration import fit_temperature, minimum, softmax
+from mirante.prediction.calibration import fit_power, fit_temperature, softmax
 from mirante.prediction.onnx_model import Output
 from mirante.predictions import Predictions
 from mirante.task import Learned
@@ -79,31 +79,6 @@ def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: Mod
         uncalibrated=softmax(output.logits).max(axis=2).prod(axis=1),
         rows=rows,
     )
-
-
-def fit_power(products: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
-    """Return the power, between 0.05 and 20, that turns products of probabilities into those of whole texts.
-
-    products (N,) of the character probabilities of each text; right (N,), whether all of it is right. Mistakes in one text
-    are not independent, so the product itself is too low or too high. The loss is convex in the power; its targets are Platt's
-    ("Probabilistic outputs for support vector machines", 1999), so that texts without a mistake do not claim certainty.
-
-    >>> rng = np.random.default_rng(0)
-    >>> products = rng.uniform(0.2, 1, 4000)
-    >>> 1.9 < fit_power(products**0.5, rng.random(4000) < products) < 2.1
-    True
-    """
-    if len(right) == 0:
-        return 1.0
-    logs = np.log(np.clip(products.astype(np.float64), 1e-12, 1 - 1e-9))
-    hits = int(right.sum())
-    wanted = np.where(right, (hits + 1) / (hits + 2), 1 / (len(right) - hits + 2))
-
-    def loss(power: float) -> float:
-        scaled = power * logs
-        return float(np.mean(-wanted * scaled - (1 - wanted) * np.log(-np.expm1(scaled))))
-
-    return minimum(loss)
 
 
 def fit_confidence_threshold(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> float:

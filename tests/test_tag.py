@@ -1,0 +1,307 @@
+"""Several labels per image: where they are read from, how they are spread, what is promised of them, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from conftest import Command
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+
+import mirante as package
+from mirante import DataError, Dataset, Run
+from mirante.cluster.part import Order, answer_part
+from mirante.cluster.plan import make_plan
+from mirante.data.several import join, parse
+from mirante.data.splits import assign_folds, assign_splits
+from mirante.evaluation.objectives import Aim, Objectives
+from mirante.prediction.calibration import fit_yes_or_no, sigmoid
+from mirante.prediction.conformal import COVERAGES, fit_risk_thresholds, labels_in_sets
+from mirante.prediction.onnx_model import Output
+from mirante.tasks.tag.calibrate import calibrate, learned_of
+from mirante.tasks.tag.judge import _average_precision
+from mirante.training.criterion import binary_cross_entropy
+from mirante.training.head import fit_head
+
+MARKS = {
+    "bar": ((2, 2, 9, 5), (200, 40, 40)),
+    "disc": ((14, 3, 21, 10), (40, 180, 60)),
+    "line": ((3, 15, 20, 18), (60, 80, 220)),
+}
+
+
+def draw_marks(folder: Path, count: int, seed: int = 0) -> Path:
+    """Write images with any of three marks on them, and labels.csv, which says which."""
+    folder.mkdir(parents=True, exist_ok=True)
+    chance = np.random.default_rng(seed)
+    rows = ["path,labels,patient,place"]
+    for number in range(count):
+        image = Image.fromarray(chance.integers(90, 166, (24, 24, 3), dtype=np.uint8))
+        has = [name for name in MARKS if chance.random() < 0.4]
+        for name in has:
+            ImageDraw.Draw(image).ellipse(*MARKS[name]) if name == "disc" else ImageDraw.Draw(image).rectangle(
+                *MARKS[name]
+            )
+        image.save(folder / f"{number:04d}.png")
+        rows.append(f"{number:04d}.png,{'|'.join(has)},p{number // 2},{'north' if number % 3 else 'south'}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tag_run(tmp_path_factory: pytest.TempPathFactory, mirante: Command) -> Iterator[tuple[Path, Path]]:
+    folder = tmp_path_factory.mktemp("tags")
+    data = draw_marks(folder / "marks", 500)
+    words = [
+        "--labels",
+        "labels.csv",
+        "--task",
+        "tag",
+        "--group-column",
+        "patient",
+        "--subgroup",
+        "place",
+        "--lang",
+        "pt",
+    ]
+    done = mirante("train", data, *words, "--model", "W2-16B-24B-GMP", "--epochs", "8", "--out", folder / "run")
+    assert done.returncode == 0, done.stderr
+    assert "Precisão média (mAP)" in done.stdout
+    yield folder / "run", data
+
+
+def test_each_label_is_recognised_and_every_figure_is_in_the_predictions(tag_run: tuple[Path, Path]) -> None:
+    run = Run(tag_run[0])
+    assert run.metrics["mean_roc_area"]["value"] > 0.95
+    table = run.predictions()
+    assert (table.targets.sum(axis=1) == 0).any() and (table.targets.sum(axis=1) > 1).any()
+    right = (table.predicted == table.targets).all(axis=1)
+    assert run.metrics.accuracy.value == pytest.approx(right.mean())
+    for number, name in enumerate(table.classes):
+        one = run.metrics["labels"][name]
+        wanted, scores = table.targets[:, number] > 0, table.probabilities[:, number]
+        assert one["images"] == wanted.sum() and not one["rare"]
+        pairs = scores[wanted][:, None] > scores[~wanted][None]
+        assert one["roc_area"]["value"] == pytest.approx(pairs.mean(), abs=1e-3)
+        assert one["sensitivity"]["value"] == pytest.approx(table.predicted[wanted, number].mean())
+    assert set(run.metrics["subgroups"]["parts"]) == {"north", "south"}
+    assert all(0.3 < one["value"] < 0.7 for one in run.metrics["subgroups"]["alone"].values())
+    page = run.report.read_text(encoding="utf-8")
+    assert "Rótulo por rótulo" in page and "Parte por parte" in page and "Traceback" not in page
+
+
+def test_predict_tells_labels_in_every_format_and_python_says_the_same(
+    tag_run: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    run, data = tag_run
+    images = [data / f"{number:04d}.png" for number in range(40)]
+    rows = list(
+        csv.DictReader(mirante("predict", run, *images, "--format", "csv", "--coverage", "90%").stdout.splitlines())
+    )
+    told = [json.loads(line) for line in mirante("predict", run, *images, "--format", "json").stdout.splitlines()]
+    content = (run / "model.onnx").read_bytes()
+    words = tuple(map(str, images))
+    plan = make_plan(str(tmp_path / "out"), words, words, hashlib.sha256(content).hexdigest(), 0.9, None, 40)
+    assert answer_part(Order(str(tmp_path / "out"), plan, content), 0).rows == 40
+    found = {row["path"]: row for row in pq.read_table(tmp_path / "out").to_pylist()}
+    columns = [found[str(image)] for image in images]
+    model = package.load(run)
+    for image, row, one, column in zip(images, rows, told, columns, strict=True):
+        answer = model.predict(image, coverage=0.9)
+        assert row["labels"] == answer.label == join(one["labels"]) == join(column["labels"])
+        assert json.loads(row["prediction_set"]) == list(answer.prediction_set) == column["prediction_set"]
+        for name, share in zip(model.classes, answer.probabilities, strict=True):
+            assert float(row[f"probability_{name}"]) == pytest.approx(float(share), abs=1e-5)
+            assert column["probabilities"][name] == pytest.approx(float(share), abs=1e-5)
+    assert any(not row["labels"] for row in rows) and any("|" in row["labels"] for row in rows)
+    table = mirante("predict", run, images[0]).stdout
+    assert "Labels" in table or "Rótulos" in table
+    shown = mirante("predict", run, *images, "--threshold", "0.999999", "--format", "json")
+    assert all(
+        one["labels"] == [] or min(one["probabilities"][name] for name in one["labels"]) > 0.99
+        for one in map(json.loads, shown.stdout.splitlines())
+    )
+
+
+def test_exports_answer_the_same(tag_run: tuple[Path, Path], tmp_path: Path, mirante: Command) -> None:
+    for kind in ("torch", "onnx"):
+        done = mirante("export", tag_run[0], "--to", kind, "--out", tmp_path / kind)
+        assert done.returncode == 0, done.stderr  # compared with model.onnx on real images
+
+
+def test_a_threshold_is_chosen_for_each_label_and_reaches_the_aim(tag_run: tuple[Path, Path]) -> None:
+    run = Run(tag_run[0])
+    data, info = run.dataset(), run.info
+    chance = np.random.default_rng(0)
+    logits = (2.0 * data.targets - 1 + chance.normal(size=data.targets.shape) * [1, 2, 3]).astype(np.float32)
+    output, part = Output.of_logits(logits, np.zeros(len(data), np.float32), info), chance.random(len(data)) < 0.5
+    learned, asked = np.flatnonzero(part), np.flatnonzero(~part)
+    aimed = calibrate(output.only(learned), learned, data, info, Objectives(aim=Aim(sensitivity=0.9)))
+    assert len(set(learned_of(aimed).thresholds)) == 3
+    said = info.asks.answered(output.only(asked).with_calibration(aimed).probabilities, aimed)
+    for number in range(3):
+        wanted = data.targets[asked, number] > 0
+        assert said[wanted, number].mean() > 0.82 and said[~wanted, number].mean() < 0.95
+
+
+def test_an_aim_is_for_each_label_and_one_class_against_the_others_is_refused(tmp_path: Path, mirante: Command) -> None:
+    data = draw_marks(tmp_path / "marks", 120)
+    words = ["--labels", "labels.csv", "--task", "tag", "--model", "W2-8B-GMP", "--epochs", "1", "--folds", "3"]
+    done = mirante("train", data, *words, "--sensitivity", "95%", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert len(Run(tmp_path / "run").predictions()) == 120
+    refused = mirante("train", data, *words, "--positive", "bar", "--out", tmp_path / "other")
+    assert refused.returncode == 2 and "each label" in refused.stderr
+
+
+TABLES = {
+    "cells": "path,tags\na.png,cat|dog\nb.png,\nc.png,dog\n",
+    "semicolons": "path,label\na.png,cat; dog\nb.png,\nc.png,dog\n",
+    "commas": 'path,keywords\na.png,"cat, dog"\nb.png,\nc.png,dog\n',
+    "columns": "path,cat,age,dog\na.png,1,33,1\nb.png,0,41,0\nc.png,0,50,1\n",
+    "words": "path,cat,dog\na.png,yes,sim\nb.png,no,não\nc.png,no,yes\n",
+    "crosses": "path,cat,dog\na.png,x,x\nb.png,,\nc.png,,x\n",
+    "rows": "path,label\na.png,cat\na.png,dog\nb.png,\nc.png,dog\n",
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_tables_hold_labels_in_the_ways_that_people_write_them(kind: str, tmp_path: Path) -> None:
+    for number, name in enumerate("abc"):
+        Image.new("RGB", (16, 16), (number * 60, 9, 9)).save(tmp_path / f"{name}.png")
+    (tmp_path / "labels.csv").write_text(TABLES[kind], encoding="utf-8")
+    data = Dataset.open(tmp_path / "labels.csv", task="tag", val_share=0.0)
+    assert data.classes == ("cat", "dog")
+    assert dict(zip(data.paths, data.names, strict=True)) == {"a.png": "cat|dog", "b.png": "", "c.png": "dog"}
+
+
+def test_what_is_not_known_is_neither_yes_nor_no(tmp_path: Path) -> None:
+    for number, name in enumerate("abcd"):
+        Image.new("RGB", (16, 16), (number * 60, 9, 9)).save(tmp_path / f"{name}.png")
+    text = "path,cat,dog\na.png,1,0\nb.png,,1\nc.png,-1,uncertain\nd.png,0,0\n"
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
+    data = Dataset.open(tmp_path / "labels.csv", task="tag", val_share=0.0)
+    assert data.targets.tolist() == [[1, 0], [-1, 1], [-1, -1], [0, 0]]
+    assert data.names[1] == "dog|?cat"
+    logits = torch.tensor([[3.0, -3.0], [99.0, 3.0], [99.0, -99.0], [-3.0, -3.0]])
+    changed = logits.clone()
+    changed[1:3, 0], changed[2, 1] = -99.0, 99.0
+    targets = torch.from_numpy(data.targets)
+    assert binary_cross_entropy.loss(logits, targets, 0.0) == binary_cross_entropy.loss(changed, targets, 0.0)
+    assert binary_cross_entropy.right(logits, targets).all()
+
+
+def test_a_picture_in_several_folders_has_all_their_labels(tmp_path: Path) -> None:
+    for number, folder in enumerate(("beach", "dog", "owl")):
+        (tmp_path / folder).mkdir()
+        for copy in range(6):
+            Image.new("RGB", (16, 16), (number * 60, copy * 9, 9)).save(tmp_path / folder / f"{copy}.png")
+    (tmp_path / "dog" / "both.png").write_bytes((tmp_path / "beach" / "0.png").read_bytes())
+    data = Dataset.open(tmp_path, task="tag")
+    assert len(data) == 18 and data.names[data.paths.index("beach/0.png")] == "beach|dog"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("path,label\na.png,\nb.png,\n", "no image has a label"),
+        ("path,label\na.png,Cat\nb.png,cat\n", "differ only by case"),
+        ("path,?cat,dog\na.png,1,0\nb.png,0,1\n", "cannot be the name of a label"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_refused(text: str, said: str, tmp_path: Path) -> None:
+    for number, name in enumerate("ab"):
+        Image.new("RGB", (16, 16), (number * 60, 9, 9)).save(tmp_path / f"{name}.png")
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=said.replace("?", r"\?")):
+        Dataset.open(tmp_path / "labels.csv", task="tag")
+
+
+@given(st.lists(st.text("abc é", min_size=1).map(str.strip).filter(bool), unique=True), st.data())
+def test_labels_as_one_text_can_be_read_back(names: list[str], data: st.DataObject) -> None:
+    yes = [name for name in names if data.draw(st.booleans())]
+    not_known = [name for name in names if name not in yes]
+    assert parse(join(yes, not_known)) == (yes, not_known)
+
+
+def test_every_label_is_spread_evenly_and_no_group_is_cut() -> None:
+    chance = np.random.default_rng(0)
+    groups = [f"p{number}" for number in chance.integers(0, 400, 1000)]
+    labels = (chance.random((1000, 8)) < [0.5, 0.3, 0.2, 0.1, 0.08, 0.05, 0.03, 0.02]).astype(np.int64)
+    digests = [f"{number:064x}" for number in range(1000)]
+    splits = assign_splits(labels, digests, groups, [None] * 1000, 0.1)
+    folds = assign_folds(labels, digests, groups, 5)
+    for part in (splits, folds):
+        sides = {}
+        for group, side in zip(groups, part.tolist(), strict=True):
+            assert sides.setdefault(group, side) == side
+    for number in range(8):
+        has = labels[:, number] > 0
+        assert abs((splits[has] == "test").mean() - 0.15) < max(0.03, 1.5 / has.sum())
+        counts = np.bincount(folds[has], minlength=5)
+        assert counts.max() - counts.min() <= max(3, 0.1 * has.sum() / 5), counts
+    again = assign_splits(labels[::-1], digests[::-1], groups[::-1], [None] * 1000, 0.1)
+    assert (again[::-1] == splits).mean() > 0.6  # decided by the content and the labels
+
+
+def test_no_more_labels_are_missed_than_promised() -> None:
+    chance = np.random.default_rng(0)
+    kept = []
+    for _ in range(60):
+        logits = chance.normal(size=(400, 6)) * 2 - 1
+        wanted = (chance.random((400, 6)) < 1 / (1 + np.exp(-logits))).astype(np.int64)
+        shares = sigmoid(logits)
+        thresholds = fit_risk_thresholds(shares[:200], wanted[:200])
+        assert len(thresholds) == len(COVERAGES)
+        members = labels_in_sets(shares[200:], thresholds, 0.9)
+        rows = wanted[200:].any(axis=1)
+        kept.append(((members & (wanted[200:] > 0))[rows].sum(axis=1) / wanted[200:][rows].sum(axis=1)).mean())
+    assert 0.895 < np.mean(kept) < 0.93
+    assert fit_risk_thresholds(shares[:3], wanted[:3])[-1] == 0.0  # three images cannot promise 99.9%
+
+
+def test_each_label_is_calibrated_by_its_own_scale_and_shift() -> None:
+    chance = np.random.default_rng(0)
+    logits = chance.normal(size=(6000, 2))
+    truth = logits * [2.0, 0.5] + [1.0, -2.0]
+    wanted = (chance.random((6000, 2)) < 1 / (1 + np.exp(-truth))).astype(np.int64)
+    scales, shifts = fit_yes_or_no(logits, wanted)
+    assert np.allclose(scales, [2.0, 0.5], atol=0.2) and np.allclose(shifts, [1.0, -2.0], atol=0.2)
+    few = np.full((6000, 2), -1)
+    few[:, 0], few[:2, 1] = wanted[:, 0], 1
+    scales, shifts = fit_yes_or_no(logits, few)  # two images do not make a label certain
+    assert abs(shifts[1]) < 1 and 0.5 < scales[1] / scales[0] < 2
+
+
+def test_the_last_layer_of_several_labels_is_logistic_regression() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    chance = np.random.default_rng(0)
+    features = chance.normal(size=(400, 12)).astype(np.float32)
+    labels = (features @ chance.normal(size=(12, 3)) + chance.normal(size=(400, 3)) > 0.5).astype(np.int64)
+    head = fit_head(features[:300], labels[:300], features[300:], labels[300:], 3)
+    mean, spread = features[:300].mean(0), (features[:300] - features[:300].mean(0)).std() + 1e-6
+    for number in range(3):
+        model = LogisticRegression(C=1 / (head.strength * 300), max_iter=2000)
+        theirs = model.fit((features[:300] - mean) / spread, labels[:300, number]).decision_function(
+            (features - mean) / spread
+        )
+        assert np.allclose(features @ head.weight[number] + head.bias[number], theirs, atol=0.02)
+
+
+def test_average_precision_is_that_of_scikit_learn() -> None:
+    from sklearn.metrics import average_precision_score
+
+    chance = np.random.default_rng(0)
+    for _ in range(20):
+        scores, wanted = np.round(chance.random(60), 1), chance.random(60) < 0.3
+        assert _average_precision(scores, wanted) == pytest.approx(average_precision_score(wanted, scores))
