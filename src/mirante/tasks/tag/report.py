@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,8 +22,11 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
     wrong = found["images"] - round(found["accuracy"]["value"] * found["images"])
     judged = {name: one for name, one in found["labels"].items() if not one["rare"]}
     area = found["mean_roc_area"]
+    images = Counter(split for *_, split in data["files"])
+    per = next(iter(data["counts"].values()))
     return {
         **shared_content(judgement, story, tag_questions(judgement, story, say), say),
+        "totals": [say.number(images[split]) for split in per if images[split]],  # an image may have several labels
         "lead": say(
             "Which of {labels} labels an image has: any number of them, or none.", labels=len(found["classes"])
         ),
