@@ -115,7 +115,7 @@ def test_the_whole_story(browser, tmp_path: Path, size: str, lang: str) -> None:
         assert "80" in page.locator(".lead").inner_text()
         page.get_by_role("link", name=to_train).click()
         page.select_option("#recipe", "fast")
-        page.fill("[name=time]", "4s")
+        page.fill("[name=time]", "12s")
         page.fill("#layers", "8C3-MP2-16C3-XX-GAP")
         until(page, "document.querySelector('#layers-pointer mark')?.textContent === 'XX'")
         page.fill("#layers", "8C3-MP2-16C3-GAP")

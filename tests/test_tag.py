@@ -24,11 +24,13 @@ from mirante.cluster.plan import make_plan
 from mirante.data.several import join, parse
 from mirante.data.splits import assign_folds, assign_splits
 from mirante.evaluation.objectives import Aim, Objectives
+from mirante.locale import language
 from mirante.prediction.calibration import fit_yes_or_no, sigmoid
 from mirante.prediction.conformal import COVERAGES, fit_risk_thresholds, labels_in_sets
 from mirante.prediction.onnx_model import Output
 from mirante.tasks.tag.calibrate import calibrate, learned_of
 from mirante.tasks.tag.judge import _average_precision
+from mirante.tasks.tag.report import _always_sentence
 from mirante.training.criterion import binary_cross_entropy
 from mirante.training.head import fit_head
 
@@ -200,6 +202,22 @@ def test_what_is_not_known_is_neither_yes_nor_no(tmp_path: Path) -> None:
     assert binary_cross_entropy.right(logits, targets).all()
 
 
+def test_labels_that_other_images_were_never_asked_for_are_not_judged(
+    tag_run: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    run, _ = tag_run
+    other = draw_marks(tmp_path / "other", 120, seed=1)
+    told = list(csv.DictReader((other / "labels.csv").open(encoding="utf-8")))
+    lines = [f"{row['path']},{'bar' if 'bar' in row['labels'] else ''}" for row in told]
+    (other / "bars.csv").write_text("path,label\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    done = package.evaluate(run, other / "bars.csv")
+    assert done.metrics["labels"]["disc"]["not_known"] == 120 and "roc_area" not in done.metrics["labels"]["disc"]
+    assert done.metrics["labels"]["bar"]["roc_area"]["value"] > 0.9
+    table = done.predictions()
+    assert [row.right for row in table] == table.right.tolist() and table.right.mean() > 0.7
+    assert table[0].label.endswith("?disc|?line")
+
+
 def test_a_picture_in_several_folders_has_all_their_labels(tmp_path: Path) -> None:
     for number, folder in enumerate(("beach", "dog", "owl")):
         (tmp_path / folder).mkdir()
@@ -224,6 +242,13 @@ def test_labels_that_cannot_be_used_are_refused(text: str, said: str, tmp_path: 
     (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=said.replace("?", r"\?")):
         Dataset.open(tmp_path / "labels.csv", task="tag")
+
+
+def test_a_label_that_all_others_come_with_is_said() -> None:
+    said = language("en")
+    together = {"classes": ["cat", "dog", "any"], "occurrence": [[3, 1, 3], [1, 4, 4], [3, 4, 9]]}
+    assert "it has any too" in _always_sentence(together, said)
+    assert _always_sentence({**together, "occurrence": [[3, 1, 2], [1, 4, 4], [2, 4, 9]]}, said) == ""
 
 
 @given(st.lists(st.text("abc é", min_size=1).map(str.strip).filter(bool), unique=True), st.data())

@@ -32,7 +32,7 @@ PROBABILITY = "probability_"
 
 @dataclass(frozen=True)
 class Row:
-    """One image of the table: its number, path and label, and the answer in words."""
+    """One image of the table: its number, path and label, the answer in words, and whether it is right."""
 
     number: int
     path: str
@@ -40,10 +40,7 @@ class Row:
     predicted: str
     confidence: float
     probabilities: tuple[float, ...]
-
-    @property
-    def right(self) -> bool:
-        return self.label == self.predicted
+    right: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +95,9 @@ class Predictions:
         number = range(len(self))[number]
         shares = tuple(self.probabilities[number].tolist())
         label, predicted = (self._in_words(one[number : number + 1])[0] for one in (self.targets, self.predicted))
-        return Row(number, self.paths[number], label, predicted, float(self.confidences[number]), shares)
+        target, answered = self.targets[number], self.predicted[number]
+        right = bool(((answered == target) | (target < 0)).all())
+        return Row(number, self.paths[number], label, predicted, float(self.confidences[number]), shares, right)
 
     @property
     def right(self) -> NDArray[np.bool_]:

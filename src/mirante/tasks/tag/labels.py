@@ -50,6 +50,9 @@ def make_targets(location: str, rows: list[Labelled], options: LabelOptions) -> 
     names = _names(location, set(present) - same.keys(), options)
     number = {name: index for index, name in enumerate(names)}
     values = np.zeros((len(rows), len(names)), np.int64)
+    if options.model is not None:  # nobody looked for what these labels never name
+        named = {same.get(name, name) for yes, not_known in told for name in (*yes, *not_known)}
+        values[:, [number[name] for name in names if name not in named]] = -1
     for row, (yes, not_known) in enumerate(told):
         for listed, value in ((not_known, -1), (yes, 1)):  # of two spellings, the one that is known counts
             for name in listed:

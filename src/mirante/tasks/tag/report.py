@@ -52,6 +52,7 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
             }
             for one in found["confused"]
         ],
+        "always_sentence": _always_sentence(found, say),
         "mistakes_sentence": mistakes_sentence(wrong, found["images"], say),
         "calibration_sentence": _calibration_sentence(found, say),
         "repeats_sentence": _repeats_sentence(found, say),
@@ -252,6 +253,24 @@ def _rare_sentence(found: dict[str, Any], say: Language) -> str:
         "{least} images would say nothing about how well; do not rely on them.",
         labels=told,
         least=LEAST,
+    )
+
+
+def _always_sentence(found: dict[str, Any], say: Language) -> str:
+    """Name the labels that all images with another label have too; nothing if there are none."""
+    counts, names = found["occurrence"], found["classes"]
+    held = [number for number in range(len(names)) if counts[number][number]]
+    always = [
+        names[one]
+        for one in held
+        if len(held) > 2 and all(counts[other][one] == counts[other][other] for other in held)
+    ]
+    if not always:
+        return ""
+    return say(
+        "Whatever label an image has here, it has {names} too. So an image with any other label differs from one without by {names} "
+        "as well, and the figures of the other labels may be those of {names}.",
+        names=", ".join(always),
     )
 
 
