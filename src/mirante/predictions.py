@@ -138,6 +138,14 @@ class Predictions:
             found["fold"] = (self.folds + 1).tolist()
         return found
 
+    def probability_columns(self) -> dict[str, Sequence[Any]]:
+        """Return a column for the probability of each class."""
+        # nine digits keep a float32 exact, so that every figure can be recomputed from the table
+        return {
+            f"{PROBABILITY}{name}": [f"{share:.9g}" for share in self.probabilities[:, number].tolist()]
+            for number, name in enumerate(self.classes)
+        }
+
     def write(self, path: Path) -> None:
         """Write the table as CSV."""
         columns = self.columns()

@@ -62,3 +62,10 @@ def with_interval(figure: dict[str, float], say: Language) -> str:
     if math.isnan(figure["value"]):
         return "–"
     return f"{say.percent(figure['value'])} ({say.percent(figure['low'], 0)} – {say.percent(figure['high'], 0)})"
+
+
+def area_with_interval(figure: dict[str, float], say: Language) -> str:
+    """Return an area under a curve with its 95% interval in brackets, to three digits; a dash if it is not defined."""
+    if math.isnan(figure["value"]):
+        return "–"
+    return f"{say.number(figure['value'], 3)} ({say.number(figure['low'], 3)} – {say.number(figure['high'], 3)})"

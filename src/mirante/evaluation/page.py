@@ -66,6 +66,19 @@ def mistakes_sentence(wrong: int, count: int, say: Language) -> str:
     return say("{wrong} of {count} answers are wrong.", wrong=say.number(wrong), count=say.number(count))
 
 
+def honesty(folded: bool, say: Language) -> str:
+    """Say what the figures rest on; folded, whether each fold was answered by what the other folds taught."""
+    if folded:
+        return say(
+            "Every figure here can be recomputed from predictions.csv. What was learned from answers (calibration, limits, "
+            "threshold) was learned for each fold from the other folds."
+        )
+    return say(
+        "Every figure here can be recomputed from predictions.csv. Test images chose nothing: not the weights, not the "
+        "calibration, not a threshold, not when to stop."
+    )
+
+
 def shared_content(judgement: Judgement, story: Story, card: Sequence[Question], say: Language) -> dict[str, Any]:
     """Return what page.html.j2 takes, but for `lead`, `accuracy`, `sentence`, `figures`, `data_sentence`, `samples` and `honesty`."""
     data = story.data

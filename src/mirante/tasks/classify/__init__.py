@@ -120,11 +120,7 @@ class Classify(Task):
         return predict(output, rows, dataset, info)
 
     def table_columns(self, predictions: Predictions) -> dict[str, Sequence[Any]]:
-        # nine digits keep a float32 exact, so that every figure can be recomputed from the table
-        return {
-            f"{PROBABILITY}{name}": [f"{share:.9g}" for share in predictions.probabilities[:, number].tolist()]
-            for number, name in enumerate(predictions.classes)
-        }
+        return predictions.probability_columns()
 
     def read_columns(
         self, columns: Mapping[str, Sequence[str]], classes: Sequence[str], output: tuple[int, ...]

@@ -8,7 +8,7 @@ from typing import Any
 
 from mirante.evaluation.card_text import short_name, with_interval
 from mirante.evaluation.judgement import Judgement
-from mirante.evaluation.page import Story, mistakes_sentence, row_of_figure, shared_content
+from mirante.evaluation.page import Story, honesty, mistakes_sentence, row_of_figure, shared_content
 from mirante.locale import Language
 from mirante.model_info import ModelInfo
 from mirante.tasks.classify.card import questions
@@ -42,15 +42,7 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
         "unsure": unsure(
             found, learned_of(story.model).ood_threshold is not None and "taken_for_none_of_these" in found, say
         ),
-        "honesty": say(
-            "Every figure here can be recomputed from predictions.csv. What was learned from answers (calibration, limits, "
-            "threshold) was learned for each fold from the other folds."
-        )
-        if folded
-        else say(
-            "Every figure here can be recomputed from predictions.csv. Test images chose nothing: not the weights, not the "
-            "calibration, not a threshold, not when to stop."
-        ),
+        "honesty": honesty(folded, say),
         "sentence": _headline(found, story, say),
         "figures": list(_figures(found, say)),
         "repeats_sentence": _repeats_sentence(found, say),

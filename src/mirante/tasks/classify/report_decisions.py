@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mirante.evaluation.card_text import area_with_interval
 from mirante.locale import Language
 
 
@@ -19,8 +20,8 @@ def deciding(found: dict[str, Any], positive: str | None, folded: bool, say: Lan
         "areas": [
             {
                 "name": name,
-                "area": _three(figures["roc_area"], say),
-                "average": _three(figures["average_precision"], say),
+                "area": area_with_interval(figures["roc_area"], say),
+                "average": area_with_interval(figures["average_precision"], say),
             }
             for name, figures in told.items()
         ],
@@ -185,7 +186,13 @@ def subgroups_of(found: dict[str, Any], by: str, say: Language) -> dict[str, Any
     for name, row in subgroups.items():
         cells = [{"text": say.number(row["images"]), "differs": False}]
         for key in shown:
-            text = "–" if key not in row else _three(row[key], say) if key == "roc_area" else _interval(row[key], say)
+            text = (
+                "–"
+                if key not in row
+                else area_with_interval(row[key], say)
+                if key == "roc_area"
+                else _interval(row[key], say)
+            )
             differs = row.get(key, {}).get("differs", False)
             cells.append({"text": f"{text} ≠" if differs else text, "differs": differs})
         rows.append({"name": name, "cells": cells})
@@ -201,10 +208,6 @@ def subgroups_of(found: dict[str, Any], by: str, say: Language) -> dict[str, Any
         )
     )
     return {"sentence": sentence, "columns": [by, say("Images"), *(names[key] for key in shown)], "rows": rows}
-
-
-def _three(figure: dict[str, float], say: Language) -> str:
-    return f"{say.number(figure['value'], 3)} ({say.number(figure['low'], 3)} – {say.number(figure['high'], 3)})"
 
 
 def _interval(figure: dict[str, float], say: Language) -> str:

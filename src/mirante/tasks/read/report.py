@@ -6,7 +6,7 @@ from typing import Any
 
 from mirante.evaluation.card_text import Question, as_markdown, short_name, with_interval
 from mirante.evaluation.judgement import Judgement
-from mirante.evaluation.page import Story, mistakes_sentence, row_of_figure, shared_content
+from mirante.evaluation.page import Story, honesty, mistakes_sentence, row_of_figure, shared_content
 from mirante.locale import Language
 from mirante.tasks.read.calibrate import SURE_WITHOUT_PROOF, learned_of
 
@@ -104,10 +104,7 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
             }
             for share, one in found["selective_accuracy"].items()
         ],
-        "honesty": say(
-            "Every figure here can be recomputed from predictions.csv. Test images chose nothing: not the weights, not the "
-            "calibration, not a threshold, not when to stop."
-        ),
+        "honesty": honesty(False, say),
     }
 
 

@@ -141,10 +141,7 @@ class Tag(Task):
         return predict(output, rows, dataset, info)
 
     def table_columns(self, predictions: Predictions) -> dict[str, Sequence[Any]]:
-        return {
-            f"{PROBABILITY}{name}": [f"{share:.9g}" for share in predictions.probabilities[:, number].tolist()]
-            for number, name in enumerate(predictions.classes)
-        }
+        return predictions.probability_columns()
 
     def read_columns(
         self, columns: Mapping[str, Sequence[str]], classes: Sequence[str], output: tuple[int, ...]
@@ -189,10 +186,9 @@ class Tag(Task):
         return replace(info, learned=replace(learned_of(info), thresholds=(threshold,) * len(info.classes)))
 
     def in_python(self, info: ModelInfo) -> str:
-        from mirante.tasks.tag.calibrate import learned_of
+        from mirante.tasks.tag.calibrate import thresholds_of
 
-        thresholds = learned_of(info).thresholds or (0.5,) * len(info.classes)
-        listed = ", ".join(f"{one:.6g}" for one in thresholds)
+        listed = ", ".join(f"{one:.6g}" for one in thresholds_of(info))
         return f"[name for name, share, least in zip(CLASSES, probabilities, [{listed}]) if share >= least]"
 
     def csv_row(self, answer: Tags) -> dict[str, Any]:

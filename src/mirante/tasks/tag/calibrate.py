@@ -56,10 +56,14 @@ def learned_of(info: ModelInfo) -> TagLearned:
     return info.learned if isinstance(info.learned, TagLearned) else TagLearned()
 
 
+def thresholds_of(info: ModelInfo) -> tuple[float, ...]:
+    """Return, by label, the probability from which an image is said to have it."""
+    return learned_of(info).thresholds or (_HALF,) * len(info.classes)
+
+
 def decide(probabilities: NDArray[np.floating], info: ModelInfo) -> NDArray[np.int64]:
     """Return 1 for each label (N, labels) that an image is said to have, else 0."""
-    thresholds = learned_of(info).thresholds or (_HALF,) * len(info.classes)
-    return (probabilities >= np.array(thresholds)).astype(np.int64)
+    return (probabilities >= np.array(thresholds_of(info))).astype(np.int64)
 
 
 def confidence_of(

@@ -24,7 +24,7 @@ from mirante.evaluation.plots.style import shorten
 from mirante.evaluation.plots.thresholds import trade_off
 from mirante.evaluation.roc import Discrimination, discriminate
 from mirante.predictions import Predictions
-from mirante.tasks.tag.calibrate import learned_of
+from mirante.tasks.tag.calibrate import thresholds_of
 from mirante.tasks.tag.plots import areas_plot, occurrence_plot, tag_grid
 from mirante.tasks.tag.subgroups import figures_by_subgroup
 
@@ -32,7 +32,6 @@ LEAST = 20
 """Test images with a label, and without it, below which it is too rare to judge."""
 
 _PAIRS = 15
-_HALF = 0.5
 
 
 def judge(predictions: Predictions, setting: Setting) -> Judgement:
@@ -52,7 +51,7 @@ def measure(predictions: Predictions, setting: Setting) -> tuple[dict[str, Any],
     targets, shares, groups = predictions.targets, predictions.probabilities, predictions.groups
     classes, decided, count = predictions.classes, predictions.predicted, len(predictions)
     known, wanted = targets >= 0, targets > 0
-    thresholds = learned_of(setting.info).thresholds or (_HALF,) * len(classes)
+    thresholds = thresholds_of(setting.info)
     told: dict[str, Discrimination] = {}
     labels: dict[str, Any] = {}
     for number, name in enumerate(classes):

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from mirante.evaluation.card_text import Question, as_markdown, short_name, with_interval
+from mirante.evaluation.card_text import Question, area_with_interval, as_markdown, short_name, with_interval
 from mirante.evaluation.judgement import Judgement
-from mirante.evaluation.page import Story, mistakes_sentence, row_of_figure, shared_content
+from mirante.evaluation.page import Story, honesty, mistakes_sentence, row_of_figure, shared_content
 from mirante.locale import Language
 from mirante.tasks.tag.calibrate import learned_of
 from mirante.tasks.tag.judge import LEAST
@@ -67,15 +67,7 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
         ],
         "strange": _strange_sentence(found, story, say),
         "subgroups": _subgroups(found, story.subgroup, say),
-        "honesty": say(
-            "Every figure here can be recomputed from predictions.csv. What was learned from answers (calibration, limits, "
-            "threshold) was learned for each fold from the other folds."
-        )
-        if folded
-        else say(
-            "Every figure here can be recomputed from predictions.csv. Test images chose nothing: not the weights, not the "
-            "calibration, not a threshold, not when to stop."
-        ),
+        "honesty": honesty(folded, say),
     }
 
 
@@ -229,19 +221,13 @@ def _label_row(name: str, one: dict[str, Any], say: Language) -> dict[str, str]:
     area, ece = one["roc_area"], one["ece"]
     return {
         **row,
-        "area": _three(area, say),
+        "area": area_with_interval(area, say),
         "precision": with_interval(one["precision"], say),
         "sensitivity": with_interval(one["sensitivity"], say),
         "specificity": with_interval(one["specificity"], say),
         "ece": say.percent(ece["value"]),
         "threshold": say.percent(one["threshold"]),
     }
-
-
-def _three(figure: dict[str, float], say: Language) -> str:
-    if math.isnan(figure["value"]):
-        return "–"
-    return f"{say.number(figure['value'], 3)} ({say.number(figure['low'], 3)} – {say.number(figure['high'], 3)})"
 
 
 def _rare_sentence(found: dict[str, Any], say: Language) -> str:
@@ -291,7 +277,7 @@ def _fails(found: dict[str, Any], say: Language) -> str:
     text = say(
         "It recognises {name} worst: the area under the ROC curve is {area}, where 0.5 is chance.",
         name=name,
-        area=_three(worst["roc_area"], say),
+        area=area_with_interval(worst["roc_area"], say),
     )
     return f"{text} {_rare_sentence(found, say)}".strip()
 
@@ -358,14 +344,14 @@ def _subgroups(found: dict[str, Any], by: str, say: Language) -> dict[str, Any] 
     for name, alone in subgroups["alone"].items():
         inside = [subgroups["parts"][part]["labels"][name] for part in parts]
         cells = [
-            f"{say.percent(one['share'], 0)} · {_three(one['roc_area'], say) if 'roc_area' in one else '–'}"
+            f"{say.percent(one['share'], 0)} · {area_with_interval(one['roc_area'], say) if 'roc_area' in one else '–'}"
             for one in inside
         ]
         rows.append(
             {
                 "name": name,
-                "alone": _three(alone, say),
-                "whole": _three(found["labels"][name]["roc_area"], say),
+                "alone": area_with_interval(alone, say),
+                "whole": area_with_interval(found["labels"][name]["roc_area"], say),
                 "cells": cells,
             }
         )

@@ -29,7 +29,7 @@ def figures_by_subgroup(
     judged: Sequence[int],
     groups: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Return part → its images and the figures of each judged label, and under `labels` what the part alone tells of each."""
+    """Return under `parts` part → its images and the figures of each judged label, under `alone` what the part alone tells of each."""
     names, numbers, counts = np.unique(np.array(parts), return_inverse=True, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:MOST]
     found: dict[str, Any] = {
