@@ -9,7 +9,7 @@ from pathlib import Path
 
 from conftest import draw_shape
 
-from mirante.photos import xmp
+from mirante import xmp
 
 NAMES = [
     "plain.jpg", "-rf.jpg", "a b.jpg", "dots..jpg", "new\nline.jpg", "flor é.jpg", "flor e\u0301.jpg", "🌷🌷.jpg",

@@ -18,11 +18,11 @@ from PIL import Image
 from studio_process import Studio, start_studio
 from test_studio_browser import until, visitor
 
+from mirante import xmp
 from mirante.data.entries import digest_of
 from mirante.errors import RequestError
 from mirante.locale import language
 from mirante.model.packages import at_hand
-from mirante.photos import xmp
 from mirante.photos.learn import learn
 from mirante.photos.library import Library, labels_of
 from mirante.photos.questions import RANDOM_EVERY

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from photo_trees import tree
 
+from mirante import xmp
 from mirante.errors import ImageError
-from mirante.photos import xmp
 from mirante.photos.walk import walk
 
 FOREIGN = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>

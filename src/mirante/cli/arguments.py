@@ -45,7 +45,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     """Add the options for finding the labels of DATA."""
     group = parser.add_argument_group("labels and classes")
     group.add_argument(
-        "--labels", metavar="FILE", help="a table with columns path,label[,split][,group], beside DATA or inside it"
+        "--labels",
+        metavar="FILE",
+        help="a table with columns path,label[,split][,group], beside DATA or inside it; a .json of COCO or Label Studio; or xmp, for the keywords of photos",
     )
     group.add_argument(
         "--label-column",

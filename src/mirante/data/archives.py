@@ -60,6 +60,12 @@ class ArchiveSource:
                     return member, read()
         return None
 
+    def sidecars(self) -> Iterator[tuple[str, bytes]]:
+        with self._damage_said():
+            for name, read in self._members():
+                if name.lower().endswith(".xmp"):
+                    yield printable(name), read()
+
     def _members(self) -> Iterator[tuple[str, _Reader]]:
         is_zip = self.path.name.lower().endswith(".zip")
         return _zip_members(self.path) if is_zip else _tar_members(self.path)

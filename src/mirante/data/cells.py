@@ -11,7 +11,7 @@ from typing import Any
 
 from mirante.errors import DataError
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".json")
 
 _log = logging.getLogger("mirante")
 _ENCODINGS = ["cp1252", "cp1250", "cp1251", "cp850", "cp932", "gb18030", "big5", "mac_roman", "utf_16", "utf_32"]

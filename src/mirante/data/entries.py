@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,14 @@ class Source(Protocol):
 
     def named(self, path: str) -> str:
         """Return the user's name for the entry at this path: its full location, not only its place inside the source."""
+
+
+@runtime_checkable
+class HasSidecars(Protocol):
+    """A source in which files of XMP may lie beside the images."""
+
+    def sidecars(self) -> Iterator[tuple[str, bytes]]:
+        """Yield (path, content) of each .xmp file. Raises OSError."""
 
 
 # Files often found beside images. Anything else is taken for an image, and reported if it is not one.

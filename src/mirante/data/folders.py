@@ -40,6 +40,11 @@ class FolderSource:
         path = find_path(self._walked()[0], name)
         return None if path is None else (path, (self.root / path).read_bytes())
 
+    def sidecars(self) -> Iterator[tuple[str, bytes]]:
+        for path in self._walked()[0]:
+            if path.lower().endswith(".xmp"):
+                yield printable(path), (self.root / path).read_bytes()
+
     def _walked(self) -> tuple[list[str], list[str]]:
         """Return the files and the links to folders, relative to the root."""
 

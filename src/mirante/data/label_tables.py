@@ -24,7 +24,10 @@ def find_table(name: str, source: Source, location: str, columns: Columns, root:
     Its paths start from its own folder, or from the data when it is beside the data.
     """
     if not name.lower().endswith(TABLE_SUFFIXES):
-        raise DataError(f"{name}: --labels takes a .csv, .tsv, .parquet or .jsonl table.")
+        raise DataError(
+            f"{name}: --labels takes a .csv, .tsv, .parquet or .jsonl table, a .json file of COCO or Label Studio, or xmp for the "
+            "keywords of photos."
+        )
     data = Path(location).expanduser()
     for path in (Path(name).expanduser(), data.parent / name):
         if path.is_file():

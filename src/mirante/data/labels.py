@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mirante.data.annotations import without_upload_code
 from mirante.data.entries import Skipped
 from mirante.data.scan import Scanned
 from mirante.data.splits import split_of
@@ -57,15 +58,20 @@ def label_by_folder(location: str, scanned: list[Scanned]) -> tuple[list[Labelle
 def label_by_table(location: str, scanned: list[Scanned], table: Table) -> tuple[list[Labelled], list[Skipped]]:
     """Label each image by its row of the table; images without a row are left out.
 
+    A row that gives a file name without a folder is for the image of that name, wherever it lies, if there is only one.
+
     Raises DataError for a row without its image, and for two rows of one image, under whichever spelling, that disagree.
     """
     images = _by_spelling(scanned)
     parts = [image.path.split("/")[:-1] for image in scanned]
     prefix = "".join(f"{name}/" for name in (parts[0][: _shared_depth(parts, keep=0)] if parts else ()))
+    bare = _by_bare_name(scanned)
     rows, skipped, missing = [], [], []
     row_of: dict[str, Row] = {}
     for row in table.rows:
         image = images.get(row.path) or images.get(prefix + row.path)
+        if image is None and "/" not in row.path:
+            image = bare.get(row.path)
         if image is not None and (other := row_of.setdefault(image.path, row)) is not row:
             table.require_agreement(other, row)
             continue
@@ -95,6 +101,16 @@ def _by_spelling(scanned: list[Scanned]) -> dict[str, Scanned]:
     for stem in twice:
         del found[stem]
     return found | {path: image for image in scanned for path in spellings(image.path)}
+
+
+def _by_bare_name(scanned: list[Scanned]) -> dict[str, Scanned]:
+    """Return file name → image, of names that only one image has; also without the code that Label Studio puts before uploads."""
+    found: dict[str, Scanned | None] = {}
+    for image in scanned:
+        name = image.path.rpartition("/")[2]
+        for one in {name, without_upload_code(name)}:
+            found[one] = None if one in found else image
+    return {name: image for name, image in found.items() if image is not None}
 
 
 def _shared_depth(folders: list[list[str]], keep: int = 1) -> int:

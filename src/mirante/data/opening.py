@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mirante.data import keywords
 from mirante.data.dataset import VAL_SHARE, DataOptions, Dataset
 from mirante.data.entries import Skipped, Source
 from mirante.data.folders import empty_folders
@@ -171,7 +172,7 @@ def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, 
     root = None if given is None else Path(given).expanduser()
     source, table = open_source(location, root, columns)
     labels = options.get("labels")
-    if labels is not None:
+    if labels is not None and labels != keywords.NAME:
         table = find_table(str(labels), source, location, columns, root)
     elif table is None and any(asked.values()):
         names = {
@@ -185,6 +186,8 @@ def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, 
     scanned = scan(source, options.get("page") or 0)
     if not scanned:
         raise DataError(f"{location}: no image in it.")
+    if labels == keywords.NAME:
+        return source, *keywords.label_by_keywords(location, source, scanned, task.several_labels)
     table = table or hub_table(source, scanned, columns)
     if table is None:
         empty = [Scanned(f"{path}/", "", 0, 0, 0, None, None, "an empty folder") for path in empty_folders(source)]

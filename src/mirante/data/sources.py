@@ -16,7 +16,8 @@ from mirante.errors import DataError, MiranteError
 
 ACCEPTED = (
     "a folder of class folders, a .zip or .tar(.gz, .xz, .zst) of one, a URL of an object store, "
-    f"a .csv, .tsv, .parquet or .jsonl with columns path and label, a .npz with x and y, or a name: {', '.join(downloads.NAMES)}"
+    "a .csv, .tsv, .parquet or .jsonl with columns path and label, a .json of COCO or Label Studio, a .npz with x and y, "
+    f"or a name: {', '.join(downloads.NAMES)}"
 )
 
 

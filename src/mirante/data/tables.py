@@ -14,6 +14,7 @@ import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mirante.data.annotations import read_annotations
 from mirante.data.cells import TABLE_SUFFIXES, read_cells, short
 from mirante.data.several import labels_of_cells, labels_of_columns, united
 from mirante.data.splits import split_of
@@ -154,7 +155,8 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns(), one_hot: 
 
     Raises DataError for a missing column, an empty path or label, an unknown split.
     """
-    cells = read_cells(name, content)
+    annotated = name.lower().endswith(".json")
+    cells = read_annotations(name, content, wanted.several) if annotated else read_cells(name, content)
     header = [cell.strip() for cell in cells[0]] if cells else []
     columns = {kind: at for kind in _USUAL if (at := _usual(name, header, kind)) is not None}
     asked = (
@@ -176,7 +178,7 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns(), one_hot: 
         cells, header = made(name, cells, header, set(columns.values()))
         if "label" in header:
             columns["label"] = header.index("label")
-    elif wanted.several and "label" in columns:
+    elif wanted.several and "label" in columns and not annotated:
         cells = labels_of_cells(cells, columns["label"])
     for column in ("path", "label"):
         if column not in columns:

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from mirante import xmp
 from mirante.data.entries import Skipped, printable
 from mirante.errors import ImageError, RequestError
 from mirante.images import read_bytes
 from mirante.locale import Language
-from mirante.photos import xmp
 from mirante.photos.exif import read_exif
 from mirante.photos.journal import How, Journal, Note, Step, write_plan
 from mirante.photos.moving import same_content

@@ -8,8 +8,8 @@ from mirante import runfolder
 from mirante.data.entries import Skipped, printable
 from mirante.errors import ImageError
 from mirante.photos.library import Library
-from mirante.photos.xmp import keywords, sidecar_of
 from mirante.run import Run
+from mirante.xmp import keywords, sidecar_of
 
 
 def read_sidecars(library: Library, run: Path) -> tuple[int, list[Skipped]]:

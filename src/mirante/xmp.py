@@ -1,7 +1,8 @@
-"""XMP sidecars: the class of a photo as keywords that digiKam, darktable, Lightroom, Immich and PhotoPrism read; and read back.
+"""XMP: the keywords of a photo, in a sidecar beside it or in its file, as digiKam, darktable, Lightroom, Immich and PhotoPrism do.
 
-Keywords go to dc:subject, and as a hierarchy to lr:hierarchicalSubject and digiKam:TagsList. Everything else in a sidecar is kept
-(Adobe, XMP specification part 1, ISO 16684-1).
+Keywords are in dc:subject, and as a hierarchy in lr:hierarchicalSubject and digiKam:TagsList. When one is written, everything else
+in a sidecar is kept (Adobe, XMP specification part 1, ISO 16684-1). Photos of older programs hold keywords as IPTC instead (IIM
+dataset 2:25).
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from PIL import Image, IptcImagePlugin
+
 from mirante.errors import ImageError
+from mirante.formats import open_image
 
 _X, _RDF, _DC = "adobe:ns:meta/", "http://www.w3.org/1999/02/22-rdf-syntax-ns#", "http://purl.org/dc/elements/1.1/"
 _LR, _DIGIKAM = "http://ns.adobe.com/lightroom/1.0/", "http://www.digikam.org/ns/1.0/"
 _OURS = "urn:mirante:photos/1.0/"
 _ROOT = "Mirante"
+_PROGRAMS = frozenset({_ROOT, "darktable", "_Digikam_Internal_Tags_", "_Digikam_root_tag_"})
+"""The first parts of hierarchies that programs keep for themselves."""
+_IPTC_UTF8 = b"\x1b%G"
 _MOST_BYTES = 16 << 20
 _KNOWN = {"x": _X, "rdf": _RDF, "dc": _DC, "lr": _LR, "digiKam": _DIGIKAM, "mirante": _OURS}
 _BEGIN = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
@@ -33,15 +40,75 @@ def keywords(content: bytes) -> list[str]:
 
     Raises ImageError when it is not XMP.
     """
-    description = _description(_parsed(content))
-    guessed = description.get(f"{{{_OURS}}}class")
-    found = []
-    for name in (f"{{{_DC}}}subject", f"{{{_LR}}}hierarchicalSubject", f"{{{_DIGIKAM}}}TagsList"):
-        for item in description.iterfind(f"{name}/*/{{{_RDF}}}li"):
-            parts = [part.strip() for part in re.split(r"[|/]" if "subject" not in name else r"\|", item.text or "")]
-            if parts[-1] and parts[0] != _ROOT:
-                found.append(parts[-1])
-    return [word for word in dict.fromkeys(found) if word != guessed]
+    flat, nested = _read(content)
+    return list(dict.fromkeys([*flat, *(parts[-1] for parts in nested)]))
+
+
+def keyword_paths(content: bytes) -> list[str]:
+    """Return the keywords of XMP, hierarchical ones as `animal/bird/owl`, without what Mirante itself guessed.
+
+    A word that is a part of a hierarchical one is not repeated. Raises ImageError when it is not XMP.
+    """
+    flat, nested = _read(content)
+    known = {part for parts in nested for part in parts}
+    return list(dict.fromkeys(["/".join(parts) for parts in nested] + [word for word in flat if word not in known]))
+
+
+def _read(content: bytes) -> tuple[list[str], list[list[str]]]:
+    """Return the plain keywords of XMP, and the parts of the hierarchical ones."""
+    flat: list[str] = []
+    nested: list[list[str]] = []
+    guessed = set()
+    for description in _descriptions(_parsed(content)):
+        guessed.add(description.get(f"{{{_OURS}}}class"))
+        for name, separator in (
+            (f"{{{_DC}}}subject", "|"),
+            (f"{{{_LR}}}hierarchicalSubject", "|"),
+            (f"{{{_DIGIKAM}}}TagsList", "/"),
+        ):
+            for item in description.iterfind(f"{name}/*/{{{_RDF}}}li"):
+                parts = [part.strip() for part in (item.text or "").split(separator) if part.strip()]
+                if len(parts) == 1 and name == f"{{{_DC}}}subject":
+                    flat += parts
+                elif parts and parts[0] not in _PROGRAMS:
+                    nested.append(parts)
+    return [word for word in flat if word not in guessed], [parts for parts in nested if parts[-1] not in guessed]
+
+
+def embedded_keywords(photo: bytes) -> list[str]:
+    """Return the keywords inside a photo's own file, as `keyword_paths`; none where its format or its program keeps none.
+
+    Raises ImageError for a file that is not an image, or XMP that cannot be read.
+    """
+    with open_image(photo) as image:
+        packet = next(
+            (image.info[key] for key in ("xmp", "XML:com.adobe.xmp", "Raw profile type xmp") if key in image.info), None
+        )
+        if packet:
+            content = packet.encode("utf-8") if isinstance(packet, str) else bytes(packet)
+            try:
+                found = keyword_paths(content.strip(b"\x00"))
+            except ImageError as error:
+                raise ImageError("XMP inside it that cannot be read") from error
+            if found:
+                return found
+        return _iptc_keywords(image)
+
+
+def _iptc_keywords(image: Image.Image) -> list[str]:
+    try:
+        records = IptcImagePlugin.getiptcinfo(image) or {}  # type: ignore[arg-type]
+    except (OSError, SyntaxError, ValueError, KeyError, IndexError):  # damaged records say nothing
+        return []
+    held = records.get((2, 25), [])
+    unicode = records.get((1, 90)) == _IPTC_UTF8
+    words = []
+    for one in held if isinstance(held, list) else [held]:
+        try:
+            words.append(one.decode("utf-8"))
+        except UnicodeDecodeError:
+            words.append(one.decode("utf-8" if unicode else "cp1252", "replace"))
+    return list(dict.fromkeys(word.strip() for word in words if word.strip()))
 
 
 def with_class(content: bytes | None, label: str, confidence: float) -> bytes:
@@ -100,16 +167,24 @@ def _prefixes(content: bytes) -> dict[str, str]:
 
 def _description(root: ET.Element) -> ET.Element:
     """Return the first rdf:Description that has keywords, or else the first one; makes one where there is none."""
-    rdf = root if root.tag == f"{{{_RDF}}}RDF" else root.find(f"{{{_RDF}}}RDF")
-    if rdf is None:
-        raise ImageError("a sidecar that is not XMP")
-    all_of_them = rdf.findall(f"{{{_RDF}}}Description")
+    all_of_them = _descriptions(root)
     for one in all_of_them:
         if one.find(f"{{{_DC}}}subject") is not None:
             return one
     if all_of_them:
         return all_of_them[0]
-    return ET.SubElement(rdf, f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": ""})
+    return ET.SubElement(_rdf_of(root), f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": ""})
+
+
+def _descriptions(root: ET.Element) -> list[ET.Element]:
+    return _rdf_of(root).findall(f"{{{_RDF}}}Description")
+
+
+def _rdf_of(root: ET.Element) -> ET.Element:
+    rdf = root if root.tag == f"{{{_RDF}}}RDF" else root.find(f"{{{_RDF}}}RDF")
+    if rdf is None:
+        raise ImageError("a sidecar that is not XMP")
+    return rdf
 
 
 def _new() -> ET.Element:
