@@ -47,7 +47,8 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--labels",
         metavar="FILE",
-        help="a table with columns path,label[,split][,group], beside DATA or inside it; a .json of COCO or Label Studio; or xmp, for the keywords of photos",
+        help="a table with columns path,label[,split][,group], beside DATA or inside it; a .json of COCO or Label Studio; or xmp, "
+        "for the keywords of photos",
     )
     group.add_argument(
         "--label-column",
