@@ -21,6 +21,7 @@ from test_read import draw_texts
 from mirante.evaluation.plots.fonts import OWN, can_draw, drawn, fonts_for, numbered
 from mirante.run import Run
 from mirante.tasks.classify.human_votes import compare_with_humans, read_human_votes
+from mirante.tasks.classify.contrasts import Contrast
 from mirante.tasks.classify.subgroups import figures_by_subgroup
 
 PLOTS = (
@@ -280,11 +281,12 @@ def test_a_camera_on_which_the_model_fails_is_marked_and_the_others_are_not(tmp_
     shares = np.clip(labels + random.normal(0, 0.45, 900), 0.01, 0.99)
     shares[:300] = random.uniform(0.01, 0.99, 300)  # the old camera tells nothing
     both = np.stack([1 - shares, shares], axis=1)
-    found = figures_by_subgroup(parts.tolist(), both, labels, both.argmax(1), 1)
+    right = both.argmax(1) == labels
+    found = figures_by_subgroup(parts.tolist(), right, Contrast(shares, labels == 1, both.argmax(1) == 1))
     for key in ("accuracy", "roc_area", "sensitivity", "specificity"):
         assert [name for name, row in found.items() if row[key]["differs"]].count("old") == 1
         assert found["old"][key]["value"] < found["new"][key]["low"]
-    quiet = figures_by_subgroup(["few"] * 5 + ["all"] * 595, both[300:], labels[300:], both[300:].argmax(1), None)
+    quiet = figures_by_subgroup(["few"] * 5 + ["all"] * 595, right[300:], None)
     assert quiet["few"] == {"images": 5} and not quiet["all"]["accuracy"]["differs"]
 
     root = write_shapes(tmp_path / "shapes", 24, ("bar", "disc"))

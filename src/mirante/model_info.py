@@ -82,6 +82,13 @@ class ModelInfo:
     def asks(self) -> Task:
         return task_named(self.task)
 
+    def require_one_class(self, what: str, where: str) -> None:
+        """Raise RunError when the model's answer is not one of its classes, which `what` needs; `where` names the model."""
+        if not self.asks.one_class:
+            raise RunError(
+                f"{where}: a model for the task {self.task}; {what} need one that answers one of its classes."
+            )
+
     def require_task(self, name: str, what: str, where: str) -> None:
         """Raise RunError when the model's task is not the one that `what` needs; `where` names the model in the message."""
         if self.task != name:

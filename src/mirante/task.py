@@ -1,6 +1,8 @@
 """The task: what is asked of an image. All that depends on it is in one folder of mirante.tasks; here is what that must have.
 
     classify   the one class of several that the image shows
+    grade      the same, of classes with an order
+    tree       the same, of classes in a tree
     read       the text that it shows
     tag        which of several labels it has: any number of them, or none
 
@@ -134,6 +136,7 @@ class Task(ABC):
     judges_ood  whether a model can recognise images unlike any it was trained on
     several_labels  whether an image may have several labels, or none
     activation  what turns the calibrated logits of one answer into probabilities
+    one_class  whether the answer is one of the classes
     has_pages  whether the studio can show its answers one by one
     hub_task  the task's name on the Hugging Face Hub
     """
@@ -146,6 +149,7 @@ class Task(ABC):
     judges_ood: bool = True
     several_labels: bool = False
     activation: Literal["softmax", "sigmoid"] = "softmax"
+    one_class: bool = False
     has_pages: bool = False
     hub_task: str
 
@@ -153,6 +157,11 @@ class Task(ABC):
     def package(self) -> str:
         """Its package, with report.html.j2 for the report and web.js for the function `told(answer)` of the exported page."""
         return type(self).__module__
+
+    @property
+    def packages(self) -> list[str]:
+        """The packages of the tasks that it extends, and last its own."""
+        return [one.__module__ for one in reversed(type(self).__mro__) if issubclass(one, Task) and one is not Task]
 
     # --- data: labels and targets
 

@@ -94,6 +94,19 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
 def add_task(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the option for what is asked of an image."""
     parser.add_argument("--task", choices=TASKS, help=f"{what} (default: {TASKS[0]})")
+    parser.add_argument(
+        "--ordered",
+        metavar="A,B,C",
+        type=names,
+        help="classes with an order, such as none,mild,severe, from the least to the most; the same as --task grade",
+    )
+    parser.add_argument(
+        "--tree",
+        dest="task",
+        action="store_const",
+        const="tree",
+        help="classes in a tree: nested folders, or names such as animal/bird/owl; the same as --task tree",
+    )
 
 
 def add_subgroup(parser: argparse.ArgumentParser) -> None:

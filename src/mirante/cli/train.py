@@ -1,4 +1,5 @@
-"""Train a classifier on your own images; with --task tag, one of several labels per image; with --task read, a reader of texts.
+"""Train a classifier on your own images, also of grades (--ordered), of a tree of classes (--tree), of several labels per image
+(--task tag), or a reader of texts (--task read).
 
 DATA is a folder of class folders (with or without train, val and test above them), a .zip or .tar of one, a table with
 the columns path and label, a .npz with x and y, or a name: digits, cifar10, cifar100, mnist, fashion-mnist. For --task read it is
@@ -28,6 +29,7 @@ from mirante.torchrun import leads
 
 _OPTIONS = (
     "task",
+    "ordered",
     "length",
     "weights",
     "epochs",
@@ -48,7 +50,9 @@ _RESUMED = ("data", "model", "device", "track", "out", "resume")
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="where the images are (may be left out with --resume)")
     add_task(
-        parser, "classify: name one class; read: read the text that an image shows; tag: any number of labels, or none"
+        parser,
+        "classify: name one class; grade: one of classes with an order; tree: one of classes in a tree; tag: any number of labels, or "
+        "none; read: read the text that an image shows",
     )
     parser.add_argument(
         "--length",

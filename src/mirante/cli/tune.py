@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
         size=arguments.size,
         device=arguments.device,
         task=arguments.task,
+        ordered=arguments.ordered,
         layers=arguments.model,
         epochs=arguments.epochs,
         **data_options(arguments),

@@ -23,10 +23,13 @@ class Labelled:
     subgroup: str | None = None
 
 
-def label_by_folder(location: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
+def label_by_folder(
+    location: str, scanned: list[Scanned], nested: bool = False
+) -> tuple[list[Labelled], list[Skipped]]:
     """Label each image by its class folder, under split folders if there are any; arrays carry their own labels.
 
-    Folders that all images share (`photos/…` in an archive) are ignored. Folders inside a class folder belong to that class.
+    Folders that all images share (`photos/…` in an archive) are ignored. Folders inside a class folder belong to that class;
+    `nested`, they are classes of their own, under paths such as animal/bird/owl.
     """
     rows, skipped = [], []
     parts = {image.path: image.path.split("/")[:-1] for image in scanned if image.label is None}
@@ -42,7 +45,8 @@ def label_by_folder(location: str, scanned: list[Scanned]) -> tuple[list[Labelle
             if len(names) < 1 + has_splits:
                 skipped.append(Skipped(image.path, image.error or "not in a class folder"))
                 continue
-            label, split = names[int(has_splits)], split_of(names[0]) if has_splits else None
+            inside = names[int(has_splits) :]
+            label, split = "/".join(inside) if nested else inside[0], split_of(names[0]) if has_splits else None
         if image.error is not None:
             skipped.append(Skipped(image.path, image.error, label))
         else:

@@ -40,6 +40,7 @@ _KEPT = (
     "window",
     "page",
     "classes",
+    "ordered",
     "folds",
     "task",
     "length",
@@ -54,6 +55,10 @@ def open_dataset(location: str, options: DataOptions) -> Dataset:
         known = ", ".join(sorted(DataOptions.__annotations__))
         raise DataError(f"{location}: {unknown[0]!r} is not a data option; the options are {known}.")
     options = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
+    if "ordered" in options and options.setdefault("task", "grade") != "grade":
+        raise DataError(
+            f"{location}: an order of the classes (--ordered) is for --task grade, not for --task {options['task']}."
+        )
     task = task_named(options.get("task", "classify"))
     _require_types(location, options)
     if "window" in options:
@@ -64,7 +69,13 @@ def open_dataset(location: str, options: DataOptions) -> Dataset:
     present = {row.label for row in rows}
     lost = {one.label: one.reason for one in skipped if one.label is not None and one.label not in present}
     wanted = LabelOptions(
-        options.get("classes"), source.classes, model, options.get("length"), options.get("lenient", False), lost
+        options.get("classes"),
+        options.get("ordered"),
+        source.classes,
+        model,
+        options.get("length"),
+        options.get("lenient", False),
+        lost,
     )
     targets = task.make_targets(location, rows, wanted)
     rows = targets.rows
@@ -102,8 +113,9 @@ def _require_types(location: str, options: DataOptions) -> None:
     share = options.get("val_share", VAL_SHARE)
     if not isinstance(share, Real) or not 0 <= share < 1:
         raise DataError(f"{location}: val_share={share!r} must be a number from 0 to below 1.")
-    if "classes" in options and (isinstance(options["classes"], str) or not options["classes"]):
-        raise DataError(f"{location}: classes={options['classes']!r} must be a list of names.")
+    for name in ("classes", "ordered"):
+        if name in options and (isinstance(options[name], str) or not options[name]):  # type: ignore[literal-required]
+            raise DataError(f"{location}: {name}={options[name]!r} must be a list of names.")  # type: ignore[literal-required]
 
 
 def dataset_of(source: Source, labels: Mapping[str, str], classes: tuple[str, ...], val_share: float) -> Dataset:
@@ -218,5 +230,5 @@ def _kept(options: DataOptions) -> dict[str, Any]:
         value: Any = options.get(name)
         if value is None or (name, value) in (("folds", 0), ("task", "classify")):
             continue
-        kept[name] = list(value) if name == "classes" else str(value) if isinstance(value, Path) else value
+        kept[name] = list(value) if name in ("classes", "ordered") else str(value) if isinstance(value, Path) else value
     return kept

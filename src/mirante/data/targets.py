@@ -16,6 +16,7 @@ class LabelOptions:
     """Options for labels.
 
     classes   the classes that the user wants, in that order; None for all
+    ordered   the classes from the least grade to the most, for classes with an order; None where there is none
     official  the order that the source gives; None sorts the names
     model     the classes of a model to be tested, among which the labels must be; None for none
     length    maximum characters of a text; None takes the longest one's
@@ -24,6 +25,7 @@ class LabelOptions:
     """
 
     classes: Sequence[str] | None = None
+    ordered: Sequence[str] | None = None
     official: tuple[str, ...] | None = None
     model: Sequence[str] | None = None
     length: int | None = None

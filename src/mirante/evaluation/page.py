@@ -55,7 +55,7 @@ def write_report(path: Path, judgement: Judgement, story: Story, say: Language) 
     What it says about any model is in this package, what it says about the answers in the task's folder.
     """
     task = story.model.asks
-    template = environment(task.package, "mirante.evaluation").get_template("report.html.j2")
+    template = environment(task.package, "mirante.tasks", "mirante.evaluation").get_template("report.html.j2")
     write_text(path, template.render(css=raw_css(), **task.report(judgement, story, say)) + "\n")
 
 

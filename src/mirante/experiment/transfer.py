@@ -52,7 +52,8 @@ def fit_last_layer(
     names = dataset.groups or dataset.digests
     units = [names[row] for row in train]
     targets = dataset.targets
-    head = fit_head(known, targets[train], held, targets[val], len(info.classes), strength, body.root, units)
+    wanted = targets[train], held, targets[val], len(info.classes)
+    head = fit_head(known, *wanted, strength, body.root, units, info.asks.criterion().slopes)
     with torch.no_grad():
         body.head.weight.copy_(torch.from_numpy(head.weight))
         body.head.bias.copy_(torch.from_numpy(head.bias))

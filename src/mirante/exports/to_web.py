@@ -58,8 +58,8 @@ def write_web(name: str, info: ModelInfo, model: bytes, folder: Path, runtime: s
     write_text(folder / "index.html", page + "\n")
     for file in ("style.css", "app.js"):
         write_text(folder / file, (room / file).read_text(encoding="utf-8"))
-    script = resources.files(info.asks.package) / "web.js"
-    write_text(folder / "task.js", script.read_text(encoding="utf-8"))
+    scripts = (resources.files(one) / "web.js" for one in info.asks.packages)
+    write_text(folder / "task.js", "\n".join(one.read_text(encoding="utf-8") for one in scripts if one.is_file()))
     write_text(
         folder / "model.js",
         f"const MIRANTE_MODEL = {_json({'info': json.loads(info.to_json()), 'onnx': _text(model)})};\n",

@@ -78,7 +78,7 @@ def organise(
         raise RequestError(f"min_confidence={min_confidence!r}: must be a number from 0 to 1, such as 0.8.")
     layout = arranging.require_layout(layout)
     model = Model(run)
-    model.require_task("classify", "photos in folders")
+    model.require_one_class("photos in folders")
     folder = Path(folder).expanduser()
     into = None if into is None else Path(os.path.abspath(Path(into).expanduser()))  # noqa: PTH100 (links are kept)
     if not folder.is_dir():

@@ -39,7 +39,7 @@ def watch(
     """
     layout = arranging.require_layout(layout)
     model = Model(run)
-    model.require_task("classify", "photos in folders")
+    model.require_one_class("photos in folders")
     if not folder.is_dir():
         raise RequestError(f"{folder}: no such folder to watch.")
     least = MIN_CONFIDENCE if min_confidence is None else min_confidence

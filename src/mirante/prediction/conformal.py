@@ -75,6 +75,14 @@ def fit_risk_thresholds(
     return tuple(thresholds)
 
 
+def fit_common_thresholds(given: NDArray[np.floating], groups: Sequence[str] | None = None) -> tuple[float, ...]:
+    """Return, for each of COVERAGES, the value that this share of new images, or groups, reaches, as these (N,) do; 0 where it is
+    not known.
+    """
+    numbers = np.arange(len(given)) if groups is None else np.unique(np.array(groups), return_inverse=True)[1]
+    return tuple(_class_thresholds(np.asarray(given, np.float64), numbers).tolist())
+
+
 def labels_in_sets(
     probabilities: NDArray[np.floating], thresholds: Sequence[float], coverage: float
 ) -> NDArray[np.bool_]:

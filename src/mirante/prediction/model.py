@@ -107,6 +107,10 @@ class Model(OnnxModel):
         """Raise RunError when the model's task is not the one that `what` needs."""
         self.info.require_task(name, what, str(self.path))
 
+    def require_one_class(self, what: str) -> None:
+        """Raise RunError when the model's answer is not one of its classes, which `what` needs."""
+        self.info.require_one_class(what, str(self.path))
+
     def require_coverage(self, coverage: float | None) -> None:
         """Raise RunError when a coverage is wanted and the model cannot promise any, RequestError when it is not a share."""
         if coverage is not None:

@@ -64,7 +64,7 @@ class Opened:
         self.path = path
         self.metrics = self.run.metrics
         self.model = self.run.model()
-        self.model.require_task("classify", "these pages")
+        self.model.require_one_class("these pages")
         self.info = self.model.info
         self.answers = list(self.run.predictions())
         self.inside = Inside(path)

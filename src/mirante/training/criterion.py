@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from mirante.training.head import BOUNDARY_LEAST, Slopes, in_order, one_of_several, yes_or_no
 
 
 @dataclass(frozen=True)
@@ -17,10 +20,12 @@ class Criterion:
     right   (logits, targets) → which images (N,) are answered correctly; one with several answers, in all of them
     answers (logits) → the numbers answered, shaped as the targets, and the probability of each; None where they are no class
             numbers
+    slopes  the loss once more, for a last layer that is trained alone (mirante.training.head)
     """
 
     loss: Callable[[Tensor, Tensor, float], Tensor]
     right: Callable[[Tensor, Tensor], Tensor]
+    slopes: Slopes
     answers: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
 
@@ -37,8 +42,22 @@ def _answers(logits: Tensor) -> tuple[Tensor, Tensor]:
     return numbers, shares
 
 
-cross_entropy = Criterion(_loss, _right, _answers)
+cross_entropy = Criterion(_loss, _right, one_of_several, _answers)
 """One class of several, for each answer of an image."""
+
+
+def _ordered_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    upper = 1 - logits.float().softmax(-1).cumsum(-1)[:, :-1]
+    upper = upper.clamp(BOUNDARY_LEAST, 1 - BOUNDARY_LEAST)
+    above = (targets[:, None] > torch.arange(upper.shape[1], device=targets.device)).to(upper.dtype)
+    wanted = above * (1 - smoothing) + smoothing / 2
+    losses = -(wanted * upper.log() + (1 - wanted) * (1 - upper).log())
+    return (_loss(logits, targets, smoothing) + losses.sum(1).mean()) / 2
+
+
+ordered_cross_entropy = Criterion(_ordered_loss, _right, in_order, _answers)
+"""One class of several with an order: half the cross-entropy, half that of yes or no at every boundary between them, so that an
+answer far from the truth costs more than one beside it. benchmarks/grades.py compares it with others."""
 
 
 def _yes_or_no_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
@@ -51,5 +70,5 @@ def _all_right(logits: Tensor, targets: Tensor) -> Tensor:
     return (((logits > 0) == (targets > 0)) | (targets < 0)).all(1)
 
 
-binary_cross_entropy = Criterion(_yes_or_no_loss, _all_right)
+binary_cross_entropy = Criterion(_yes_or_no_loss, _all_right, yes_or_no)
 """Yes or no for each label of an image; what is not known (-1) costs nothing and counts as right."""

@@ -14,6 +14,7 @@ from mirante.data.partition import spread
 _STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 _UNCHOSEN = 0.3  # when all images belong together, and so none can be left out
 _ROUNDS = 60
+BOUNDARY_LEAST = 1e-6  # the least probability of either side of a boundary between grades: its logarithm must be finite
 _ENOUGH = 100  # with fewer validation images the training images choose, in folds
 _FOLDS, _DECIDING = 5, 1000  # how many folds, and at most of how many images
 
@@ -45,6 +46,7 @@ def fit_head(
     strength: float | None = None,
     one_scale: bool = True,
     units: Sequence[str] | None = None,
+    slopes: Slopes | None = None,
 ) -> Head:
     """Return the dense layer with the least log loss on the validation images, among several L2 strengths.
 
@@ -54,12 +56,14 @@ def fit_head(
     one_scale  all features are divided by one number, as suits those that are alike (the square roots of a Backbone); else each by
                its own, which few images do not know
     units      N names: images of one unit (a patient, a copy) are left out together; None takes each image by itself
+    slopes     the loss of the training; None takes that of one class of several, or of yes or no for several labels
     """
+    slopes = slopes or (yes_or_no if labels.ndim == 2 else one_of_several)
     if strength is None and len(val_labels) < _ENOUGH:
         numbers = np.arange(len(labels)) if units is None else np.array(units)
-        strength = _by_folds(features, labels, one_scale, numbers)
+        strength = _by_folds(features, labels, one_scale, numbers, slopes)
     tried = (strength,) if strength else _STRENGTHS
-    heads = _heads(features, labels, val_features, val_labels, classes, tried, one_scale)
+    heads = _heads(features, labels, val_features, val_labels, classes, tried, one_scale, slopes)
     return min(heads, key=lambda head: 0.0 if head.val is None else head.val[0])
 
 
@@ -71,13 +75,13 @@ def _heads(
     classes: int,
     strengths: tuple[float, ...],
     one_scale: bool,
+    slopes: Slopes,
 ) -> Iterator[Head]:
     """Yield the layer of each strength; the search for one begins where the one before ended."""
     mean = features.mean(0)
     spread = (features - mean).std(axis=None if one_scale else 0) + 1e-6
     scaled = (features - mean) / spread
     wanted = labels if labels.ndim == 2 else np.eye(classes, dtype=np.int64)[labels]
-    slopes = _yes_or_no if labels.ndim == 2 else _one_of_several
     # the best weights are sums of the images' features, so that few images need few numbers
     axes = np.linalg.qr(scaled.T).Q if len(features) < features.shape[1] else None  # (width, N)
     scaled = scaled if axes is None else scaled @ axes
@@ -97,6 +101,7 @@ def _by_folds(
     labels: NDArray[np.int64],
     one_scale: bool,
     units: NDArray[Any],
+    slopes: Slopes,
 ) -> float:
     """Return the strength with the least log loss on images that were left out in turn: a fifth of each class at a time.
 
@@ -106,13 +111,13 @@ def _by_folds(
         some = spread(np.arange(len(labels)), _DECIDING)
         features, labels, units = features[some], labels[some], units[some]
         kind = np.unique(labels, axis=0, return_inverse=True)[1].ravel()
-        return _best_of_folds(features, labels, labels.shape[1], _folds(kind, units), one_scale)
+        return _best_of_folds(features, labels, labels.shape[1], _folds(kind, units), one_scale, slopes)
     kinds = np.unique(labels)
     kinds = spread(kinds, _DECIDING // (2 * _FOLDS))  # so that each has enough images
     own = [np.flatnonzero(labels == kind) for kind in kinds]
     some = np.concatenate([spread(rows, max(1, _DECIDING // len(kinds))) for rows in own])
     features, labels = features[some], np.searchsorted(kinds, labels[some])
-    return _best_of_folds(features, labels, len(kinds), _folds(labels, units[some]), one_scale)
+    return _best_of_folds(features, labels, len(kinds), _folds(labels, units[some]), one_scale, slopes)
 
 
 def _folds(kinds: NDArray[np.int64], units: NDArray[Any]) -> NDArray[np.int64]:
@@ -125,7 +130,12 @@ def _folds(kinds: NDArray[np.int64], units: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _best_of_folds(
-    features: NDArray[np.float32], labels: NDArray[np.int64], classes: int, fold: NDArray[np.int64], one_scale: bool
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: int,
+    fold: NDArray[np.int64],
+    one_scale: bool,
+    slopes: Slopes,
 ) -> float:
     """Return the strength with the least log loss on the folds (N,), each left out in turn."""
     paths, counts = [], []
@@ -134,7 +144,7 @@ def _best_of_folds(
         if not known.any():
             return _UNCHOSEN if one_scale else _UNCHOSEN / 10
         parts = features[known], labels[known], features[asked], labels[asked]
-        paths.append(_heads(*parts, classes, _STRENGTHS, one_scale))
+        paths.append(_heads(*parts, classes, _STRENGTHS, one_scale, slopes))
         counts.append(int(asked.sum()))
     losses: dict[float, float] = {}
     for heads in zip(*paths, strict=True):
@@ -170,7 +180,7 @@ def _minimise(
     return _parted(found.astype(np.float32), weight.shape)
 
 
-def _one_of_several(logits: NDArray[np.floating], wanted: NDArray[np.int64]) -> tuple[float, NDArray[np.floating]]:
+def one_of_several(logits: NDArray[np.floating], wanted: NDArray[np.int64]) -> tuple[float, NDArray[np.floating]]:
     """Return the mean loss of one class of several in nats, and the slope of each image's loss by its logits (N, classes)."""
     logits = logits - logits.max(axis=1, keepdims=True)
     shares = np.exp(logits)
@@ -179,7 +189,23 @@ def _one_of_several(logits: NDArray[np.floating], wanted: NDArray[np.int64]) -> 
     return lost, (shares / total - wanted).astype(logits.dtype)
 
 
-def _yes_or_no(logits: NDArray[np.floating], wanted: NDArray[np.int64]) -> tuple[float, NDArray[np.floating]]:
+def in_order(logits: NDArray[np.floating], wanted: NDArray[np.int64]) -> tuple[float, NDArray[np.floating]]:
+    """Return the mean loss of one of several classes with an order (mirante.training.criterion), and the slopes as above."""
+    shares = logits - logits.max(axis=1, keepdims=True)
+    np.exp(shares, out=shares)
+    shares /= shares.sum(axis=1, keepdims=True)
+    lost, slopes = one_of_several(logits, wanted)
+    upper = np.clip(1 - shares.cumsum(axis=1)[:, :-1], BOUNDARY_LEAST, 1 - BOUNDARY_LEAST)
+    above = 1 - wanted.cumsum(axis=1)[:, :-1]
+    missed = -np.where(above > 0, np.log(upper), np.log(1 - upper)).sum(axis=1, dtype=np.float64).mean()
+    by_upper = (upper - above) / (upper * (1 - upper))
+    # the share of a class is in that of every boundary below it
+    by_share = np.concatenate([np.zeros_like(upper[:, :1]), by_upper.cumsum(axis=1)], axis=1)
+    by_logit = shares * (by_share - (shares * by_share).sum(axis=1, keepdims=True))
+    return (lost + float(missed)) / 2, ((slopes + by_logit) / 2).astype(logits.dtype)
+
+
+def yes_or_no(logits: NDArray[np.floating], wanted: NDArray[np.int64]) -> tuple[float, NDArray[np.floating]]:
     """Return the mean over images of their labels' losses in nats, what is not known costing nothing, and the slopes as above."""
     from scipy.special import expit
 
@@ -199,7 +225,7 @@ def _measure(
     logits = (features @ weight.T + bias).astype(np.float64)
     if labels.ndim == 2:
         right = ((logits > 0) == (labels > 0)) | (labels < 0)
-        return _yes_or_no(logits, labels)[0] / labels.shape[1], float(right.all(axis=1).mean())
+        return yes_or_no(logits, labels)[0] / labels.shape[1], float(right.all(axis=1).mean())
     logits -= logits.max(axis=1, keepdims=True)
     losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]
     return float(losses.mean()), float((logits.argmax(axis=1) == labels).mean())

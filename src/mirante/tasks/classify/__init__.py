@@ -43,6 +43,7 @@ class Classify(Task):
 
     name = "classify"
     counted = "Class"
+    one_class = True
     has_pages = True
     hub_task = "image-classification"
 
@@ -143,7 +144,7 @@ class Classify(Task):
         return predictions_of(output, info, paths, coverage)
 
     def promises_coverage(self, info: ModelInfo) -> bool:
-        return bool(learned_of(info).conformal_thresholds)
+        return learned_of(info).promises_coverage
 
     def in_python(self, info: ModelInfo) -> str:
         limit = learned_of(info).ood_threshold

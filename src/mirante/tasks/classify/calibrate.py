@@ -12,7 +12,7 @@ from mirante.data.notes import unequal_classes
 from mirante.evaluation.objectives import Objectives
 from mirante.model_info import ModelInfo
 from mirante.prediction.calibration import fit_calibration, softmax
-from mirante.prediction.conformal import fit_thresholds, prediction_sets
+from mirante.prediction.conformal import fit_thresholds
 from mirante.prediction.onnx_model import Output
 from mirante.prediction.out_of_distribution import fit_ood_threshold
 from mirante.prediction.thresholds import choose_threshold
@@ -62,8 +62,8 @@ def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: Mod
         confidences=shares.max(axis=1, initial=0),
         probabilities=shares,
         decided=decide(shares, info) if learned.decides else None,
-        prediction_sets={one: prediction_sets(shares, learned.conformal_thresholds, one) for one in JUDGED_COVERAGES}
-        if learned.conformal_thresholds
+        prediction_sets={one: learned.sets(shares, info.classes, one) for one in JUDGED_COVERAGES}
+        if learned.promises_coverage
         else {},
         out_of_distribution=output.ood_scores > learned.ood_limit,
         subgroups=None if dataset.subgroups is None else tuple(dataset.subgroups[row] for row in rows),

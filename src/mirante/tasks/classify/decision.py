@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mirante.prediction.conformal import prediction_sets
 from mirante.task import Learned
 
 if TYPE_CHECKING:
@@ -44,6 +45,29 @@ class ClassifyLearned(Learned):
         """Whether something other than the most probable class can be the answer."""
         return self.positive is not None or bool(self.class_weights)
 
+    def decide(self, probabilities: NDArray[np.floating], classes: Sequence[str]) -> NDArray[np.int64]:
+        """Return the class number that is answered for each row of probabilities (N, classes).
+
+        The most probable one, or the one whose probability times its weight is largest; with a positive class, that one at or above
+        the threshold, and below it the most probable of the others.
+        """
+        if self.positive is None:
+            best: NDArray[np.int64] = (probabilities * np.array(self.class_weights or 1.0)).argmax(axis=1)
+            return best
+        positive = classes.index(self.positive)
+        others = probabilities.astype(np.float64)
+        others[:, positive] = -1
+        return np.where(probabilities[:, positive] >= (self.threshold or 0.0), positive, others.argmax(axis=1))
+
+    @property
+    def promises_coverage(self) -> bool:
+        """Whether prediction sets with guaranteed coverage are available."""
+        return bool(self.conformal_thresholds)
+
+    def sets(self, probabilities: NDArray[np.floating], classes: Sequence[str], coverage: float) -> NDArray[np.bool_]:
+        """Return which classes (N, classes) are in each prediction set, so that the true one is in `coverage` of the cases."""
+        return prediction_sets(probabilities, self.conformal_thresholds, coverage)
+
     def is_sound(self, classes: Sequence[str]) -> bool:
         sound = all(len(one) in (0, len(classes)) for one in (self.conformal_thresholds, self.class_weights))
         if self.positive is not None:
@@ -67,16 +91,5 @@ def even_out(counts: NDArray[np.int64]) -> tuple[float, ...]:
 
 
 def decide(probabilities: NDArray[np.floating], info: ModelInfo) -> NDArray[np.int64]:
-    """Return the class number that a model answers for each row of probabilities (N, classes).
-
-    The most probable one, or the one whose probability times its weight is largest; with a positive class, that one at or above
-    the threshold, and below it the most probable of the others.
-    """
-    learned = learned_of(info)
-    if learned.positive is None:
-        best: NDArray[np.int64] = (probabilities * np.array(learned.class_weights or 1.0)).argmax(axis=1)
-        return best
-    positive = info.classes.index(learned.positive)
-    others = probabilities.astype(np.float64)
-    others[:, positive] = -1
-    return np.where(probabilities[:, positive] >= (learned.threshold or 0.0), positive, others.argmax(axis=1))
+    """Return the class number that a model answers for each row of probabilities (N, classes)."""
+    return learned_of(info).decide(probabilities, info.classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from mirante.evaluation.roc import Discrimination, decisions, discriminate
 from mirante.images import Pixels
 from mirante.locale import Language
 from mirante.predictions import Predictions
+from mirante.tasks.classify.contrasts import Contrasting, Contrasts, answers_of, one_against_rest
 from mirante.tasks.classify.decision import learned_of
 from mirante.tasks.classify.human_votes import compare_with_humans, read_human_votes
 from mirante.tasks.classify.subgroups import figures_by_subgroup
@@ -29,28 +30,38 @@ from mirante.tasks.classify.subgroups import figures_by_subgroup
 
 def judge(predictions: Predictions, setting: Setting) -> Judgement:
     """Measure labelled predictions, and draw."""
-    classes, positive, say = predictions.classes, setting.objectives.positive, setting.say
-    metrics, told = measure(predictions, setting)
-    images = setting.pixels[predictions.rows]
-
-    def plots() -> Iterator[Sketch | Plot]:
-        if setting.history:
-            yield from _training_plots(setting)
-        yield from _answer_plots(predictions, images, metrics, say)
-        shares, targets = predictions.probabilities, predictions.targets
-        yield from _threshold_plots(told, shares, targets, classes, positive, metrics.get("decision"), say)
-        yield from setting.heatmaps_plot(
-            say("Images and where the model looked in them: right answers above, wrong ones below.")
-        )
-
-    return Judgement(metrics, draw(plots(), classes))
+    metrics, told = measure(predictions, setting, one_against_rest)
+    return Judgement(metrics, draw(plots(predictions, setting, one_against_rest, metrics, told), predictions.classes))
 
 
-def measure(predictions: Predictions, setting: Setting) -> tuple[dict[str, Any], dict[str, Discrimination]]:
-    """Return what metrics.json holds, and class → how well it is distinguished from the others."""
+def plots(
+    predictions: Predictions,
+    setting: Setting,
+    contrasting: Contrasting,
+    metrics: dict[str, Any],
+    told: dict[str, Discrimination],
+    own: Iterable[Sketch | Plot] = (),
+) -> Iterator[Sketch | Plot]:
+    """Yield the plots of a classifier; `own` are those that a task adds."""
+    say = setting.say
+    if setting.history:
+        yield from _training_plots(setting)
+    yield from _answer_plots(predictions, setting.pixels[predictions.rows], metrics, say)
+    yield from own
+    yield from _threshold_plots(told, contrasting(predictions, setting), metrics.get("decision"), say)
+    yield from setting.heatmaps_plot(
+        say("Images and where the model looked in them: right answers above, wrong ones below.")
+    )
+
+
+def measure(
+    predictions: Predictions, setting: Setting, contrasting: Contrasting
+) -> tuple[dict[str, Any], dict[str, Discrimination]]:
+    """Return what metrics.json holds, and the name of each contrast → how well the two sides are distinguished."""
     targets, classes, probabilities = predictions.targets, predictions.classes, predictions.probabilities
     groups, learned = predictions.groups, learned_of(setting.info)
-    positive = setting.objectives.positive
+    contrasts = contrasting(predictions, setting)
+    positive = contrasts.by_name.get(contrasts.positive or "")
     voted = None if setting.human_votes is None else read_human_votes(setting.human_votes, predictions.paths, classes)
     measured = figures.measure(probabilities, targets, classes, groups)
     if predictions.uncalibrated is not None:
@@ -69,41 +80,37 @@ def measure(predictions: Predictions, setting: Setting) -> tuple[dict[str, Any],
         count = int(predictions.out_of_distribution.sum())
         measured["taken_for_none_of_these"] = figures.wilson(count, len(predictions)).to_dict()
     if setting.again:
-        number = None if positive is None else classes.index(positive)
-        measured["repeats"] = _spread_of([predictions, *setting.again], number)
+        measured["repeats"] = _spread_of([predictions, *setting.again], setting, contrasting)
     if predictions.folds is not None:
         measured["folds"] = _by_fold(predictions.folds, predictions.right)
     told = {
         name: found
-        for number, name in enumerate(classes)
-        if (len(classes) > 2 or name == positive)
-        and (found := discriminate(probabilities[:, number], targets == number, groups)) is not None
+        for name, one in contrasts.by_name.items()
+        if (found := discriminate(one.scores, one.wanted, groups)) is not None
     }
-    measured["positive"] = positive
+    measured["positive"] = contrasts.positive
     measured["one_vs_rest"] = {name: found.figures for name, found in told.items()}
-    decided = predictions.predicted if predictions.decided is None else predictions.decided
+    decided = answers_of(predictions)
     if learned.class_weights:
         measured["evened_out"] = figures.answer_figures(decided, targets, classes, groups)
-    if learned.positive is not None:
-        number = classes.index(learned.positive)
-        came = decisions(decided == number, targets == number, setting.objectives.prevalence)
+    if positive is not None and contrasts.threshold is not None:
+        came = decisions(positive.answered, positive.wanted, setting.objectives.prevalence)
         measured["decision"] = {
-            "positive": learned.positive,
-            "threshold": learned.threshold,
+            "positive": contrasts.positive,
+            "threshold": contrasts.threshold,
             "accuracy": figures.share_right(decided == targets, groups),
             **came,
         }
     if voted is not None:
         measured["human_votes"] = compare_with_humans(probabilities, targets, voted)
     if predictions.subgroups is not None:
-        number = None if positive is None else classes.index(positive)
-        measured["subgroups"] = figures_by_subgroup(
-            predictions.subgroups, probabilities, targets, decided, number, groups
-        )
+        measured["subgroups"] = figures_by_subgroup(predictions.subgroups, predictions.right, positive, groups)
     return measured, told
 
 
-def _spread_of(trainings: Sequence[Predictions], positive: int | None) -> dict[str, dict[str, Any]]:
+def _spread_of(
+    trainings: Sequence[Predictions], setting: Setting, contrasting: Contrasting
+) -> dict[str, dict[str, Any]]:
     """Return figure → its values in each training, their mean and standard deviation."""
     values: dict[str, list[float]] = {"accuracy": [], "log_loss": [], "ece": []}
     for one in trainings:
@@ -111,9 +118,9 @@ def _spread_of(trainings: Sequence[Predictions], positive: int | None) -> dict[s
         values["accuracy"].append(float(right.mean()))
         values["log_loss"].append(float(figures.log_losses(one.probabilities, labels).mean()))
         values["ece"].append(figures.calibration_error(one.probabilities.max(axis=1), right))
-        if positive is not None:
-            area = auroc(one.probabilities[:, positive], labels == positive)
-            values.setdefault("roc_area", []).append(area)
+        contrasts = contrasting(one, setting)
+        if (positive := contrasts.by_name.get(contrasts.positive or "")) is not None:
+            values.setdefault("roc_area", []).append(auroc(positive.scores, positive.wanted))
     return {
         name: {"values": found, "mean": float(np.mean(found)), "deviation": float(np.std(found, ddof=1))}
         for name, found in values.items()
@@ -184,14 +191,12 @@ def _answer_plots(
 
 def _threshold_plots(
     told: dict[str, Discrimination],
-    probabilities: NDArray[np.floating],
-    labels: NDArray[np.int64],
-    classes: Sequence[str],
-    positive: str | None,
+    contrasts: Contrasts,
     decision: dict[str, Any] | None,
     say: Language,
 ) -> Iterator[Sketch | Plot]:
-    """Draw how well classes are distinguished from the others: the positive one if there is one, else all."""
+    """Draw how well the sides are distinguished: those of the positive contrast if there is one, else all."""
+    positive = contrasts.positive
     shown = {positive: told[positive]} if positive in told else told
     if not shown:
         return
@@ -204,8 +209,8 @@ def _threshold_plots(
     alt = say("ROC curve and precision against recall; areas under the ROC curve: {areas}.", areas=areas)
     yield Sketch("thresholds", partial(trade_off, shown, chosen, say), alt)
     if positive in told:
-        number = classes.index(positive)
+        one = contrasts.by_name[positive]
         threshold = None if decision is None else decision["threshold"]
-        figure = partial(decision_curve, probabilities[:, number], labels == number, threshold, say)
+        figure = partial(decision_curve, one.scores, one.wanted, threshold, say)
         alt = say("Net benefit by threshold: of deciding by the model, of alarms for all images, and of none.")
         yield Sketch("benefit", figure, alt)

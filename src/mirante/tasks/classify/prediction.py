@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.model_info import ModelInfo
-from mirante.prediction.conformal import prediction_sets
 from mirante.prediction.onnx_model import Output
 from mirante.tasks.classify.decision import decide, learned_of
 
@@ -107,17 +106,21 @@ class Prediction:
 
 
 def predictions_of(
-    output: Output, info: ModelInfo, paths: Sequence[str | None], coverage: float | None
+    output: Output,
+    info: ModelInfo,
+    paths: Sequence[str | None],
+    coverage: float | None,
+    kind: type[Prediction] = Prediction,
 ) -> Iterator[Prediction]:
-    """Yield the prediction from a network's output for each image, with its path."""
+    """Yield the prediction from a network's output for each image, with its path; of another kind for tasks with their own."""
     learned, shares = learned_of(info), output.probabilities
     decided = decide(shares, info)
     strange = output.ood_scores > learned.ood_limit
-    sets = None if coverage is None else prediction_sets(shares, learned.conformal_thresholds, coverage)
+    sets = None if coverage is None else learned.sets(shares, info.classes, coverage)
     for row, path in enumerate(paths):
         names = None
         if sets is not None:
             order = np.argsort(-shares[row], kind="stable")
             names = tuple(info.classes[number] for number in order if sets[row, number])
         score = float(output.ood_scores[row])
-        yield Prediction(info.classes, shares[row], path, int(decided[row]), score, bool(strange[row]), names)
+        yield kind(info.classes, shares[row], path, int(decided[row]), score, bool(strange[row]), names)

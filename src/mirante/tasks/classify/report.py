@@ -37,7 +37,7 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
             "value": say.percent(accuracy["value"]),
             "name": say("accuracy, out of fold") if "folds" in found else say("accuracy on test images"),
         },
-        "deciding": deciding(found, story.positive, folded and not story.evaluated, say),
+        "deciding": deciding(found, found["positive"], folded and not story.evaluated, say),
         "subgroups": subgroups_of(found, story.subgroup, say),
         "unsure": unsure(
             found, learned_of(story.model).ood_threshold is not None and "taken_for_none_of_these" in found, say

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mirante.auroc import auroc
 from mirante.evaluation.metrics import resampled_counts
+from mirante.tasks.classify.contrasts import Contrast
 
 LEAST, MOST = 10, 30
 """The least images that a part needs to be shown, and the most parts shown, the largest first."""
@@ -18,10 +19,8 @@ LEAST, MOST = 10, 30
 
 def figures_by_subgroup(
     parts: Sequence[str],
-    probabilities: NDArray[np.floating],
-    labels: NDArray[np.int64],
-    decided: NDArray[np.int64],
-    positive: int | None,
+    right: NDArray[np.bool_],
+    positive: Contrast | None,
     groups: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Return part → its images and figures, each with its interval and whether it differs from that of all others.
@@ -31,14 +30,13 @@ def figures_by_subgroup(
     """
     names, numbers, counts = np.unique(np.array(parts), return_inverse=True, return_counts=True)
     told = [int(one) for one in np.argsort(-counts, kind="stable") if counts[one] >= LEAST][:MOST]
-    right = probabilities.argmax(axis=1) == labels
     statistics: dict[str, Callable[[NDArray[np.int64]], float]] = {"accuracy": lambda rows: _mean(right[rows])}
     if positive is not None:
-        wanted, scores, alarm = labels == positive, probabilities[:, positive], decided == positive
+        wanted, scores, alarm = positive.wanted, positive.scores, positive.answered
         statistics["roc_area"] = lambda rows: auroc(scores[rows], wanted[rows])
         statistics["sensitivity"] = lambda rows: _mean(alarm[rows][wanted[rows]])
         statistics["specificity"] = lambda rows: _mean(~alarm[rows][~wanted[rows]])
-    draws = [np.repeat(np.arange(len(labels)), drawn) for drawn in resampled_counts(len(labels), groups)]
+    draws = [np.repeat(np.arange(len(right)), drawn) for drawn in resampled_counts(len(right), groups)]
     found: dict[str, Any] = {
         str(names[one]): {"images": int(counts[one])} for one in np.argsort(-counts, kind="stable") if one not in told
     }
