@@ -24,7 +24,7 @@ from record import record
 from sides import unpacked
 from torch import Tensor
 
-STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
+STRENGTHS = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 AGES = ((40, "under 40"), (50, "40s"), (60, "50s"), (70, "60s"), (200, "70 and over"))
 QUALITIES = (("q95", 95), ("q60", 60), ("q35", 35), ("q20", 20), ("q10", 10))
 FOLDS = 5
@@ -170,6 +170,7 @@ LOSSES: dict[str, tuple[Callable[[int], int], Callable[..., Tensor], Callable[[T
     "cross-entropy, order shrunk 3 times less": (lambda count: count, along(3, F.cross_entropy), along(3, softmax)),
     "cross-entropy, order shrunk 10 times less": (lambda count: count, along(10, F.cross_entropy), along(10, softmax)),
     "cross-entropy, order shrunk 30 times less": (lambda count: count, along(30, F.cross_entropy), along(30, softmax)),
+    "both, order shrunk 3 times less": (lambda count: count, along(3, both), along(3, softmax)),
     "both, order shrunk 10 times less": (lambda count: count, along(10, both), along(10, softmax)),
     "CORN": (lambda count: count - 1, corn, corn_shares),
     "cumulative link": (lambda count: 1 - count, link, link_shares),

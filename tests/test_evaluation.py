@@ -20,8 +20,8 @@ from test_read import draw_texts
 
 from mirante.evaluation.plots.fonts import OWN, can_draw, drawn, fonts_for, numbered
 from mirante.run import Run
-from mirante.tasks.classify.human_votes import compare_with_humans, read_human_votes
 from mirante.tasks.classify.contrasts import Contrast
+from mirante.tasks.classify.human_votes import compare_with_humans, read_human_votes
 from mirante.tasks.classify.subgroups import figures_by_subgroup
 
 PLOTS = (

@@ -149,7 +149,7 @@ def test_what_only_classes_have_is_refused(
     ):
         Model(run).require_task("classify", "photos in folders")
     done = mirante("photos", "organise", run, data, "--into", data.parent / "sorted")
-    assert done.returncode == 2 and "task classify" in done.stderr and not (data.parent / "sorted").exists()
+    assert done.returncode == 2 and "one of its classes" in done.stderr and not (data.parent / "sorted").exists()
 
 
 def test_a_worker_of_a_cluster_writes_texts_with_their_letters(texts_run: tuple[Path, Path], tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_what_a_text_model_cannot_be_used_for_is_said_in_a_sentence(
     texts_run: tuple[Path, Path], tmp_path: Path
 ) -> None:
     run, _ = texts_run
-    with pytest.raises(RunError, match="a model for the task read; these pages need one for the task classify"):
+    with pytest.raises(RunError, match="a model for the task read; these pages need one that answers one of its classes"):
         open_run(run)
     shutil.copytree(run, tmp_path / "run")
     table = tmp_path / "run" / "predictions.csv"

@@ -53,7 +53,8 @@ def fit_last_layer(
     units = [names[row] for row in train]
     targets = dataset.targets
     wanted = targets[train], held, targets[val], len(info.classes)
-    head = fit_head(known, *wanted, strength, body.root, units, info.asks.criterion().slopes)
+    criterion = info.asks.criterion()
+    head = fit_head(known, *wanted, strength, body.root, units, criterion.slopes, criterion.along)
     with torch.no_grad():
         body.head.weight.copy_(torch.from_numpy(head.weight))
         body.head.bias.copy_(torch.from_numpy(head.bias))

@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mirante.training.head import BOUNDARY_LEAST, Slopes, in_order, one_of_several, yes_or_no
+from mirante.training.head import Slopes, one_of_several, yes_or_no
+
+_LEAST = 1e-6  # the least probability of either side of a boundary between grades: its logarithm must be finite
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,15 @@ class Criterion:
     right   (logits, targets) → which images (N,) are answered correctly; one with several answers, in all of them
     answers (logits) → the numbers answered, shaped as the targets, and the probability of each; None where they are no class
             numbers
-    slopes  the loss once more, for a last layer that is trained alone (mirante.training.head)
+    slopes  the loss for a last layer that is trained alone (mirante.training.head)
+    along   how many times less such a layer is shrunk along the order of the classes; 1 if they have none
     """
 
     loss: Callable[[Tensor, Tensor, float], Tensor]
     right: Callable[[Tensor, Tensor], Tensor]
     slopes: Slopes
     answers: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+    along: float = 1.0
 
 
 def _loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
@@ -48,16 +52,17 @@ cross_entropy = Criterion(_loss, _right, one_of_several, _answers)
 
 def _ordered_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     upper = 1 - logits.float().softmax(-1).cumsum(-1)[:, :-1]
-    upper = upper.clamp(BOUNDARY_LEAST, 1 - BOUNDARY_LEAST)
+    upper = upper.clamp(_LEAST, 1 - _LEAST)
     above = (targets[:, None] > torch.arange(upper.shape[1], device=targets.device)).to(upper.dtype)
     wanted = above * (1 - smoothing) + smoothing / 2
     losses = -(wanted * upper.log() + (1 - wanted) * (1 - upper).log())
     return (_loss(logits, targets, smoothing) + losses.sum(1).mean()) / 2
 
 
-ordered_cross_entropy = Criterion(_ordered_loss, _right, in_order, _answers)
+ordered_cross_entropy = Criterion(_ordered_loss, _right, one_of_several, _answers, along=3.0)
 """One class of several with an order: half the cross-entropy, half that of yes or no at every boundary between them, so that an
-answer far from the truth costs more than one beside it. benchmarks/grades.py compares it with others."""
+answer far from the truth costs more than one beside it. A last layer alone learns better from the cross-entropy, with weights that
+are free to grow along the order (benchmarks/grades.py)."""
 
 
 def _yes_or_no_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:

@@ -14,7 +14,6 @@ from mirante.data.partition import spread
 _STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 _UNCHOSEN = 0.3  # when all images belong together, and so none can be left out
 _ROUNDS = 60
-BOUNDARY_LEAST = 1e-6  # the least probability of either side of a boundary between grades: its logarithm must be finite
 _ENOUGH = 100  # with fewer validation images the training images choose, in folds
 _FOLDS, _DECIDING = 5, 1000  # how many folds, and at most of how many images
 
@@ -47,6 +46,7 @@ def fit_head(
     one_scale: bool = True,
     units: Sequence[str] | None = None,
     slopes: Slopes | None = None,
+    along: float = 1.0,
 ) -> Head:
     """Return the dense layer with the least log loss on the validation images, among several L2 strengths.
 
@@ -57,13 +57,14 @@ def fit_head(
                its own, which few images do not know
     units      N names: images of one unit (a patient, a copy) are left out together; None takes each image by itself
     slopes     the loss of the training; None takes that of one class of several, or of yes or no for several labels
+    along      for classes with an order: how many times less weights are shrunk that grow evenly from the first class to the last
     """
     slopes = slopes or (yes_or_no if labels.ndim == 2 else one_of_several)
     if strength is None and len(val_labels) < _ENOUGH:
         numbers = np.arange(len(labels)) if units is None else np.array(units)
-        strength = _by_folds(features, labels, one_scale, numbers, slopes)
+        strength = _by_folds(features, labels, one_scale, numbers, slopes, along)
     tried = (strength,) if strength else _STRENGTHS
-    heads = _heads(features, labels, val_features, val_labels, classes, tried, one_scale, slopes)
+    heads = _heads(features, labels, val_features, val_labels, classes, tried, one_scale, slopes, along)
     return min(heads, key=lambda head: 0.0 if head.val is None else head.val[0])
 
 
@@ -76,21 +77,28 @@ def _heads(
     strengths: tuple[float, ...],
     one_scale: bool,
     slopes: Slopes,
+    along: float,
 ) -> Iterator[Head]:
     """Yield the layer of each strength; the search for one begins where the one before ended."""
     mean = features.mean(0)
     spread = (features - mean).std(axis=None if one_scale else 0) + 1e-6
     scaled = (features - mean) / spread
     wanted = labels if labels.ndim == 2 else np.eye(classes, dtype=np.int64)[labels]
+    freed = _freed(classes, along)
+
+    def freed_slopes(logits: NDArray[np.floating], wanted: NDArray[np.int64]) -> tuple[float, NDArray[np.floating]]:
+        lost, gap = slopes(logits @ freed, wanted)
+        return lost, gap @ freed
+
     # the best weights are sums of the images' features, so that few images need few numbers
     axes = np.linalg.qr(scaled.T).Q if len(features) < features.shape[1] else None  # (width, N)
     scaled = scaled if axes is None else scaled @ axes
     weight, bias = np.zeros((classes, scaled.shape[1]), np.float32), np.zeros(classes, np.float32)
     for one in strengths:
-        weight, bias = _minimise(scaled, wanted, weight, bias, one, slopes)
+        weight, bias = _minimise(scaled, wanted, weight, bias, one, slopes if along == 1 else freed_slopes)
         # the same layer for unscaled features
-        plain = (weight if axes is None else weight @ axes.T) / spread
-        shifted = bias - plain @ mean
+        plain = freed @ (weight if axes is None else weight @ axes.T) / spread
+        shifted = freed @ bias - plain @ mean
         train = _measure(features, labels, plain, shifted)
         val = _measure(val_features, val_labels, plain, shifted) if len(val_labels) else None
         yield Head(plain, shifted, one, train, val)
@@ -102,6 +110,7 @@ def _by_folds(
     one_scale: bool,
     units: NDArray[Any],
     slopes: Slopes,
+    along: float,
 ) -> float:
     """Return the strength with the least log loss on images that were left out in turn: a fifth of each class at a time.
 
@@ -111,13 +120,13 @@ def _by_folds(
         some = spread(np.arange(len(labels)), _DECIDING)
         features, labels, units = features[some], labels[some], units[some]
         kind = np.unique(labels, axis=0, return_inverse=True)[1].ravel()
-        return _best_of_folds(features, labels, labels.shape[1], _folds(kind, units), one_scale, slopes)
+        return _best_of_folds(features, labels, labels.shape[1], _folds(kind, units), one_scale, slopes, along)
     kinds = np.unique(labels)
     kinds = spread(kinds, _DECIDING // (2 * _FOLDS))  # so that each has enough images
     own = [np.flatnonzero(labels == kind) for kind in kinds]
     some = np.concatenate([spread(rows, max(1, _DECIDING // len(kinds))) for rows in own])
     features, labels = features[some], np.searchsorted(kinds, labels[some])
-    return _best_of_folds(features, labels, len(kinds), _folds(labels, units[some]), one_scale, slopes)
+    return _best_of_folds(features, labels, len(kinds), _folds(labels, units[some]), one_scale, slopes, along)
 
 
 def _folds(kinds: NDArray[np.int64], units: NDArray[Any]) -> NDArray[np.int64]:
@@ -136,6 +145,7 @@ def _best_of_folds(
     fold: NDArray[np.int64],
     one_scale: bool,
     slopes: Slopes,
+    along: float,
 ) -> float:
     """Return the strength with the least log loss on the folds (N,), each left out in turn."""
     paths, counts = [], []
@@ -144,7 +154,7 @@ def _best_of_folds(
         if not known.any():
             return _UNCHOSEN if one_scale else _UNCHOSEN / 10
         parts = features[known], labels[known], features[asked], labels[asked]
-        paths.append(_heads(*parts, classes, _STRENGTHS, one_scale, slopes))
+        paths.append(_heads(*parts, classes, _STRENGTHS, one_scale, slopes, along))
         counts.append(int(asked.sum()))
     losses: dict[float, float] = {}
     for heads in zip(*paths, strict=True):
@@ -154,6 +164,13 @@ def _best_of_folds(
         if min(losses.values()) < min(list(losses.values())[-2:]):  # it has only got worse since
             break
     return min(losses, key=lambda one: losses[one])
+
+
+def _freed(classes: int, along: float) -> NDArray[np.float32]:
+    """Return what the outputs (classes,) of a layer are multiplied by, so that a penalty shrinks it less along their order."""
+    ranks = np.arange(classes) - (classes - 1) / 2
+    ranks /= np.linalg.norm(ranks)
+    return (np.eye(classes) + (along - 1) * np.outer(ranks, ranks)).astype(np.float32)
 
 
 def _minimise(
@@ -187,22 +204,6 @@ def one_of_several(logits: NDArray[np.floating], wanted: NDArray[np.int64]) -> t
     total = shares.sum(axis=1, keepdims=True)
     lost = float(np.mean(np.log(total[:, 0], dtype=np.float64) - (logits * wanted).sum(axis=1, dtype=np.float64)))
     return lost, (shares / total - wanted).astype(logits.dtype)
-
-
-def in_order(logits: NDArray[np.floating], wanted: NDArray[np.int64]) -> tuple[float, NDArray[np.floating]]:
-    """Return the mean loss of one of several classes with an order (mirante.training.criterion), and the slopes as above."""
-    shares = logits - logits.max(axis=1, keepdims=True)
-    np.exp(shares, out=shares)
-    shares /= shares.sum(axis=1, keepdims=True)
-    lost, slopes = one_of_several(logits, wanted)
-    upper = np.clip(1 - shares.cumsum(axis=1)[:, :-1], BOUNDARY_LEAST, 1 - BOUNDARY_LEAST)
-    above = 1 - wanted.cumsum(axis=1)[:, :-1]
-    missed = -np.where(above > 0, np.log(upper), np.log(1 - upper)).sum(axis=1, dtype=np.float64).mean()
-    by_upper = (upper - above) / (upper * (1 - upper))
-    # the share of a class is in that of every boundary below it
-    by_share = np.concatenate([np.zeros_like(upper[:, :1]), by_upper.cumsum(axis=1)], axis=1)
-    by_logit = shares * (by_share - (shares * by_share).sum(axis=1, keepdims=True))
-    return (lost + float(missed)) / 2, ((slopes + by_logit) / 2).astype(logits.dtype)
 
 
 def yes_or_no(logits: NDArray[np.floating], wanted: NDArray[np.int64]) -> tuple[float, NDArray[np.floating]]:

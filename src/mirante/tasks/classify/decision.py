@@ -68,6 +68,11 @@ class ClassifyLearned(Learned):
         """Return which classes (N, classes) are in each prediction set, so that the true one is in `coverage` of the cases."""
         return prediction_sets(probabilities, self.conformal_thresholds, coverage)
 
+    def listed(self, probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Return the class numbers of one image (classes,) in the order in which a prediction set lists them."""
+        order: NDArray[np.int64] = np.argsort(-probabilities, kind="stable")
+        return order
+
     def is_sound(self, classes: Sequence[str]) -> bool:
         sound = all(len(one) in (0, len(classes)) for one in (self.conformal_thresholds, self.class_weights))
         if self.positive is not None:

@@ -120,7 +120,6 @@ def predictions_of(
     for row, path in enumerate(paths):
         names = None
         if sets is not None:
-            order = np.argsort(-shares[row], kind="stable")
-            names = tuple(info.classes[number] for number in order if sets[row, number])
+            names = tuple(info.classes[number] for number in learned.listed(shares[row]) if sets[row, number])
         score = float(output.ood_scores[row])
         yield kind(info.classes, shares[row], path, int(decided[row]), score, bool(strange[row]), names)

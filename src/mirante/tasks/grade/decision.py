@@ -47,6 +47,9 @@ class GradeLearned(ClassifyLearned):
         filled: NDArray[np.bool_] = begun & to_come
         return filled
 
+    def listed(self, probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
+        return np.arange(len(probabilities))
+
     def is_sound(self, classes: Sequence[str]) -> bool:
         fits = len(self.boundaries) in (0, len(classes) - 1) and all(0 <= one <= 1 for one in self.boundaries)
         return fits and super().is_sound(classes)

@@ -1,4 +1,4 @@
-"""The answer of a model of a tree for one image: a leaf, or with a coverage the deepest place that can be promised."""
+"""The answer of a model of a tree for one image: a leaf, or with a coverage the deepest node that can be promised."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from mirante.tasks.tree.paths import common
 class TreePrediction(Prediction):
     """The prediction for one image, of a class in a tree.
 
-    Asked with a coverage, `label` is the deepest place of the tree that holds the true class with it, such as `animal/bird`, and
-    `confidence` the probability of that place; `prediction_set` holds all its classes. Where nothing can be promised, `label` is None.
+    Asked with a coverage, `label` is the deepest node of the tree that holds the true class with it, such as `animal/bird`, and
+    `confidence` the probability of that node; `prediction_set` holds all its classes. Where nothing can be promised, `label` is None.
     """
 
     @property
-    def place(self) -> str | None:
-        """The deepest place that can be promised, empty for the root; None if no coverage was asked for."""
+    def node(self) -> str | None:
+        """The deepest node that can be promised, empty for the root; None if no coverage was asked for."""
         return None if self.prediction_set is None else common(self.prediction_set)
 
     @property
@@ -30,7 +30,7 @@ class TreePrediction(Prediction):
 
     @property
     def nearest(self) -> str:
-        return super().nearest if self.place is None else self.place
+        return super().nearest if self.node is None else self.node
 
     @property
     def nearest_confidence(self) -> float:
@@ -45,8 +45,8 @@ class TreePrediction(Prediction):
 def table_row(answer: TreePrediction, say: Language) -> list[tuple[str, str]]:
     """Return (heading, cell) of each column."""
     (_, told), share, *others = terminal.table_row(answer, say)
-    if answer.place == "":
+    if answer.node == "":
         told = say("unsure")
     elif answer.unsure and not answer.none_of_these:
-        told = say("{place}, kind unknown", place=answer.place)
+        told = say("{node}, kind unknown", node=answer.node)
     return [(f"{say('Class'):<36}", f"{told.strip():<36}"), share, others[-1]]

@@ -1,4 +1,4 @@
-"""From the probabilities of leaves to the deepest place of a tree that can be promised to hold the true one."""
+"""From the probabilities of leaves to the deepest node of a tree that can be promised to hold the true one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mirante.tasks.tree.paths import Nodes, nodes_of
 class TreeLearned(ClassifyLearned):
     """What was learned about a model of a tree from held-out images.
 
-    doubt_limits  for each coverage (mirante.prediction.conformal), the greatest doubt, 1 minus its probability, of a place that is
+    doubt_limits  for each coverage (mirante.prediction.conformal), the greatest doubt, 1 minus its probability, of a node that is
                   answered; or empty
     """
 
@@ -28,7 +28,7 @@ class TreeLearned(ClassifyLearned):
         return bool(self.doubt_limits)
 
     def sets(self, probabilities: NDArray[np.floating], classes: Sequence[str], coverage: float) -> NDArray[np.bool_]:
-        """Return the leaves (N, classes) of the deepest place that holds the true class in `coverage` of the cases."""
+        """Return the leaves (N, classes) of the deepest node that holds the true class in `coverage` of the cases."""
         column = int(np.searchsorted(COVERAGES, coverage - 1e-9))
         limit = 0.0 if column == len(COVERAGES) else self.doubt_limits[column]
         nodes = nodes_of(tuple(classes))
@@ -53,9 +53,9 @@ _MARGIN = 1e-6  # of rounding: what was at the limit when it was learned stays o
 
 
 def descend(probabilities: NDArray[np.floating], nodes: Nodes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the way down from the root, always to the most probable place below, and the probability of each place.
+    """Return the way down from the root, always to the most probable node below, and the probability of each node.
 
-    probabilities (N, leaves) → numbers (N, depth) of places, -1 below a leaf, and probabilities (N, places)
+    probabilities (N, leaves) → numbers (N, depth) of nodes, -1 below a leaf, and probabilities (N, nodes)
     """
     shares = probabilities.astype(np.float64) @ nodes.holds.T
     path = np.full((len(shares), nodes.depth), -1, np.int64)
@@ -72,12 +72,12 @@ def descend(probabilities: NDArray[np.floating], nodes: Nodes) -> tuple[NDArray[
 def doubts_at_fault(
     probabilities: NDArray[np.floating], targets: NDArray[np.int64], classes: tuple[str, ...]
 ) -> NDArray[np.float64]:
-    """Return the doubt (N,) of the first place on the way down that does not hold the true leaf; 1 where all do."""
+    """Return the doubt (N,) of the first node on the way down that does not hold the true leaf; 1 where all do."""
     nodes = nodes_of(classes)
     path, shares = descend(probabilities, nodes)
     found = np.ones(len(targets))
     for depth in range(nodes.depth - 1, -1, -1):
-        place = np.maximum(path[:, depth], 0)
-        wrong = (path[:, depth] >= 0) & ~nodes.holds[place, targets]
-        found[wrong] = 1 - shares[np.arange(len(targets)), place][wrong]
+        node = np.maximum(path[:, depth], 0)
+        wrong = (path[:, depth] >= 0) & ~nodes.holds[node, targets]
+        found[wrong] = 1 - shares[np.arange(len(targets)), node][wrong]
     return found

@@ -26,10 +26,10 @@ def judge(predictions: Predictions, setting: Setting) -> Judgement:
 def tree_figures(predictions: Predictions) -> dict[str, Any]:
     """Return what metrics.json holds about the tree.
 
-    levels     level → how many places it has, and the share of images whose most probable place at this level is the true one
-    severity   the mean over images of how far up the place that holds both answer and truth is, as a share of the way to the root
+    levels     level → how many nodes it has, and the share of images whose most probable node at this level is the true one
+    severity   the mean over images of how far up the node that holds both answer and truth is, as a share of the way to the root
     wrong_at_top  answers that are wrong from the first level on
-    mistakes   levels up → wrong answers: 1 for those between sisters
+    mistakes   levels up → wrong answers: 1 for those between siblings
     promises   coverage → what it kept, and how deep it was answered
     """
     classes, targets, groups = predictions.classes, predictions.targets, predictions.groups
@@ -41,7 +41,7 @@ def tree_figures(predictions: Predictions) -> dict[str, Any]:
         right = shares.argmax(axis=1) == number[targets]
         confidences = shares.max(axis=1)
         levels[str(level)] = {
-            "places": len(names),
+            "nodes": len(names),
             "accuracy": figures.share_right(right, groups),
             "ece": figures.calibration_error(np.minimum(confidences, 1.0), right),
         }
@@ -64,7 +64,7 @@ def tree_figures(predictions: Predictions) -> dict[str, Any]:
 def _promise(
     sets: NDArray[np.bool_], targets: NDArray[np.int64], classes: tuple[str, ...], depth: int
 ) -> dict[str, Any]:
-    """Return how often the place holds the truth; and by level of the answer, 0 for the root, on how many images and how often."""
+    """Return how often the node holds the truth; and by level of the answer, 0 for the root, on how many images and how often."""
     kept = sets[np.arange(len(targets)), targets]
     level, whole = answered_levels(sets, classes)
     by_level = {}
@@ -82,8 +82,8 @@ def _promise(
 
 
 def answered_levels(sets: NDArray[np.bool_], classes: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the level (N,) of the deepest place that holds each set, 0 for the root, and whether it is a single class."""
+    """Return the level (N,) of the deepest node that holds each set, 0 for the root, and whether it is a single class."""
     nodes = nodes_of(classes)
-    holding = (nodes.holds.astype(np.int64) @ sets.T.astype(np.int64)) == sets.sum(axis=1)  # (places, N)
+    holding = (nodes.holds.astype(np.int64) @ sets.T.astype(np.int64)) == sets.sum(axis=1)  # (nodes, N)
     level = np.where(holding, nodes.depths[:, None], 0).max(axis=0)
     return level.astype(np.int64), sets.sum(axis=1) == 1

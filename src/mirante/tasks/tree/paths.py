@@ -35,7 +35,7 @@ def require_tree(location: str, classes: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Nodes:
-    """All M places in a tree but its root, for its leaves in the order of the classes.
+    """All M nodes in a tree but its root, for its leaves in the order of the classes.
 
     names    M paths
     holds    (M, classes) which leaves lie in each, itself included
@@ -56,7 +56,7 @@ class Nodes:
 
 @lru_cache(maxsize=8)
 def nodes_of(classes: tuple[str, ...]) -> Nodes:
-    """Return the places of the tree whose leaves these classes are."""
+    """Return the nodes of the tree whose leaves these classes are."""
     names = tuple(dict.fromkeys(up for name in classes for up in _upwards(name)))
     number = {name: at for at, name in enumerate(names)}
     holds = np.zeros((len(names), len(classes)), bool)
@@ -79,7 +79,7 @@ def at_level(path: str, level: int) -> str:
 
 
 def common(paths: Sequence[str]) -> str:
-    """Return the deepest place that holds all paths; empty for the root.
+    """Return the deepest node that holds all paths; empty for the root.
 
     >>> common(["animal/bird/owl", "animal/bird/wren"]), common(["a/b", "c"]), common(["a/b"])
     ('animal/bird', '', 'a/b')
@@ -93,7 +93,7 @@ def common(paths: Sequence[str]) -> str:
 
 
 def distances(classes: Sequence[str]) -> NDArray[np.int64]:
-    """Return how many levels up from each class (rows) the place is that also holds the other (columns): 1 between sisters."""
+    """Return how many levels up from each class (rows) the node is that also holds the other (columns): 1 between siblings."""
     parts = [name.split("/") for name in classes]
     found = np.zeros((len(parts), len(parts)), np.int64)
     for row, one in enumerate(parts):
@@ -104,6 +104,6 @@ def distances(classes: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _upwards(path: str) -> list[str]:
-    """Return a path and the places that it lies in, from the top."""
+    """Return a path and the nodes that it lies in, from the top."""
     parts = path.split("/")
     return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]

@@ -18,7 +18,8 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
     tree = judgement.metrics["tree"]
     shared = of_classes.content(judgement, story, say)
     meaning = say(
-        "How far up the tree the place is that holds both answer and truth: 0% for a right answer, 100% for another kingdom."
+        "How far up the tree the node is that holds both answer and truth: 0% for a right answer, 100% where they differ from the "
+        "first level on."
     )
     return {
         **shared,
@@ -29,7 +30,7 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
         "levels": [
             {
                 "name": level,
-                "places": say.number(row["places"]),
+                "nodes": say.number(row["nodes"]),
                 "accuracy": with_interval(row["accuracy"], say),
                 "ece": say.percent(row["ece"]),
             }
@@ -68,9 +69,9 @@ def _mistakes_sentence(tree: dict[str, Any], say: Language) -> str:
     if not total:
         return say("No answer is wrong.")
     return say(
-        "Of {total} wrong answers, {sisters} name a sister of the true class, right below the same place; {far} are wrong from the "
+        "Of {total} wrong answers, {siblings} name a sibling of the true class, right below the same node; {far} are wrong from the "
         "first level on.",
         total=say.number(total),
-        sisters=say.number(mistakes["1"]),
+        siblings=say.number(mistakes["1"]),
         far=say.number(tree["wrong_at_top"]),
     )
