@@ -253,7 +253,9 @@ def test_what_a_text_model_cannot_be_used_for_is_said_in_a_sentence(
     texts_run: tuple[Path, Path], tmp_path: Path
 ) -> None:
     run, _ = texts_run
-    with pytest.raises(RunError, match="a model for the task read; these pages need one that answers one of its classes"):
+    with pytest.raises(
+        RunError, match="a model for the task read; these pages need one that answers one of its classes"
+    ):
         open_run(run)
     shutil.copytree(run, tmp_path / "run")
     table = tmp_path / "run" / "predictions.csv"

@@ -158,7 +158,8 @@ class Dataset:
         known: dict[str, Entry] | None = self.__dict__.get("_known")
         if known is None:
             wanted = set(self.paths)
-            known = {entry.path: entry for entry in self.source.entries() if entry.path in wanted}
+            found = (entry for entry in self.source.entries() if entry.path in wanted)
+            known = {one.path: replace(one, payload=one.reread) if one.reread is not None else one for one in found}
             self.__dict__["_known"] = known  # a frozen dataclass freezes its fields, and this is not one
         return known
 

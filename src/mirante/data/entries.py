@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, runtime_checkable
@@ -23,6 +23,8 @@ class Entry:
     label    the class, if the source itself gives it (arrays do)
     split    train, val or test, if the source itself gives it
     error    why the source could not give its bytes; the payload is then empty
+    group    what it belongs to, if the source itself says so: the film of a frame
+    reread   a way to read it again later, where the payload holds pixels that are soon forgotten
     """
 
     path: str
@@ -30,6 +32,8 @@ class Entry:
     label: str | None = None
     split: str | None = None
     error: str | None = None
+    group: str | None = None
+    reread: Callable[[], Any] | None = None
 
     def content(self) -> Any:
         """Return what is stored: encoded bytes, or pixels. Raises ImageError when it cannot be read."""

@@ -32,7 +32,7 @@ class Scanned:
     passing  whether the error is the system's, so that another time it may be read
     depth   what numbers it holds
     pages   pages or frames, of which one counts
-    person  a keyed hash of whom it shows, if the file says so (DICOM)
+    person  a keyed hash of whom it shows, if the file says so (DICOM); of a frame, its film
     """
 
     path: str
@@ -88,7 +88,7 @@ def _look(entry: Entry, page: int) -> Scanned:
         header = Header(*stored.shape) if isinstance(stored, np.ndarray) else read_header(stored, page)
     except ImageError as error:
         return unreadable(str(error), isinstance(error, UnavailableError))
-    person = dicom.person(stored) if isinstance(stored, bytes) and dicom.is_dicom(stored) else None
+    person = dicom.person(stored) if isinstance(stored, bytes) and dicom.is_dicom(stored) else entry.group
     size = header.height, header.width, header.channels
     kind = header.depth, header.pages
     return Scanned(entry.path, digest_of(stored), *size, entry.label, entry.split, None, person, False, *kind)
