@@ -30,6 +30,16 @@ def read_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
+def read_interval(text: str) -> float:
+    """Read '0.5', '0,5s', '200ms', '2s' or '1m' as seconds between frames."""
+    match = re.fullmatch(r"(\d+(?:[.,]\d+)?)(ms|s|m|h|)", text.strip())
+    unit = {"ms": 0.001, "m": 60, "h": 3600}.get(match[2], 1) if match else 1
+    value = float(match[1].replace(",", ".")) * unit if match else 0.0
+    if not 0.01 <= value <= 86_400:
+        raise ValueError(f"{text!r} is not a time between frames; write 1s, 0.5s or 1m, from 0.01 s to a day")
+    return value
+
+
 def read_seconds(text: str) -> float:
     """Read '90', '90s', '5m' or '1h30m' as seconds."""
     match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from mirante.errors import RequestError
-from mirante.quantities import read_costs, read_seconds, read_share, read_size
+from mirante.quantities import read_costs, read_interval, read_seconds, read_share, read_size
 from mirante.tasks import NAMES as TASKS
 
 Value = TypeVar("Value")
@@ -31,6 +31,7 @@ share = _typed(read_share)
 costs = _typed(read_costs)
 image_size = _typed(read_size)
 seconds = _typed(read_seconds)
+interval = _typed(read_interval)
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -89,6 +90,12 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="which page or frame of each image counts (default: the first, of DICOM the middle one)",
     )
+    parser.add_argument(
+        "--interval",
+        type=interval,
+        metavar="T",
+        help="look at films this often, such as 0.5s or 1m (default: 1s; films beside images are left out unless it is given)",
+    )
 
 
 def add_task(parser: argparse.ArgumentParser, what: str) -> None:
@@ -121,7 +128,7 @@ def add_subgroup(parser: argparse.ArgumentParser) -> None:
 def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_data` read, as options of Dataset.open."""
     options = ("labels", "label_column", "path_column", "group", "classes", "root")
-    shown = {name: getattr(arguments, name) for name in ("window", "page") if name in arguments}
+    shown = {name: getattr(arguments, name) for name in ("window", "page", "interval") if name in arguments}
     return {**{name: getattr(arguments, name) for name in options}, **shown}
 
 

@@ -101,12 +101,17 @@ def is_companion(path: str) -> bool:
     [False, True, True, True, True, False]
     """
     parts = PurePosixPath(path).parts
-    if any(part.startswith(".") for part in parts) or any(part.lower() in SYSTEM_FOLDERS for part in parts[:-1]):
-        return True
     return (
-        parts[-1].lower() in ("thumbs.db", "desktop.ini", "dicomdir")
+        is_hidden(path)
+        or parts[-1].lower() in ("thumbs.db", "desktop.ini", "dicomdir")
         or PurePosixPath(path).suffix.lower() in _COMPANIONS
     )
+
+
+def is_hidden(path: str) -> bool:
+    """Tell whether a path is hidden, or in a folder that a system keeps for itself."""
+    parts = PurePosixPath(path).parts
+    return any(part.startswith(".") for part in parts) or any(part.lower() in SYSTEM_FOLDERS for part in parts[:-1])
 
 
 def digest_of(content: bytes | NDArray[np.uint8]) -> str:

@@ -132,7 +132,7 @@ def duration(path: Path) -> float | None:
         return film.duration
 
 
-def frames(path: Path, sampling: Sampling = Sampling()) -> Iterator[Frame]:  # noqa: B008 (it cannot be changed)
+def frames(path: Path, sampling: Sampling = Sampling()) -> Iterator[Frame]:
     """Yield the frames of a film that are looked at, in order.
 
     Raises ImageError when it is no film that can be read or has no pictures, and for one that ends before it should after all frames
@@ -168,7 +168,9 @@ def _every(film: _Film, interval: float) -> Iterator[Frame]:
 
 def _scenes(film: _Film) -> Iterator[Frame]:
     """Yield one frame for each scene: of those kept every doubling of its length, the one nearest its middle."""
-    begin, kept, before, motion = 0.0, [], None, 0.0
+    kept: list[tuple[float, Any]] = []
+    before: NDArray[np.float32] | None = None
+    begin = motion = 0.0
     for time, picture in film.pictures():
         small = film.small(picture)
         change = 0.0 if before is None else float(np.abs(small - before).mean())

@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mirante.data.entries import Entry, Source, find_path, is_companion, printable
+from mirante.data.entries import Entry, Source, find_path, is_companion, is_hidden, printable
+from mirante.data.films import Sampling, StillOf, film_entries, is_film, parted
 from mirante.errors import DataError
 
 
@@ -16,18 +17,22 @@ class FolderSource:
 
     classes: tuple[str, ...] | None = None
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, sampling: Sampling | None = None) -> None:
+        """Find the images below `root`; of films, those that `sampling` says, or none."""
         self.root = root
         self.name = root.resolve().name or "images"
+        self._sampling = sampling
 
     def stamp(self) -> str:
         files, links = self._walked()
-        return _stamp(self.root, [*files, *links])
+        return f"{_stamp(self.root, [*files, *links])} {self._sampling or ''}"
 
     def entries(self) -> Iterator[Entry]:
         files, links = self._walked()
         for path in files:
-            if not is_companion(path):
+            if self._sampling is not None and is_film(path) and not is_hidden(path):
+                yield from film_entries(self.root / path, printable(path), self._sampling)
+            elif not is_companion(path):
                 yield Entry(printable(path), self.root / path)
         for path in links:  # they may be whole classes, and must not be missing without a word
             if not is_companion(f"{path}/image"):
@@ -75,8 +80,21 @@ def empty_folders(source: Source) -> list[str]:
     return sorted(printable(path) for path in found if Path(path).parent in filled)
 
 
+def only_films(root: Path) -> bool:
+    """Tell whether the files below a folder that may hold pictures are films, and there is at least one."""
+    found = False
+    for here, _, files in os.walk(root):
+        inside = Path(here).relative_to(root)
+        for name in files:
+            path = (inside / name).as_posix()
+            if not is_companion(path):
+                return False
+            found = found or (is_film(path) and not is_hidden(path))
+    return found
+
+
 class ListedFiles:
-    """The files that a table names, relative to `root`; the table says their labels."""
+    """The files that a table names, relative to `root`; the table says their labels. A name such as film.mp4#t=3 is of a frame."""
 
     classes: tuple[str, ...] | None = None
 
@@ -90,7 +108,11 @@ class ListedFiles:
 
     def entries(self) -> Iterator[Entry]:
         for path in self._paths:
-            yield Entry(path, self.root / path)
+            frame = parted(path)
+            if frame is None:
+                yield Entry(path, self.root / path)
+            else:
+                yield Entry(path, StillOf(self.root / frame[0], frame[1]), group=frame[0])
 
     def named(self, path: str) -> str:
         return str(self.root / path)
@@ -120,3 +142,24 @@ def _stamp(root: Path, paths: list[str]) -> str:
         line = f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+class FilmSource:
+    """One film."""
+
+    classes: tuple[str, ...] | None = None
+
+    def __init__(self, path: Path, location: str, sampling: Sampling) -> None:
+        self.path, self.name, self._location, self._sampling = path, path.stem, location, sampling
+
+    def stamp(self) -> str:
+        return f"{_stamp(self.path.parent, [self.path.name])} {self._sampling}"
+
+    def entries(self) -> Iterator[Entry]:
+        yield from film_entries(self.path, printable(self._location), self._sampling)
+
+    def named(self, path: str) -> str:
+        return path
+
+    def find(self, name: str) -> tuple[str, bytes] | None:
+        return None

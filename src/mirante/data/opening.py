@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from mirante.data import keywords
 from mirante.data.dataset import VAL_SHARE, DataOptions, Dataset
 from mirante.data.entries import Skipped, Source
+from mirante.data.film_tables import names_films, with_rows_of_frames
+from mirante.data.films import INTERVAL
 from mirante.data.folders import empty_folders
 from mirante.data.label_tables import find_table, hub_table
 from mirante.data.labels import Labelled, label_by_table
@@ -39,6 +41,7 @@ _KEPT = (
     "root",
     "window",
     "page",
+    "interval",
     "classes",
     "ordered",
     "folds",
@@ -110,6 +113,9 @@ def _require_types(location: str, options: DataOptions) -> None:
             raise DataError(f"{location}: {name}={options[name]!r} must be a whole number.")  # type: ignore[literal-required]
     if (options.get("page") or 0) < 0:
         raise DataError(f"{location}: page={options['page']}: pages are counted from 1.")
+    interval = options.get("interval", 1.0)
+    if not isinstance(interval, Real) or not 0.01 <= interval <= 86_400:
+        raise DataError(f"{location}: interval={interval!r} must be a number of seconds, from 0.01 to a day.")
     share = options.get("val_share", VAL_SHARE)
     if not isinstance(share, Real) or not 0 <= share < 1:
         raise DataError(f"{location}: val_share={share!r} must be a number from 0 to below 1.")
@@ -182,10 +188,12 @@ def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, 
     columns = Columns(**asked, several=task.several_labels)
     given = options.get("root")
     root = None if given is None else Path(given).expanduser()
-    source, table = open_source(location, root, columns)
+    source, table = open_source(location, root, columns, options.get("interval"))
     labels = options.get("labels")
     if labels is not None and labels != keywords.NAME:
         table = find_table(str(labels), source, location, columns, root)
+        if names_films(table) and "interval" not in options:
+            source, _ = open_source(location, root, columns, INTERVAL)
     elif table is None and any(asked.values()):
         names = {
             "group": "--group-column",
@@ -200,6 +208,8 @@ def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, 
         raise DataError(f"{location}: no image in it.")
     if labels == keywords.NAME:
         return source, *keywords.label_by_keywords(location, source, scanned, task.several_labels)
+    if table is not None:
+        table = with_rows_of_frames(table, (image.path for image in scanned))
     table = table or hub_table(source, scanned, columns)
     if table is None:
         empty = [Scanned(f"{path}/", "", 0, 0, 0, None, None, "an empty folder") for path in empty_folders(source)]

@@ -43,6 +43,8 @@ _USUAL = {
     "label": ("label", "class", "category", "target", "label_name", "class_name", "text", "labels", "tags", "keywords"),
     "split": ("split",),
     "group": ("group",),
+    "begin": ("begin", "start"),
+    "end": ("end",),
 }
 """What the columns are called in the tables of other programs, the first that is there counting."""
 
@@ -76,7 +78,10 @@ class Columns:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table, its number as a spreadsheet counts; `subgroup` is the value of the column by which figures are split."""
+    """One line of a table, its number as a spreadsheet counts; `subgroup` is the value of the column by which figures are split.
+
+    begin, end  seconds: the part of a film that it is about
+    """
 
     number: int
     path: str
@@ -84,6 +89,8 @@ class Row:
     split: str | None
     group: str | None
     subgroup: str | None = None
+    begin: float | None = None
+    end: float | None = None
 
 
 @dataclass(frozen=True)
@@ -311,4 +318,22 @@ def _read_row(name: str, number: int, line: list[str], columns: dict[str, int], 
     if "://" not in path:
         path = posixpath.normpath(path)  # one spelling for one file
     group = None if named_group is None else named_group.strip()
-    return Row(number, path, label, split_of(split or ""), group, cell("subgroup"))
+    begin, end = _moment(name, number, cell("begin")), _moment(name, number, cell("end"))
+    if begin is not None and end is not None and begin >= end:
+        raise DataError(f"{name}, row {number}: it begins at {begin:g} s and ends at {end:g} s; the end must be later.")
+    return Row(number, path, label, split_of(split or ""), group, cell("subgroup"), begin, end)
+
+
+def _moment(name: str, number: int, cell: str | None) -> float | None:
+    """Return a moment of a film in seconds, from 12.5, 1:02 or 1:02:03.5; None where there is none."""
+    if cell is None or not cell.strip():
+        return None
+    parts = cell.strip().replace(",", ".").split(":")
+    if len(parts) > 3 or not all(re.fullmatch(r"\d+(\.\d+)?", part) for part in parts):
+        raise DataError(
+            f"{name}, row {number}: {short(cell)!r} is no moment of a film; write seconds, such as 12.5, or 1:02:03."
+        )
+    seconds = 0.0
+    for part in parts:
+        seconds = 60 * seconds + float(part)
+    return seconds
