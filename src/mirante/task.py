@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from mirante.model_info import ModelInfo
     from mirante.prediction.onnx_model import Output
     from mirante.predictions import Predictions
+    from mirante.timeline import Track
     from mirante.training.criterion import Criterion
 
 
@@ -292,6 +293,18 @@ class Task(ABC):
     @abstractmethod
     def with_threshold(self, info: ModelInfo, threshold: float, where: str) -> ModelInfo:
         """Return the model with another decision threshold. Raises RunError for one without a threshold."""
+
+    def tracks(self, answers: Sequence[Any], info: ModelInfo) -> list[Track]:
+        """Return what the answers for the frames of a film say, for its timeline; here, the answer in words with its confidence."""
+        from mirante.timeline import Track
+
+        told = list(dict.fromkeys(one.label for one in answers))
+        shares = np.zeros((len(answers), len(told)))
+        for row, one in enumerate(answers):
+            sure = one.confidence or 0.5
+            shares[row] = (1 - sure) / max(1, len(told) - 1)
+            shares[row, told.index(one.label)] = sure
+        return [Track(tuple(told), shares)]
 
     # --- how answers look
 

@@ -1,8 +1,8 @@
-"""Classify new images: class, probability, runner-up; or read their text, with how sure each letter is.
+"""Answer new images: class, probability, runner-up; labels; or a text, with how sure each letter is. Of films, a timeline too.
 
-PATH is an image, a folder, an archive, or - for a list of paths on stdin. RUN is a run folder or a model.onnx. With --coverage it
-also gives the prediction set. With --engine ray there may be more images than one machine can handle, PATH may also be a
-pattern, a URL of an object store, or a .parquet of paths or bytes, and the answers are written as Parquet files.
+PATH is an image, a film, a folder, an archive, or - for a list of paths on stdin. RUN is a run folder or a model.onnx. With
+--coverage it also gives the prediction set. With --engine ray there may be more images than one machine can handle, PATH may also be
+a pattern, a URL of an object store, or a .parquet of paths or bytes, and the answers are written as Parquet files.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from mirante.cli.arguments import require_positive, share
+from mirante.cli.arguments import interval, require_positive, share
 from mirante.errors import RequestError
 
 if TYPE_CHECKING:
+    from mirante.data.films import Sampling
     from mirante.images import Pixels
     from mirante.task import Answer, Task
 
@@ -41,6 +42,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threshold", type=share, metavar="T", help="a threshold to use instead of the model's own, if it has one"
+    )
+    parser.add_argument(
+        "--interval",
+        type=interval,
+        metavar="T",
+        help="look at films this often, such as 0.5s or 1m (default: 1s); also at those in folders, and at each frame of a .gif",
+    )
+    parser.add_argument("--scenes", action="store_true", help="look at one frame of each scene of a film instead")
+    parser.add_argument(
+        "--timeline",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write the timeline of films: .csv, .json, .vtt (subtitles with the answers) or .html (a page); may be repeated",
     )
     parser.add_argument("--no-pictures", action="store_true", help="do not show the images in the terminal")
     parser.add_argument(
@@ -72,11 +87,18 @@ def run(arguments: argparse.Namespace) -> None:
     for name in _OF_RAY:
         if getattr(arguments, name) is not None:
             raise RequestError(f"--{name.replace('_', '-')} needs --engine ray; without it, answers go to stdout.")
+    from mirante.cli.timeline import require_forms, show_timelines
     from mirante.data.entries import Skipped
+    from mirante.data.films import INTERVAL, Sampling
     from mirante.data.sources import expand_stdin, images_of
+    from mirante.prediction.films import Timelines
     from mirante.prediction.model import Model
     from mirante.prediction.stream import predict_stream
+    from mirante.progress import track
 
+    require_forms(arguments.timeline)
+    asked = arguments.interval is not None or arguments.scenes
+    sampling = Sampling(arguments.interval or INTERVAL, arguments.scenes)
     model = Model(arguments.run_folder)
     model.require_coverage(arguments.coverage)
     if arguments.threshold is not None:
@@ -85,18 +107,42 @@ def run(arguments: argparse.Namespace) -> None:
     answered = unreadable = 0
     if "-" in arguments.paths and sys.stdin is None:
         raise RequestError("-: standard input is closed, so no list can be read from it.")
-    images = images_of(expand_stdin(arguments.paths, sys.stdin))
-    for _, answer, pixels in predict_stream(model, images, arguments.coverage):
+    images = images_of(expand_stdin(arguments.paths, sys.stdin), sampling if asked else None)
+    timelines = Timelines(model.info, sampling)
+    answers = predict_stream(model, images, arguments.coverage)
+    for path, answer, pixels in (
+        answers if sys.stdout.isatty() else track(answers, "Images", _frames(arguments, sampling))
+    ):
         if isinstance(answer, Skipped):
             unreadable += 1
             print(f"{answer.path}: left out: {answer.reason}", file=sys.stderr)
         else:
             answered += 1
+            timelines.add(path, answer)
             printer.show(answer, pixels)
+    show_timelines(timelines, arguments)
     if unreadable:
         print(f"{answered} answered, {unreadable} left out because they could not be read.", file=sys.stderr)
     if answered == 0:
         raise RequestError(f"{' '.join(arguments.paths)}: no image in it that can be read.")
+
+
+def _frames(arguments: argparse.Namespace, sampling: Sampling) -> int | None:
+    """Return how many frames will be answered, if the paths are films that say how long they are."""
+    from pathlib import Path
+
+    from mirante.data.films import duration, is_film
+    from mirante.errors import ImageError
+
+    total = 0.0
+    for path in arguments.paths:
+        if not is_film(path) or sampling.scenes or not Path(path).is_file():
+            return None
+        try:
+            total += (duration(Path(path)) or 0) / sampling.interval
+        except ImageError:
+            return None
+    return round(total) or None
 
 
 def _run_on_ray(arguments: argparse.Namespace) -> None:

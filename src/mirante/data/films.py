@@ -29,11 +29,11 @@ SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 INTERVAL = 1.0
 """Seconds between the frames that are looked at, unless the user says otherwise."""
 
-_TIME = re.compile(r"^(?P<film>.*)#t=(?P<time>\d+(?:\.\d+)?)$", re.DOTALL)
+_TIME = re.compile(r"^(?P<film>.*)#t=(?P<time>\d+(?:\.\d+)?)(?:,\d+(?:\.\d+)?)?$", re.DOTALL)
 _LOST = 2.0  # seconds that may be missing at the end of a film before it counts as truncated
 _SMALL = 32  # side in pixels of the pictures by which cuts are found
-_CUT = 28.0  # mean difference of two such pictures, from 0 to 255, that is a cut
-_ABOVE_MOTION = 3.0  # and how many times that of the frames before it
+_CUT = 10.0  # mean difference of two such pictures, from 0 to 255, that is a cut
+_ABOVE_MOTION = 4.0  # and how many times that of the frames before it
 _HD = 720  # lines from which colours that are not described are those of HD (ITU-R BT.709), not of television (BT.601)
 _STILL = 1.5  # mean difference below which a frame is the same picture as the one before
 
@@ -73,20 +73,20 @@ def is_film(path: str) -> bool:
     return path.lower().endswith(SUFFIXES)
 
 
-def frame_name(film: str, time: float) -> str:
-    """Return the name of a frame, as media fragments are written (W3C, Media Fragments URI).
+def frame_name(film: str, *times: float) -> str:
+    """Return the name of a frame, or of a scene from one time to another, as media fragments are written (W3C, Media Fragments URI).
 
-    >>> frame_name("a/b.mp4", 12.5), frame_name("b.mp4", 3)
-    ('a/b.mp4#t=12.5', 'b.mp4#t=3')
+    >>> frame_name("a/b.mp4", 12.5), frame_name("b.mp4", 3, 4.25)
+    ('a/b.mp4#t=12.5', 'b.mp4#t=3,4.25')
     """
-    return f"{film}#t={f'{time:.3f}'.rstrip('0').rstrip('.')}"
+    return f"{film}#t={','.join(f'{time:.3f}'.rstrip('0').rstrip('.') for time in times)}"
 
 
 def parted(name: str) -> tuple[str, float] | None:
-    """Return the film and the time that the name of a frame gives; None for any other name.
+    """Return the film and the time that the name of a frame gives, of a scene its beginning; None for any other name.
 
-    >>> parted("b.mp4#t=12.5"), parted("b.jpg")
-    (('b.mp4', 12.5), None)
+    >>> parted("b.mp4#t=12.5"), parted("b.mp4#t=3,4.25"), parted("b.jpg")
+    (('b.mp4', 12.5), ('b.mp4', 3.0), None)
     """
     found = _TIME.match(name)
     return None if found is None else (found["film"], float(found["time"]))
@@ -98,7 +98,8 @@ def film_entries(path: Path, name: str, sampling: Sampling) -> Iterator[Entry]:
     try:
         for frame in frames(path, sampling):
             last = frame.time
-            yield Entry(frame_name(name, frame.time), frame.pixels, group=name, reread=StillOf(path, frame.time))
+            times = (frame.time,) if frame.begin is None or frame.end is None else (frame.begin, frame.end)
+            yield Entry(frame_name(name, *times), frame.pixels, group=name, reread=StillOf(path, frame.time))
     except _EndedEarly as error:
         yield Entry(frame_name(name, last), b"", error=str(error))
     except ImageError as error:

@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mirante.data.entries import Entry, Skipped
+from mirante.data.films import INTERVAL, Sampling, film_entries
 from mirante.errors import ImageError, RequestError
+from mirante.prediction.films import Timelines
 from mirante.prediction.onnx_model import OnnxModel, Output
 from mirante.prediction.stream import predict_stream
 from mirante.task import Answer, Task
+from mirante.timeline import Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +92,26 @@ class Model(OnnxModel):
             raise ValueError(f"errors={errors!r}: must be 'raise' or 'skip'.")
         entries = (Entry(_name(one), Path(one) if isinstance(one, str) else one) for one in pictures)
         return self._many(entries, coverage, errors == "skip")
+
+    def timeline(self, film: str | Path, interval: float = INTERVAL, *, scenes: bool = False) -> list[Stretch]:
+        """Return the stretches of a film with one answer each, in order.
+
+        interval  seconds between the frames that are looked at
+        scenes    look at one frame of each scene instead
+
+        Raises ImageError for a film that cannot be read; one that is truncated has the timeline of what is there.
+        """
+        sampling = Sampling(interval, scenes)
+        made = Timelines(self.info, sampling)
+        failed = None
+        for path, answer, _ in predict_stream(self, film_entries(Path(film), str(film), sampling)):
+            if isinstance(answer, Skipped):
+                failed = answer
+            else:
+                made.add(path, answer)
+        if not made.films():
+            raise ImageError(f"{film}: {'no frame in it' if failed is None else failed.reason}")
+        return list(made.all())
 
     def _many(self, entries: Iterable[Entry], coverage: float | None, skips: bool) -> Iterator[Any]:
         for path, answer, _ in predict_stream(self, entries, coverage):

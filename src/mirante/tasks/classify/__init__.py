@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mirante.prediction.onnx_model import Output
     from mirante.predictions import Predictions
     from mirante.tasks.classify.prediction import Prediction
+    from mirante.timeline import Track
     from mirante.training.criterion import Criterion
 
 
@@ -142,6 +143,11 @@ class Classify(Task):
         from mirante.tasks.classify.prediction import predictions_of
 
         return predictions_of(output, info, paths, coverage)
+
+    def tracks(self, answers: Sequence[Prediction], info: ModelInfo) -> list[Track]:
+        from mirante.tasks.classify.prediction import track_of
+
+        return [track_of(answers)]
 
     def promises_coverage(self, info: ModelInfo) -> bool:
         return learned_of(info).promises_coverage

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mirante.model_info import ModelInfo
 from mirante.prediction.onnx_model import Output
 from mirante.tasks.classify.decision import decide, learned_of
+from mirante.timeline import Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,3 +124,15 @@ def predictions_of(
             names = tuple(info.classes[number] for number in learned.listed(shares[row]) if sets[row, number])
         score = float(output.ood_scores[row])
         yield kind(info.classes, shares[row], path, int(decided[row]), score, bool(strange[row]), names)
+
+
+_STRANGE = 0.8  # how probable it is that a frame shows none of the classes, when it looks so
+_FAMILIAR = 0.02  # and when it does not
+
+
+def track_of(answers: Sequence[Prediction]) -> Track:
+    """Return what the predictions for the frames of a film say: each class, or none of them."""
+    strange = np.array([_STRANGE if one.none_of_these else _FAMILIAR for one in answers])[:, None]
+    shares = np.stack([one.probabilities for one in answers])
+    both = (np.concatenate([one, strange], axis=1) for one in (shares, shares * (1 - strange)))
+    return Track((*answers[0].classes, None), *both)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mirante.predictions import Predictions
     from mirante.tasks.tag.answer import Tags
     from mirante.tasks.tag.calibrate import TagLearned
+    from mirante.timeline import Track
     from mirante.training.criterion import Criterion
 
 
@@ -160,6 +161,11 @@ class Tag(Task):
         from mirante.tasks.tag.answer import tags_of
 
         return tags_of(output, info, paths, coverage)
+
+    def tracks(self, answers: Sequence[Tags], info: ModelInfo) -> list[Track]:
+        from mirante.tasks.tag.answer import tracks_of
+
+        return tracks_of(answers, info)
 
     def answered(self, probabilities: NDArray[np.floating], info: ModelInfo) -> NDArray[np.int64]:
         from mirante.tasks.tag.calibrate import decide

@@ -13,7 +13,8 @@ from mirante.data.several import join
 from mirante.model_info import ModelInfo
 from mirante.prediction.conformal import labels_in_sets
 from mirante.prediction.onnx_model import Output
-from mirante.tasks.tag.calibrate import confidence_of, decide, learned_of
+from mirante.tasks.tag.calibrate import confidence_of, decide, learned_of, thresholds_of
+from mirante.timeline import Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,3 +85,19 @@ def tags_of(output: Output, info: ModelInfo, paths: Sequence[str | None], covera
         score = float(output.ood_scores[row])
         strange = score > learned.ood_limit
         yield Tags(info.classes, shares[row], decided[row], float(sure[row]), path, score, strange, names)
+
+
+def tracks_of(answers: Sequence[Tags], info: ModelInfo) -> list[Track]:
+    """Return what the answers for the frames of a film say: of each label, whether it is there.
+
+    They are weighed so that the threshold of a label counts as one half.
+    """
+    tracks = []
+    for number, (name, threshold) in enumerate(zip(info.classes, thresholds_of(info), strict=True)):
+        shares = np.array([one.probabilities[number] for one in answers], np.float64)
+        middle = min(max(threshold, 1e-3), 1 - 1e-3)
+        odds = shares / np.maximum(1 - shares, 1e-9) * (1 - middle) / middle
+        there = odds / (1 + odds)
+        both = (np.stack([one, 1 - one], axis=1) for one in (shares, there))
+        tracks.append(Track((name, None), *both))
+    return tracks
