@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 import mirante
 from mirante import runfolder
 from mirante.data.dataset import Dataset
+from mirante.data.films import parted
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.evaluation.figure import Metrics
@@ -381,6 +382,7 @@ def _data_json(dataset: Dataset, as_given: bool) -> str:
         "counts": dataset.counts(),
         "split_by": dataset.split_by,
         "groups": None if dataset.groups is None else len(set(dataset.groups)),
+        "films": len({frame[0] for path in dataset.paths if (frame := parted(path)) is not None}),
         "notes": [[note.text, note.values, note.grave] for note in dataset.notes],
         "skipped": [{"path": one.path, "reason": one.reason} for one in dataset.skipped],
         "fingerprint": dataset.fingerprint,

@@ -263,10 +263,10 @@ class _Film:
         """Return a picture as a player shows it, uint8 (height, width, 3)."""
         if picture.width * picture.height > MAX_PIXELS:
             raise ImageError(f"{picture.width}×{picture.height} pixels, more than {MAX_PIXELS // 1_000_000} megapixels")
-        image = Image.fromarray(self._rgb(picture, picture.width, picture.height))
+        rgb = self._rgb(picture, picture.width, picture.height)
+        image = Image.fromarray(rgb)
         if picture.interlaced_frame:  # every second line is of another moment
-            half = image.resize((image.width, image.height // 2), Image.Resampling.NEAREST)
-            image = half.resize(image.size, Image.Resampling.BILINEAR)
+            image = Image.fromarray(np.ascontiguousarray(rgb[::2])).resize(image.size, Image.Resampling.BILINEAR)
         aspect = self._stream.sample_aspect_ratio
         if aspect and 0 < aspect != 1:
             image = image.resize((max(1, round(image.width * float(aspect))), image.height), Image.Resampling.BILINEAR)

@@ -69,3 +69,18 @@ def area_with_interval(figure: dict[str, float], say: Language) -> str:
     if math.isnan(figure["value"]):
         return "–"
     return f"{say.number(figure['value'], 3)} ({say.number(figure['low'], 3)} – {say.number(figure['high'], 3)})"
+
+
+def groups_sentence(data: dict[str, Any], say: Language) -> str:
+    """Say how many independent things the test images come from, from the content of data.json; nothing if each is one itself."""
+    if not data.get("groups"):
+        return ""
+    if data.get("films"):
+        return " " + say(
+            "They are frames of {films} films, none of which is also in the training images.",
+            films=say.number(data["films"]),
+        )
+    return " " + say(
+        "They come from {groups} groups, none of which is also in the training images.",
+        groups=say.number(data["groups"]),
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mirante.evaluation.card_text import Question, as_markdown, short_name, with_interval
+from mirante.evaluation.card_text import Question, as_markdown, groups_sentence, short_name, with_interval
 from mirante.evaluation.judgement import Judgement
 from mirante.evaluation.page import Story
 from mirante.locale import Language
@@ -90,7 +90,6 @@ def _tested_on(found: Mapping[str, Any], data: dict[str, Any], evaluated: str | 
     count = say.number(found["images"])
     if evaluated:
         return say("{count} images from {word}.", count=count, word=short_name(evaluated))
-    groups = data.get("groups")
     if data["split_by"] == "folds":
         text = say(
             "{count} images, each answered by a network that had seen neither it nor a copy of it ({folds} folds).",
@@ -99,11 +98,12 @@ def _tested_on(found: Mapping[str, Any], data: dict[str, Any], evaluated: str | 
         )
     else:
         text = say("{count} images from the same source, not used for training.", count=count)
-    if groups:
-        text += " " + say(
-            "They come from {groups} groups, none of which is also in the training images.", groups=say.number(groups)
-        )
-    return text + " " + say("Images from another source may behave differently: test it on them first.")
+    return (
+        text
+        + groups_sentence(data, say)
+        + " "
+        + say("Images from another source may behave differently: test it on them first.")
+    )
 
 
 def _fails(found: Mapping[str, Any], say: Language) -> str:

@@ -7,7 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from mirante.evaluation.card_text import Question, area_with_interval, as_markdown, short_name, with_interval
+from mirante.evaluation.card_text import (
+    Question,
+    area_with_interval,
+    as_markdown,
+    groups_sentence,
+    short_name,
+    with_interval,
+)
 from mirante.evaluation.judgement import Judgement
 from mirante.evaluation.page import Story, honesty, mistakes_sentence, row_of_figure, shared_content
 from mirante.locale import Language
@@ -87,11 +94,7 @@ def tag_questions(judgement: Judgement, story: Story, say: Language) -> list[Que
             if "folds" in found
             else say("{count} images from the same source, not used for training.", count=say.number(found["images"]))
         )
-        if data.get("groups"):
-            tested += " " + say(
-                "They come from {groups} groups, none of which is also in the training images.",
-                groups=say.number(data["groups"]),
-            )
+        tested += groups_sentence(data, say)
     tested += " " + say("Images from another source may behave differently: test it on them first.")
     answers = [
         (
