@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 import mirante as package
-from mirante import DataError, Dataset, Run
+from mirante import DataError, Dataset, Run, xmp
 from mirante.cluster.part import Order, answer_part
 from mirante.cluster.plan import make_plan
 from mirante.data.several import join, parse
@@ -34,6 +34,7 @@ from mirante.tasks.tag.report import _always_sentence
 from mirante.training.criterion import binary_cross_entropy
 from mirante.training.head import fit_head
 
+LISTED = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}li"
 MARKS = {
     "bar": ((2, 2, 9, 5), (200, 40, 40)),
     "disc": ((14, 3, 21, 10), (40, 180, 60)),
@@ -330,3 +331,48 @@ def test_average_precision_is_that_of_scikit_learn() -> None:
     for _ in range(20):
         scores, wanted = np.round(chance.random(60), 1), chance.random(60) < 0.3
         assert _average_precision(scores, wanted) == pytest.approx(average_precision_score(wanted, scores))
+
+
+def test_photos_get_their_labels_as_keywords_and_folders_by_the_rule_that_the_user_states(
+    tag_run: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    run, _ = tag_run
+    photos = draw_marks(tmp_path / "photos", 24, seed=9)
+    (photos / "labels.csv").unlink()
+    (photos / "0000.xmp").write_bytes(xmp.with_class(None, "rose", 0.9).replace(b'mirante:class="rose"', b""))
+    done = mirante("photos", "organise", run, photos, "--min-confidence", "60%")
+    assert done.returncode == 0, done.stderr
+    answers = {}
+    for line in mirante("predict", run, photos, "--format", "json").stdout.splitlines():
+        one = json.loads(line)
+        sure = {name for name in one["labels"] if one["probabilities"][name] >= 0.6}
+        answers[Path(one["path"]).name] = set() if one["none_of_these"] else sure
+    for name, labels in answers.items():
+        sidecar = xmp.sidecar_of(photos / name)
+        words = (
+            set() if sidecar is None else {item.text for item in xmp.ET.fromstring(sidecar.read_bytes()).iter(LISTED)}
+        )
+        assert {word for word in words if word in MARKS} == labels, name
+        assert {f"Mirante|{label}" for label in labels} <= words
+    assert xmp.keywords((photos / "0000.xmp").read_bytes()) == ["rose"]  # a person's stays, a guess is none
+    refused = mirante("photos", "organise", run, photos, "--into", tmp_path / "sorted")
+    assert refused.returncode == 2 and "--rule A,B,C" in refused.stderr and not (tmp_path / "sorted").exists()
+    assert mirante("photos", "undo", photos).returncode == 0 and not list(photos.glob("0001*.xmp"))
+    done = mirante(
+        "photos",
+        "organise",
+        run,
+        photos,
+        "--into",
+        tmp_path / "sorted",
+        "--rule",
+        "disc,bar",
+        "--min-confidence",
+        "60%",
+    )
+    assert done.returncode == 0, done.stderr
+    for name, labels in answers.items():
+        folder = "disc" if "disc" in labels else "bar" if "bar" in labels else "review"
+        assert (tmp_path / "sorted" / folder / name).is_file(), (name, labels)
+    wrong = mirante("photos", "organise", run, photos, "--into", tmp_path / "other", "--rule", "disk")
+    assert wrong.returncode == 2 and "no such label" in wrong.stderr

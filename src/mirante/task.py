@@ -306,6 +306,10 @@ class Task(ABC):
             shares[row, told.index(one.label)] = sure
         return [Track(tuple(told), shares)]
 
+    def keywords(self, answer: Any) -> list[tuple[str, float]]:
+        """Return what an answer says the image shows, each with its probability, the surest first; for the keywords of a photo."""
+        return []
+
     # --- how answers look
 
     @abstractmethod

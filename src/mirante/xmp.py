@@ -8,6 +8,7 @@ dataset 2:25).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -58,9 +59,9 @@ def _read(content: bytes) -> tuple[list[str], list[list[str]]]:
     """Return the plain keywords of XMP, and the parts of the hierarchical ones."""
     flat: list[str] = []
     nested: list[list[str]] = []
-    guessed = set()
+    guessed: set[str] = set()
     for description in _descriptions(_parsed(content)):
-        guessed.add(description.get(f"{{{_OURS}}}class"))
+        guessed |= _guessed(description)
         for name, separator in (
             (f"{{{_DC}}}subject", "|"),
             (f"{{{_LR}}}hierarchicalSubject", "|"),
@@ -112,18 +113,40 @@ def _iptc_keywords(image: Image.Image) -> list[str]:
 
 
 def with_class(content: bytes | None, label: str, confidence: float) -> bytes:
-    """Return a sidecar's content with the class and its confidence (0 to 1) in it, replacing those that Mirante wrote before.
+    """Return a sidecar's content with the class and its confidence (0 to 1) in it, replacing what Mirante wrote before.
 
     content  what the sidecar holds; None for a new one. Raises ImageError when that is not XMP.
     """
+    band = min(9, int(confidence * 10)) * 10
+    below = (label, f"{band}-{band + 10}%")
+    return _with_words(
+        content, [label], [f"|{one}" for one in below], [f"/{one}" for one in below], f"{confidence:.4f}"
+    )
+
+
+def with_labels(content: bytes | None, labels: Sequence[tuple[str, float]]) -> bytes:
+    """Return a sidecar's content with labels and their probabilities in it, replacing what Mirante wrote before; see `with_class`.
+
+    A label such as `animal/bird` becomes a hierarchical keyword.
+    """
+    words = [label.rpartition("/")[2] for label, _ in labels]
+    nested = [f"/{label}" for label, _ in labels]
+    shares = "|".join(f"{share:.4f}" for _, share in labels)
+    return _with_words(content, words, [one.replace("/", "|") for one in nested], nested, shares)
+
+
+def _with_words(
+    content: bytes | None, words: Sequence[str], lightroom: Sequence[str], digikam: Sequence[str], confidence: str
+) -> bytes:
+    """Return a sidecar's content with keywords, and with hierarchical ones below Mirante's own."""
     root = _parsed(content) if content else _new()
     description = _description(root)
-    before = description.get(f"{{{_OURS}}}class")
-    band = min(9, int(confidence * 10)) * 10
-    for name, kind, words in (
-        (f"{{{_DC}}}subject", "Bag", [label]),
-        (f"{{{_LR}}}hierarchicalSubject", "Bag", [f"{_ROOT}|{label}", f"{_ROOT}|{band}-{band + 10}%"]),
-        (f"{{{_DIGIKAM}}}TagsList", "Seq", [f"{_ROOT}/{label}", f"{_ROOT}/{band}-{band + 10}%"]),
+    before = _guessed(description)
+    new: list[str] = []
+    for name, kind, added in (
+        (f"{{{_DC}}}subject", "Bag", list(words)),
+        (f"{{{_LR}}}hierarchicalSubject", "Bag", [_ROOT + one for one in lightroom]),
+        (f"{{{_DIGIKAM}}}TagsList", "Seq", [_ROOT + one for one in digikam]),
     ):
         holder = description.find(name)
         if holder is None:
@@ -133,16 +156,24 @@ def with_class(content: bytes | None, label: str, confidence: float) -> bytes:
             listed = ET.SubElement(holder, f"{{{_RDF}}}{kind}")
         for item in list(listed):
             text = item.text or ""
-            if re.match(rf"{_ROOT}[|/]", text) or (before is not None and text == before):
+            if re.match(rf"{_ROOT}[|/]", text) or text in before:
                 listed.remove(item)
         present = {item.text for item in listed}
-        for word in words:
+        for word in dict.fromkeys(added):
             if word not in present:
                 ET.SubElement(listed, f"{{{_RDF}}}li").text = word
-    description.set(f"{{{_OURS}}}class", label)
-    description.set(f"{{{_OURS}}}confidence", f"{confidence:.4f}")
+                new.append(word)
+    # what a person wrote stays a person's
+    description.set(f"{{{_OURS}}}class", "|".join(word for word in dict.fromkeys(words) if word in new))
+    description.set(f"{{{_OURS}}}confidence", confidence)
     ET.indent(root)
     return (_BEGIN + ET.tostring(root, encoding="unicode") + _END).encode("utf-8")
+
+
+def _guessed(description: ET.Element) -> set[str]:
+    """Return the words that Mirante wrote among the keywords."""
+    told = description.get(f"{{{_OURS}}}class")
+    return set() if told is None else {told, *told.split("|")}
 
 
 def _parsed(content: bytes) -> ET.Element:

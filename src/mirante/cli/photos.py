@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from mirante.cli.arguments import share
+from mirante.cli.arguments import names, share
 
 if TYPE_CHECKING:
     from mirante.data.entries import Skipped
@@ -77,8 +77,19 @@ def add(parser: argparse.ArgumentParser) -> None:
     organise.set_defaults(how="copy")
     _add_deciding(organise)
     _add_memory(organise)
+    organise.add_argument(
+        "--rule",
+        metavar="A,B,C",
+        type=names,
+        default=(),
+        help="with a model of several labels: a photo goes into the folder of the first of these labels that it has",
+    )
     organise.add_argument("--dry-run", action="store_true", help="show what would happen, as a tree")
-    organise.add_argument("--write-xmp", action="store_true", help="write class and confidence into XMP sidecars")
+    organise.add_argument(
+        "--write-xmp",
+        action="store_true",
+        help="write class and confidence into XMP sidecars (default with several labels)",
+    )
     undo = kind("undo", "undo the last organising, except for files changed since")
     undo.add_argument("into", metavar="DIR", nargs="?", help="the folder it sorted into (default: the last one)")
 
@@ -207,9 +218,11 @@ def _organise(arguments: argparse.Namespace) -> None:
     from mirante.errors import RequestError
     from mirante.locale import language
     from mirante.photos.organise import organise, show
+    from mirante.prediction.model import Model
 
     say = language(arguments.lang)
-    if arguments.into is None and not arguments.write_xmp:
+    several = arguments.into is None and not arguments.write_xmp and Model(arguments.run_folder).asks.several_labels
+    if arguments.into is None and not arguments.write_xmp and not several:
         raise RequestError("Where to? Give --into DIR, or --write-xmp, which leaves the photos where they are.")
     done = organise(
         arguments.run_folder,
@@ -219,6 +232,7 @@ def _organise(arguments: argparse.Namespace) -> None:
         layout=arguments.layout,
         min_confidence=arguments.min_confidence,
         write_xmp=arguments.write_xmp,
+        rule=arguments.rule,
         memory=arguments.memory,
         dry_run=arguments.dry_run,
         lang=arguments.lang,

@@ -26,11 +26,15 @@ FIELDS = ("class", "year", "month", "day", "camera", "confidence")
 
 @dataclass(frozen=True)
 class Decided:
-    """What is known of one photo: its class, how sure that is (0 to 1), and whether it goes to review/."""
+    """What is known of one photo: its class, how sure that is (0 to 1), and whether it goes to review/.
+
+    keywords  of a model of several labels, those that are sure, each with its probability; None for a class
+    """
 
     label: str
     confidence: float
     unsure: bool
+    keywords: tuple[tuple[str, float], ...] | None = None
 
 
 @dataclass
@@ -93,8 +97,11 @@ def arrange(
                 continue
             found.steps += steps
             taken.update(targets)
-        found.counts[below] = found.counts.get(below, 0) + 1
-        if write_xmp and not one.unsure:
+        counted = (
+            below if into is not None or one.keywords is None else ", ".join(name for name, _ in one.keywords) or below
+        )
+        found.counts[counted] = found.counts.get(counted, 0) + 1
+        if write_xmp and (not one.unsure if one.keywords is None else one.keywords):
             try:
                 found.notes.append(_note(places, first if into is not None else None, one))
             except (ImageError, OSError) as error:
@@ -182,7 +189,8 @@ def _note(places: list[str], first: int | None, one: Decided) -> Note:
     number = next((place for place, path in enumerate(places) if own is not None and path == str(own)), None)
     before = None if own is None or number is None else own.read_bytes()
     mtime_ns = None if own is None or number is None else own.stat().st_mtime_ns
-    after = xmp.with_class(before, one.label, one.confidence)
+    words = one.keywords
+    after = xmp.with_class(before, one.label, one.confidence) if words is None else xmp.with_labels(before, words)
     if first is None:
         return Note(
             places[0] if number is None else places[number], ".xmp" if number is None else "", before, after, mtime_ns

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mirante.data.entries import Entry, Skipped, printable
+from mirante.errors import RequestError
 from mirante.photos.arrange import Decided
 from mirante.photos.walk import Photo
 from mirante.prediction.model import Model
 from mirante.prediction.stream import predict_stream
 from mirante.progress import track
-from mirante.tasks.classify.prediction import Prediction
+from mirante.task import Task
 
 MIN_CONFIDENCE = 0.8
 """The probability below which a photo goes to review, unless a person chooses another."""
+
+
+def require_rule(model: Model, rule: Sequence[str], sorts: bool) -> None:
+    """Raise RequestError for a rule that does not fit the model; `sorts` tells whether photos go into folders."""
+    if model.asks.one_class:
+        if rule:
+            raise RequestError(
+                "--rule is for a model of several labels; this one answers one class, which names the folder."
+            )
+        return
+    if not model.asks.several_labels:
+        model.require_one_class("photos in folders")
+    if unknown := [name for name in rule if name not in model.classes]:
+        raise RequestError(f"--rule {unknown[0]}: no such label; the labels are {', '.join(model.classes)}.")
+    if sorts and not rule:
+        raise RequestError(
+            "a photo may have several labels, and lies in one folder: --rule A,B,C says which, the first of these that it has. "
+            "Without --into, the labels become keywords in XMP sidecars."
+        )
 
 
 def decide_photos(
@@ -23,10 +44,12 @@ def decide_photos(
     photos: Iterable[Photo],
     said: Mapping[str, str | None],
     min_confidence: float = MIN_CONFIDENCE,
+    rule: Sequence[str] = (),
 ) -> tuple[dict[str, Decided], list[Skipped]]:
     """Return path → what is decided, and the photos that cannot be read.
 
     said  path → the class that a person gave; None where a person was not sure
+    rule  of a model of several labels, those that name folders: a photo goes into that of the first one that it has
 
     A photo is unsure where the model says none of these, or its answer has a lower probability than `min_confidence`.
     """
@@ -43,8 +66,16 @@ def decide_photos(
     for path, (_, found, _) in zip(asked, track(answers, "Looking at photos", len(asked)), strict=True):
         if isinstance(found, Skipped):
             skipped.append(Skipped(printable(path), found.reason))
-            continue
-        assert isinstance(found, Prediction)
-        unsure = found.none_of_these or found.nearest_confidence < min_confidence or path in said
-        decided[path] = Decided(found.nearest, found.nearest_confidence, unsure)
+        else:
+            decided[path] = _decided(found, model.asks, min_confidence, rule, path in said)
     return decided, skipped
+
+
+def _decided(found: Any, task: Task, min_confidence: float, rule: Sequence[str], doubted: bool) -> Decided:
+    said = task.keywords(found)
+    if task.one_class:
+        label, confidence = said[0]
+        return Decided(label, confidence, found.none_of_these or confidence < min_confidence or doubted)
+    sure = dict(one for one in said if one[1] >= min_confidence)
+    label = next((name for name in rule if name in sure), "")
+    return Decided(label, sure.get(label, 0.0), not label, tuple(sure.items()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from mirante.errors import MiranteError, RequestError
 from mirante.files import write_text
 from mirante.locale import Language, language
 from mirante.photos import arrange as arranging
-from mirante.photos.deciding import MIN_CONFIDENCE, decide_photos
+from mirante.photos.deciding import MIN_CONFIDENCE, decide_photos, require_rule
 from mirante.photos.journal import How, read_journals
 from mirante.photos.library import DATABASE, Library, labels_of
 from mirante.photos.lock import both_locked
@@ -53,6 +53,7 @@ def organise(
     layout: str = "{class}",
     min_confidence: float | None = None,
     write_xmp: bool = False,
+    rule: Sequence[str] = (),
     memory: str | Path | None = None,
     dry_run: bool = False,
     lang: str | None = None,
@@ -63,7 +64,9 @@ def organise(
     how         copy, move, or link (hard links)
     layout      folders below it, such as {class}/{year}
     min_confidence  photos of a lower probability go to review/; None takes 0.8
-    write_xmp   also write class and confidence into a sidecar beside each photo that is sure
+    write_xmp   also write class and confidence into a sidecar beside each photo that is sure; the labels of a model of several are
+                always written
+    rule        of a model of several labels, those that name folders: a photo goes into that of the first one that it has
     memory      where a person's labels of the folder are kept, if not in the folder
     dry_run     touch nothing, and return what would happen
     lang        en or pt: the language of folder names for what is not known
@@ -78,7 +81,8 @@ def organise(
         raise RequestError(f"min_confidence={min_confidence!r}: must be a number from 0 to 1, such as 0.8.")
     layout = arranging.require_layout(layout)
     model = Model(run)
-    model.require_one_class("photos in folders")
+    require_rule(model, rule, into is not None)
+    write_xmp = write_xmp or model.asks.several_labels
     folder = Path(folder).expanduser()
     into = None if into is None else Path(os.path.abspath(Path(into).expanduser()))  # noqa: PTH100 (links are kept)
     if not folder.is_dir():
@@ -101,7 +105,7 @@ def organise(
         photos = list(walked.photos) if into is None else arranging.outside(walked.photos, folder, into)
         said = _said(folder, memory)
         decided, unread = decide_photos(
-            model, folder, photos, said, MIN_CONFIDENCE if min_confidence is None else min_confidence
+            model, folder, photos, said, MIN_CONFIDENCE if min_confidence is None else min_confidence, rule
         )
         names = arranging.folder_names([*model.classes, *(one.label for one in decided.values())])
         found = arranging.arrange(folder.absolute(), photos, decided, into, layout, how, write_xmp, say, names)

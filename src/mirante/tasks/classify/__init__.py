@@ -149,6 +149,9 @@ class Classify(Task):
 
         return [track_of(answers)]
 
+    def keywords(self, answer: Prediction) -> list[tuple[str, float]]:
+        return [(answer.nearest, answer.nearest_confidence)]
+
     def promises_coverage(self, info: ModelInfo) -> bool:
         return learned_of(info).promises_coverage
 

@@ -167,6 +167,9 @@ class Tag(Task):
 
         return tracks_of(answers, info)
 
+    def keywords(self, answer: Tags) -> list[tuple[str, float]]:
+        return [] if answer.none_of_these else [(name, answer.share_of(name)) for name in answer.labels]
+
     def answered(self, probabilities: NDArray[np.floating], info: ModelInfo) -> NDArray[np.int64]:
         from mirante.tasks.tag.calibrate import decide
 

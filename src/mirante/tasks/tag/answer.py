@@ -55,6 +55,10 @@ class Tags:
         """Its labels as one text: `cat|dog`; empty when it has none."""
         return join(self.labels)
 
+    def share_of(self, label: str) -> float:
+        """Return the probability of a label."""
+        return float(self.probabilities[self.classes.index(label)])
+
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON and the server give it."""
         sets = {} if self.prediction_set is None else {"prediction_set": list(self.prediction_set)}
