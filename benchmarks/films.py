@@ -34,7 +34,8 @@ def measure(folder: Path) -> Iterator[str]:
     run = mirante.train(root, "transfer", out=folder / "run", size=128)
     made = list(write_films(run, root, folder))
     yield (
-        f"{FILMS} films of {STRETCHES} photos each that the model had not seen (flowers, {SIZE} px, H.264, {RATE} frames per second), "
+        f"{FILMS} films of {STRETCHES} test photos each that the model answers rightly (flowers, {SIZE} px, H.264, {RATE} frames "
+        "per second), "
         "each shown for 2 to 8 s and moved slowly; neighbours of different classes."
     )
     yield ""
@@ -129,9 +130,10 @@ def write_films(run: object, root: Path, folder: Path) -> Iterator[tuple[Path, l
     """Write the films from the run's test photos; yield each with where its stretches begin, and their classes."""
     import av
 
-    dataset = run.dataset()  # type: ignore[attr-defined]
+    dataset, predictions = run.dataset(), run.predictions()  # type: ignore[attr-defined]
+    known = {path for path, right in zip(predictions.paths, predictions.right, strict=True) if right}
     chance = np.random.default_rng(0)
-    rows = chance.permutation(dataset.rows("test"))
+    rows = np.array([row for row in dataset.rows("test") if dataset.paths[row] in known])
     for number in range(FILMS):
         path, begins, labels = folder / f"{number:02d}.mp4", [], []
         with av.open(str(path), "w") as container:

@@ -20,13 +20,19 @@ from sklearn.metrics import cohen_kappa_score
 import mirante as package
 from mirante import DataError, Dataset, RequestError, Run
 from mirante.evaluation.objectives import Aim, Objectives
+from mirante.locale import language
 from mirante.prediction.conformal import fit_common_thresholds, fit_thresholds
+from mirante.predictions import Predictions
 from mirante.task import task_named
+from mirante.tasks.classify.prediction import Prediction, track_of
+from mirante.tasks.grade.calibrate import _boundaries
 from mirante.tasks.grade.decision import GradeLearned, at_least, plausibility
 from mirante.tasks.grade.judge import quadratic_weighted_kappa
+from mirante.tasks.tree.answer import TreePrediction, table_row
 from mirante.tasks.tree.decision import TreeLearned, descend, doubts_at_fault
-from mirante.tasks.tree.judge import answered_levels
+from mirante.tasks.tree.judge import answered_levels, tree_figures
 from mirante.tasks.tree.paths import distances, nodes_of
+from mirante.timeline import stretches
 from mirante.training.criterion import cross_entropy, ordered_cross_entropy
 from mirante.training.head import fit_head
 
@@ -85,7 +91,7 @@ def grade_run(tmp_path_factory: pytest.TempPathFactory, mirante: Command) -> tup
     words += ["--model", "W2-16B-24B-GMP", "--epochs", "6", "--group-column", "patient", "--lang", "pt"]
     done = mirante("train", data, *words, "--out", folder / "run")
     assert done.returncode == 0, done.stderr
-    assert "Kappa ponderado quadrático" in done.stdout
+    assert "Kappa com ponderação quadrática" in done.stdout
     return folder / "run", data
 
 
@@ -120,7 +126,9 @@ def test_the_threshold_between_grades_is_that_of_the_aim(grade_run: tuple[Path, 
     run = Run(grade_run[0])
     metrics, predictions = run.metrics, run.predictions()
     learned = run.info.learned
-    assert isinstance(learned, GradeLearned) and learned.boundaries[0] == learned.boundaries[2] == 0.5
+    assert isinstance(learned, GradeLearned)
+    own = learned.boundaries[1]
+    assert learned.boundaries == (min(own, 0.5), own, max(own, 0.5))
     assert predictions.decided is not None
     assert (predictions.decided == learned.decide(predictions.probabilities, GRADES)).all()
     decision = metrics["decision"]
@@ -131,7 +139,7 @@ def test_the_threshold_between_grades_is_that_of_the_aim(grade_run: tuple[Path, 
     assert list(table) == ["≥ mild", "≥ moderate", "≥ severe"]
     assert table["≥ moderate"]["sensitivity"]["value"] == pytest.approx(found) and found > 0.75
     report = (grade_run[0] / "report.html").read_text(encoding="utf-8")
-    assert "A que distância ficam as respostas" in report and "≥ moderate" in report and 'alt="' in report
+    assert "Quão longe da verdade ficam as respostas" in report and "≥ moderate" in report and 'alt="' in report
 
 
 def test_plausible_grades_follow_one_another_and_hold_what_they_promise(
@@ -281,8 +289,7 @@ def test_the_classes_of_nested_folders_are_paths(tree_run: tuple[Path, Path]) ->
     assert told["levels"]["1"]["accuracy"]["value"] == pytest.approx(right)
     assert told["levels"]["3"]["accuracy"]["value"] == pytest.approx(predictions.right.mean())
     assert told["levels"]["1"]["nodes"] == 2 and told["levels"]["2"]["nodes"] == 4
-    apart = distances(run.classes)[predictions.targets, predictions.predicted]
-    assert told["mistakes"] == {str(up): int((apart == up).sum()) for up in (1, 2, 3)}
+    assert told["wrong"] == int((~predictions.right).sum()) >= told["siblings"] + told["wrong_at_top"]
     for promised, one in told["promises"].items():
         assert one["kept"]["high"] >= float(promised)
         assert sum(level["images"] for level in one["by_level"].values()) == len(predictions)
@@ -361,3 +368,67 @@ def test_python_knows_both_tasks(tmp_path: Path) -> None:
     assert run.task == "grade" and len(run.info.learned.boundaries) == 3  # type: ignore[attr-defined]
     again = Run(run.path).dataset()
     assert again.classes == GRADES and again.task == "grade"
+
+
+def test_thresholds_between_grades_keep_the_aim_whatever_the_others_say(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    shares = chance.dirichlet(np.full(4, 0.6), 4000)
+    targets = (shares.cumsum(axis=1) < chance.random((4000, 1))).sum(axis=1).clip(max=3)
+    upper = at_least(shares)
+    for aim, side in ((Aim(sensitivity=0.9), True), (Aim(specificity=0.9), False)):
+        for positive in (None, "mild", "moderate", "severe"):
+            boundaries = _boundaries(upper, targets, GRADES, Objectives(positive=positive, aim=aim))
+            assert boundaries == sorted(boundaries)
+            answers = GradeLearned(boundaries=tuple(boundaries)).decide(shares, GRADES)
+            for grade in range(1, 4) if positive is None else [GRADES.index(positive)]:
+                assert ((answers >= grade) == (upper[:, grade - 1] >= boundaries[grade - 1])).all()
+                wanted = targets >= grade
+                kept = (answers >= grade)[wanted].mean() if side else (answers < grade)[~wanted].mean()
+                assert kept >= 0.9 - 1e-9
+    none = _boundaries(upper[targets < 3], targets[targets < 3], GRADES, Objectives(aim=Aim(sensitivity=0.9)))
+    assert none[2] == 0.5  # nothing to choose it by
+
+
+def test_grades_that_are_numbers_are_in_the_order_of_numbers(tmp_path: Path) -> None:
+    data = draw_grades(tmp_path / "discs", 80)
+    text = (data / "labels.csv").read_text()
+    for name, number in zip(GRADES, ("-2", "-1", "0", "10"), strict=True):
+        text = text.replace(f",{name},", f",{number},")
+    (data / "numbers.csv").write_text(text)
+    assert Dataset.open(data, labels=data / "numbers.csv", task="grade").classes == ("-2", "-1", "0", "10")
+    composed = (data / "labels.csv").read_text().replace(",mild,", ",me\u0301dio,")
+    (data / "accents.csv").write_text(composed)
+    order = ["none", "m\u00e9dio", "moderate", "severe"]
+    assert Dataset.open(data, labels=data / "accents.csv", ordered=order).classes == tuple(order)
+
+
+def test_the_timeline_of_grades_says_what_the_frames_say() -> None:
+    shares = np.array([0.6, 0.1, 0.2, 0.1], np.float32)
+    frames = [Prediction(GRADES, shares, f"f.mp4#t={number}", 2) for number in range(6)]  # decided by a threshold
+    found = stretches("f.mp4", list(range(6)), 6.0, [track_of(frames)], True)
+    assert [one.label for one in found] == ["moderate"] and found[0].confidence == pytest.approx(0.2)
+
+
+def test_siblings_lie_right_below_the_same_node() -> None:
+    classes = ("animal/bird/owl", "animal/bird/wren", "animal/fish", "stone")
+    pairs = ((0, 1), (1, 0), (3, 0), (2, 0), (0, 3), (1, 2), (0, 0))
+    targets, predicted = (np.array(side) for side in zip(*pairs, strict=True))
+    predictions = Predictions(
+        "tree", classes, tuple(map(str, range(len(pairs)))), targets, predicted, np.ones(len(pairs), np.float32),
+        np.eye(4, dtype=np.float32)[predicted],
+    )  # fmt: skip
+    found = tree_figures(predictions)
+    assert (found["wrong"], found["siblings"], found["wrong_at_top"]) == (6, 2, 2)
+    assert found["levels"]["1"]["accuracy"]["value"] == pytest.approx(5 / 7)
+    assert found["severity"]["value"] == pytest.approx((1 / 3 + 1 / 3 + 1 + 1 / 2 + 1 + 2 / 3) / 7)
+
+
+def test_an_image_of_something_else_is_none_of_these_and_not_unsure() -> None:
+    classes = ("a/b", "a/c", "d/e")
+    found = TreePrediction(classes, np.array([0.4, 0.2, 0.4], np.float32), None, 0, 0.99, True, classes)
+    assert found.to_dict()["label"] is None and found.nearest == "a/b"
+    cells = [cell.strip() for _, cell in table_row(found, language("en"))]
+    assert cells[0] == "none of these"
+    unsure = TreePrediction(classes, np.array([0.4, 0.2, 0.4], np.float32), None, 0, 0.1, False, classes)
+    assert unsure.label is None and unsure.confidence is None
+    assert next(cell.strip() for _, cell in table_row(unsure, language("en"))) == "unsure"

@@ -333,6 +333,14 @@ def test_average_precision_is_that_of_scikit_learn() -> None:
         assert _average_precision(scores, wanted) == pytest.approx(average_precision_score(wanted, scores))
 
 
+def test_a_single_label_is_learned_too() -> None:
+    chance = np.random.default_rng(0)
+    features = chance.normal(size=(200, 8)).astype(np.float32)
+    wanted = (features[:, :1] > 0).astype(np.int64)
+    head = fit_head(features[:150], wanted[:150], features[150:], wanted[150:], 1)
+    assert head.weight.shape == (1, 8) and ((features @ head.weight.T + head.bias > 0) == wanted).mean() > 0.9
+
+
 def test_photos_get_their_labels_as_keywords_and_folders_by_the_rule_that_the_user_states(
     tag_run: tuple[Path, Path], tmp_path: Path, mirante: Command
 ) -> None:

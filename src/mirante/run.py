@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
@@ -371,6 +371,7 @@ def _recipe_toml(recipe: Recipe, info: ModelInfo, dataset: Dataset, objectives: 
 
 def _data_json(dataset: Dataset, as_given: bool) -> str:
     """Return the text of data.json."""
+    tested = [row for row, split in enumerate(dataset.splits.tolist()) if split not in ("train", "val")]
     files = zip(dataset.paths, dataset.digests, dataset.names, dataset.splits.tolist(), strict=True)
     value = {
         "format": runfolder.FORMAT,
@@ -381,14 +382,24 @@ def _data_json(dataset: Dataset, as_given: bool) -> str:
         "classes": list(dataset.classes),
         "counts": dataset.counts(),
         "split_by": dataset.split_by,
-        "groups": None if dataset.groups is None else len(set(dataset.groups)),
-        "films": len({frame[0] for path in dataset.paths if (frame := parted(path)) is not None}),
+        "groups": None if dataset.groups is None else len({dataset.groups[row] for row in tested}),
+        "films": _films(dataset, tested),
         "notes": [[note.text, note.values, note.grave] for note in dataset.notes],
         "skipped": [{"path": one.path, "reason": one.reason} for one in dataset.skipped],
         "fingerprint": dataset.fingerprint,
         "files": [list(file) for file in files],
     }
     return _with_files(value)
+
+
+def _films(dataset: Dataset, rows: Sequence[int]) -> int | None:
+    """Return how many films these images are frames of; None if any is not, or belongs to another group than its film."""
+    frames = [parted(dataset.paths[row]) for row in rows]
+    if dataset.groups is None or not all(
+        frame is not None and dataset.groups[row] == frame[0] for row, frame in zip(rows, frames, strict=True)
+    ):
+        return None
+    return len({dataset.groups[row] for row in rows})
 
 
 def _with_files(value: dict[str, Any]) -> str:

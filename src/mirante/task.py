@@ -13,6 +13,7 @@ pages there is imported only when needed, so that naming a task costs nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module
@@ -95,11 +96,24 @@ class Learned:
         return asdict(self)
 
     @classmethod
+    def extending(cls, other: Learned, **more: Any) -> Self:
+        """Return what another task learned, with further fields or other values."""
+        return cls(
+            **{**{one.name: getattr(other, one.name) for one in fields(other) if one.name in cls.names()}, **more}
+        )
+
+    @classmethod
+    def names(cls) -> set[str]:
+        """Return the names of its fields."""
+        return {one.name for one in fields(cls)}
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read it back; unknown fields are ignored. Raises TypeError when one is missing."""
-        return cls(
-            **{name: _as_tuples(value) for name, value in values.items() if name in {one.name for one in fields(cls)}}
-        )
+        return cls(**{name: _as_tuples(value) for name, value in values.items() if name in cls.names()})
+
+
+_MOST_TOLD = 500  # different answers for the frames of a film, the most frequent ones, that its timeline can tell
 
 
 def _as_tuples(value: Any) -> Any:
@@ -298,12 +312,14 @@ class Task(ABC):
         """Return what the answers for the frames of a film say, for its timeline; here, the answer in words with its confidence."""
         from mirante.timeline import Track
 
-        told = list(dict.fromkeys(one.label for one in answers))
-        shares = np.zeros((len(answers), len(told)))
+        told = [label for label, _ in Counter(one.label for one in answers).most_common(_MOST_TOLD)]
+        number = {label: at for at, label in enumerate(told)}
+        shares = np.zeros((len(answers), len(told)), np.float32)
         for row, one in enumerate(answers):
-            sure = one.confidence or 0.5
+            sure = 0.5 if one.confidence is None else one.confidence
             shares[row] = (1 - sure) / max(1, len(told) - 1)
-            shares[row, told.index(one.label)] = sure
+            if one.label in number:
+                shares[row, number[one.label]] = sure
         return [Track(tuple(told), shares)]
 
     def keywords(self, answer: Any) -> list[tuple[str, float]]:

@@ -82,9 +82,7 @@ def embedded_keywords(photo: bytes) -> list[str]:
     Raises ImageError for a file that is not an image, or XMP that cannot be read.
     """
     with open_image(photo) as image:
-        packet = next(
-            (image.info[key] for key in ("xmp", "XML:com.adobe.xmp", "Raw profile type xmp") if key in image.info), None
-        )
+        packet = next((image.info[key] for key in ("xmp", "XML:com.adobe.xmp") if key in image.info), None)
         if packet:
             content = packet.encode("utf-8") if isinstance(packet, str) else bytes(packet)
             try:

@@ -47,7 +47,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--interval",
         type=interval,
         metavar="T",
-        help="look at films this often, such as 0.5s or 1m (default: 1s); also at those in folders, and at each frame of a .gif",
+        help="look at films this often, such as 0.5s or 1m (default: 1s); also those in folders, and a .gif that is named itself",
     )
     parser.add_argument("--scenes", action="store_true", help="look at one frame of each scene of a film instead")
     parser.add_argument(
@@ -148,6 +148,10 @@ def _frames(arguments: argparse.Namespace, sampling: Sampling) -> int | None:
 def _run_on_ray(arguments: argparse.Namespace) -> None:
     if arguments.out is None:
         raise RequestError("--engine ray needs --out: a folder that all machines share, or an object-store URL.")
+    if arguments.interval is not None or arguments.scenes or arguments.timeline:
+        raise RequestError(
+            "--interval, --scenes and --timeline are for films, which --engine ray does not read; leave --engine out."
+        )
     if arguments.format != "table":
         raise RequestError(f"--format {arguments.format}: with --engine ray the answers are Parquet files in --out.")
     require_positive(arguments, "workers", "rows_per_file")

@@ -34,6 +34,11 @@ def show_timelines(timelines: Timelines, arguments: argparse.Namespace) -> None:
         raise RequestError(f"--timeline {arguments.timeline[0]}: {' '.join(arguments.paths)} is no film.")
     if not films:
         return
+    for file in arguments.timeline:
+        if len(films) > 1 and Path(file).suffix.lower() == ".vtt":
+            raise RequestError(
+                f"--timeline {file}: subtitles are of one film, and there are {len(films)}; give one at a time."
+            )
     found = list(timelines.all())
     if arguments.format == "table":
         from mirante.timeline import clock
@@ -43,10 +48,6 @@ def show_timelines(timelines: Timelines, arguments: argparse.Namespace) -> None:
             label = say("none of these") if one.label is None else one.label
             print(f"{clock(one.begin)} – {clock(one.end)}  {label:<24} {say.percent(one.confidence):>6}  {one.film}")
     for file in arguments.timeline:
-        if len(films) > 1 and Path(file).suffix.lower() == ".vtt":
-            raise RequestError(
-                f"--timeline {file}: subtitles are of one film, and there are {len(films)}; give one at a time."
-            )
         write_text(Path(file).expanduser(), _FORMS[Path(file).suffix.lower()](found, say))
 
 

@@ -122,7 +122,7 @@ def _labels(values: list[Any]) -> Iterator[str]:
 
 
 def without_upload_code(name: str) -> str:
-    """Return a file name without the eight digits that Label Studio puts before the name of an uploaded file.
+    """Return a file name without the eight hexadecimal digits that Label Studio puts before the name of an uploaded file.
 
     >>> without_upload_code("0f1e2d3c-owl.jpg"), without_upload_code("owl.jpg")
     ('owl.jpg', 'owl.jpg')
@@ -138,8 +138,8 @@ def _path(text: str) -> str:
     """
     parts = urlsplit(text)
     if parts.path.endswith("/local-files/"):
-        return unquote(parse_qs(parts.query)["d"][0]).lstrip("/")
+        return parse_qs(parts.query)["d"][0].lstrip("/")
     path = unquote(parts.path).lstrip("/") if parts.scheme else text
     if re.match(r"/?data/upload/|/?upload/", path):
-        return without_upload_code(unquote(path).rpartition("/")[2])
+        return without_upload_code((path if parts.scheme else unquote(path)).rpartition("/")[2])
     return path

@@ -84,7 +84,7 @@ class HasSidecars(Protocol):
 # Files often found beside images. Anything else is taken for an image, and reported if it is not one.
 _COMPANIONS = frozenset(
     ".txt .csv .tsv .json .jsonl .xml .yaml .yml .toml .ini .md .rst .html .htm .pdf .parquet .db .log .py .ipynb "
-    ".sh .npy .npz .zip .tar .gz .xz .zst .xmp .aae .mov .mp4 .lnk .url".split()
+    ".sh .npy .npz .zip .tar .gz .xz .zst .xmp .aae .mp4 .mov .mkv .avi .webm .m4v .lnk .url".split()
 )
 
 

@@ -24,12 +24,12 @@ from mirante.errors import ImageError, RequestError
 from mirante.images import MAX_PIXELS, Pixels
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
-"""The endings of films; a .gif is one where it has several frames and films are asked for."""
+"""The endings of films; a .gif counts as one where it is named itself and an interval is asked for."""
 
 INTERVAL = 1.0
 """Seconds between the frames that are looked at, unless the user says otherwise."""
 
-_TIME = re.compile(r"^(?P<film>.*)#t=(?P<time>\d+(?:\.\d+)?)(?:,\d+(?:\.\d+)?)?$", re.DOTALL)
+_TIME = re.compile(r"^(?P<film>.*)#t=(?P<time>\d+(?:\.\d+)?)(?:,(?P<end>\d+(?:\.\d+)?))?$", re.DOTALL)
 _LOST = 2.0  # seconds that may be missing at the end of a film before it counts as truncated
 _SMALL = 32  # side in pixels of the pictures by which cuts are found
 _CUT = 10.0  # mean difference of two such pictures, from 0 to 255, that is a cut
@@ -50,6 +50,10 @@ class Sampling:
     interval: float = INTERVAL
     scenes: bool = False
     alike: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0.01 <= self.interval <= 86_400:
+            raise RequestError(f"interval={self.interval!r} must be a number of seconds, from 0.01 to a day.")
 
 
 @dataclass(frozen=True)
@@ -92,16 +96,22 @@ def parted(name: str) -> tuple[str, float] | None:
     return None if found is None else (found["film"], float(found["time"]))
 
 
+def scene_end(name: str) -> float | None:
+    """Return the time at which the scene of this name ends; None for the name of a frame.
+
+    >>> scene_end("b.mp4#t=3,4.25"), scene_end("b.mp4#t=3")
+    (4.25, None)
+    """
+    found = _TIME.match(name)
+    return float(found["end"]) if found is not None and found["end"] else None
+
+
 def film_entries(path: Path, name: str, sampling: Sampling) -> Iterator[Entry]:
     """Yield the frames of a film as images, under names such as `film.mp4#t=12.5`; what is wrong with it is an entry with an error."""
-    last = 0.0
     try:
         for frame in frames(path, sampling):
-            last = frame.time
             times = (frame.time,) if frame.begin is None or frame.end is None else (frame.begin, frame.end)
             yield Entry(frame_name(name, *times), frame.pixels, group=name, reread=StillOf(path, frame.time))
-    except _EndedEarly as error:
-        yield Entry(frame_name(name, last), b"", error=str(error))
     except ImageError as error:
         yield Entry(name, b"", error=str(error))
 
@@ -152,7 +162,7 @@ def frames(path: Path, sampling: Sampling = Sampling()) -> Iterator[Frame]:
         film.require_whole()
 
 
-_EPS = 1e-4
+_EPS = 6e-4  # names of frames have milliseconds
 
 
 def _every(film: _Film, interval: float) -> Iterator[Frame]:
@@ -163,7 +173,7 @@ def _every(film: _Film, interval: float) -> Iterator[Frame]:
             yield Frame(number * interval, film.pixels(shown))
             number = max(number + 1, math.ceil((time - _EPS) / interval))
         shown = picture
-    if shown is not None and film.last + film.frame_seconds > number * interval + _EPS:
+    if shown is not None and film.end > number * interval + _EPS:
         yield Frame(number * interval, film.pixels(shown))
 
 
@@ -184,7 +194,7 @@ def _scenes(film: _Film) -> Iterator[Frame]:
             kept = [*kept[-2:], (time, picture)]
         before = small
     if kept:
-        yield _middle(film, kept, begin, film.last + film.frame_seconds)
+        yield _middle(film, kept, begin, film.end)
 
 
 def _middle(film: _Film, kept: list[tuple[float, Any]], begin: float, end: float) -> Frame:
@@ -196,17 +206,14 @@ def _small(pixels: Pixels) -> NDArray[np.float32]:
     return np.asarray(Image.fromarray(pixels).resize((_SMALL, _SMALL), Image.Resampling.BOX), np.float32)
 
 
-class _EndedEarly(ImageError):
-    """A film that ends before it says it does; all that was there has been read."""
-
-
 class _Film:
     """A film that is being decoded: its pictures in order, and what turns one into pixels."""
 
     def __init__(self, container: Any, stream: Any) -> None:
         self._container, self._stream = container, stream
         stream.thread_type = "AUTO"
-        self.last = 0.0
+        self.last = self.end = 0.0
+        self._heard = 0.0
         self._start: float | None = None
         self._damaged = False
         rate = stream.average_rate or stream.guessed_rate
@@ -229,7 +236,7 @@ class _Film:
         """Yield (seconds from the first frame, picture); pictures that cannot be decoded are passed over."""
         import av
 
-        packets = self._container.demux(self._stream)
+        packets = self._container.demux()  # of sound too, which may outlast the pictures
         while True:
             try:
                 packet = next(packets, None)
@@ -238,6 +245,10 @@ class _Film:
                 return
             if packet is None:
                 return
+            if packet.stream.index != self._stream.index:
+                if packet.pts is not None:
+                    self._heard = max(self._heard, float(packet.pts * packet.time_base))
+                continue
             try:
                 decoded = packet.decode()
             except av.error.FFmpegError:
@@ -251,25 +262,27 @@ class _Film:
                     self._start = time if self._start is None else self._start
                     time -= self._start
                 self.last = max(self.last, time)
+                shown = getattr(picture, "duration", 0) or 0
+                self.end = max(self.end, time + max(self.frame_seconds, float(shown * picture.time_base)))
                 yield time, picture
 
     def require_whole(self) -> None:
         """Raise ImageError when it ended before it should."""
-        short = self.duration is not None and self.last + self.frame_seconds < self.duration - _LOST
+        short = self.duration is not None and max(self.end, self._heard) < self.duration - _LOST
         if short or self._damaged:
-            raise _EndedEarly(f"the film is damaged or truncated: its pictures end at {self.last:.1f} s")
+            raise ImageError(f"the film is damaged or truncated: its pictures end at {self.last:.1f} s")
 
     def pixels(self, picture: Any) -> Pixels:
         """Return a picture as a player shows it, uint8 (height, width, 3)."""
-        if picture.width * picture.height > MAX_PIXELS:
+        aspect = float(self._stream.sample_aspect_ratio or 1)
+        if picture.width * picture.height * max(1.0, aspect) > MAX_PIXELS:
             raise ImageError(f"{picture.width}×{picture.height} pixels, more than {MAX_PIXELS // 1_000_000} megapixels")
         rgb = self._rgb(picture, picture.width, picture.height)
         image = Image.fromarray(rgb)
         if picture.interlaced_frame:  # every second line is of another moment
             image = Image.fromarray(np.ascontiguousarray(rgb[::2])).resize(image.size, Image.Resampling.BILINEAR)
-        aspect = self._stream.sample_aspect_ratio
-        if aspect and 0 < aspect != 1:
-            image = image.resize((max(1, round(image.width * float(aspect))), image.height), Image.Resampling.BILINEAR)
+        if aspect > 0 and aspect != 1:
+            image = image.resize((max(1, round(image.width * aspect)), image.height), Image.Resampling.BILINEAR)
         pixels = np.asarray(image)
         turns = round(getattr(picture, "rotation", 0) / 90) % 4  # counterclockwise
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
@@ -279,13 +292,17 @@ class _Film:
         return self._rgb(picture, _SMALL, _SMALL).astype(np.float32)
 
     def _rgb(self, picture: Any, width: int, height: int) -> Pixels:
+        from av.error import FFmpegError
         from av.video.reformatter import Colorspace
 
         if picture.colorspace in (0, 2) and not picture.format.name.startswith(("rgb", "bgr", "gbr", "pal", "gray")):
             known = Colorspace.ITU709 if picture.height >= _HD else Colorspace.ITU601
         else:
             known = None
-        shown: Pixels = picture.reformat(width, height, "rgb24", src_colorspace=known).to_ndarray()
+        try:
+            shown: Pixels = picture.reformat(width, height, "rgb24", src_colorspace=known).to_ndarray()
+        except (FFmpegError, ValueError) as error:
+            raise ImageError(f"pictures of a kind that cannot be shown here ({picture.format.name})") from error
         return shown
 
 

@@ -25,7 +25,8 @@ class FolderSource:
 
     def stamp(self) -> str:
         files, links = self._walked()
-        return f"{_stamp(self.root, [*files, *links])} {self._sampling or ''}"
+        stamp = _stamp(self.root, [*files, *links])
+        return stamp if self._sampling is None else f"{stamp} {self._sampling}"
 
     def entries(self) -> Iterator[Entry]:
         files, links = self._walked()

@@ -58,10 +58,12 @@ def open_dataset(location: str, options: DataOptions) -> Dataset:
         known = ", ".join(sorted(DataOptions.__annotations__))
         raise DataError(f"{location}: {unknown[0]!r} is not a data option; the options are {known}.")
     options = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
-    if "ordered" in options and options.setdefault("task", "grade") != "grade":
+    if "ordered" in options and options.get("task", "grade") != "grade":
         raise DataError(
             f"{location}: an order of the classes (--ordered) is for --task grade, not for --task {options['task']}."
         )
+    if "ordered" in options:
+        options["task"] = "grade"
     task = task_named(options.get("task", "classify"))
     _require_types(location, options)
     if "window" in options:
@@ -113,9 +115,8 @@ def _require_types(location: str, options: DataOptions) -> None:
             raise DataError(f"{location}: {name}={options[name]!r} must be a whole number.")  # type: ignore[literal-required]
     if (options.get("page") or 0) < 0:
         raise DataError(f"{location}: page={options['page']}: pages are counted from 1.")
-    interval = options.get("interval", 1.0)
-    if not isinstance(interval, Real) or not 0.01 <= interval <= 86_400:
-        raise DataError(f"{location}: interval={interval!r} must be a number of seconds, from 0.01 to a day.")
+    if not isinstance(options.get("interval", INTERVAL), Real):
+        raise DataError(f"{location}: interval={options['interval']!r} must be a number of seconds.")
     share = options.get("val_share", VAL_SHARE)
     if not isinstance(share, Real) or not 0 <= share < 1:
         raise DataError(f"{location}: val_share={share!r} must be a number from 0 to below 1.")
@@ -209,7 +210,7 @@ def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, 
     if labels == keywords.NAME:
         return source, *keywords.label_by_keywords(location, source, scanned, task.several_labels)
     if table is not None:
-        table = with_rows_of_frames(table, (image.path for image in scanned))
+        table = with_rows_of_frames(table, (image.path for image in scanned), task.several_labels)
     table = table or hub_table(source, scanned, columns)
     if table is None:
         empty = [Scanned(f"{path}/", "", 0, 0, 0, None, None, "an empty folder") for path in empty_folders(source)]

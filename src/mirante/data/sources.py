@@ -58,7 +58,7 @@ def open_source(
     if lower.endswith(TABLE_SUFFIXES):
         table = read_table_file(path, columns)
         base = root if root is not None else path.parent
-        table = with_frames(table.found_in(base), base, Sampling(interval or INTERVAL, alike=False))
+        table = with_frames(table.found_in(base), base, Sampling(interval or INTERVAL, alike=False), columns.several)
         return ListedFiles(base, [row.path for row in table.rows], path.stem), table
     raise DataError(f"{location}: not a kind of source that Mirante reads; DATA can be {ACCEPTED}.")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mirante.data.annotations import read_annotations
 from mirante.data.cells import TABLE_SUFFIXES, read_cells, short
+from mirante.data.films import is_film
 from mirante.data.several import labels_of_cells, labels_of_columns, united
 from mirante.data.splits import split_of
 from mirante.errors import DataError
@@ -43,10 +44,11 @@ _USUAL = {
     "label": ("label", "class", "category", "target", "label_name", "class_name", "text", "labels", "tags", "keywords"),
     "split": ("split",),
     "group": ("group",),
-    "begin": ("begin", "start"),
-    "end": ("end",),
 }
 """What the columns are called in the tables of other programs, the first that is there counting."""
+
+_PARTS = {"begin": ("begin", "start"), "end": ("end",)}
+"""What the columns are called that hold the part of a film which a row is about; of other rows they say nothing."""
 
 _MISSING = frozenset({"nan", "na", "n/a", "#n/a", "null", "<na>"})
 """What programs write where there is no value, in lower case."""
@@ -131,12 +133,16 @@ class Table:
             )
 
     def with_labels_united(self) -> Table:
-        """Return the table with one row per path, with the labels of all its rows. Raises DataError when they differ otherwise."""
-        first: dict[str, Row] = {}
+        """Return the table with one row per path, or part of a film, with the labels of all its rows.
+
+        Raises DataError when they differ otherwise.
+        """
+        first: dict[tuple[str, float | None, float | None], Row] = {}
         for row in self.rows:
-            known = first.setdefault(row.path, row)
+            key = row.path, row.begin, row.end
+            known = first.setdefault(key, row)
             self.require_agreement(known, replace(row, label=known.label))
-            first[row.path] = replace(known, label=united(known.label, row.label))
+            first[key] = replace(known, label=united(known.label, row.label))
         return replace(self, rows=tuple(first.values()))
 
     def refuse_missing(self, missing: list[Row]) -> None:
@@ -193,6 +199,8 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns(), one_hot: 
                 f"{name}: no column that is known to hold the {column}; its first row is {_listed(header) or 'empty'}. "
                 f"Name it with --{column}-column. A table of images has the columns path and label, and may have split and group."
             )
+    if any(len(line) > columns["path"] and is_film(line[columns["path"]].strip()) for line in cells[1:]):
+        columns |= {kind: at for kind in _PARTS if (at := _usual(name, header, kind)) is not None}
     for number, line in enumerate(cells[1:], 2):
         if any(cell.strip() for cell in line[len(header) :]):
             raise DataError(
@@ -280,7 +288,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _usual(name: str, header: list[str], kind: str) -> int | None:
-    return next((at for usual in _USUAL[kind] if (at := _column(name, header, usual)) is not None), None)
+    return next((at for usual in (_USUAL | _PARTS)[kind] if (at := _column(name, header, usual)) is not None), None)
 
 
 def _column(name: str, header: list[str], wanted: str) -> int | None:
@@ -318,7 +326,7 @@ def _read_row(name: str, number: int, line: list[str], columns: dict[str, int], 
     if "://" not in path:
         path = posixpath.normpath(path)  # one spelling for one file
     group = None if named_group is None else named_group.strip()
-    begin, end = _moment(name, number, cell("begin")), _moment(name, number, cell("end"))
+    begin, end = (_moment(name, number, cell(kind) if is_film(path) else None) for kind in _PARTS)
     if begin is not None and end is not None and begin >= end:
         raise DataError(f"{name}, row {number}: it begins at {begin:g} s and ends at {end:g} s; the end must be later.")
     return Row(number, path, label, split_of(split or ""), group, cell("subgroup"), begin, end)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mirante.data.films import Sampling, duration, parted
+from mirante.data.films import Sampling, duration, parted, scene_end
 from mirante.errors import ImageError
 from mirante.timeline import SWITCH, Stretch, stretches
 
@@ -20,6 +20,7 @@ class Timelines:
     def __init__(self, info: ModelInfo, sampling: Sampling) -> None:
         self._info, self._sampling = info, sampling
         self._answers: dict[str, tuple[list[float], list[Any]]] = {}
+        self._ends: dict[str, float] = {}
 
     def add(self, path: str | None, answer: Any) -> None:
         """Take in the answer for an image, if it is a frame."""
@@ -27,6 +28,8 @@ class Timelines:
             times, answers = self._answers.setdefault(frame[0], ([], []))
             times.append(frame[1])
             answers.append(answer)
+            if (end := scene_end(path)) is not None:
+                self._ends[frame[0]] = end
 
     def films(self) -> list[str]:
         """Return the films, as they were named."""
@@ -46,11 +49,11 @@ class Timelines:
 
     def _parts(self, film: str, times: list[float]) -> tuple[list[float], float]:
         """Return when the part of the film begins that each frame stands for, and when the last one ends."""
+        if film in self._ends:
+            return times, self._ends[film]
         try:
             length = duration(Path(film))
         except ImageError:
             length = None
-        if self._sampling.scenes:
-            return times, length or times[-1]
         end = times[-1] + self._sampling.interval
         return times, min(end, length) if length is not None and length > times[-1] else end

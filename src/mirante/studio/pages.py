@@ -176,7 +176,7 @@ def result(asked: Visit) -> Response:
         opened=opened,
         metrics=found,
         card=answers.card(opened, asked.say),
-        positive=found["positive"] or found["classes"][0],
+        positive=found["positive"] if found["positive"] in found["classes"] else found["classes"][0],
         threshold=learned_of(opened.info).threshold or 0.5,
         matrix=[[(count, count / max(1, sum(row))) for count in row] for row in matrix],
         wanted=_filter(asked.query),

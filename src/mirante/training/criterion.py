@@ -23,7 +23,7 @@ class Criterion:
     answers (logits) → the numbers answered, shaped as the targets, and the probability of each; None where they are no class
             numbers
     slopes  the loss for a last layer that is trained alone (mirante.training.head)
-    along   how many times less such a layer is shrunk along the order of the classes; 1 if they have none
+    along   how many times larger its weights along the order of the classes may be at the same penalty; 1 if they have no order
     """
 
     loss: Callable[[Tensor, Tensor, float], Tensor]

@@ -57,7 +57,8 @@ def fit_head(
                its own, which few images do not know
     units      N names: images of one unit (a patient, a copy) are left out together; None takes each image by itself
     slopes     the loss of the training; None takes that of one class of several, or of yes or no for several labels
-    along      for classes with an order: how many times less weights are shrunk that grow evenly from the first class to the last
+    along      for classes with an order: how many times larger weights that grow evenly from the first class to the last may be
+               at the same penalty
     """
     slopes = slopes or (yes_or_no if labels.ndim == 2 else one_of_several)
     if strength is None and len(val_labels) < _ENOUGH:
@@ -168,6 +169,8 @@ def _best_of_folds(
 
 def _freed(classes: int, along: float) -> NDArray[np.float32]:
     """Return what the outputs (classes,) of a layer are multiplied by, so that a penalty shrinks it less along their order."""
+    if along == 1:
+        return np.eye(classes, dtype=np.float32)
     ranks = np.arange(classes) - (classes - 1) / 2
     ranks /= np.linalg.norm(ranks)
     return (np.eye(classes) + (along - 1) * np.outer(ranks, ranks)).astype(np.float32)

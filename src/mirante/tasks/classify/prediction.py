@@ -131,8 +131,18 @@ _FAMILIAR = 0.02  # and when it does not
 
 
 def track_of(answers: Sequence[Prediction]) -> Track:
-    """Return what the predictions for the frames of a film say: each class, or none of them."""
-    strange = np.array([_STRANGE if one.none_of_these else _FAMILIAR for one in answers])[:, None]
+    """Return what the predictions for the frames of a film say: each class, or none of them.
+
+    Where a threshold or weights answer another class than the most probable one, the two are weighed as if they had changed places.
+    """
     shares = np.stack([one.probabilities for one in answers])
-    both = (np.concatenate([one, strange], axis=1) for one in (shares, shares * (1 - strange)))
-    return Track((*answers[0].classes, None), *both)
+    strange = np.array([[one.none_of_these] for one in answers], shares.dtype)
+    weighed, rows = shares.copy(), np.arange(len(shares))
+    answered, likely = np.array([one.number for one in answers]), shares.argmax(axis=1)
+    weighed[rows, answered], weighed[rows, likely] = shares[rows, likely], shares[rows, answered]
+    none = np.where(strange > 0, _STRANGE, _FAMILIAR)
+    return Track(
+        (*answers[0].classes, None),
+        np.concatenate([shares, strange], axis=1),
+        np.concatenate([weighed * (1 - none), none], axis=1),
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +37,13 @@ class Grade(Classify):
     def make_targets(self, location: str, rows: list[Labelled], options: LabelOptions) -> Targets:
         if options.model is not None:
             return super().make_targets(location, rows, options)
-        present = {row.label for row in rows}
-        ordered = options.ordered
-        if ordered is None and all(one.removesuffix(".0").lstrip("-").isdecimal() for one in present):
-            return super().make_targets(location, rows, options)  # numbers have an order
-        if ordered is None:
+        present = {normalize("NFC", row.label) for row in rows}
+        if options.ordered is not None:
+            ordered = [normalize("NFC", name) for name in options.ordered]
+        elif all(re.fullmatch(r"-?\d+(\.\d+)?", one) for one in present):
+            ordered = sorted({one.removesuffix(".0") for one in present}, key=float)
+            present = set(ordered)
+        else:
             raise DataError(
                 f'{location}: the order of the grades is not known; give it, such as --ordered "none,mild,severe".'
             )

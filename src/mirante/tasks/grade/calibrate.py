@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mirante.data.dataset import Dataset
-from mirante.evaluation.objectives import Objectives
+from mirante.evaluation.objectives import Aim, Objectives
 from mirante.model_info import ModelInfo
 from mirante.prediction.conformal import fit_thresholds
 from mirante.prediction.onnx_model import Output
@@ -31,18 +32,33 @@ def calibrate(
     plain = calibrate_classes(output, rows, dataset, info, replace(objectives, aim=None, positive=None, even=False))
     probabilities = output.with_calibration(plain).probabilities
     groups = None if dataset.groups is None else [dataset.groups[row] for row in rows]
-    learned = GradeLearned(
-        **{
-            **{name: value for name, value in asdict(learned_of(plain)).items() if name != "boundaries"},
-            "conformal_thresholds": fit_thresholds(plausibility(probabilities), targets, groups),
-        }
-    )
+    thresholds = fit_thresholds(plausibility(probabilities), targets, groups)
+    learned = GradeLearned.extending(learned_of(plain), conformal_thresholds=thresholds)
     if objectives.aim is not None:
-        wanted = (
-            range(1, len(info.classes)) if objectives.positive is None else [info.classes.index(objectives.positive)]
-        )
-        upper, boundaries = at_least(probabilities), [_HALF] * (len(info.classes) - 1)
-        for grade in wanted:
-            boundaries[grade - 1] = choose_threshold(upper[:, grade - 1], targets >= grade, objectives.aim)
-        learned = replace(learned, boundaries=tuple(boundaries))
+        upper = at_least(probabilities)
+        learned = replace(learned, boundaries=tuple(_boundaries(upper, targets, info.classes, objectives)))
     return replace(plain, learned=learned)
+
+
+def _boundaries(
+    upper: NDArray[np.float64], targets: NDArray[np.int64], classes: Sequence[str], objectives: Objectives
+) -> list[float]:
+    """Return the threshold of each boundary, none smaller than the one before: then a grade is reached just where its own is.
+
+    upper (N, grades - 1) probability of each grade but the lowest, or a higher one
+    """
+    assert objectives.aim is not None
+    if objectives.positive is not None:
+        grade = classes.index(objectives.positive)
+        own = _threshold(upper, targets, grade, objectives.aim)
+        return [min(own, _HALF)] * (grade - 1) + [own] + [max(own, _HALF)] * (len(classes) - 1 - grade)
+    chosen = np.array([_threshold(upper, targets, grade, objectives.aim) for grade in range(1, len(classes))])
+    # moved the way that keeps the aim: down for a sensitivity, else up
+    if objectives.aim.sensitivity is not None:
+        return list(np.minimum.accumulate(chosen[::-1])[::-1].tolist())
+    return list(np.maximum.accumulate(chosen).tolist())
+
+
+def _threshold(upper: NDArray[np.float64], targets: NDArray[np.int64], grade: int, aim: Aim) -> float:
+    wanted = targets >= grade
+    return choose_threshold(upper[:, grade - 1], wanted, aim) if wanted.any() and not wanted.all() else _HALF

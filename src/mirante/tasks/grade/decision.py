@@ -79,7 +79,7 @@ def plausibility(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     ordinal conformal prediction sets", MICCAI 2022).
 
     >>> plausibility(np.array([[0.1, 0.5, 0.3, 0.1]])).round(3).tolist()
-    [[0.2, 1.0, 0.5, 0.2]]
+    [[0.2, 1.0, 0.5, 0.1]]
     """
     wide = probabilities.astype(np.float64)
     count, grades = wide.shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -48,7 +48,7 @@ def judge(predictions: Predictions, setting: Setting) -> Judgement:
     answers = answers_of(predictions)
     metrics["grades"] = {
         **distance_figures(predictions.predicted, targets, len(predictions.classes), groups),
-        "by_distance": by_distance(predictions.predicted, targets, len(predictions.classes)),
+        "by_distance": by_distance(predictions.predicted, targets, len(predictions.classes), groups),
     }
     learned = grades_learned(setting.info)
     if learned.boundaries:
@@ -66,7 +66,7 @@ def judge(predictions: Predictions, setting: Setting) -> Judgement:
 
 
 def distance_figures(
-    answers: NDArray[np.int64], targets: NDArray[np.int64], grades: int, groups: Any
+    answers: NDArray[np.int64], targets: NDArray[np.int64], grades: int, groups: Sequence[str] | None
 ) -> dict[str, dict[str, float]]:
     """Return quadratic weighted kappa and the mean absolute error in grades, each with its interval."""
     gaps = np.abs(answers - targets)
@@ -93,14 +93,13 @@ def quadratic_weighted_kappa(answers: NDArray[np.int64], targets: NDArray[np.int
     return 1 - float((weights * counts).sum()) / expected if expected else float("nan")
 
 
-def by_distance(answers: NDArray[np.int64], targets: NDArray[np.int64], grades: int) -> dict[str, dict[str, Any]]:
+def by_distance(
+    answers: NDArray[np.int64], targets: NDArray[np.int64], grades: int, groups: Sequence[str] | None
+) -> dict[str, dict[str, Any]]:
     """Return how many grades too low (-) or too high (+) → images, and their share with its interval."""
     gaps = answers - targets
     return {
-        f"{gap:+d}" if gap else "0": {
-            "images": int((gaps == gap).sum()),
-            **figures.wilson(int((gaps == gap).sum()), len(gaps)).to_dict(),
-        }
+        f"{gap:+d}" if gap else "0": {"images": int((gaps == gap).sum()), **figures.share_right(gaps == gap, groups)}
         for gap in range(1 - grades, grades)
     }
 

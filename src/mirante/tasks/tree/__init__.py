@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mirante.task import Task
 from mirante.tasks.classify import Classify
 from mirante.tasks.tree.decision import TreeLearned
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mirante.prediction.onnx_model import Output
     from mirante.predictions import Predictions
     from mirante.tasks.classify.prediction import Prediction
+    from mirante.timeline import Track
 
 
 class Tree(Classify):
@@ -62,6 +64,11 @@ class Tree(Classify):
         from mirante.tasks.tree.answer import TreePrediction
 
         return predictions_of(output, info, paths, coverage, TreePrediction)
+
+    def tracks(self, answers: Sequence[Any], info: ModelInfo) -> list[Track]:
+        if answers[0].node is None:
+            return super().tracks(answers, info)
+        return Task.tracks(self, answers, info)  # nodes at several levels
 
     def table_row(self, answer: Any, say: Language) -> list[tuple[str, str]]:
         from mirante.tasks.tree.answer import table_row

@@ -22,7 +22,7 @@ class TreePrediction(Prediction):
 
     @property
     def label(self) -> str | None:
-        return super().label or None
+        return None if self.node == "" else super().label
 
     @property
     def confidence(self) -> float | None:
@@ -30,11 +30,11 @@ class TreePrediction(Prediction):
 
     @property
     def nearest(self) -> str:
-        return super().nearest if self.node is None else self.node
+        return self.node or super().nearest
 
     @property
     def nearest_confidence(self) -> float:
-        if self.prediction_set is None:
+        if not self.node or self.prediction_set is None:
             return super().nearest_confidence
         inside = set(self.prediction_set)
         return float(
@@ -45,7 +45,7 @@ class TreePrediction(Prediction):
 def table_row(answer: TreePrediction, say: Language) -> list[tuple[str, str]]:
     """Return (heading, cell) of each column."""
     (_, told), share, *others = terminal.table_row(answer, say)
-    if answer.node == "":
+    if answer.node == "" and not answer.none_of_these:
         told = say("unsure")
     elif answer.unsure and not answer.none_of_these:
         told = say("{node}, kind unknown", node=answer.node)

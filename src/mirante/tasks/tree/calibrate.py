@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,5 +28,4 @@ def calibrate(
     probabilities = output.with_calibration(plain).probabilities
     groups = None if dataset.groups is None else [dataset.groups[row] for row in rows]
     limits = fit_common_thresholds(doubts_at_fault(probabilities, targets, info.classes), groups)
-    known = {name: value for name, value in asdict(learned_of(plain)).items() if name != "doubt_limits"}
-    return replace(plain, learned=TreeLearned(**known, doubt_limits=limits))
+    return replace(plain, learned=TreeLearned.extending(learned_of(plain), doubt_limits=limits))

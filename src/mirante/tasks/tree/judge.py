@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ def tree_figures(predictions: Predictions) -> dict[str, Any]:
 
     levels     level → how many nodes it has, and the share of images whose most probable node at this level is the true one
     severity   the mean over images of how far up the node that holds both answer and truth is, as a share of the way to the root
-    wrong_at_top  answers that are wrong from the first level on
-    mistakes   levels up → wrong answers: 1 for those between siblings
+    wrong      wrong answers; of these siblings, whose class lies right below the same node as the true one, and wrong_at_top, which
+               differ from the first level on and are no siblings
     promises   coverage → what it kept, and how deep it was answered
     """
     classes, targets, groups = predictions.classes, predictions.targets, predictions.groups
@@ -48,21 +49,27 @@ def tree_figures(predictions: Predictions) -> dict[str, Any]:
     apart = distances(classes)[targets, predictions.predicted]
     deep = np.array([name.count("/") + 1 for name in classes])[targets]
     severity = apart / deep
-    wrong = apart[apart > 0]
+    parents = np.unique([name.rpartition("/")[0] for name in classes], return_inverse=True)[1]
+    siblings = (apart > 0) & (parents[targets] == parents[predictions.predicted])
     return {
         "levels": levels,
         "severity": figures.bootstrap(lambda rows: float(severity[rows].mean()), len(targets), groups),
-        "wrong_at_top": int((apart == deep).sum()),
-        "mistakes": {str(up): int((wrong == up).sum()) for up in range(1, depth + 1)},
+        "wrong_at_top": int(((apart == deep) & ~siblings).sum()),
+        "wrong": int((apart > 0).sum()),
+        "siblings": int(siblings.sum()),
         "promises": {
-            f"{coverage:g}": _promise(sets, targets, classes, depth)
+            f"{coverage:g}": _promise(sets, targets, classes, depth, groups)
             for coverage, sets in predictions.prediction_sets.items()
         },
     }
 
 
 def _promise(
-    sets: NDArray[np.bool_], targets: NDArray[np.int64], classes: tuple[str, ...], depth: int
+    sets: NDArray[np.bool_],
+    targets: NDArray[np.int64],
+    classes: tuple[str, ...],
+    depth: int,
+    groups: Sequence[str] | None,
 ) -> dict[str, Any]:
     """Return how often the node holds the truth; and by level of the answer, 0 for the root, on how many images and how often."""
     kept = sets[np.arange(len(targets)), targets]
@@ -75,15 +82,15 @@ def _promise(
             "kept": figures.wilson(int(kept[here].sum()), int(here.sum())).to_dict(),
         }
     return {
-        "kept": figures.wilson(int(kept.sum()), len(targets)).to_dict(),
+        "kept": figures.share_right(kept, groups),
         "by_level": by_level,
-        "leaves": figures.wilson(int(whole.sum()), len(targets)).to_dict(),
+        "leaves": figures.share_right(whole, groups),
     }
 
 
 def answered_levels(sets: NDArray[np.bool_], classes: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return the level (N,) of the deepest node that holds each set, 0 for the root, and whether it is a single class."""
     nodes = nodes_of(classes)
-    holding = (nodes.holds.astype(np.int64) @ sets.T.astype(np.int64)) == sets.sum(axis=1)  # (nodes, N)
+    holding = (nodes.holds.astype(np.float32) @ sets.T.astype(np.float32)) == sets.sum(axis=1)  # (nodes, N)
     level = np.where(holding, nodes.depths[:, None], 0).max(axis=0)
     return level.astype(np.int64), sets.sum(axis=1) == 1

@@ -64,14 +64,12 @@ def key_figures(metrics: Mapping[str, Any], say: Language) -> tuple[str, list[li
 
 
 def _mistakes_sentence(tree: dict[str, Any], say: Language) -> str:
-    mistakes = tree["mistakes"]
-    total = sum(mistakes.values())
-    if not total:
+    if not tree["wrong"]:
         return say("No answer is wrong.")
     return say(
         "Of {total} wrong answers, {siblings} name a sibling of the true class, right below the same node; {far} are wrong from the "
         "first level on.",
-        total=say.number(total),
-        siblings=say.number(mistakes["1"]),
+        total=say.number(tree["wrong"]),
+        siblings=say.number(tree["siblings"]),
         far=say.number(tree["wrong_at_top"]),
     )
