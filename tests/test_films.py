@@ -476,3 +476,27 @@ def test_a_table_labels_parts_of_films(tmp_path: Path) -> None:
         (data / "wrong.csv").write_text("\n".join([*rows, row]) + "\n")
         with pytest.raises(DataError, match=told_of):
             Dataset.open(data / "wrong.csv")
+
+
+def test_a_picture_that_stands_still_counts_as_long_as_it_is_seen() -> None:
+    shares = np.array([[0.9, 0.1], [0.1, 0.9], [0.9, 0.1]])
+    begins = [0.0, 10.0, 70.0]
+    told = stretches("f.mp4", begins, 80.0, [Track(("a", "b"), shares)], True, weights=np.array([10.0, 10.0, 10.0]))
+    assert [(one.label, one.begin, one.end) for one in told] == [("a", 0, 10), ("b", 10, 70), ("a", 70, 80)]
+    assert len(stretches("f.mp4", begins, 80.0, [Track(("a", "b"), shares)], True)) == 1
+
+
+def test_a_changed_film_of_a_table_is_read_again(tmp_path: Path) -> None:
+    data = write_class_films(tmp_path / "films", 4)
+    rows = [f"{kind}/{number}.mp4,{kind}" for kind in ("red", "green") for number in range(4)]
+    (data / "table.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    before = Dataset.open(data / "table.csv")
+    chance = np.random.default_rng(9)
+    pictures = [chance.integers(0, 256, (32, 32, 3), dtype=np.uint8) for _ in range(3)]
+    write_film(data / "red" / "0.mp4", [(one, 2.0) for one in pictures], codec="libx264", noise=0)
+    after = Dataset.open(data / "table.csv")
+    assert (
+        before.paths == after.paths
+        and before.digests[:3] != after.digests[:3]
+        and before.digests[3:] == after.digests[3:]
+    )

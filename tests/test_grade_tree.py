@@ -432,3 +432,18 @@ def test_an_image_of_something_else_is_none_of_these_and_not_unsure() -> None:
     unsure = TreePrediction(classes, np.array([0.4, 0.2, 0.4], np.float32), None, 0, 0.1, False, classes)
     assert unsure.label is None and unsure.confidence is None
     assert next(cell.strip() for _, cell in table_row(unsure, language("en"))) == "unsure"
+
+
+def test_names_that_only_look_alike_are_refused_in_orders_and_trees(tmp_path: Path) -> None:
+    data = draw_grades(tmp_path / "discs", 80)
+    with pytest.raises(DataError, match=r"class 'sever' \(--classes\) has no place in the order"):
+        Dataset.open(data, labels=data / "labels.csv", ordered=list(GRADES), classes=["none", "sever"])
+    text = (data / "labels.csv").read_text()
+    for number, name in enumerate(GRADES):
+        text = text.replace(f",{name},", f",{number}.0,")
+    (data / "floats.csv").write_text(text)
+    assert Dataset.open(data, labels=data / "floats.csv", ordered=["3", "2", "1", "0"]).classes == ("3", "2", "1", "0")
+    rows = [f"{number:04d}.png,{('animal/bird', 'Animal/fish', 'stone/grey')[number % 3]}" for number in range(60)]
+    (data / "tree.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    with pytest.raises(DataError, match="differ only by case or spaces"):
+        Dataset.open(data, labels=data / "tree.csv", task="tree")

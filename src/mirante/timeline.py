@@ -62,17 +62,24 @@ class Stretch:
 
 
 def stretches(
-    film: str, begins: Sequence[float], end: float, tracks: Sequence[Track], absent: bool, switch: float = SWITCH
+    film: str,
+    begins: Sequence[float],
+    end: float,
+    tracks: Sequence[Track],
+    absent: bool,
+    switch: float = SWITCH,
+    weights: NDArray[np.floating] | None = None,
 ) -> list[Stretch]:
     """Return the stretches of a film, in order of time; those of several tracks may overlap.
 
     begins  when each frame's part of the film begins, in seconds; `end` of the last
     absent  whether stretches with the answer None are told too
     switch  what a change costs; 0 takes each frame as it is
+    weights  (frames,) as how many frames each counts; None for one
     """
     found = []
     for track in tracks:
-        states = smoothed(track.shares if track.weighed is None else track.weighed, switch)
+        states = smoothed(track.shares if track.weighed is None else track.weighed, switch, weights)
         changes = np.flatnonzero(np.diff(states)) + 1
         for first, last in zip([0, *changes.tolist()], [*changes.tolist(), len(states)], strict=True):
             state = int(states[first])
@@ -84,13 +91,17 @@ def stretches(
     return sorted(found, key=lambda one: (one.begin, one.end))
 
 
-def smoothed(shares: NDArray[np.floating], switch: float = SWITCH) -> NDArray[np.int64]:
+def smoothed(
+    shares: NDArray[np.floating], switch: float = SWITCH, weights: NDArray[np.floating] | None = None
+) -> NDArray[np.int64]:
     """Return the answer (frames,) of each frame, so that changes are worth what they cost; shares (frames, answers).
 
     >>> smoothed(np.array([[0.9, 0.1], [0.4, 0.6], [0.9, 0.1]])).tolist()
     [0, 0, 0]
     """
     evidence = np.log(np.maximum(shares.astype(np.float64), _FLOOR if switch else 1e-12))
+    if weights is not None:
+        evidence *= weights[:, None]
     came = np.zeros(evidence.shape, np.int64)
     score = evidence[0]
     own = np.arange(evidence.shape[1])

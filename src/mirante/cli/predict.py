@@ -115,6 +115,7 @@ def run(arguments: argparse.Namespace) -> None:
     ):
         if isinstance(answer, Skipped):
             unreadable += 1
+            timelines.add_failure(answer.path)
             print(f"{answer.path}: left out: {answer.reason}", file=sys.stderr)
         else:
             answered += 1

@@ -99,6 +99,16 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(piece), piece) if piece[0] in "0123456789" else (1, 0, piece) for piece in pieces)
 
 
+def upwards(path: str) -> list[str]:
+    """Return a path and the paths that it lies in, from the top.
+
+    >>> upwards("animal/bird/owl")
+    ['animal', 'animal/bird', 'animal/bird/owl']
+    """
+    parts = path.split("/")
+    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
+
+
 def alike_names(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Return the pairs of names that differ only by accents, hyphens and the like.
 

@@ -136,8 +136,9 @@ class SingleFile(ListedFiles):
 def _stamp(root: Path, paths: list[str]) -> str:
     digest = hashlib.sha256(str(root.resolve()).encode("utf-8", "surrogateescape"))
     for path in paths:
+        frame = parted(path)
         try:
-            status = (root / path).stat()
+            status = (root / (path if frame is None else frame[0])).stat()
         except OSError:
             continue  # a broken link: reading it will say so
         line = f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from mirante.data.classes import upwards
 from mirante.data.entries import HasSidecars, Skipped, Source
 from mirante.data.labels import Labelled
 from mirante.data.scan import Scanned
@@ -64,7 +64,7 @@ def label_by_keywords(
     for path, words in found.items():
         deepest = [word for word in words if not any(other.startswith(f"{word}/") for other in words)]
         if several:
-            label = join(dict.fromkeys(up for word in words for up in _ancestors(word) if up in named))
+            label = join(dict.fromkeys(up for word in words for up in reversed(upwards(word)) if up in named))
         elif len(deepest) == 1:
             label = deepest[0]
         else:
@@ -76,13 +76,6 @@ def label_by_keywords(
             f"{location}: every photo with keywords has several; with --task tag an image can have several labels."
         )
     return rows, skipped
-
-
-def _ancestors(path: str) -> Iterator[str]:
-    """Yield a path and what it lies in: animal/bird/owl, animal/bird, animal."""
-    parts = path.split("/")
-    for depth in range(len(parts), 0, -1):
-        yield "/".join(parts[:depth])
 
 
 def _sidecar_names(path: str) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def page(found: Sequence[Stretch], say: Language) -> str:
     films = []
     for film in dict.fromkeys(one.film for one in found):
         own = [one for one in found if one.film == film]
-        end = max(one.end for one in own)
+        end = max(1e-3, *(one.end for one in own))
         films.append(
             {
                 "name": film,
@@ -73,7 +73,7 @@ def _lanes(own: Sequence[Stretch], end: float, colours: dict[str, str], say: Lan
 def _picture(one: Stretch) -> str:
     """Return a picture from the middle of a stretch as a data URL; empty when it cannot be had."""
     try:
-        pixels = StillOf(Path(one.film), (one.begin + one.end) / 2)()
+        pixels = StillOf(Path(one.film).expanduser(), (one.begin + one.end) / 2)()
     except ImageError:
         return ""
     image = Image.fromarray(pixels)

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mirante.data.films import Sampling, duration, parted, scene_end
 from mirante.errors import ImageError
 from mirante.timeline import SWITCH, Stretch, stretches
 
 if TYPE_CHECKING:
     from mirante.model_info import ModelInfo
+
+
+_MOST_WEIGHT = 10.0  # intervals that a picture which stands still counts as, at most
 
 
 class Timelines:
@@ -21,15 +26,22 @@ class Timelines:
         self._info, self._sampling = info, sampling
         self._answers: dict[str, tuple[list[float], list[Any]]] = {}
         self._ends: dict[str, float] = {}
+        self._cut: set[str] = set()
 
     def add(self, path: str | None, answer: Any) -> None:
         """Take in the answer for an image, if it is a frame."""
         if path is not None and (frame := parted(path)) is not None:
             times, answers = self._answers.setdefault(frame[0], ([], []))
+            if times and frame[1] <= times[-1]:
+                return  # the film was given twice
             times.append(frame[1])
             answers.append(answer)
             if (end := scene_end(path)) is not None:
                 self._ends[frame[0]] = end
+
+    def add_failure(self, path: str | None) -> None:
+        """Take in that an image, or a film, cannot be read to its end."""
+        self._cut.add(path or "")
 
     def films(self) -> list[str]:
         """Return the films, as they were named."""
@@ -40,7 +52,11 @@ class Timelines:
         times, answers = self._answers[film]
         tracks = self._info.asks.tracks(answers, self._info)
         begins, end = self._parts(film, times)
-        return stretches(film, begins, end, tracks, self._info.asks.one_class, 0 if self._sampling.scenes else SWITCH)
+        weights = np.clip(
+            np.diff([*begins, end]) / self._sampling.interval, 1, _MOST_WEIGHT
+        )  # a picture may stand still
+        switch = 0 if self._sampling.scenes else SWITCH
+        return stretches(film, begins, end, tracks, self._info.asks.one_class, switch, weights)
 
     def all(self) -> Iterator[Stretch]:
         """Yield the stretches of all films."""
@@ -52,8 +68,7 @@ class Timelines:
         if film in self._ends:
             return times, self._ends[film]
         try:
-            length = duration(Path(film))
+            length = None if film in self._cut else duration(Path(film).expanduser())
         except ImageError:
             length = None
-        end = times[-1] + self._sampling.interval
-        return times, min(end, length) if length is not None and length > times[-1] else end
+        return times, length if length is not None and length > times[-1] else times[-1] + self._sampling.interval

@@ -107,6 +107,7 @@ class Model(OnnxModel):
         for path, answer, _ in predict_stream(self, film_entries(Path(film), str(film), sampling)):
             if isinstance(answer, Skipped):
                 failed = answer
+                made.add_failure(answer.path)
             else:
                 made.add(path, answer)
         if not made.films():

@@ -38,16 +38,20 @@ class Grade(Classify):
         if options.model is not None:
             return super().make_targets(location, rows, options)
         present = {normalize("NFC", row.label) for row in rows}
+        numbers = all(re.fullmatch(r"-?\d+(\.\d+)?", one) for one in present)
+        if numbers:  # pandas makes 1.0 of 1 where a value is missing
+            present = {one.removesuffix(".0") for one in present}
         if options.ordered is not None:
-            ordered = [normalize("NFC", name) for name in options.ordered]
-        elif all(re.fullmatch(r"-?\d+(\.\d+)?", one) for one in present):
-            ordered = sorted({one.removesuffix(".0") for one in present}, key=float)
-            present = set(ordered)
+            ordered = [normalize("NFC", name).removesuffix(".0" if numbers else "") for name in options.ordered]
+        elif numbers:
+            ordered = sorted(present, key=float)
         else:
             raise DataError(
                 f'{location}: the order of the grades is not known; give it, such as --ordered "none,mild,severe".'
             )
         if options.classes is not None:
+            if unplaced := [name for name in options.classes if name not in ordered]:
+                raise DataError(f"{location}: class {unplaced[0]!r} (--classes) has no place in the order (--ordered).")
             ordered = [name for name in ordered if name in options.classes]
         elif missing := sorted(present - set(ordered)):
             raise DataError(

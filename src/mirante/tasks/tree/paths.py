@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -9,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from mirante.data.classes import look_alikes, upwards
 from mirante.data.labels import Labelled
 from mirante.errors import DataError
 
@@ -24,6 +26,12 @@ def require_tree(location: str, classes: Sequence[str]) -> None:
         raise DataError(
             f"{location}: no class lies in another one: classes of a tree are nested folders, or names such as animal/bird. For "
             "these, leave --tree out."
+        )
+    if alike := look_alikes(Counter(up for name in classes for up in upwards(name))):
+        one, other = alike[0]
+        raise DataError(
+            f"{location}: {one!r} and {other!r} differ only by case or spaces; merge them, or give them names that people can tell "
+            "apart. Nothing was merged."
         )
     for name in classes:
         if inside := next((other for other in classes if other.startswith(f"{name}/")), None):
@@ -57,12 +65,12 @@ class Nodes:
 @lru_cache(maxsize=8)
 def nodes_of(classes: tuple[str, ...]) -> Nodes:
     """Return the nodes of the tree whose leaves these classes are."""
-    names = tuple(dict.fromkeys(up for name in classes for up in _upwards(name)))
+    names = tuple(dict.fromkeys(up for name in classes for up in upwards(name)))
     number = {name: at for at, name in enumerate(names)}
     holds = np.zeros((len(names), len(classes)), bool)
     below = np.zeros((len(names) + 1, len(names)), bool)
     for at, name in enumerate(classes):
-        holds[[number[up] for up in _upwards(name)], at] = True
+        holds[[number[up] for up in upwards(name)], at] = True
     for at, name in enumerate(names):
         parent = name.rpartition("/")[0]
         below[number[parent] if parent else len(names), at] = True
@@ -101,9 +109,3 @@ def distances(classes: Sequence[str]) -> NDArray[np.int64]:
             shared = next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), len(one))
             found[row, column] = len(one) - shared
     return found
-
-
-def _upwards(path: str) -> list[str]:
-    """Return a path and the nodes that it lies in, from the top."""
-    parts = path.split("/")
-    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
