@@ -74,6 +74,12 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         help="keep only these classes, in this order; a name with a comma in quotation marks",
     )
     group.add_argument("--root", metavar="DIR", help="where the table's paths start (default: the table's folder)")
+    group.add_argument(
+        "--interval",
+        type=interval,
+        metavar="T",
+        help="look at films this often, such as 0.5s or 1m (default: 1s; films beside images are left out unless it is given)",
+    )
 
 
 def add_rendering(parser: argparse.ArgumentParser) -> None:
@@ -89,12 +95,6 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="which page or frame of each image counts (default: the first, of DICOM the middle one)",
-    )
-    parser.add_argument(
-        "--interval",
-        type=interval,
-        metavar="T",
-        help="look at films this often, such as 0.5s or 1m (default: 1s; films beside images are left out unless it is given)",
     )
 
 
@@ -127,8 +127,8 @@ def add_subgroup(parser: argparse.ArgumentParser) -> None:
 
 def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_data` read, as options of Dataset.open."""
-    options = ("labels", "label_column", "path_column", "group", "classes", "root")
-    shown = {name: getattr(arguments, name) for name in ("window", "page", "interval") if name in arguments}
+    options = ("labels", "label_column", "path_column", "group", "classes", "root", "interval")
+    shown = {name: getattr(arguments, name) for name in ("window", "page") if name in arguments}
     return {**{name: getattr(arguments, name) for name in options}, **shown}
 
 

@@ -36,6 +36,7 @@ class SourceOptions(TypedDict, total=False):
     subgroup      the table's column by which figures are broken down (such as hospital or camera)
     classes       keep only these classes, in this order
     root          the folder that the table's paths start from (default: the table's own)
+    interval      seconds between the frames of films; films beside images are left out unless it is given
     """
 
     labels: str | Path | None
@@ -45,6 +46,7 @@ class SourceOptions(TypedDict, total=False):
     subgroup: str | None
     classes: Sequence[str] | None
     root: str | Path | None
+    interval: float | None
 
 
 class DataOptions(SourceOptions, total=False):
@@ -57,7 +59,6 @@ class DataOptions(SourceOptions, total=False):
     window        for images whose numbers are not bytes: which becomes black and which white, such as "0-4095"; or "full range", or
                   "per image" (default: chosen from the training images; see mirante.rendering)
     page          which page or frame of each image counts, from 1 (default: the first, of a DICOM file the middle)
-    interval      seconds between the frames of films; films beside images are left out unless it is given
     task          what is asked of the images: classify; grade, classes with an order; tree, classes as paths such as animal/bird;
                   read, with the text of each from its file name or a table column; tag, with any number of labels for each
     ordered       for grades: all classes from the least to the most; the task is then grade, and need not be named
@@ -71,7 +72,6 @@ class DataOptions(SourceOptions, total=False):
     as_test_of: Sequence[str] | None
     window: str | None
     page: int | None
-    interval: float | None
     task: str
     ordered: Sequence[str] | None
     length: int | None

@@ -89,7 +89,7 @@ class CheckOptions(SourceOptions, total=False):
 
 def check(data: str | Path, *, with_model: bool = True, **options: Unpack[CheckOptions]) -> Check:
     """Look for what is wrong with labelled images; options as in Dataset.open: labels, label_column, path_column,
-    group, subgroup, classes, root, val_share, window, page.
+    group, subgroup, classes, root, interval, val_share, window, page.
 
     with_model  also use a pretrained network, if one is installed, to find doubtful labels and outliers
     """
