@@ -61,7 +61,7 @@ def evaluate(
     """Evaluate a run again: on its own test images, or on other labelled images with the same classes.
 
     human_votes  a CSV of people's votes on the images; the report then compares the model's doubt with theirs
-    options      by name, as in Dataset.open: labels, label_column, group, subgroup, classes, root, interval; without data, only subgroup
+    options      by name, as in Dataset.open: labels, group, subgroup, classes, root and the like; without data, only subgroup
 
     For its own images, the figures, plots and report in the run are rewritten; for other data they go to evaluations/NAME in
     the run. Raises RunError when it is not a run, or its test images have changed.
