@@ -268,7 +268,10 @@ class _Film:
 
     def require_whole(self) -> None:
         """Raise ImageError when it ended before it should."""
-        short = self.duration is not None and max(self.end + max(0.0, self._start or 0.0), self._heard) < self.duration - _LOST
+        short = (
+            self.duration is not None
+            and max(self.end + max(0.0, self._start or 0.0), self._heard) < self.duration - _LOST
+        )
         if short or self._damaged:
             raise ImageError(f"the film is damaged or truncated: its pictures end at {self.last:.1f} s")
 
