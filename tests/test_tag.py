@@ -384,3 +384,56 @@ def test_photos_get_their_labels_as_keywords_and_folders_by_the_rule_that_the_us
         assert (tmp_path / "sorted" / folder / name).is_file(), (name, labels)
     wrong = mirante("photos", "organise", run, photos, "--into", tmp_path / "other", "--rule", "disk")
     assert wrong.returncode == 2 and "no such label" in wrong.stderr
+
+
+def test_the_data_check_looks_at_each_label_by_itself(tmp_path: Path, mirante: Command) -> None:
+    data = draw_marks(tmp_path / "marks", 240, seed=3)
+    lines = (data / "labels.csv").read_text().splitlines()
+    wrong = {}
+    for number in range(5, 45, 5):  # say of eight images that they have, or lack, a bar
+        path, labels, *others = lines[number].split(",")
+        names = set(filter(None, labels.split("|"))) ^ {"bar"}
+        wrong[path] = "without bar" if "bar" in names else "with bar"
+        lines[number] = ",".join([path, "|".join(sorted(names)), *others])
+    for number in range(1, 241):  # a red frame gives one label away
+        path, labels, *_ = lines[number].split(",")
+        if "disc" in labels:
+            image = Image.open(data / path)
+            ImageDraw.Draw(image).rectangle((0, 0, 23, 23), outline=(255, 0, 0))
+            image.save(data / path)
+    (data / "labels.csv").write_text("\n".join(lines) + "\n")
+    copy = (data / "0100.png").read_bytes()
+    (data / "0101.png").write_bytes(copy)
+    done = mirante(
+        "data",
+        "check",
+        data,
+        "--labels",
+        "labels.csv",
+        "--task",
+        "tag",
+        "--out",
+        tmp_path / "check",
+        "--fix",
+        tmp_path / "fixed",
+    )
+    assert done.returncode == 0, done.stderr
+    found = list(csv.DictReader((tmp_path / "check" / "findings.csv").read_text().splitlines()))
+    told = {(row["path"], row["note"]) for row in found if row["kind"] == "doubtful"}
+    right = sum(any(path == one and wrong[path] in note for one, note in told) for path in wrong)
+    assert right >= 6 and len(told) <= right + 6, told
+    assert any(row["kind"] in ("shortcut", "looks") and "disc" in row["note"] for row in found), found
+    assert {row["kind"] for row in found if row["path"] in ("0100.png", "0101.png")} & {"copy", "contradiction"}
+    doubtful = list(csv.DictReader((tmp_path / "fixed" / "doubtful.csv").read_text().splitlines()))
+    assert {row["model_says"] for row in doubtful if row["path"] in wrong} <= {"with bar", "without bar"} | {
+        "with disc",
+        "without disc",
+    }
+    assert "--task tag" in done.stderr
+    cleaned = Dataset.open(tmp_path / "fixed" / "labels.csv", root=data, task="tag")
+    assert set(cleaned.classes) == set(MARKS) and 236 <= len(cleaned) <= 239
+    info = mirante("data", "info", data, "--labels", "labels.csv", "--task", "tag")
+    assert info.returncode == 0 and "Label" in info.stdout and "bar" in info.stdout
+    (data / "texts.csv").write_text("path,label\n" + "".join(f"{number:04d}.png,abc\n" for number in range(9)))
+    refused = mirante("data", "check", data, "--labels", "texts.csv", "--task", "read")
+    assert refused.returncode == 2 and "is for classes and labels" in refused.stderr

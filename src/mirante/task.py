@@ -216,6 +216,9 @@ class Task(ABC):
     def described(self, dataset: Dataset) -> str:
         """Return what the images are, for the line that begins a training: "of 10 classes"."""
 
+    def require_checkable(self, location: str) -> None:  # noqa: B027 (most tasks can be checked)
+        """Raise DataError when the data check does not know what the labels of this task are."""
+
     def quick_notes(self, dataset: Dataset, pixels: Pixels) -> list[Note]:
         """Return what a look at some of the pixels says about the data."""
         return []

@@ -132,6 +132,11 @@ def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return {**{name: getattr(arguments, name) for name in options}, **shown}
 
 
+def task_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what `add_task` read, as options of Dataset.open; what was not given is left out."""
+    return {name: value for name in ("task", "ordered") if (value := getattr(arguments, name)) is not None}
+
+
 def add_objectives(parser: argparse.ArgumentParser) -> None:
     """Add the options for what decisions should achieve, and how well that is tested."""
     group = parser.add_argument_group("decisions and their testing")

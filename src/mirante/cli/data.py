@@ -11,7 +11,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from mirante.cli.arguments import add_data, add_format, add_rendering, data_options
+from mirante.cli.arguments import add_data, add_format, add_rendering, add_task, data_options, task_options
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-model", action="store_true", help="for check: do not use a network to find wrong labels and outliers"
     )
+    add_task(parser, "for info and check: as for train")
     add_data(parser)
     add_rendering(parser)
 
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     from mirante.data.partition import SPLITS
     from mirante.locale import language
 
-    dataset = Dataset.open(arguments.data, **data_options(arguments))
+    dataset = Dataset.open(arguments.data, **data_options(arguments), **task_options(arguments))
     counts = dataset.counts()
     if arguments.format != "table":
         print_rows(
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
     say = language(arguments.lang)
     rows = [[name, *(say.number(per[split]) for split in SPLITS)] for name, per in counts.items()]
     rows.append([say("All"), *(say.number(len(dataset.rows(split))) for split in SPLITS)])
-    print_table([say("Class"), say("Training"), say("Validation"), say("Test")], rows)
+    print_table([say(dataset.asks.counted), say("Training"), say("Validation"), say("Test")], rows)
     shorter = dataset.sizes.min(axis=1)
     print(
         say(
@@ -84,7 +85,9 @@ def _check(arguments: argparse.Namespace) -> None:
 
     fix = None if arguments.fix is None else require_new(arguments.fix)
     out = None if arguments.out is None else require_new(arguments.out)
-    done = check(arguments.data, **data_options(arguments), with_model=not arguments.no_model)
+    done = check(
+        arguments.data, **data_options(arguments), **task_options(arguments), with_model=not arguments.no_model
+    )
     folder = write_check(done, out, arguments.lang)
     say = language(arguments.lang)
     if arguments.format != "table":
@@ -124,6 +127,8 @@ def _train_words(arguments: argparse.Namespace, table: Path, grouped: bool) -> l
         words = [str(table), "--root", str(arguments.root or data.parent)]
     else:
         words = [arguments.data, "--labels", str(table), *(["--root", arguments.data] if data.is_dir() else [])]
+    words += [] if arguments.task is None else ["--task", arguments.task]
+    words += [] if arguments.ordered is None else ["--ordered", ",".join(arguments.ordered)]
     return ["mirante", "train", *words, *(["--group-column", "group"] if grouped else [])]
 
 

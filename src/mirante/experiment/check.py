@@ -6,10 +6,12 @@ import base64
 import io
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
 from PIL import Image
 
 import mirante
@@ -23,13 +25,13 @@ from mirante.data.check.findings import (
     find_shortcuts_in,
     leave_out,
 )
-from mirante.data.check.look import look
+from mirante.data.check.look import Looks, look
 from mirante.data.check.shortcuts import Shortcut, find_shortcuts
 from mirante.data.dataset import Dataset, SourceOptions
 from mirante.data.notes import Note
 from mirante.errors import ImageError, RequestError
 from mirante.evaluation.card_text import short_name
-from mirante.experiment.label_errors import LabelErrors, find_label_errors
+from mirante.experiment.label_errors import LEAST_OF_LABEL, LabelErrors, find_label_errors
 from mirante.experiment.options import require_known
 from mirante.files import csv_text, next_free, write_json, write_text
 from mirante.images import read_image
@@ -66,12 +68,13 @@ class Check:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per finding: kind, harm, paths, classes and a note."""
+        names = self.dataset.names
         return [
             {
                 "kind": one.kind,
                 "harm": KINDS[one.kind].harm,
                 "paths": [one.path] if one.path else [self.dataset.paths[row] for row in one.rows],
-                "labels": [self.dataset.classes[self.dataset.targets[row]] for row in one.rows],
+                "labels": [names[row] for row in one.rows],
                 "splits": [str(self.dataset.splits[row]) for row in one.rows],
                 "note": str(one.note),
             }
@@ -82,6 +85,8 @@ class Check:
 class CheckOptions(SourceOptions, total=False):
     """How the images are read and shown (as in Dataset.open), and the share of them kept for validation."""
 
+    task: str
+    ordered: Sequence[str] | None
     val_share: float
     window: str | None
     page: int | None
@@ -89,14 +94,15 @@ class CheckOptions(SourceOptions, total=False):
 
 def check(data: str | Path, *, with_model: bool = True, **options: Unpack[CheckOptions]) -> Check:
     """Look for what is wrong with labelled images; options as in Dataset.open: labels, label_column, path_column,
-    group, subgroup, classes, root, interval, val_share, window, page.
+    group, subgroup, classes, root, interval, task, ordered, val_share, window, page. Of several labels, each is checked by itself.
 
     with_model  also use a pretrained network, if one is installed, to find doubtful labels and outliers
     """
     require_known(options, CheckOptions.__annotations__, "check")
     dataset = Dataset.open(data, **options, lenient=True)
     looks = look(dataset.source, dict(zip(dataset.paths, dataset.digests, strict=True)), dataset.rendering)
-    shortcuts = find_shortcuts(looks, dataset.paths, dataset.targets, dataset.classes, dataset.groups)
+    dataset.asks.require_checkable(dataset.location)
+    shortcuts = _shortcuts(dataset, looks)
     findings = [
         *find_copies_of(dataset, find_copies(looks.small, dataset.sizes.min(axis=1))),
         *find_among_classes(dataset),
@@ -114,6 +120,28 @@ def check(data: str | Path, *, with_model: bool = True, **options: Unpack[CheckO
     order = list(KINDS)
     findings.sort(key=lambda one: order.index(one.kind))
     return Check(dataset, tuple(findings), tuple(shortcuts), doubts)
+
+
+def _shortcuts(dataset: Dataset, looks: Looks) -> list[Shortcut]:
+    """Return what tells the classes; of several labels, what tells each of them, the most predictive first."""
+    targets = dataset.targets
+    if targets.ndim == 1:
+        return find_shortcuts(looks, dataset.paths, targets, dataset.classes, dataset.groups)
+    found: list[Shortcut] = []
+    for label, name in enumerate(dataset.classes):
+        known = np.flatnonzero(targets[:, label] >= 0)
+        wanted = (targets[:, label] > 0).astype(np.int64)
+        if np.bincount(wanted[known], minlength=2).min() < LEAST_OF_LABEL:
+            continue
+        told = find_shortcuts(
+            looks.only(known),
+            [dataset.paths[row] for row in known],
+            wanted[known],
+            ("", name),
+            dataset.groups and [dataset.groups[row] for row in known],
+        )
+        found += [replace(one, best=name) for one in told]
+    return sorted(found, key=lambda one: -one.area)
 
 
 def require_new(folder: str | Path) -> Path:
@@ -161,11 +189,11 @@ def write_cleaned(done: Check, folder: Path) -> int:
     rows = [values for row, values in enumerate(zip(*columns.values(), strict=True)) if row not in gone]
     write_text(folder / CLEANED, csv_text(list(columns), rows))
     if done.doubts is not None:
-        doubtful = []
+        doubtful, names = [], dataset.names
         for one in done.findings:
             if one.kind == "doubtful":
                 said, row = one.note.values, one.rows[0]
-                doubtful.append([dataset.paths[row], dataset.names[row], said["other"], said["share"], said["own"]])
+                doubtful.append([dataset.paths[row], names[row], _said(one), said["share"], said["own"]])
         header = ["path", "label", "model_says", "probability", "probability_of_label"]
         write_text(folder / DOUBTFUL, csv_text(header, doubtful))
     return len(gone)
@@ -175,7 +203,15 @@ def _from_doubts(dataset: Dataset, asked: Dataset, doubts: LabelErrors) -> list[
     """Return the doubtful labels and the outliers, as rows of `dataset`; `asked` lacks the images that could not be decoded."""
     row_of = {path: row for row, path in enumerate(dataset.paths)}
     found = []
-    for row in doubts.doubtful.tolist():
+    asked_labels = doubts.asked.tolist() if doubts.asked is not None else []
+    for row, label in zip(doubts.doubtful.tolist(), asked_labels, strict=False):
+        share = float(doubts.probabilities[row, label])
+        has = asked.targets[row, label] > 0
+        text = "more likely without {other} ({share})" if has else "more likely with {other} ({share})"
+        share, own = (1 - share, share) if has else (share, 1 - share)
+        values = {"other": asked.classes[label], "share": round(share, 3), "own": round(own, 3)}
+        found.append(Finding("doubtful", (row_of[asked.paths[row]],), Note(text, values)))
+    for row in doubts.doubtful.tolist() if doubts.asked is None else ():
         shares = doubts.probabilities[row].copy()
         own = float(shares[asked.targets[row]])
         shares[asked.targets[row]] = -1
@@ -188,6 +224,12 @@ def _from_doubts(dataset: Dataset, asked: Dataset, doubts: LabelErrors) -> list[
         values = {"times": round(float(doubts.distances[row]), 2)}
         found.append(Finding("outlier", (row_of[asked.paths[row]],), Note(text, values)))
     return found
+
+
+def _said(one: Finding) -> str:
+    """Return what the model says in place of a doubtful label: a class, or whether the image has the label."""
+    other = str(one.note.values["other"])
+    return f"without {other}" if "without" in one.note.text else f"with {other}" if "with " in one.note.text else other
 
 
 def _make(folder: Path) -> None:
@@ -205,7 +247,7 @@ def _page(done: Check, say: Language) -> str:
     pictures = _pictures(
         done.dataset, {row for group in shown.values() for one in group for row in one.rows[:_PICTURES]}
     )
-    counts = done.counts()
+    counts, names = done.counts(), done.dataset.names
     template = environment("mirante.experiment").get_template("check.html.j2")
     return template.render(
         css=raw_css(),
@@ -220,7 +262,7 @@ def _page(done: Check, say: Language) -> str:
                 "harm": KINDS[kind].harm,
                 "count": say.number(count),
                 "more": count - len(shown[kind]),
-                "findings": [_shown(done.dataset, one, pictures, say) for one in shown[kind]],
+                "findings": [_shown(done.dataset, names, one, pictures, say) for one in shown[kind]],
             }
             for kind, count in counts.items()
         ],
@@ -240,7 +282,9 @@ def _page(done: Check, say: Language) -> str:
     )
 
 
-def _shown(dataset: Dataset, one: Finding, pictures: dict[int, str], say: Language) -> dict[str, Any]:
+def _shown(
+    dataset: Dataset, names: Sequence[str], one: Finding, pictures: dict[int, str], say: Language
+) -> dict[str, Any]:
     return {
         "note": one.note.said(say),
         "path": one.path,
@@ -248,7 +292,7 @@ def _shown(dataset: Dataset, one: Finding, pictures: dict[int, str], say: Langua
             {
                 "data": pictures.get(row),
                 "path": dataset.paths[row],
-                "label": dataset.classes[dataset.targets[row]],
+                "label": names[row] or "–",
                 "split": say({"train": "Training", "val": "Validation", "test": "Test"}[str(dataset.splits[row])]),
             }
             for row in one.rows[:_PICTURES]

@@ -12,11 +12,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mirante.auroc import auroc
 from mirante.data.dataset import Dataset
 from mirante.data.features import Features, unit_rows
 from mirante.model_info import ModelInfo
-from mirante.prediction.calibration import softmax
+from mirante.prediction.calibration import sigmoid, softmax
 
+LEAST_OF_LABEL = 20
+"""Images that must have a label, and lack it, for it to be checked where images have several."""
+
+_LEAST_AREA, _SURE = (
+    0.8,
+    0.9,
+)  # area under the ROC curve, and probability of the contrary, from which a label can be in doubt
 _FOLDS = 5
 _NEAR = 10  # neighbours that an image is compared with
 _VOTES = 15  # neighbours whose labels vote
@@ -32,7 +40,8 @@ class LabelErrors:
     """What the model says about each of N images that it was not trained on.
 
     probabilities  (N, classes)
-    doubtful       rows whose label is probably wrong, the surest first
+    doubtful       rows whose label is probably wrong, the surest first; of several labels, a row may be there more than once
+    asked          (doubtful,) of several labels, which one is probably wrong; else None
     outliers       rows unlike any other image, the strangest first
     distances      (N,) distance to the nearest images, relative to the usual one
     accuracy       share of images whose own class came first: how far the doubts can be trusted
@@ -43,6 +52,7 @@ class LabelErrors:
     outliers: NDArray[np.int64]
     distances: NDArray[np.float64]
     accuracy: float
+    asked: NDArray[np.int64] | None = None
 
 
 def find_label_errors(dataset: Dataset, layers: str) -> tuple[Dataset, LabelErrors]:
@@ -58,17 +68,41 @@ def find_label_errors(dataset: Dataset, layers: str) -> tuple[Dataset, LabelErro
     network = build_network(layers, (side, side, info.channels), len(info.classes), False, "")
     features = backbone_features(network, dataset, pixels, info, np.arange(len(dataset)))
     units = dataset.groups or dataset.digests
-    votes, distances = _neighbours(features, dataset.targets, units, len(dataset.classes))
-    probabilities = (out_of_fold(features, dataset.targets, units, len(dataset.classes)) + votes) / 2
+    targets = dataset.targets
+    votes, distances = _neighbours(features, targets, units, len(dataset.classes))
+    probabilities = (out_of_fold(features, targets, units, len(dataset.classes)) + votes) / 2
     outliers = np.flatnonzero(distances > 1.6)
-    right = float((probabilities.argmax(axis=1) == dataset.targets).mean())
-    return dataset, LabelErrors(
-        probabilities,
-        rank_doubtful(probabilities, dataset.targets)[0],
-        outliers[np.argsort(-distances[outliers], kind="stable")],
-        distances,
-        right,
-    )
+    strange = outliers[np.argsort(-distances[outliers], kind="stable")]
+    if targets.ndim == 1:
+        right = float((probabilities.argmax(axis=1) == targets).mean())
+        return dataset, LabelErrors(probabilities, rank_doubtful(probabilities, targets)[0], strange, distances, right)
+    doubtful, asked = _doubtful_labels(probabilities, targets)
+    right = float(((probabilities > 0.5) == (targets > 0))[targets >= 0].mean())
+    return dataset, LabelErrors(probabilities, doubtful, strange, distances, right, asked)
+
+
+def _doubtful_labels(
+    probabilities: NDArray[np.float64], targets: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows, and which of their labels is probably wrong, the surest first; each label is a question of its own.
+
+    probabilities, targets (N, labels); labels that few images have, or lack, are not asked about, nor those that the features hardly
+    tell: of them, every other image would be in doubt
+    """
+    found: list[tuple[float, int, int]] = []
+    for label in range(targets.shape[1]):
+        known = np.flatnonzero(targets[:, label] >= 0)
+        wanted = targets[known, label]
+        if np.bincount(wanted, minlength=2).min() < LEAST_OF_LABEL:
+            continue
+        share = probabilities[known, label]
+        if auroc(share, wanted > 0) < _LEAST_AREA:
+            continue
+        wrong, score = rank_doubtful(np.stack([1 - share, share], axis=1), wanted)
+        sure = np.where(wanted > 0, 1 - share, share) >= _SURE
+        found += [(float(score[row]), int(known[row]), label) for row in wrong.tolist() if sure[row]]
+    found.sort()
+    return np.array([row for _, row, _ in found], np.int64), np.array([label for *_, label in found], np.int64)
 
 
 def out_of_fold(
@@ -76,7 +110,7 @@ def out_of_fold(
 ) -> NDArray[np.float64]:
     """Return the probabilities (N, classes) that images get from a classifier fitted without them.
 
-    features (N, width), labels (N,); images of one unit (a patient, a copy) are never in both parts
+    features (N, width), labels (N,), or (N, classes) of several; images of one unit (a patient, a copy) are never in both parts
     """
     from mirante.training.head import fit_head
 
@@ -88,7 +122,7 @@ def out_of_fold(
         taught = ~asked & ~held
         own = [units[row] for row in np.flatnonzero(taught)]
         head = fit_head(features[taught], labels[taught], features[held], labels[held], classes, units=own)
-        found[asked] = softmax(features[asked] @ head.weight.T + head.bias)
+        found[asked] = (softmax if labels.ndim == 1 else sigmoid)(features[asked] @ head.weight.T + head.bias)
     return found
 
 
@@ -127,7 +161,9 @@ def _neighbours(
     near, asked = (min(count, len(features) - 1) for count in (_NEAR, _VOTES))
     if near < 1:
         return np.full((len(features), classes), 1 / classes), np.ones(len(features))
+    several = labels.ndim == 2
     votes, distance = np.full((len(features), classes), 0.02), np.empty(len(features))
+    against = votes.copy()
     for start in range(0, len(features), 1024):
         alike = centred[start : start + 1024] @ centred.T
         mine = np.arange(len(alike))
@@ -136,5 +172,10 @@ def _neighbours(
         alike[numbers[start : start + 1024, None] == numbers] = -2
         nearest = np.argpartition(alike, -asked, axis=1)[:, -asked:]
         weights = np.exp(_SHARPNESS * np.take_along_axis(alike, nearest, 1))
-        np.add.at(votes, ((start + mine)[:, None], labels[nearest]), weights)
-    return votes / votes.sum(axis=1, keepdims=True), distance / max(float(np.median(distance)), 1e-9)
+        if several:
+            votes[start + mine] += (weights[..., None] * (labels[nearest] > 0)).sum(axis=1)
+            against[start + mine] += (weights[..., None] * (labels[nearest] == 0)).sum(axis=1)
+        else:
+            np.add.at(votes, ((start + mine)[:, None], labels[nearest]), weights)
+    shares = votes / (votes + against) if several else votes / votes.sum(axis=1, keepdims=True)
+    return shares, distance / max(float(np.median(distance)), 1e-9)

@@ -137,7 +137,7 @@ def find_among_classes(dataset: Dataset) -> Iterator[Finding]:
     """Yield findings from the classes, their sizes and the groups."""
     for one, other in (*dataset.merged, *alike_names(dataset.classes)):
         yield Finding("names", (), Note("{one} and {other}", {"one": one, "other": other}))
-    if values := unequal_classes(dataset.classes, dataset.targets):
+    if dataset.targets.ndim == 1 and (values := unequal_classes(dataset.classes, dataset.targets)):
         yield Finding("unequal", (), Note("{count} images of {most}, {few} of {least}", values))
     if dataset.groups is not None:
         members: dict[str, list[int]] = defaultdict(list)
@@ -150,6 +150,7 @@ def find_among_classes(dataset: Dataset) -> Iterator[Finding]:
 
 def find_copies_of(dataset: Dataset, copies: Copies) -> Iterator[Finding]:
     """Yield each set of images that show the same picture: leaks, contradictions, plain copies."""
+    names = dataset.names
     exact: dict[str, list[int]] = defaultdict(list)
     for row, digest in enumerate(dataset.digests):
         exact[digest].append(row)
@@ -165,7 +166,7 @@ def find_copies_of(dataset: Dataset, copies: Copies) -> Iterator[Finding]:
         kind = "copy"
         if _on_both_sides(dataset, rows):
             kind = "leak"
-        if len(set(dataset.targets[rows].tolist())) > 1:
+        if len({names[row] for row in rows}) > 1:
             kind = "contradiction"
         yield Finding(kind, tuple(_test_first(dataset, rows)), note)
 

@@ -82,6 +82,11 @@ class Looks:
         column: NDArray[np.float32] = self.numbers[:, NUMBERS.index(name)]
         return column
 
+    def only(self, rows: NDArray[np.int64]) -> Looks:
+        """Return what was measured on some of the images."""
+        errors = {at: self.errors[row] for at, row in enumerate(rows.tolist()) if row in self.errors}
+        return Looks(self.small[rows], self.numbers[rows], tuple(self.formats[row] for row in rows.tolist()), errors)
+
 
 def look(source: Source, wanted: dict[str, str], rendering: Rendering = USUAL) -> Looks:
     """Look at the images of `wanted`, path → digest of the content, in this order."""

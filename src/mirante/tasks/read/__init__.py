@@ -105,6 +105,11 @@ class Read(Task):
         if not has_layers(line):
             raise RequestError(f"{line}: only a network given as a line of layers can read texts (docs/reading.md).")
 
+    def require_checkable(self, location: str) -> None:
+        raise DataError(
+            f"{location}: the data check is for classes and labels; leave --task read out to check the images alone."
+        )
+
     def criterion(self) -> Criterion:
         from mirante.training.criterion import cross_entropy
 
