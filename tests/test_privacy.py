@@ -108,7 +108,6 @@ VERBS = """
 from mirante.cli import main
 for line in '''
 train photos --model 8C3-MP2-16N --epochs 2 --out run
-train photos --model 8C3 --epochs 1 --folds 3 --out folded
 predict run photos --format json
 evaluate run --lang pt
 data check photos --fix cleaned

@@ -24,6 +24,7 @@ from mirante.cluster.plan import make_plan
 from mirante.data.several import join, parse
 from mirante.data.splits import assign_folds, assign_splits
 from mirante.evaluation.objectives import Aim, Objectives
+from mirante.experiment.options import read_aims
 from mirante.locale import language
 from mirante.prediction.calibration import fit_yes_or_no, sigmoid
 from mirante.prediction.conformal import COVERAGES, fit_risk_thresholds, labels_in_sets
@@ -437,3 +438,32 @@ def test_the_data_check_looks_at_each_label_by_itself(tmp_path: Path, mirante: C
     (data / "texts.csv").write_text("path,label\n" + "".join(f"{number:04d}.png,abc\n" for number in range(9)))
     refused = mirante("data", "check", data, "--labels", "texts.csv", "--task", "read")
     assert refused.returncode == 2 and "is for classes and labels" in refused.stderr
+
+
+def test_each_label_may_have_an_aim_of_its_own(tmp_path: Path, mirante: Command) -> None:
+    (tmp_path / "aims.csv").write_text(
+        "label,sensitivity,specificity,miss,false_alarm\nbar,99%,,,\ndisc,,0.95,,\nline,,,10,1\n"
+    )
+    aims = dict(read_aims(tmp_path / "aims.csv"))
+    assert aims == {"bar": Aim(sensitivity=0.99), "disc": Aim(specificity=0.95), "line": Aim(miss=10, false_alarm=1)}
+    objectives = Objectives(aims=tuple(aims.items()))
+    assert Objectives.from_dict(objectives.to_dict()) == objectives
+    data = draw_marks(tmp_path / "marks", 200)
+    words = ["train", data, "--labels", "labels.csv", "--task", "tag", "--model", "8C3-MP2-16N", "--epochs", "2"]
+    done = mirante(*words, "--aims", tmp_path / "aims.csv", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    run = Run(tmp_path / "run")
+    assert dict(run.objectives.aims) == aims
+    told = {name: one["sensitivity"]["value"] for name, one in run.metrics["labels"].items() if "sensitivity" in one}
+    thresholds = dict(zip(run.classes, learned_of(run.info).thresholds, strict=True))
+    assert thresholds["bar"] < 0.5 < thresholds["disc"] or told["bar"] > told["disc"]
+    for text, said in (
+        ("label,aim\nbar,1\n", "needs the columns"),
+        ("label,sensitivity\nbar,2\n", "row 2: '2' is not a share"),
+        ("label,sensitivity\nbar,0.9\nbar,0.8\n", "row 3: 'bar' has an aim already"),
+        ("label,sensitivity,specificity\nbar,0.9,0.9\n", "only one aim"),
+        ("label,sensitivity\nbird,0.9\n", "no label 'bird'"),
+    ):
+        (tmp_path / "wrong.csv").write_text(text)
+        refused = mirante(*words, "--aims", tmp_path / "wrong.csv", "--out", tmp_path / "no")
+        assert refused.returncode == 2 and said in refused.stderr, refused.stderr

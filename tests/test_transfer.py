@@ -207,7 +207,6 @@ def test_weights_of_the_hub_are_fetched_once_and_named_in_the_model(
     hub = {
         "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
         "HF_HOME": str(tmp_path / "hub"),
-        "OMP_NUM_THREADS": "2",
     }
     words = ("train", photos, "--size", "64", "--model")
     done = mirante(*words, "timm:test_resnet", "--out", tmp_path / "run", **hub)

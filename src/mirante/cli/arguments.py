@@ -170,6 +170,11 @@ def add_objectives(parser: argparse.ArgumentParser) -> None:
         help="choose the threshold with the lowest cost, such as miss=10,false-alarm=1",
     )
     group.add_argument(
+        "--aims",
+        metavar="FILE",
+        help="with several labels: a table with the columns label and sensitivity, specificity, or miss and false_alarm",
+    )
+    group.add_argument(
         "--prevalence", type=share, metavar="P", help="share of positive images expected where the model will be used"
     )
     group.add_argument(
@@ -182,7 +187,8 @@ def add_objectives(parser: argparse.ArgumentParser) -> None:
 def objective_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_objectives` read, as options of train."""
     asked = {
-        name: getattr(arguments, name) for name in ("positive", "sensitivity", "specificity", "prevalence", "repeats")
+        name: getattr(arguments, name)
+        for name in ("positive", "sensitivity", "specificity", "aims", "prevalence", "repeats")
     }
     return {**asked, **(arguments.cost or {}), "even": False if arguments.most_probable else None}
 

@@ -48,6 +48,7 @@ class Objectives:
 
     positive    the class compared with all others: the second of two; with more classes, none unless it is named
     aim         what its threshold should achieve, or None for no threshold
+    aims        of several labels, (label, aim) for those that have an aim of their own
     prevalence  share of positive images where the model will be used, if it is known
     even        answer rare classes more often when classes are very unequal
     repeats     how many trainings, each with its own seed (and folds), show how much chance matters; the first one is kept
@@ -55,6 +56,7 @@ class Objectives:
 
     positive: str | None = None
     aim: Aim | None = None
+    aims: tuple[tuple[str, Aim], ...] = ()
     prevalence: float | None = None
     even: bool = True
     repeats: int = 1
@@ -67,6 +69,8 @@ class Objectives:
 
     def of(self, classes: Sequence[str]) -> Objectives:
         """Return the objectives for these classes. Raises RequestError when it does not fit them."""
+        if self.aims:
+            raise RequestError("--aims: a table of aims is for several labels, with --task tag.")
         positive = self.positive or (classes[1] if len(classes) == 2 else None)
         if positive is not None and positive not in classes:
             raise RequestError(f"--positive {positive}: no such class; the classes are {', '.join(classes[:20])}.")
@@ -86,10 +90,16 @@ class Objectives:
         """Return what a TOML file takes; `from_dict` reads it back."""
         values = {name: value for name, value in asdict(self).items() if value is not None}
         if self.aim is not None:
-            values["aim"] = {name: value for name, value in asdict(self.aim).items() if value is not None}
-        return values
+            values["aim"] = _given(self.aim)
+        values.pop("aims", None)
+        return values | ({"aims": {label: _given(aim) for label, aim in self.aims}} if self.aims else {})
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Objectives:
         aim = Aim(**values["aim"]) if "aim" in values else None
-        return cls(**{**values, "aim": aim})
+        aims = tuple((label, Aim(**one)) for label, one in values.get("aims", {}).items())
+        return cls(**{**values, "aim": aim, "aims": aims})
+
+
+def _given(aim: Aim) -> dict[str, float]:
+    return {name: value for name, value in asdict(aim).items() if value is not None}

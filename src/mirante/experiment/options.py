@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 
+from mirante.data.cells import read_cells
 from mirante.data.dataset import DataOptions
 from mirante.errors import RequestError
 from mirante.evaluation.objectives import Aim, Objectives
@@ -55,6 +56,8 @@ class ObjectiveOptions(TypedDict, total=False):
     positive     the class compared with all others (default: the second of two)
     sensitivity, specificity   choose the threshold that reaches this share
     miss, false_alarm          choose the threshold with the lowest cost; both are needed
+    aims         of several labels, the aim of each: a table with the columns label and sensitivity, specificity, or miss and
+                 false_alarm; or label → {"sensitivity": 0.9}. Labels that it does not name have the aim of all, if there is one
     prevalence   share of positive images where the model will be used
     even         answer rare classes more often when classes are very unequal (default: True)
     repeats      train this many times with different seeds, to see how much chance matters
@@ -65,6 +68,7 @@ class ObjectiveOptions(TypedDict, total=False):
     specificity: float
     miss: float
     false_alarm: float
+    aims: str | Path | Mapping[str, Mapping[str, float]]
     prevalence: float
     even: bool
     repeats: int
@@ -125,7 +129,7 @@ def with_options_of_run(recipe: object, given: Mapping[str, Any], opens_data: bo
     if not opens_data:
         stored = {name: value for name, value in stored.items() if name not in DataOptions.__annotations__}
     if asked.keys() & set(_AIMS):
-        stored = {name: value for name, value in stored.items() if name not in _AIMS}
+        stored = {name: value for name, value in stored.items() if name not in (*_AIMS, "aims")}
     return stored | asked
 
 
@@ -162,7 +166,53 @@ def sort_options(options: dict[str, Any], verb: type[TrainOptions] | type[TuneOp
     data: DataOptions = {name: given[name] for name in DataOptions.__annotations__ if name in given}  # type: ignore[assignment]
     aims = {name: given[name] for name in _AIMS if name in given}
     rest = {name: given[name] for name in ("positive", "prevalence", "even", "repeats") if name in given}
-    return Asked(data, recipe, Objectives(aim=Aim(**aims) if aims else None, **rest))
+    own = read_aims(given["aims"]) if "aims" in given else ()
+    return Asked(data, recipe, Objectives(aim=Aim(**aims) if aims else None, aims=own, **rest))
+
+
+def read_aims(aims: str | Path | Mapping[str, Mapping[str, float]]) -> tuple[tuple[str, Aim], ...]:
+    """Return the aim of each label that a table, or a dictionary, gives. Raises RequestError."""
+    if isinstance(aims, Mapping):
+        return tuple((label, _aim_of(label, one)) for label, one in aims.items())
+    path = Path(aims).expanduser()
+    try:
+        header, *lines = read_cells(str(path), path.read_bytes())
+    except OSError as error:
+        raise RequestError(f"--aims {path}: cannot be read ({error.strerror or error}).") from error
+    except ValueError as error:
+        raise RequestError(f"--aims {path}: it is empty.") from error
+    names = [name.strip().lower().replace("-", "_") for name in header]
+    if "label" not in names or not set(names) & set(_AIMS):
+        raise RequestError(
+            f"--aims {path}: needs the columns label and sensitivity, specificity, or miss and false_alarm."
+        )
+    found: dict[str, Aim] = {}
+    for number, line in enumerate(lines, 2):
+        row = {name: cell.strip() for name, cell in zip(names, line, strict=False)}
+        if not any(row.values()):
+            continue
+        label = row.get("label", "")
+        if not label or label in found:
+            raise RequestError(
+                f"--aims {path}, row {number}: {'no label' if not label else f'{label!r} has an aim already'}."
+            )
+        try:
+            values = {
+                name: (read_share if name in ("sensitivity", "specificity") else float)(row[name])
+                for name in _AIMS
+                if row.get(name)
+            }
+        except ValueError as error:
+            raise RequestError(f"--aims {path}, row {number}: {error}.") from error
+        found[label] = _aim_of(f"--aims {path}, row {number}", values)
+    return tuple(found.items())
+
+
+def _aim_of(where: str, values: Mapping[str, float]) -> Aim:
+    try:
+        return Aim(**values)
+    except (TypeError, RequestError) as error:
+        raise RequestError(f"{where}: {error}") from error
 
 
 def read_time(time: str | float) -> float:

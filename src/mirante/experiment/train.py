@@ -200,7 +200,7 @@ def _require_objectives(objectives: Objectives, dataset: Dataset) -> Objectives:
     if not all(len(one.rows("train")) for one in trainings):
         raise RequestError(f"{dataset.location}: no training images.")
     objectives = dataset.asks.require_objectives(objectives, dataset.classes)
-    if objectives.aim is not None and not dataset.folds and not len(dataset.rows("val")):
+    if (objectives.aim is not None or objectives.aims) and not dataset.folds and not len(dataset.rows("val")):
         raise RequestError(
             "a threshold is chosen on validation images, and this recipe keeps none; use --folds, which needs none."
         )

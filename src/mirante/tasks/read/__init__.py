@@ -144,6 +144,7 @@ class Read(Task):
             "--positive": objectives.positive,
             "--prevalence": objectives.prevalence,
             "--sensitivity, --specificity and --cost": objectives.aim,
+            "--aims": objectives.aims or None,
         }
         for option, value in asked.items():
             if value is not None:

@@ -125,6 +125,8 @@ class Tag(Task):
                 raise RequestError(
                     f"{option}: for one class against the others; with --task tag an aim such as --sensitivity 90% is for each label."
                 )
+        if unknown := [label for label, _ in objectives.aims if label not in classes]:
+            raise RequestError(f"--aims: no label {unknown[0]!r}; the labels are {', '.join(classes[:20])}.")
         if not 1 <= objectives.repeats <= 20:
             raise RequestError(f"--repeats {objectives.repeats}: must be from 1 to 20.")
         return objectives

@@ -84,13 +84,14 @@ def calibrate(
     learned = TagLearned(scales=tuple(scales.tolist()), shifts=tuple(shifts.tolist()))
     probabilities = output.with_calibration(replace(info, learned=learned)).probabilities
     groups = None if dataset.groups is None else [dataset.groups[row] for row in rows]
-    if objectives.aim is not None:
-        thresholds = []
-        for number in range(len(info.classes)):
+    if objectives.aim is not None or objectives.aims:
+        thresholds, own = [], dict(objectives.aims)
+        for number, name in enumerate(info.classes):
+            aim = own.get(name, objectives.aim)
             judged = targets[:, number] >= 0
             scores, wanted = probabilities[judged, number], targets[judged, number] > 0
             few = min(int(wanted.sum()), int((~wanted).sum())) < _LEAST
-            thresholds.append(_HALF if few else choose_threshold(scores, wanted, objectives.aim))
+            thresholds.append(_HALF if few or aim is None else choose_threshold(scores, wanted, aim))
         learned = replace(learned, thresholds=tuple(thresholds))
     learned = replace(learned, risk_thresholds=fit_risk_thresholds(probabilities, targets, groups))
     if output.ood_scores.any():
