@@ -25,6 +25,7 @@ from test_tag import draw_marks
 
 from mirante import DataError, Dataset, ImageError, Run
 from mirante.data.films import Sampling, StillOf, duration, frame_name, frames, parted
+from mirante.evaluation.metrics import share_right
 from mirante.prediction.model import Model
 from mirante.timeline import Track, smoothed, stretches
 
@@ -500,3 +501,21 @@ def test_a_changed_film_of_a_table_is_read_again(tmp_path: Path) -> None:
         and before.digests[:3] != after.digests[:3]
         and before.digests[3:] == after.digests[3:]
     )
+
+
+def test_one_film_to_test_on_has_an_interval_as_wide_as_one_is() -> None:
+    right = np.array([True, True, False, True])
+    found = share_right(right, ["a.mp4"] * 4)
+    assert found["value"] == 0.75 and found["low"] < 0.25 and found["high"] > 0.9
+
+
+def test_photos_keep_their_split_when_a_film_comes_beside_them(tmp_path: Path) -> None:
+    for number in range(60):
+        kind = "a" if number % 2 else "b"
+        (tmp_path / kind).mkdir(exist_ok=True)
+        Image.new("RGB", (16, 16), (4 * number, 100 if number % 2 else 0, 0)).save(tmp_path / kind / f"{number}.png")
+    before = Dataset.open(tmp_path)
+    write_film(tmp_path / "a" / "film.mp4", [(plain(RED), 3.0)], codec="libx264", noise=30)
+    after = Dataset.open(tmp_path, interval=1.0)
+    splits = dict(zip(after.paths, after.splits.tolist(), strict=True))
+    assert {path: splits[path] for path in before.paths} == dict(zip(before.paths, before.splits.tolist(), strict=True))

@@ -145,7 +145,9 @@ def test_the_examples_of_readme_and_docs_run(
                 if words[1] == "train" and "--resume" not in words:
                     words = [{"10s": "1s", "5": "3"}.get(word, word) for word in words]  # a second, three folds
                     # of a recipe from nothing, one epoch; the default for photos trains a last layer, which takes no longer
-                    words += ["--epochs", "1"] if {"--model", "fast"} & {*words} and "--time" not in words else []
+                    words += (
+                        ["--epochs", "1"] if {"--model", "fast", "read"} & {*words} and "--time" not in words else []
+                    )
                     if "--out" in words and (tmp_path / words[words.index("--out") + 1]).exists():
                         words.append("--overwrite")
                 with pytest.raises(SystemExit) as ended:

@@ -113,7 +113,10 @@ class ModelInfo:
             info = cls(**{**given, "classes": tuple(value["classes"]), "output": tuple(value["output"])})
             sound = info.height > 0 and info.width > 0 and info.channels in (1, 3) and info.fit in FITS
             sound = (
-                sound and info.rendering.page >= 0 and len(info.classes) > 1 and info.output[-1] == len(info.classes)
+                sound
+                and info.rendering.page >= 0
+                and len(info.classes) > (0 if info.asks.several_labels else 1)
+                and info.output[-1] == len(info.classes)
             )
             if not (sound and all(side > 0 for side in info.output) and info.learned.is_sound(info.classes)):
                 raise ValueError

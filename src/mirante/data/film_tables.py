@@ -58,6 +58,12 @@ def _rows_of(table: Table, film: str, times: list[float], parts: list[Row], seve
     labels = set()
     for time in times:
         held = [row for row in parts if (row.begin or 0.0) <= time and (row.end is None or time < row.end)]
+        other = next((row for row in held if (row.split, row.group) != (held[0].split, held[0].group)), None)
+        if other is not None:
+            raise DataError(
+                f"{table.name}, row {other.number}: at {time:g} s, {short(film)} is in another split or group here than in row "
+                f"{held[0].number}; a moment has one of each."
+            )
         other = next((row for row in held if row.label != held[0].label), None)
         if other is not None and not several:
             raise DataError(

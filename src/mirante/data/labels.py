@@ -69,7 +69,7 @@ def label_by_table(location: str, scanned: list[Scanned], table: Table) -> tuple
     images = _by_spelling(scanned)
     parts = [image.path.split("/")[:-1] for image in scanned]
     prefix = "".join(f"{name}/" for name in (parts[0][: _shared_depth(parts, keep=0)] if parts else ()))
-    bare = _by_bare_name(scanned)
+    bare = _by_bare_name(scanned, table.name.lower().endswith(".json"))
     rows, skipped, missing = [], [], []
     row_of: dict[str, Row] = {}
     for row in table.rows:
@@ -107,12 +107,12 @@ def _by_spelling(scanned: list[Scanned]) -> dict[str, Scanned]:
     return found | {path: image for image in scanned for path in spellings(image.path)}
 
 
-def _by_bare_name(scanned: list[Scanned]) -> dict[str, Scanned]:
-    """Return file name → image, of names that only one image has; also without the code that Label Studio puts before uploads."""
+def _by_bare_name(scanned: list[Scanned], uploaded: bool) -> dict[str, Scanned]:
+    """Return file name → image, of names that only one image has; of uploads also without Label Studio's code before it."""
     found: dict[str, Scanned | None] = {}
     for image in scanned:
         name = image.path.rpartition("/")[2]
-        for one in {name, without_upload_code(name)}:
+        for one in {name, without_upload_code(name)} if uploaded else {name}:
             found[one] = None if one in found else image
     return {name: image for name, image in found.items() if image is not None}
 

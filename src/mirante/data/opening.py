@@ -16,7 +16,7 @@ from mirante.data import keywords
 from mirante.data.dataset import VAL_SHARE, DataOptions, Dataset
 from mirante.data.entries import Skipped, Source
 from mirante.data.film_tables import names_films, with_rows_of_frames
-from mirante.data.films import INTERVAL
+from mirante.data.films import INTERVAL, parted
 from mirante.data.folders import empty_folders
 from mirante.data.label_tables import find_table, hub_table
 from mirante.data.labels import Labelled, label_by_table
@@ -87,7 +87,9 @@ def open_dataset(location: str, options: DataOptions) -> Dataset:
     digests = tuple(row.image.digest for row in rows)
     groups = targets.groups
     if any(row.group is not None for row in rows):
-        groups = tuple(row.group or row.image.path for row in rows)
+        # photos beside films keep the place that their content gives them
+        films = any(parted(row.image.path) is not None for row in rows)
+        groups = tuple(row.group or (row.image.digest if films else row.image.path) for row in rows)
     has_test = any(row.split == "test" for row in rows)
     if model is None:
         splits = _splits(location, targets, digests, groups, options)

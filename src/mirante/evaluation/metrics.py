@@ -25,7 +25,7 @@ _RESAMPLES = 1000
 _Z = 1.959963984540054  # of a normal distribution, 95% lies within this many deviations
 
 
-def wilson(hits: int, count: int) -> Figure:
+def wilson(hits: float, count: int) -> Figure:
     """Return the share hits / count with Wilson's score interval (Wilson 1927).
 
     >>> wilson(8, 10)
@@ -238,17 +238,17 @@ def bootstrap(
 
 
 def widened(figure: Figure, units: float) -> Figure:
-    """Return a share with Wilson's interval for this many images or groups, if it is 0 or 1 and no resample changed it.
+    """Return a share with Wilson's interval for this many images or groups, if no resample changed it.
 
-    A bootstrap of answers that are all right knows nothing else, and its interval would have no width.
+    A bootstrap of answers that are all right, or of one group, knows nothing else, and its interval would have no width.
 
     >>> widened(Figure(1.0, 1.0, 1.0), 2)
     Figure(value=1.0, low=0.3423802..., high=1.0)
     """
-    if figure.low != figure.high or figure.value not in (0, 1):
+    if figure.low != figure.high:
         return figure
     count = max(1, int(units))
-    return wilson(count if figure.value else 0, count)
+    return wilson(figure.value * count, count)
 
 
 def units_of(labels: NDArray[np.int64], groups: Sequence[str] | None) -> float:

@@ -77,7 +77,7 @@ class Grade(Classify):
             raise RequestError(
                 f"--positive {classes[0]}: every image has at least this grade; name the lowest grade that is to be found."
             )
-        if objectives.positive is None:  # an aim is then for each boundary
+        if objectives.positive is None and len(classes) > 2:  # an aim is then for each boundary
             return replace(replace(objectives, aim=None).of(classes), positive=None, aim=objectives.aim)
         return objectives.of(classes)
 

@@ -41,6 +41,8 @@ class GradeLearned(ClassifyLearned):
 
     def sets(self, probabilities: NDArray[np.floating], classes: Sequence[str], coverage: float) -> NDArray[np.bool_]:
         inside = prediction_sets(plausibility(probabilities), self.conformal_thresholds, coverage)
+        if self.decides:  # what is answered is plausible
+            inside[np.arange(len(inside)), self.decide(probabilities, classes)] = True
         # thresholds differ by class, so one in the middle may be missing: with it, the set holds the true grade all the more
         begun = np.maximum.accumulate(inside, axis=1)
         to_come = np.maximum.accumulate(inside[:, ::-1], axis=1)[:, ::-1]

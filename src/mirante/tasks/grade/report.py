@@ -62,6 +62,10 @@ def key_figures(metrics: Mapping[str, Any], say: Language) -> tuple[str, list[li
     for key, name in _names(say).items():
         value, low, high = (say.number(metrics["grades"][key][one], 3) for one in ("value", "low", "high"))
         own.append([name, value, f"{low} – {high}"])
+    if "answers" in metrics["grades"]:
+        accuracy = metrics["grades"]["answers"]["accuracy"]
+        value, low, high = (say.percent(accuracy[one]) for one in ("value", "low", "high"))
+        own.append([say("Accuracy of the answers at the thresholds"), value, f"{low} – {high}"])
     return title, [*own, *rows]
 
 
