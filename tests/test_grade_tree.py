@@ -21,9 +21,11 @@ import mirante as package
 from mirante import DataError, Dataset, RequestError, Run
 from mirante.evaluation.objectives import Aim, Objectives
 from mirante.locale import language
+from mirante.model_info import ModelInfo
 from mirante.prediction.conformal import fit_common_thresholds, fit_thresholds
 from mirante.predictions import Predictions
 from mirante.task import task_named
+from mirante.tasks.classify.decision import ClassifyLearned
 from mirante.tasks.classify.prediction import Prediction, track_of
 from mirante.tasks.grade.calibrate import _boundaries
 from mirante.tasks.grade.decision import GradeLearned, at_least, plausibility
@@ -447,3 +449,24 @@ def test_names_that_only_look_alike_are_refused_in_orders_and_trees(tmp_path: Pa
     (data / "tree.csv").write_text("\n".join(["path,label", *rows]) + "\n")
     with pytest.raises(DataError, match="differ only by case or spaces"):
         Dataset.open(data, labels=data / "tree.csv", task="tree")
+
+
+def test_the_python_of_a_handed_on_model_answers_as_the_model_does() -> None:
+    classes = ("a", "b", "c", "d")
+    chance = np.random.default_rng(0)
+    shares = chance.dirichlet(np.full(4, 0.7), 200).astype(np.float32)
+    scores = chance.random(200).astype(np.float32)
+    kinds = (
+        ("classify", ClassifyLearned(ood_threshold=0.9)),
+        ("classify", ClassifyLearned(ood_threshold=0.9, positive="b", threshold=0.2)),
+        ("classify", ClassifyLearned(class_weights=(1.0, 2.0, 0.5, 3.0))),
+        ("grade", GradeLearned(ood_threshold=0.9, boundaries=(0.3, 0.5, 0.6))),
+    )
+    for task, learned in kinds:
+        info = ModelInfo(task, classes, 8, 8, 3, "crop", "8N", (4,), learned=learned)
+        expected = learned.decide(shares, classes)
+        for row in range(200):
+            names = {"answers": {"ood_score": scores[row : row + 1]}, "probabilities": shares[row], "CLASSES": classes}
+            label, sure = eval(info.asks.in_python(info), names)
+            assert label == (None if scores[row] > learned.ood_limit else classes[expected[row]]), task
+            assert sure == pytest.approx(float(shares[row, expected[row]]))

@@ -223,6 +223,11 @@ def test_label_studio_gives_what_all_who_answered_chose(tmp_path: Path) -> None:
         ),
         ('{"images": [], "categories": [], "annotations": [{"image_id": 3, "category_id": 4}]}', "is not listed"),
         ('[{"data": {"text": "hello"}}]', "names no image"),
+        (
+            '{"images": [{"id": 1, "file_name": "1.jpg"}, {"id": 1, "file_name": "2.jpg"}], "categories": [{"id": 1, "name": "a"}], '
+            '"annotations": [{"image_id": 1, "category_id": 1}]}',
+            "two of its images have the same id",
+        ),
     ],
 )
 def test_annotations_that_say_nothing_are_refused(tmp_path: Path, content: str, told: str) -> None:
@@ -230,3 +235,27 @@ def test_annotations_that_say_nothing_are_refused(tmp_path: Path, content: str, 
     (tmp_path / "labels.json").write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=told):
         Dataset.open(data, task="tag", labels="labels.json")
+
+
+def test_two_questions_of_label_studio_are_kept_apart(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "data", ["1.jpg", "2.jpg"])
+
+    def told(question: str, choice: str) -> dict[str, object]:
+        return {"type": "choices", "from_name": question, "value": {"choices": [choice]}}
+
+    tasks = [
+        {"data": {"image": "1.jpg"}, "annotations": [{"result": [told("cat", "yes"), told("dog", "no")]}]},
+        {"data": {"image": "2.jpg"}, "annotations": [{"result": [told("cat", "no"), told("dog", "yes")]}]},
+    ]
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
+    assert labels_of(data, task="tag", labels="tasks.json") == {
+        "1.jpg": ["cat/yes", "dog/no"],
+        "2.jpg": ["cat/no", "dog/yes"],
+    }
+
+
+def test_a_date_before_a_name_is_no_code_of_an_upload(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "data", ["a/20240101-1.jpg", "a/2.jpg", "b/3.jpg"])
+    (data / "labels.csv").write_text("path,label\n1.jpg,x\n2.jpg,x\n3.jpg,y\n")
+    with pytest.raises(DataError, match=r"no file at 1\.jpg"):
+        Dataset.open(data, labels="labels.csv", lenient=True)

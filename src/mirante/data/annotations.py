@@ -14,6 +14,9 @@ from mirante.errors import DataError
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """What Label Studio puts before the name of an uploaded file."""
 
+_ASKED = ("choices", "taxonomy")
+"""The kinds of Label Studio's questions about whole images."""
+
 _IMAGE_KEYS = ("image", "img", "url", "captioning", "ocr")
 """Under which Label Studio's templates keep the address of an image."""
 
@@ -57,6 +60,11 @@ def _read_coco(name: str, held: Mapping[str, Any]) -> Named:
     """An image has the categories of its annotations, be they of the whole image or of things in it."""
     categories = {one["id"]: str(one["name"]).strip() for one in held["categories"]}
     paths = {one["id"]: str(one["file_name"]) for one in held["images"]}
+    for kind, known in (("categories", categories), ("images", paths)):
+        if len(known) < len(held[kind]):
+            raise DataError(
+                f"{name}: two of its {kind} have the same id, so that annotations may be of either; give each its own."
+            )
     found: Named = {path: ([], []) for path in paths.values()}
     for one in held["annotations"]:
         if one["image_id"] not in paths or one["category_id"] not in categories:
@@ -71,8 +79,18 @@ def _read_coco(name: str, held: Mapping[str, Any]) -> Named:
 
 
 def _read_label_studio(name: str, tasks: list[dict[str, Any]]) -> Named:
-    """What all persons chose is so; what only some of them chose is not known. Tasks without an answer are left out."""
+    """What all persons chose is so; what only some of them chose is not known. Tasks without an answer are left out.
+
+    With several questions, a label is `question/choice`.
+    """
     found: Named = {}
+    questions = {
+        one.get("from_name")
+        for task in tasks
+        for answer in task.get("annotations") or task.get("completions") or []
+        for one in answer["result"]
+        if one.get("type") in _ASKED
+    }
     for task in tasks:
         data = task.get("data", task)
         told = (data[key] for key in _IMAGE_KEYS if isinstance(data.get(key), str))
@@ -82,7 +100,7 @@ def _read_label_studio(name: str, tasks: list[dict[str, Any]]) -> Named:
         if "annotations" in task or "completions" in task:
             given = task.get("annotations") or task.get("completions") or []
             kept = [one for one in given if not one.get("was_cancelled") and not one.get("skipped")]
-            answers = [list(_chosen(one["result"])) for one in kept]
+            answers = [list(_chosen(one["result"], len(questions) > 1)) for one in kept]
         else:  # JSON-MIN holds one answer per row, under the name of the question
             answers = [list(_chosen_min(task))]
         if not answers:
@@ -99,10 +117,12 @@ def _read_label_studio(name: str, tasks: list[dict[str, Any]]) -> Named:
     return found
 
 
-def _chosen(result: list[dict[str, Any]]) -> Iterator[str]:
+def _chosen(result: list[dict[str, Any]], several: bool) -> Iterator[str]:
+    """Yield the labels of an answer; with several questions, each below its name: `weather/sunny`."""
     for one in result:
-        if one.get("type") in ("choices", "taxonomy"):
-            yield from _labels(one["value"][one["type"]])
+        if one.get("type") in _ASKED:
+            for label in _labels(one["value"][one["type"]]):
+                yield f"{one.get('from_name')}/{label}" if several else label
 
 
 def _chosen_min(row: Mapping[str, Any]) -> Iterator[str]:

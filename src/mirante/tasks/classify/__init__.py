@@ -156,9 +156,12 @@ class Classify(Task):
         return learned_of(info).promises_coverage
 
     def in_python(self, info: ModelInfo) -> str:
-        limit = learned_of(info).ood_threshold
+        learned = learned_of(info)
+        limit = learned.ood_threshold
         known = "" if limit is None else f' if answers["ood_score"][0] <= {limit!r} else None'
-        return f"CLASSES[int(probabilities.argmax())]{known}, float(probabilities.max())"
+        if not learned.decides:
+            return f"CLASSES[int(probabilities.argmax())]{known}, float(probabilities.max())"
+        return f"(lambda n: (CLASSES[n]{known}, float(probabilities[n])))({learned.in_python(info.classes)})"
 
     def require_coverage(self, info: ModelInfo, where: str) -> None:
         if not self.promises_coverage(info):

@@ -59,6 +59,15 @@ class ClassifyLearned(Learned):
         others[:, positive] = -1
         return np.where(probabilities[:, positive] >= (self.threshold or 0.0), positive, others.argmax(axis=1))
 
+    def in_python(self, classes: Sequence[str]) -> str:
+        """Return the number of the answered class as a Python expression, given `probabilities` (classes,) of one image."""
+        if self.positive is None:
+            weights = ", ".join(f"{one:.6g}" for one in self.class_weights)
+            return f"int((probabilities * [{weights}]).argmax())"
+        number = classes.index(self.positive)
+        best = f"max(range({len(classes)}), key=lambda n: probabilities[n] if n != {number} else -1)"
+        return f"{number} if probabilities[{number}] >= {self.threshold!r} else {best}"
+
     @property
     def promises_coverage(self) -> bool:
         """Whether prediction sets with guaranteed coverage are available."""

@@ -93,15 +93,6 @@ class Grade(Classify):
 
         return replace(info, learned=replace(grades_learned(info), boundaries=(threshold,) * (len(info.classes) - 1)))
 
-    def in_python(self, info: ModelInfo) -> str:
-        from mirante.tasks.grade.decision import grades_learned
-
-        boundaries = grades_learned(info).boundaries
-        if not boundaries:
-            return super().in_python(info)
-        listed = ", ".join(f"{one:.6g}" for one in boundaries)
-        return f"CLASSES[max([0, *(n for n, t in enumerate([{listed}], 1) if probabilities[n:].sum() >= t)])]"
-
     def judge(self, predictions: Any, setting: Setting) -> Judgement:
         from mirante.tasks.grade.judge import judge
 

@@ -39,6 +39,10 @@ class GradeLearned(ClassifyLearned):
         highest: NDArray[np.int64] = np.where(reached, numbers, 0).max(axis=1)
         return highest
 
+    def in_python(self, classes: Sequence[str]) -> str:
+        listed = ", ".join(f"{one:.6g}" for one in self.boundaries)
+        return f"max([0, *(n for n, least in enumerate([{listed}], 1) if probabilities[n:].sum() >= least)])"
+
     def sets(self, probabilities: NDArray[np.floating], classes: Sequence[str], coverage: float) -> NDArray[np.bool_]:
         inside = prediction_sets(plausibility(probabilities), self.conformal_thresholds, coverage)
         if self.decides:  # what is answered is plausible
