@@ -259,3 +259,18 @@ def test_a_date_before_a_name_is_no_code_of_an_upload(tmp_path: Path) -> None:
     (data / "labels.csv").write_text("path,label\n1.jpg,x\n2.jpg,x\n3.jpg,y\n")
     with pytest.raises(DataError, match=r"no file at 1\.jpg"):
         Dataset.open(data, labels="labels.csv", lenient=True)
+
+
+def test_the_question_of_json_min_may_have_any_name(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "data", ["1.jpg", "2.jpg"])
+    rows = [
+        {"image": "1.jpg", "id": 1, "kind": "cat", "annotator": 3, "lead_time": 1.5, "created_at": "2026-01-01"},
+        {"image": "2.jpg", "id": 2, "kind": {"choices": ["cat", "dog"]}, "annotator": 3},
+    ]
+    (tmp_path / "min.json").write_text(json.dumps(rows), encoding="utf-8")
+    assert labels_of(data, task="tag", labels="min.json") == {"1.jpg": ["cat"], "2.jpg": ["cat", "dog"]}
+    for row in rows:
+        row["kind"], row["hospital"] = "cat", "north"
+    (tmp_path / "min.json").write_text(json.dumps(rows), encoding="utf-8")
+    with pytest.raises(DataError, match="'hospital' or 'kind'"):
+        Dataset.open(data, task="tag", labels="min.json")

@@ -14,6 +14,14 @@ from mirante.errors import DataError
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """What Label Studio puts before the name of an uploaded file."""
 
+_USUAL_QUESTIONS = ("choice", "choices", "taxonomy", "label", "labels", "class", "tag", "tags")
+"""What the question is called in JSON-MIN, the first that is there counting; else the only one that it can be."""
+
+_OF_PROGRAM = frozenset(
+    "id annotator annotation_id created_at updated_at lead_time predictions agreement image img url captioning ocr".split()
+)
+"""What else Label Studio writes beside an answer in JSON-MIN."""
+
 _ASKED = ("choices", "taxonomy")
 """The kinds of Label Studio's questions about whole images."""
 
@@ -91,6 +99,7 @@ def _read_label_studio(name: str, tasks: list[dict[str, Any]]) -> Named:
         for one in answer["result"]
         if one.get("type") in _ASKED
     }
+    question = _question_of(name, tasks)
     for task in tasks:
         data = task.get("data", task)
         told = (data[key] for key in _IMAGE_KEYS if isinstance(data.get(key), str))
@@ -102,7 +111,7 @@ def _read_label_studio(name: str, tasks: list[dict[str, Any]]) -> Named:
             kept = [one for one in given if not one.get("was_cancelled") and not one.get("skipped")]
             answers = [list(_chosen(one["result"], len(questions) > 1)) for one in kept]
         else:  # JSON-MIN holds one answer per row, under the name of the question
-            answers = [list(_chosen_min(task))]
+            answers = [list(_chosen_min(task, question))]
         if not answers:
             continue
         if path in found:
@@ -125,12 +134,36 @@ def _chosen(result: list[dict[str, Any]], several: bool) -> Iterator[str]:
                 yield f"{one.get('from_name')}/{label}" if several else label
 
 
-def _chosen_min(row: Mapping[str, Any]) -> Iterator[str]:
-    for key, value in row.items():
-        if key in ("choice", "choices", "taxonomy", "label", "labels", "tag", "tags", "class"):
-            if isinstance(value, Mapping):  # several choices
-                value = value.get("choices", [])
-            yield from _labels([value] if isinstance(value, str) else value)
+def _question_of(name: str, tasks: list[dict[str, Any]]) -> str | None:
+    """Return the name of the question in JSON-MIN, which is what the user called it; None where no task is of that form.
+
+    Raises DataError when it cannot be told from the data of the tasks.
+    """
+    rows = [one for one in tasks if "annotations" not in one and "completions" not in one]
+    keys = {key for row in rows for key, value in row.items() if key not in _OF_PROGRAM and not _is_number(value)}
+    for usual in _USUAL_QUESTIONS:
+        if usual in keys:
+            return usual
+    if len(keys) > 1:
+        sure = {key for key in keys if any(isinstance(row.get(key), (dict, list)) for row in rows)}
+        keys = sure if len(sure) == 1 else keys
+    if len(keys) > 1:
+        raise DataError(
+            f"{name}: its answers may be in {' or '.join(map(repr, sorted(keys)[:4]))}; export it as JSON, not JSON-MIN, or call the "
+            "question 'choice'."
+        )
+    return next(iter(keys), None)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) or value is None
+
+
+def _chosen_min(row: Mapping[str, Any], question: str | None) -> Iterator[str]:
+    value = row.get(question or "", [])
+    if isinstance(value, Mapping):  # several choices
+        value = value.get("choices", [])
+    yield from _labels([value] if isinstance(value, str) else value if isinstance(value, list) else [])
 
 
 def _labels(values: list[Any]) -> Iterator[str]:
