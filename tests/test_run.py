@@ -209,8 +209,8 @@ def test_no_option_is_ignored_in_silence(shapes_run: tuple[Path, Path]) -> None:
         mirante.tune(data, sensitivity=0.9, trials=1)
     with pytest.raises(RequestError, match="folds: not an option of evaluate"):
         mirante.evaluate(folder, data, folds=3)
-    with pytest.raises(RequestError, match="task: not an option of check"):
-        mirante.check(data, task="read")
+    with pytest.raises(RequestError, match="folds: not an option of check"):
+        mirante.check(data, folds=3)
     with pytest.raises(ValueError, match="errors='oops'"):
         mirante.load(folder).predict_many([], errors="oops")
 
