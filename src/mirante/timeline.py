@@ -1,7 +1,7 @@
 """The timeline of a film: stretches of one answer, from the answers for its frames.
 
 A hidden Markov model smooths them: an answer is kept as long as changing it is not worth more than `SWITCH` nats, each frame counting
-with its probabilities (Viterbi 1967). benchmarks/films.py chooses the cost on films whose cuts are known.
+with its probabilities (Viterbi 1967). benchmarks/films.py compares costs on films whose cuts are known.
 """
 
 from __future__ import annotations
