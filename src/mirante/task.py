@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.errors import RequestError
+from mirante.errors import RequestError, RunError
 from mirante.images import Pixels
 from mirante.resize import Fit
 
@@ -303,9 +303,13 @@ class Task(ABC):
         """Tell whether prediction sets with guaranteed coverage are available."""
         return False
 
-    @abstractmethod
     def require_coverage(self, info: ModelInfo, where: str) -> None:
         """Raise RunError when no coverage can be guaranteed."""
+        if not self.promises_coverage(info):
+            raise RunError(
+                f"{where}: no coverage can be guaranteed: no images were held out when it was trained. Train again with "
+                "validation images, or with --folds."
+            )
 
     @abstractmethod
     def with_threshold(self, info: ModelInfo, threshold: float, where: str) -> ModelInfo:

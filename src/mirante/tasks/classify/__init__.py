@@ -163,13 +163,6 @@ class Classify(Task):
             return f"CLASSES[int(probabilities.argmax())]{known}, float(probabilities.max())"
         return f"(lambda n: (CLASSES[n]{known}, float(probabilities[n])))({learned.in_python(info.classes)})"
 
-    def require_coverage(self, info: ModelInfo, where: str) -> None:
-        if not self.promises_coverage(info):
-            raise RunError(
-                f"{where}: no coverage can be guaranteed: no images were held out when it was trained. Train again with "
-                "validation images, or with --folds."
-            )
-
     def with_threshold(self, info: ModelInfo, threshold: float, where: str) -> ModelInfo:
         from dataclasses import replace
 

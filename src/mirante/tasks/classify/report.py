@@ -22,16 +22,13 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
     found, data = judgement.metrics, story.data
     accuracy = found["accuracy"]
     folded = data["split_by"] == "folds"
-    trained = sum(
-        count for per in data["counts"].values() for split, count in per.items() if split not in ("val", "test")
-    )
     wrong = found["images"] - round(found["top_k"]["1"]["value"] * found["images"])
     return {
         **shared_content(judgement, story, questions(judgement, story, say), say),
         "lead": say(
             "A classifier of {classes} classes, trained on {count} images.",
             classes=len(story.model.classes),
-            count=say.number(trained),
+            count=say.number(trained_images(data)),
         ),
         "accuracy": {
             "value": say.percent(accuracy["value"]),
@@ -64,6 +61,12 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
         "calibration_sentence": _calibration_sentence(found, story.model, say),
         "dispersion_sentence": _dispersion_sentence(found["dispersion"], say),
     }
+
+
+def trained_images(data: dict[str, Any]) -> int:
+    """Return how many images a network was trained on, from the content of data.json."""
+    counts = data["counts"].values()
+    return sum(count for per in counts for split, count in per.items() if split not in ("val", "test"))
 
 
 def _headline(found: dict[str, Any], story: Story, say: Language) -> str:

@@ -35,7 +35,7 @@ def content(judgement: Judgement, story: Story, say: Language) -> dict[str, Any]
             classes=len(story.model.classes),
             first=story.model.classes[0],
             last=story.model.classes[-1],
-            count=say.number(_trained(story)),
+            count=say.number(of_classes.trained_images(story.data)),
         ),
         "figures": [*rows, *shared["figures"]],
         "distance_sentence": _distance_sentence(grades, say),
@@ -74,11 +74,6 @@ def _names(say: Language) -> dict[str, str]:
         "quadratic_weighted_kappa": say("Quadratic weighted kappa"),
         "mean_absolute_error": say("Mean absolute error, in grades"),
     }
-
-
-def _trained(story: Story) -> int:
-    counts = story.data["counts"].values()
-    return sum(count for per in counts for split, count in per.items() if split not in ("val", "test"))
 
 
 def _distance_sentence(grades: dict[str, Any], say: Language) -> str:

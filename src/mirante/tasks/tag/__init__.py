@@ -182,13 +182,6 @@ class Tag(Task):
 
         return bool(learned_of(info).risk_thresholds)
 
-    def require_coverage(self, info: ModelInfo, where: str) -> None:
-        if not self.promises_coverage(info):
-            raise RunError(
-                f"{where}: no coverage can be guaranteed: no images were held out when it was trained. Train again with "
-                "validation images, or with --folds."
-            )
-
     def with_threshold(self, info: ModelInfo, threshold: float, where: str) -> ModelInfo:
         from dataclasses import replace
 
