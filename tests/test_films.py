@@ -26,7 +26,10 @@ from test_tag import draw_marks
 from mirante import DataError, Dataset, ImageError, Run
 from mirante.data.films import Sampling, StillOf, duration, frame_name, frames, parted
 from mirante.evaluation.metrics import share_right
+from mirante.model_info import ModelInfo
+from mirante.prediction.films import Timelines
 from mirante.prediction.model import Model
+from mirante.tasks.classify.prediction import Prediction
 from mirante.timeline import Track, smoothed, stretches
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 180, 40), (20, 20, 220)
@@ -184,6 +187,18 @@ def test_stretches_cover_a_film_and_single_odd_frames_do_not_break_them(
     if far > 2:
         assert {one.begin for one in found[1:]} == edges
     assert (smoothed(shares, 0.0) == shares.argmax(axis=1)).all()
+
+
+def test_an_answer_may_change_where_the_picture_does() -> None:
+    shares = np.array([[0.8, 0.2], [0.8, 0.2], [0.3, 0.7], [0.8, 0.2], [0.8, 0.2]])
+    still, cuts = np.full(5, 2.0), np.array([2.0, 2.0, 0.0, 0.0, 2.0])
+    assert smoothed(shares, still).tolist() == [0, 0, 0, 0, 0]
+    assert smoothed(shares, cuts).tolist() == [0, 0, 1, 0, 0]
+    made = Timelines(ModelInfo("classify", ("a", "b"), 8, 8, 3, "crop", "", (2,)), Sampling())
+    for number, row in enumerate(shares):
+        picture = np.full((8, 8, 3), 200 if number == 2 else 20, np.uint8)
+        made.add(f"film.mp4#t={number}", Prediction(("a", "b"), row.astype(np.float32)), picture)
+    assert [(one.label, one.begin) for one in made.of("film.mp4")] == [("a", 0.0), ("b", 2.0), ("a", 3.0)]
 
 
 @pytest.fixture(scope="module")

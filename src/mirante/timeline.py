@@ -1,7 +1,8 @@
 """The timeline of a film: stretches of one answer, from the answers for its frames.
 
-A hidden Markov model smooths them: an answer is kept as long as changing it is not worth more than `SWITCH` nats, each frame counting
-with its probabilities (Viterbi 1967). benchmarks/films.py compares costs on films whose cuts are known.
+A hidden Markov model smooths them: an answer is kept as long as changing it is not worth what it costs, each frame counting with its
+probabilities (Viterbi 1967). A change costs nothing where the picture changes at once. benchmarks/films.py compares costs on films
+whose cuts are known.
 """
 
 from __future__ import annotations
@@ -67,14 +68,14 @@ def stretches(
     end: float,
     tracks: Sequence[Track],
     absent: bool,
-    switch: float = SWITCH,
+    switch: float | NDArray[np.floating] = SWITCH,
     weights: NDArray[np.floating] | None = None,
 ) -> list[Stretch]:
     """Return the stretches of a film, in order of time; those of several tracks may overlap.
 
     begins  when each frame's part of the film begins, in seconds; `end` of the last
     absent  whether stretches with the answer None are told too
-    switch  what a change costs; 0 takes each frame as it is
+    switch  what a change costs, everywhere or at each frame (frames,); 0 takes each frame as it is
     weights  (frames,) as how many frames each counts; None for one
     """
     found = []
@@ -92,14 +93,17 @@ def stretches(
 
 
 def smoothed(
-    shares: NDArray[np.floating], switch: float = SWITCH, weights: NDArray[np.floating] | None = None
+    shares: NDArray[np.floating],
+    switch: float | NDArray[np.floating] = SWITCH,
+    weights: NDArray[np.floating] | None = None,
 ) -> NDArray[np.int64]:
     """Return the answer (frames,) of each frame, so that changes are worth what they cost; shares (frames, answers).
 
     >>> smoothed(np.array([[0.9, 0.1], [0.4, 0.6], [0.9, 0.1]])).tolist()
     [0, 0, 0]
     """
-    evidence = np.log(np.maximum(shares.astype(np.float64), _FLOOR if switch else 1e-12))
+    costs = np.broadcast_to(switch, len(shares))
+    evidence = np.log(np.maximum(shares.astype(np.float64), _FLOOR if costs.any() else 1e-12))
     if weights is not None:
         evidence *= weights[:, None]
     came = np.zeros(evidence.shape, np.int64)
@@ -107,9 +111,9 @@ def smoothed(
     own = np.arange(evidence.shape[1])
     for frame in range(1, len(evidence)):
         best = int(score.argmax())
-        stays = score >= score[best] - switch
+        stays = score >= score[best] - costs[frame]
         came[frame] = np.where(stays, own, best)
-        score = np.where(stays, score, score[best] - switch) + evidence[frame]
+        score = np.where(stays, score, score[best] - costs[frame]) + evidence[frame]
     states = np.empty(len(evidence), np.int64)
     states[-1] = int(score.argmax())
     for frame in range(len(evidence) - 1, 0, -1):

@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"{answer.path}: left out: {answer.reason}", file=sys.stderr)
         else:
             answered += 1
-            timelines.add(path, answer)
+            timelines.add(path, answer, pixels)
             printer.show(answer, pixels)
     show_timelines(timelines, arguments)
     if unreadable:

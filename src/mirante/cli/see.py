@@ -87,7 +87,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     kind("path", "one image through all layers, on one sheet", "run_folder", "image")
     heatmap = kind("heatmap", "where the model looked", "run_folder", "image")
     heatmap.add_argument(
-        "--class", dest="label", metavar="NAME", help="the class to explain (default: the model's answer)"
+        "--class",
+        "--label",
+        dest="label",
+        metavar="NAME",
+        help="the class or label to explain (default: the most probable one)",
     )
     kind("training", "a training as a film, epoch by epoch", "run_folder")
 

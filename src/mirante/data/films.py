@@ -32,7 +32,9 @@ INTERVAL = 1.0
 _TIME = re.compile(r"^(?P<film>.*)#t=(?P<time>\d+(?:\.\d+)?)(?:,(?P<end>\d+(?:\.\d+)?))?$", re.DOTALL)
 _LOST = 2.0  # seconds that may be missing at the end of a film before it counts as truncated
 _SMALL = 32  # side in pixels of the pictures by which cuts are found
-_CUT = 10.0  # mean difference of two such pictures, from 0 to 255, that is a cut
+CUT = 10.0
+"""The mean difference of two such pictures, from 0 to 255, that is a cut."""
+
 _ABOVE_MOTION = 4.0  # and how many times that of the frames before it
 _HD = 720  # lines from which colours that are not described are those of HD (ITU-R BT.709), not of television (BT.601)
 _STILL = 1.5  # mean difference below which a frame is the same picture as the one before
@@ -154,7 +156,7 @@ def frames(path: Path, sampling: Sampling = Sampling()) -> Iterator[Frame]:
         before: NDArray[np.float32] | None = None
         for frame in found:
             if not sampling.alike:
-                small = _small(frame.pixels)
+                small = small_picture(frame.pixels)
                 if before is not None and float(np.abs(small - before).mean()) < _STILL:
                     continue
                 before = small
@@ -185,7 +187,7 @@ def _scenes(film: _Film) -> Iterator[Frame]:
     for time, picture in film.pictures():
         small = film.small(picture)
         change = 0.0 if before is None else float(np.abs(small - before).mean())
-        if kept and change > max(_CUT, _ABOVE_MOTION * motion):
+        if kept and change > max(CUT, _ABOVE_MOTION * motion):
             yield _middle(film, kept, begin, time)
             begin, kept, motion = time, [], 0.0
         else:
@@ -202,8 +204,10 @@ def _middle(film: _Film, kept: list[tuple[float, Any]], begin: float, end: float
     return Frame(time, film.pixels(picture), begin, end)
 
 
-def _small(pixels: Pixels) -> NDArray[np.float32]:
-    return np.asarray(Image.fromarray(pixels).resize((_SMALL, _SMALL), Image.Resampling.BOX), np.float32)
+def small_picture(pixels: Pixels) -> NDArray[np.float32]:
+    """Return a picture at a small size, by which it is compared with another."""
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    return np.asarray(image.resize((_SMALL, _SMALL), Image.Resampling.BOX), np.float32)
 
 
 class _Film:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mirante.data.films import Sampling, duration, parted, scene_end
+from mirante.data.films import CUT, Sampling, duration, parted, scene_end, small_picture
 from mirante.errors import ImageError
+from mirante.images import Pixels
 from mirante.timeline import SWITCH, Stretch, stretches
 
 if TYPE_CHECKING:
@@ -25,17 +27,22 @@ class Timelines:
     def __init__(self, info: ModelInfo, sampling: Sampling) -> None:
         self._info, self._sampling = info, sampling
         self._answers: dict[str, tuple[list[float], list[Any]]] = {}
+        self._changes: dict[str, list[float]] = {}
+        self._last: dict[str, NDArray[np.float32]] = {}
         self._ends: dict[str, float] = {}
         self._cut: set[str] = set()
 
-    def add(self, path: str | None, answer: Any) -> None:
-        """Take in the answer for an image, if it is a frame."""
+    def add(self, path: str | None, answer: Any, pixels: Pixels) -> None:
+        """Take in the answer for an image, if it is a frame, and the pixels that the network saw, uint8 (H, W, C)."""
         if path is not None and (frame := parted(path)) is not None:
             times, answers = self._answers.setdefault(frame[0], ([], []))
             if times and frame[1] <= times[-1]:
                 return  # the film was given twice
             times.append(frame[1])
             answers.append(answer)
+            small = small_picture(pixels)
+            self._changes.setdefault(frame[0], []).append(float(np.abs(small - self._last.get(frame[0], small)).mean()))
+            self._last[frame[0]] = small
             if (end := scene_end(path)) is not None:
                 self._ends[frame[0]] = end
 
@@ -55,7 +62,8 @@ class Timelines:
         weights = np.clip(
             np.diff([*begins, end]) / self._sampling.interval, 1, _MOST_WEIGHT
         )  # a picture may stand still
-        switch = 0 if self._sampling.scenes else SWITCH
+        cuts = np.array(self._changes[film]) > CUT
+        switch = 0 if self._sampling.scenes else np.where(cuts, 0, SWITCH)
         return stretches(film, begins, end, tracks, self._info.asks.one_class, switch, weights)
 
     def all(self) -> Iterator[Stretch]:

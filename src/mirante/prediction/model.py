@@ -104,12 +104,12 @@ class Model(OnnxModel):
         sampling = Sampling(interval, scenes)
         made = Timelines(self.info, sampling)
         failed = None
-        for path, answer, _ in predict_stream(self, film_entries(Path(film), str(film), sampling)):
+        for path, answer, pixels in predict_stream(self, film_entries(Path(film), str(film), sampling)):
             if isinstance(answer, Skipped):
                 failed = answer
                 made.add_failure(answer.path)
             else:
-                made.add(path, answer)
+                made.add(path, answer, pixels)
         if not made.films():
             raise ImageError(f"{film}: {'no frame in it' if failed is None else failed.reason}")
         return list(made.all())
