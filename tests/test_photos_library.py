@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirante.errors import RequestError
-from mirante.photos.library import Library, contradictions, labels_of
+from mirante.photos.library import Library, contradictions, labels_of, several_of
 from mirante.photos.questions import choose
 
 ANSWERING = """
@@ -57,12 +57,27 @@ def test_answers_are_kept_once_taken_back_together_and_contradictions_shown(tmp_
     assert sorted(library.take_back()) == ["a", "b"] and library.take_back() == []
 
 
+def test_answers_about_labels_stand_beside_classes(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    library.answer(["a"], "beach", "chosen", None, "1")
+    library.answer_label({"a": 0, "b": 1, "c": -1}, "dog", "random", "2")
+    library.answer_label({"a": 1}, "dog", "chosen", "3")
+    library.answer_label({"a": 1}, "dog", "chosen", "3")
+    assert labels_of(library.answers()) == {"a": "beach"} and contradictions(library.answers()) == {}
+    told = several_of(library.answers())
+    has = {digest: {label: one.has for label, one in labels.items()} for digest, labels in told.items()}
+    assert has == {"a": {"beach": 1, "dog": 1}, "b": {"dog": 1}, "c": {"dog": -1}}
+    assert library.take_back() == ["a"]
+    assert several_of(library.answers())["a"]["dog"].has == 0
+
+
 def test_an_older_library_is_brought_up_to_date_and_a_newer_one_refused(tmp_path: Path) -> None:
     Library(tmp_path).answer(["a"], "rose", "chosen", None, "1")
     place = tmp_path / ".mirante" / "photos.sqlite"
     with sqlite3.connect(place) as database:  # as the first version left it
         database.execute("DROP TABLE members")
         database.execute("DROP TABLE names")
+        database.execute("ALTER TABLE answers DROP COLUMN has")
         database.execute("PRAGMA user_version = 1")
     library = Library(tmp_path)
     assert labels_of(library.answers()) == {"a": "rose"}

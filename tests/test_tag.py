@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,10 @@ from mirante.data.splits import assign_folds, assign_splits
 from mirante.evaluation.objectives import Aim, Objectives
 from mirante.experiment.options import read_aims
 from mirante.locale import language
+from mirante.photos.label_questions import TOGETHER, choose_labels
+from mirante.photos.learn import learn, learned_sentence
+from mirante.photos.library import Library
+from mirante.photos.questions import RANDOM_EVERY
 from mirante.prediction.calibration import fit_yes_or_no, sigmoid
 from mirante.prediction.conformal import COVERAGES, fit_risk_thresholds, labels_in_sets
 from mirante.prediction.onnx_model import Output
@@ -385,6 +390,57 @@ def test_photos_get_their_labels_as_keywords_and_folders_by_the_rule_that_the_us
         assert (tmp_path / "sorted" / folder / name).is_file(), (name, labels)
     wrong = mirante("photos", "organise", run, photos, "--into", tmp_path / "other", "--rule", "disk")
     assert wrong.returncode == 2 and "no such label" in wrong.stderr
+
+
+def test_answers_about_labels_teach_a_model_and_never_make_it_worse(
+    tag_run: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    shutil.copytree(tag_run[0], tmp_path / "run")
+    photos = draw_marks(tmp_path / "photos", 90, 7)
+    truth = {
+        row["path"]: set(parse(row["labels"])[0])
+        for row in csv.DictReader((photos / "labels.csv").read_text().splitlines())
+    }
+    library = Library(photos)
+    digest = {one.path: one.digest for one in library.look()[0]}
+    for number, name in enumerate(MARKS):
+        for place, kind in enumerate(("random", "together", "together")):
+            said = {digest[path]: int(name in truth[path]) for path in sorted(truth)[place::3]}
+            library.answer_label(said, name, kind, f"turn {number} {place}")  # type: ignore[arg-type]
+    old = Run(tmp_path / "run").metrics
+    done = learn(tmp_path / "run", library, language("en"))
+    assert done.of_labels and done.taught == 60 and done.unseen == 3 * (30 + old["images"])
+    assert done.adopted and done.after >= done.before
+    assert "labels of images that neither model saw" in learned_sentence(done, language("en"))
+    new = package.load(tmp_path / "run")
+    right = [set(new.predict(photos / path).labels) == labels for path, labels in truth.items()]
+    assert np.mean(right) > 0.9
+    library.answer_label({digest["0000.png"]: int("bar" not in truth["0000.png"])}, "bar", "together", "last word")
+    library.close()
+    done_words = mirante("photos", "organise", tmp_path / "run", photos)
+    assert done_words.returncode == 0, done_words.stderr
+    sidecar = xmp.sidecar_of(photos / "0000.png")
+    words = [] if sidecar is None else [one.text for one in xmp.ET.fromstring(sidecar.read_bytes()).iter(LISTED)]
+    assert ("bar" in words) == ("bar" not in truth["0000.png"])  # a person's word goes before the model's
+    asked = mirante("photos", "learn", tmp_path / "run", photos)
+    assert asked.returncode == 0 and "neither model saw" in asked.stdout
+
+
+@given(st.integers(1, 60), st.integers(1, 4), st.integers(1, 12), st.integers(0, 50), st.integers(0, 1000), st.data())
+def test_questions_about_labels_are_of_open_pairs_and_one_in_five_is_drawn(
+    count: int, labels: int, asked: int, begun: int, seed: int, data: st.DataObject
+) -> None:
+    chance = np.random.default_rng(seed)
+    features = np.abs(chance.normal(size=(count, 5))).astype(np.float32)
+    shares = chance.random((count, labels)).astype(np.float32)
+    pairs = st.tuples(st.integers(0, count - 1), st.integers(0, labels - 1))
+    known = data.draw(st.sets(pairs, max_size=count * labels))
+    found = choose_labels(features, shares, known, asked, chance, begun)
+    told = [(row, one.label) for one in found for row in one.rows]
+    assert len(told) == len(set(told)) and not set(told) & known
+    assert all(1 <= len(one.rows) <= TOGETHER for one in found)
+    assert all((one.kind == "random") == ((begun + place) % RANDOM_EVERY == 0) for place, one in enumerate(found))
+    assert len(found) == asked or len(told) + len(known) == count * labels
 
 
 def test_the_data_check_looks_at_each_label_by_itself(tmp_path: Path, mirante: Command) -> None:

@@ -295,7 +295,7 @@ class Task(ABC):
         """Yield the answers that the output gives for some images, one by one."""
 
     def answered(self, probabilities: NDArray[np.floating], info: ModelInfo) -> NDArray[np.int64]:
-        """Return what probabilities (N, …, classes) answer, shaped as targets (N, …); without a class's threshold or weight."""
+        """Return what probabilities (N, …, classes) answer, shaped as targets (N, …)."""
         best: NDArray[np.int64] = probabilities.argmax(axis=-1)
         return best
 

@@ -166,7 +166,9 @@ def _learn(arguments: argparse.Namespace) -> None:
     library, run = Library(Path(arguments.folder), arguments.memory), Path(arguments.run_folder).expanduser()
     if arguments.read_xmp:
         read, left = read_sidecars(library, run)
-        print(say("{count} photos have a class among their keywords.", count=say.number(read)), file=sys.stderr)
+        print(
+            say("{count} photos have a class or a label among their keywords.", count=say.number(read)), file=sys.stderr
+        )
         name_left(left)
     if not run.exists():
         from mirante.experiment.train import train

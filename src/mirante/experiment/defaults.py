@@ -131,7 +131,13 @@ def fit_to_data(recipe: Recipe, dataset: Dataset, shape_at: ShapeAt, device: str
 
     began = time.monotonic()
     chosen, speed = fit_to_seconds(
-        recipe, shape_at, images, dataset.output, dataset.asks.criterion(), best_device(device)
+        recipe,
+        shape_at,
+        images,
+        dataset.output,
+        dataset.targets.shape[1:],
+        dataset.asks.criterion(),
+        best_device(device),
     )
     _log.info(
         f"{speed:,.0f} images per second here, so {recipe.seconds:g} seconds show it each image about "

@@ -42,13 +42,14 @@ def decide_photos(
     model: Model,
     folder: Path,
     photos: Iterable[Photo],
-    said: Mapping[str, str | None],
+    said: Mapping[str, Any],
     min_confidence: float = MIN_CONFIDENCE,
     rule: Sequence[str] = (),
 ) -> tuple[dict[str, Decided], list[Skipped]]:
     """Return path → what is decided, and the photos that cannot be read.
 
-    said  path → the class that a person gave; None where a person was not sure
+    said  path → the class that a person gave, None where a person was not sure; of a model of several labels, path → label → 1 the
+          photo has it, 0 it does not, -1 not sure
     rule  of a model of several labels, those that name folders: a photo goes into that of the first one that it has
 
     A photo is unsure where the model says none of these, or its answer has a lower probability than `min_confidence`.
@@ -56,8 +57,9 @@ def decide_photos(
     decided: dict[str, Decided] = {}
     skipped: list[Skipped] = []
     asked = []
+    several = model.asks.several_labels
     for photo in photos:
-        label = said.get(photo.path)
+        label = None if several else said.get(photo.path)
         if label is not None:
             decided[photo.path] = Decided(label, 1.0, False)
         else:
@@ -67,15 +69,23 @@ def decide_photos(
         if isinstance(found, Skipped):
             skipped.append(Skipped(printable(path), found.reason))
         else:
-            decided[path] = _decided(found, model.asks, min_confidence, rule, path in said)
+            decided[path] = (
+                _decided_labels(found, model.asks, min_confidence, rule, said.get(path, {}))
+                if several
+                else _decided(found, model.asks, min_confidence, path in said)
+            )
     return decided, skipped
 
 
-def _decided(found: Any, task: Task, min_confidence: float, rule: Sequence[str], doubted: bool) -> Decided:
-    said = task.keywords(found)
-    if task.one_class:
-        label, confidence = said[0]
-        return Decided(label, confidence, found.none_of_these or confidence < min_confidence or doubted)
-    sure = dict(one for one in said if one[1] >= min_confidence)
+def _decided(found: Any, task: Task, min_confidence: float, doubted: bool) -> Decided:
+    label, confidence = task.keywords(found)[0]
+    return Decided(label, confidence, found.none_of_these or confidence < min_confidence or doubted)
+
+
+def _decided_labels(
+    found: Any, task: Task, min_confidence: float, rule: Sequence[str], said: Mapping[str, int]
+) -> Decided:
+    sure = {name: 1.0 for name, has in said.items() if has > 0}
+    sure |= {name: share for name, share in task.keywords(found) if share >= min_confidence and name not in said}
     label = next((name for name in rule if name in sure), "")
     return Decided(label, sure.get(label, 0.0), not label, tuple(sure.items()))

@@ -7,9 +7,9 @@ The new model takes the old one's place only if it is not worse, and the old one
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +28,11 @@ from mirante.model.export import TOLERANCE, write_onnx
 from mirante.model.last_layer import replace_head
 from mirante.model_info import ModelInfo
 from mirante.photos.features import FeatureExtractor, extractor_of_run
-from mirante.photos.library import Library, contradictions, labels_of
+from mirante.photos.library import Answer, Library, contradictions, labels_of, several_of
 from mirante.photos.versions import EARLIER, keep
-from mirante.prediction.calibration import softmax
 from mirante.prediction.onnx_model import Output
 from mirante.prediction.out_of_distribution import fit_subspace, ood_score
 from mirante.run import Run
-from mirante.tasks.classify.decision import ClassifyLearned, decide
 
 NEEDED = 5
 """Answers that a new class needs before a model learns it."""
@@ -53,7 +51,8 @@ class LearnResult:
     """What came of learning.
 
     taught   confirmed photos that were learned from
-    unseen   images that neither model saw; before and after: how many of them each gets right
+    unseen   images that neither model saw, or answers about their labels; before and after: how many of them each gets right
+    of_labels  whether labels were compared, of which an image has several
     added    new classes; waiting: class → answers, for those with too few
     said_twice  path → the classes that a person gave one photo, the last one last
     adopted  whether the new model took the old one's place; then `kept` is where the old one is
@@ -68,31 +67,42 @@ class LearnResult:
     said_twice: dict[str, list[str]]
     adopted: bool
     kept: Path | None = None
+    of_labels: bool = False
 
 
 @dataclass(frozen=True)
 class _Known:
-    """Confirmed photos: digests, classes by name, and features (N, width)."""
+    """Confirmed photos: digests, targets (N,) or of several labels (N, labels), and features (N, width)."""
 
     digests: tuple[str, ...]
-    labels: tuple[str, ...]
+    targets: NDArray[np.int64]
     features: Features
 
-    def only(self, wanted: Sequence[bool]) -> _Known:
-        chosen = np.flatnonzero(np.array(wanted, dtype=bool))
-        return _Known(
-            tuple(self.digests[row] for row in chosen), tuple(self.labels[row] for row in chosen), self.features[chosen]
-        )
 
-    def numbers(self, classes: tuple[str, ...]) -> NDArray[np.int64]:
-        return np.array([classes.index(label) for label in self.labels], dtype=np.int64)
+@dataclass(frozen=True)
+class _Said:
+    """What a person said that can be used: digest → target, of the photos to learn from and of those that judge both models.
+
+    A target is a class number, or for several labels (labels,) 1 yes, 0 no, -1 not known.
+    """
+
+    taught: dict[str, Any]
+    jury: dict[str, Any]
+    classes: tuple[str, ...]
+    waiting: dict[str, int]
 
 
 def learned_sentence(done: LearnResult, say: Language) -> str:
     """Say in plain words what came of learning."""
-    compared = say(
+    of_images = say(
         "Learned from {taught} confirmed photos. Of {unseen} images that neither model saw, the old one gets {before} right and "
-        "the new one {after}.",
+        "the new one {after}."
+    )
+    of_labels = say(
+        "Learned from {taught} confirmed photos. Of {unseen} labels of images that neither model saw, the old one gets {before} "
+        "right and the new one {after}."
+    )
+    compared = (of_labels if done.of_labels else of_images).format(
         taught=say.number(done.taught),
         unseen=say.number(done.unseen),
         before=say.number(done.before),
@@ -109,7 +119,8 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     """Teach a run with the answers that a library holds. Raises RequestError when there is nothing to learn, RunError."""
     run = Run(path)
     info = run.info
-    info.require_task("classify", "photos that are learned from", str(path))
+    if not info.asks.several_labels:
+        info.require_task("classify", "photos that are learned from", str(path))
     extractor = extractor_of_run(path / runfolder.ONNX, info)
     dataset = run.dataset()
     require_classes(dataset, info.classes)
@@ -123,43 +134,82 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
 
     answers = library.answers()
     photos = {one.digest: one for one in library.look()[0]}
-    labels = {digest: label for digest, label in labels_of(answers).items() if label is not None and digest in photos}
-    if not labels:
-        raise RequestError(f"{library.folder}: no photo has an answer yet; mirante photos review asks about them.")
-    known = _Known(
-        tuple(labels), tuple(labels.values()), extractor.look(library.folder, [photos[digest] for digest in labels])[0]
-    )
-    counts = Counter(label for label in known.labels if label not in info.classes)
-    added = tuple(label for label, count in counts.items() if count >= NEEDED)
-    classes = (*info.classes, *added)
-    dataset = dataset.known_as(classes)
-    drawn = {one.digest for one in answers if one.kind == "random"}
     tested = {dataset.digests[row] for split in ("val", "test") for row in dataset.rows(split)}
-    usable = [
-        label in classes and digest not in tested for digest, label in zip(known.digests, known.labels, strict=True)
-    ]
-    jury = known.only([use and digest in drawn for use, digest in zip(usable, known.digests, strict=True)])
-    taught = known.only([use and digest not in drawn for use, digest in zip(usable, known.digests, strict=True)])
-    said_twice = {photos[one].path: said for one, said in contradictions(answers).items() if one in photos}
-    waiting = {label: count for label, count in counts.items() if count < NEEDED}
-    if not taught.digests:
+    answers_here = [one for one in answers if one.digest in photos]
+    said = (_said_labels if info.asks.several_labels else _said_classes)(answers_here, info.classes, tested)
+    if not (said.taught or said.jury or said.waiting):
+        raise RequestError(f"{library.folder}: no photo has an answer yet; mirante photos review asks about them.")
+    if not said.taught:
         raise RequestError(
-            f"{library.folder}: too few answers to learn from ({len(known.digests)}, of which {len(jury.digests)} are set aside "
-            "for comparison); answer some more."
+            f"{library.folder}: too few answers to learn from ({len(said.jury) + sum(said.waiting.values())}, of which "
+            f"{len(said.jury)} are set aside for comparison); answer some more."
         )
+    dataset = dataset.known_as(said.classes)
+
+    def known(targets: dict[str, Any]) -> _Known:
+        wanted = np.array(list(targets.values()), np.int64).reshape(-1, *dataset.targets.shape[1:])
+        if not targets:
+            return _Known((), wanted, seen[:0])
+        return _Known(tuple(targets), wanted, extractor.look(library.folder, [photos[digest] for digest in targets])[0])
+
+    taught, jury = known(said.taught), known(said.jury)
     new_extractor, new_info, space = _fit(extractor, dataset, seen, taught, run.objectives)
     rows = dataset.rows("test")
-    wanted = np.concatenate([dataset.targets[rows], jury.numbers(classes)])
+    wanted = np.concatenate([dataset.targets[rows], jury.targets])
     judged = np.concatenate([seen[rows], jury.features])
     before, after = (
-        int((decide(_output(one.logits(judged), known_info).probabilities, known_info) == wanted).sum())
+        int(
+            (
+                known_info.asks.answered(_output(one.logits(judged), known_info).probabilities, known_info) == wanted
+            ).sum()
+        )
         for one, known_info in ((extractor, info), (new_extractor, new_info))
     )
-    done = LearnResult(len(taught.digests), len(wanted), before, after, added, waiting, said_twice, after >= before)
+    said_twice = {photos[one].path: names for one, names in contradictions(answers).items() if one in photos}
+    done = LearnResult(
+        len(taught.digests),
+        int((wanted >= 0).sum()),
+        before,
+        after,
+        said.classes[len(info.classes) :],
+        said.waiting,
+        said_twice,
+        after >= before,
+        of_labels=info.asks.several_labels,
+    )
     if not done.adopted:
         return done
     kept = _adopt(run, new_extractor, new_info, space, extractor, dataset, pixels, seen, len(taught.digests), say)
     return replace(done, kept=kept)
+
+
+def _said_classes(answers: list[Answer], classes: tuple[str, ...], tested: set[str]) -> _Said:
+    """Return what was said about one class of several; photos of questions drawn at random judge."""
+    labels = {digest: label for digest, label in labels_of(answers).items() if label is not None}
+    counts = Counter(label for label in labels.values() if label not in classes)
+    classes = (*classes, *(label for label, count in counts.items() if count >= NEEDED))
+    usable = {
+        digest: classes.index(label) for digest, label in labels.items() if label in classes and digest not in tested
+    }
+    drawn = {one.digest for one in answers if one.kind == "random"}
+    return _Said(
+        {digest: number for digest, number in usable.items() if digest not in drawn},
+        {digest: number for digest, number in usable.items() if digest in drawn},
+        classes,
+        {label: count for label, count in counts.items() if count < NEEDED},
+    )
+
+
+def _said_labels(answers: list[Answer], classes: tuple[str, ...], tested: set[str]) -> _Said:
+    """Return what was said about several labels; answers to questions drawn at random judge, each about its own label."""
+    drawn = {(one.digest, one.label) for one in answers if one.kind == "random"}
+    said = _Said({}, {}, classes, {})
+    for digest, labels in several_of(answers).items():
+        for label, one in labels.items():
+            if label in classes and digest not in tested and one.has in (0, 1):
+                part = said.jury if (digest, label) in drawn else said.taught
+                part.setdefault(digest, np.full(len(classes), -1))[classes.index(label)] = one.has
+    return said
 
 
 def _fit(
@@ -168,13 +218,11 @@ def _fit(
     """Return the extractor with the new last layer, all that held-out images teach of it, and the familiar directions (width, d)."""
     from mirante.data.partition import spread
     from mirante.experiment.fit_network import CALIBRATED
-    from mirante.training.head import fit_head
+    from mirante.training.head import fit_head, mean_loss
 
     classes = dataset.classes
-    confirmed = set(taught.digests)
-    own = np.array([row for row in dataset.rows("train") if dataset.digests[row] not in confirmed], dtype=np.int64)
+    own, own_targets = _not_confirmed(dataset, taught)
     val = dataset.rows("val")
-    numbers = taught.numbers(classes)
 
     def fitted(
         which: NDArray[np.int64], weight: int, strength: float | None
@@ -182,7 +230,7 @@ def _fit(
         often = np.repeat(which, weight)
         head = fit_head(
             np.concatenate([seen[own], taught.features[often]]),
-            np.concatenate([dataset.targets[own], numbers[often]]),
+            np.concatenate([own_targets, taught.targets[often]]),
             seen[val],
             dataset.targets[val],
             len(classes),
@@ -192,29 +240,41 @@ def _fit(
         )
         return head.weight, head.bias, head.strength
 
-    everything = np.arange(len(numbers))
+    everything = np.arange(len(taught.digests))
     weight, strength = _UNCHOSEN_WEIGHT, None
-    if len(numbers) >= _CHOOSABLE:
+    if len(everything) >= _CHOOSABLE:
         held = everything % 3 == 0
         losses = []
         for tried in _WEIGHTS:
             matrix, bias, strength = fitted(everything[~held], tried, strength)
-            shares = softmax(np.concatenate([taught.features[held], seen[val]]) @ matrix.T + bias)
-            right = shares[np.arange(len(shares)), np.concatenate([numbers[held], dataset.targets[val]])]
-            parts = np.split(-np.log(np.maximum(right, 1e-9)), [int(held.sum())])
-            losses.append(sum(float(part.mean()) for part in parts if len(part)))
+            parts = ((taught.features[held], taught.targets[held]), (seen[val], dataset.targets[val]))
+            losses.append(sum(mean_loss(one @ matrix.T + bias, wanted) for one, wanted in parts if len(wanted)))
         weight = _WEIGHTS[int(np.argmin(losses))]
     matrix, bias, _ = fitted(everything, weight, strength)
     tells = any(output.name == "ood_score" for output in extractor.model.graph.output)
     space = fit_subspace(np.concatenate([taught.features, seen[own]])[:_FAMILIAR]) if tells else None
-    plain = replace(extractor.info, classes=classes, output=(len(classes),), learned=ClassifyLearned())
+    asks = extractor.info.asks
+    plain = replace(extractor.info, classes=classes, output=(len(classes),), learned=asks.read_learned({}))
     rows = spread(val, CALIBRATED)
     scores = np.zeros(len(rows), np.float32) if space is None else ood_score(seen[rows], space)
     head = replace_head(extractor.model, matrix, bias, space)
     changed = replace(extractor, weight=matrix, bias=bias, names=classes, model=head)
     output = _output(changed.logits(seen[rows]), plain, scores)
-    info = plain.asks.calibrate(output, rows, dataset, plain, objectives.of(classes))
+    info = asks.calibrate(output, rows, dataset, plain, asks.require_objectives(objectives, classes))
     return replace(changed, info=info), info, space
+
+
+def _not_confirmed(dataset: Dataset, taught: _Known) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows to train on and their targets, without what a person has confirmed otherwise."""
+    own, targets = dataset.rows("train"), dataset.targets
+    confirmed = dict(zip(taught.digests, taught.targets, strict=True))
+    known = np.array([dataset.digests[row] in confirmed for row in own], dtype=bool)
+    if targets.ndim == 1:
+        return own[~known], targets[own[~known]]
+    changed = targets[own].copy()
+    for place in np.flatnonzero(known):
+        changed[place, confirmed[dataset.digests[own[place]]] >= 0] = -1
+    return own, changed
 
 
 def _output(logits: NDArray[np.float32], info: ModelInfo, scores: NDArray[np.float32] | None = None) -> Output:

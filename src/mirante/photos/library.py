@@ -9,10 +9,11 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -43,6 +44,7 @@ _MIGRATIONS = (
     CREATE TABLE members (digest TEXT PRIMARY KEY, grouped INTEGER NOT NULL);
     CREATE TABLE names (grouped INTEGER PRIMARY KEY, name TEXT NOT NULL);
     """,
+    "ALTER TABLE answers ADD COLUMN has INTEGER",
 )
 
 
@@ -59,9 +61,10 @@ class Known:
 class Answer:
     """What a person said about one photo.
 
-    label  its class; None for "not sure" (a skipped question is no answer)
+    label  its class; None for "not sure" (a skipped question is no answer). Of several labels, the one that was asked about
     turn   answers that were given with one key press, and are undone with one
     asked  the class that was asked about, if one was
+    has    of several labels, whether the photo has this one: 1 yes, 0 no, -1 not sure; None for a class
     """
 
     digest: str
@@ -70,6 +73,7 @@ class Answer:
     asked: str | None
     turn: str
     at: float
+    has: int | None = None
 
 
 class Library:
@@ -182,13 +186,22 @@ class Library:
 
     def answer(self, digests: Iterable[str], label: str | None, kind: Kind, asked: str | None, turn: str) -> None:
         """Keep a person's answer about one or more photos, on disk when this returns. A repeated turn is kept only once."""
+        self._keep(((digest, label, None) for digest in dict.fromkeys(digests)), kind, asked, turn)
+
+    def answer_label(self, said: Mapping[str, int], label: str, kind: Kind, turn: str) -> None:
+        """Keep which photos have a label, digest → 1 yes, 0 no, -1 not sure; as `answer` does."""
+        self._keep(((digest, label, has) for digest, has in said.items()), kind, label, turn)
+
+    def _keep(
+        self, rows: Iterable[tuple[str, str | None, int | None]], kind: Kind, asked: str | None, turn: str
+    ) -> None:
         now = time.time()
         with self._writing():
             if self._database.execute("SELECT 1 FROM answers WHERE turn = ?", (turn,)).fetchone():
                 return
-            rows = [(digest, label, kind, asked, turn, now) for digest in dict.fromkeys(digests)]
             self._database.executemany(
-                "INSERT INTO answers (digest, label, kind, asked, turn, at) VALUES (?, ?, ?, ?, ?, ?)", rows
+                "INSERT INTO answers (digest, label, kind, asked, turn, at, has) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(digest, label, kind, asked, turn, now, has) for digest, label, has in rows],
             )
 
     def take_back(self) -> list[str]:
@@ -206,7 +219,7 @@ class Library:
 
     def answers(self) -> list[Answer]:
         """Return all answers that stand, the oldest first; one photo can have several."""
-        query = "SELECT digest, label, kind, asked, turn, at FROM answers WHERE taken_back IS NULL ORDER BY id"
+        query = "SELECT digest, label, kind, asked, turn, at, has FROM answers WHERE taken_back IS NULL ORDER BY id"
         return [Answer(*row) for row in self._rows(query)]
 
     def keep_groups(self, groups: list[list[str]], names: list[str]) -> None:
@@ -250,15 +263,24 @@ class Library:
 
 
 def labels_of(answers: list[Answer]) -> dict[str, str | None]:
-    """Return digest → the class that stands: the latest answer counts."""
-    return {one.digest: one.label for one in answers}
+    """Return digest → the class that stands: the latest answer counts. Answers about one of several labels are no class."""
+    return {one.digest: one.label for one in answers if one.has is None}
+
+
+def several_of(answers: list[Answer]) -> dict[str, dict[str, Answer]]:
+    """Return digest → label → the answer that stands about it; a class that was named is a label that the photo has."""
+    found: dict[str, dict[str, Answer]] = defaultdict(dict)
+    for one in answers:
+        if one.label is not None:
+            found[one.digest][one.label] = one if one.has is not None else replace(one, has=1)
+    return dict(found)
 
 
 def contradictions(answers: list[Answer]) -> dict[str, list[str]]:
     """Return digest → the different classes that a person gave one photo, the last one last."""
     found: dict[str, list[str]] = {}
     for one in answers:
-        if one.label is not None:
+        if one.label is not None and one.has is None:
             said = found.setdefault(one.digest, [])
             if one.label in said:
                 said.remove(one.label)

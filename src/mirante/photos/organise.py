@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import platformdirs
 
@@ -20,7 +20,7 @@ from mirante.locale import Language, language
 from mirante.photos import arrange as arranging
 from mirante.photos.deciding import MIN_CONFIDENCE, decide_photos, require_rule
 from mirante.photos.journal import How, read_journals
-from mirante.photos.library import DATABASE, Library, labels_of
+from mirante.photos.library import DATABASE, Library, labels_of, several_of
 from mirante.photos.lock import both_locked
 from mirante.photos.moving import Came, carry_out, restore_times, undo
 from mirante.photos.names import safe_name
@@ -103,7 +103,7 @@ def organise(
         except OSError as error:
             raise RequestError(f"{folder}: the folder cannot be opened ({error.strerror}).") from error
         photos = list(walked.photos) if into is None else arranging.outside(walked.photos, folder, into)
-        said = _said(folder, memory)
+        said = _said(folder, memory, model)
         decided, unread = decide_photos(
             model, folder, photos, said, MIN_CONFIDENCE if min_confidence is None else min_confidence, rule
         )
@@ -170,14 +170,20 @@ def show(done: Organised, dry_run: bool, say: Language) -> Iterator[str]:
         yield say("There was nothing to do.")
 
 
-def _said(folder: Path, memory: str | Path | None) -> dict[str, str | None]:
-    """Return path → what a person said, if the folder has a memory."""
+def _said(folder: Path, memory: str | Path | None, model: Model) -> dict[str, Any]:
+    """Return path → what a person said (see decide_photos), if the folder has a memory."""
     if not ((folder / MEMORY if memory is None else Path(memory).expanduser()) / DATABASE).is_file():
         return {}
     library = Library(folder, None if memory is None else Path(memory))
     try:
-        labels = labels_of(library.answers())
-        return {one.path: labels[one.digest] for one in library.look()[0] if one.digest in labels} if labels else {}
+        answers = library.answers()
+        said: dict[str, Any] = dict(labels_of(answers))
+        if model.asks.several_labels:
+            said = {
+                digest: {name: one.has for name, one in labels.items() if name in model.classes}
+                for digest, labels in several_of(answers).items()
+            }
+        return {one.path: said[one.digest] for one in library.look()[0] if one.digest in said} if said else {}
     finally:
         library.close()
 

@@ -1,4 +1,4 @@
-"""Labels from XMP sidecars: a keyword that is the name of a class counts as a person's answer."""
+"""Labels from XMP sidecars: a keyword that is the name of a class, or of a label, counts as a person's answer."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from mirante.xmp import keywords, sidecar_of
 
 
 def read_sidecars(library: Library, run: Path) -> tuple[int, list[Skipped]]:
-    """Keep the class of each photo whose sidecar names exactly one; return how many, and what could not be read.
+    """Keep the class of each photo whose sidecar names exactly one, or all labels that it names; return how many photos had any,
+    and what could not be read.
 
     The classes are those of the run; where there is no run yet, every photo with exactly one keyword counts. What Mirante
     itself wrote into a sidecar is its own guess and does not count.
     """
     classes = {name.casefold(): name for name in Run(run).classes} if runfolder.is_run(run) else None
+    several = classes is not None and Run(run).info.asks.several_labels
     read, left = 0, []
     for photo in library.look()[0]:
         sidecar = sidecar_of(library.folder / photo.path)
@@ -32,7 +34,11 @@ def read_sidecars(library: Library, run: Path) -> tuple[int, list[Skipped]]:
             continue
         known = words if classes is None else [classes[one.casefold()] for one in words if one.casefold() in classes]
         labels = sorted(set(known))
-        if len(labels) == 1:
+        if several:
+            for label in labels:  # what is not named is not known
+                library.answer_label({photo.digest: 1}, label, "sidecar", f"sidecar {photo.digest} {label}")
+            read += bool(labels)
+        elif len(labels) == 1:
             library.answer([photo.digest], labels[0], "sidecar", None, f"sidecar {photo.digest} {labels[0]}")
             read += 1
         elif labels:

@@ -32,7 +32,7 @@ class Timelines:
         self._ends: dict[str, float] = {}
         self._cut: set[str] = set()
 
-    def add(self, path: str | None, answer: Any, pixels: Pixels) -> None:
+    def add(self, path: str | None, answer: Any, pixels: Pixels | None) -> None:
         """Take in the answer for an image, if it is a frame, and the pixels that the network saw, uint8 (H, W, C)."""
         if path is not None and (frame := parted(path)) is not None:
             times, answers = self._answers.setdefault(frame[0], ([], []))
@@ -40,9 +40,12 @@ class Timelines:
                 return  # the film was given twice
             times.append(frame[1])
             answers.append(answer)
-            small = small_picture(pixels)
-            self._changes.setdefault(frame[0], []).append(float(np.abs(small - self._last.get(frame[0], small)).mean()))
-            self._last[frame[0]] = small
+            change = 0.0
+            if pixels is not None:
+                small = small_picture(pixels)
+                change = float(np.abs(small - self._last.get(frame[0], small)).mean())
+                self._last[frame[0]] = small
+            self._changes.setdefault(frame[0], []).append(change)
             if (end := scene_end(path)) is not None:
                 self._ends[frame[0]] = end
 

@@ -29,13 +29,15 @@ from mirante.evaluation.metrics import wilson
 from mirante.files import write_json
 from mirante.images import read_image
 from mirante.locale import Language
+from mirante.model_info import ModelInfo
 from mirante.photos.library import Kind, Known, Library, labels_of
 from mirante.photos.questions import Question, choose
-from mirante.prediction.calibration import softmax
 from mirante.run import Run
 from mirante.studio.workspace import Workspace, name_from, require_name
 
-_DIGEST = re.compile(r"[0-9a-f]{32}")
+DIGEST = re.compile(r"[0-9a-f]{32}")
+"""How the studio names a photo: the digest of its content."""
+
 _LOOK_AGAIN = 10.0  # seconds, after which the folder is searched for new photos
 _AT_ONCE = 20  # questions chosen at a time
 _LOCK = threading.RLock()
@@ -54,6 +56,8 @@ class Gallery:
 class Session:
     """A gallery that is open: its library, what its run sees in each photo, and which questions wait."""
 
+    info: ModelInfo
+
     def __init__(self, gallery: Gallery) -> None:
         self.gallery = gallery
         self.library = Library(Path(gallery.folder), None if gallery.memory is None else Path(gallery.memory))
@@ -66,6 +70,7 @@ class Session:
         self._looked = 0.0
         self._waiting: list[tuple[str, Question]] = []
         self._aside: set[int] = set()
+        self._skipped: set[tuple[int, int]] = set()
         self._asked = 0
         self._lock = threading.RLock()
 
@@ -88,17 +93,16 @@ class Session:
                 return
             from mirante.photos.features import extractor_of_run  # imports torch: only when needed
 
-            info = Run(self.gallery.run).info
+            self.info = info = Run(self.gallery.run).info
             extractor = extractor_of_run(path, info)
             features, damaged = extractor.look(self.library.folder, one_each)
             sound = np.setdiff1d(np.arange(len(one_each)), damaged)
-            scales, shifts = info.calibration
             self.photos = [one_each[row] for row in sound]
             self.rows = {one.digest: row for row, one in enumerate(self.photos)}
             self._features = features[sound]
-            self._probabilities = softmax(extractor.logits(self._features) * scales + shifts)
+            self._probabilities = info.asks.from_logits(extractor.logits(self._features), info)["probabilities"]
             self.classes = info.classes
-            self._waiting, self._aside, self._seen_model = [], set(), model
+            self._waiting, self._aside, self._skipped, self._seen_model = [], set(), set(), model
 
     def questions(self, say: Language) -> list[dict[str, Any]]:
         """Return the questions that wait, as the page shows them; chooses more when few are left."""
@@ -127,7 +131,7 @@ class Session:
         It is kept even if the studio does not know the question (it was restarted since) or the photo (it was moved away).
         """
         with self._lock:
-            if kind not in get_args(Kind) or not all(_DIGEST.fullmatch(digest) for digest in digests):
+            if kind not in get_args(Kind) or not all(DIGEST.fullmatch(digest) for digest in digests):
                 raise RequestError("The studio did not understand this request; load the page again.")
             if label == "":
                 self._aside.update(self.rows[digest] for digest in digests if digest in self.rows)
@@ -242,6 +246,12 @@ def read(workspace: Workspace, name: str) -> Gallery:
     return gallery
 
 
+def asks_labels(gallery: Gallery) -> bool:
+    """Tell whether photos of a gallery may have several labels, as its run says."""
+    run = Path(gallery.run)
+    return bool(gallery.run) and (run / runfolder.MODEL).is_file() and Run(run).info.asks.several_labels
+
+
 def classes_of(gallery: Gallery) -> tuple[str, ...]:
     """Return the classes of a gallery's run, none where it has no run yet."""
     run = Path(gallery.run)
@@ -268,12 +278,14 @@ def new_turn() -> str:
 
 @lru_cache(maxsize=4)
 def _session(gallery: Gallery) -> Session:
-    return Session(gallery)
+    from mirante.studio.label_gallery import LabelSession
+
+    return LabelSession(gallery) if asks_labels(gallery) else Session(gallery)
 
 
 def photo(opened: Session, digest: str, side: int) -> bytes:
     """Return a JPEG of a photo, whole, at most `side` pixels wide and high. Raises DataError when it is not in the folder."""
-    path = opened.library.path_of(digest) if _DIGEST.fullmatch(digest) else None
+    path = opened.library.path_of(digest) if DIGEST.fullmatch(digest) else None
     if path is None:
         raise DataError("This photo is no longer in the folder.")
     image = Image.fromarray(read_image(path))

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from mirante.errors import RequestError
 from mirante.photos.library import labels_of
 from mirante.studio import gallery
+from mirante.studio.label_gallery import LabelSession
 from mirante.studio.pages import Visit, whole
 from mirante.studio.workspace import require_name
 
@@ -56,6 +57,15 @@ def answer(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     opened = _opened(asked)
     label = label if not label else require_name(label)
     opened.answer(turn[:64], _digests(values), label, _text(values, "kind"), _text(values, "asked"))
+    return opened.progress(asked.say)
+
+
+def answer_label(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Keep which photos have a label; on disk when this returns."""
+    turn, said, opened = _text(values, "turn"), values.get("said"), _opened(asked)
+    if not (isinstance(said, dict) and turn and isinstance(opened, LabelSession)):
+        raise RequestError(_UNCLEAR)
+    opened.answer_label(turn[:64], said, _text(values, "label"), _text(values, "kind"))
     return opened.progress(asked.say)
 
 
@@ -130,6 +140,7 @@ QUESTIONS: dict[str, Callable[[Visit], dict[str, Any]]] = {
 ACTIONS: dict[str, Callable[[Visit, dict[str, Any]], dict[str, Any]]] = {
     "/api/photos/open": open_photos,
     "/api/photos/{name}/answer": answer,
+    "/api/photos/{name}/label": answer_label,
     "/api/photos/{name}/back": take_back,
     "/api/photos/{name}/learn": learn,
     "/api/photos/{name}/regroup": regroup,

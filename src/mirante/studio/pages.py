@@ -217,7 +217,8 @@ def photos(asked: Visit) -> Response:
 def review(asked: Visit) -> Response:
     """Questions about photos, one key each."""
     one = gallery.read(asked.workspace, asked.parts["name"])
-    return _render(asked, "review.html.j2", one=one, classes=gallery.classes_of(one))
+    page = "review-labels.html.j2" if gallery.asks_labels(one) else "review.html.j2"
+    return _render(asked, page, one=one, classes=gallery.classes_of(one))
 
 
 def groups(asked: Visit) -> Response:

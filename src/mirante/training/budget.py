@@ -28,6 +28,7 @@ def fit_to_seconds(
     shape_at: Callable[[int], Shape],
     images: int,
     output: tuple[int, ...],
+    target: tuple[int, ...],
     criterion: Criterion,
     device: torch.device,
 ) -> tuple[Recipe, float]:
@@ -36,6 +37,7 @@ def fit_to_seconds(
     shape_at    tells the input's (height, width, channels) when its largest side may be this many pixels
     images    how many there are to train on
     output    the shape of the logits of one image
+    target    the shape of its target
 
     A size fits when the training would show the network as many images as the size needs to be the best choice; the
     learning rate is the one for that many steps.
@@ -51,7 +53,7 @@ def fit_to_seconds(
     if not fitting:
         return recipe, 0.0
     first, shape, cost = fitting[0]
-    speed = images_a_second(replace(recipe, layers=first.layers), shape, images, output, criterion, device)
+    speed = images_a_second(replace(recipe, layers=first.layers), shape, images, output, target, criterion, device)
     speed *= current().world_size
     chosen = [(size, speed * cost / other) for size, _, other in fitting]
     enough = [(size, at) for size, at in chosen if at * recipe.seconds >= size.samples_seen] or chosen[:1]
@@ -61,14 +63,20 @@ def fit_to_seconds(
 
 
 def images_a_second(
-    recipe: Recipe, shape: Shape, images: int, output: tuple[int, ...], criterion: Criterion, device: torch.device
+    recipe: Recipe,
+    shape: Shape,
+    images: int,
+    output: tuple[int, ...],
+    target: tuple[int, ...],
+    criterion: Criterion,
+    device: torch.device,
 ) -> float:
     """Return how many images of this (height, width, channels) the recipe trains on per second, measured over a few steps."""
     network = build_network(recipe.layers, shape, output).to(device).train()
     optimiser = make_optimiser(network, recipe)
     count = min(recipe.batch_size, images)
     noise = np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
-    labels = np.zeros((count, *output[:-1]), np.int64)
+    labels = np.zeros((count, *target), np.int64)
     batch = Images(noise, labels, np.arange(count))
     best = float("inf")
     for step in range(_STEPS):

@@ -218,6 +218,13 @@ def yes_or_no(logits: NDArray[np.floating], wanted: NDArray[np.int64]) -> tuple[
     return float(losses.sum(axis=1, dtype=np.float64).mean()), slopes.astype(logits.dtype)
 
 
+def mean_loss(logits: NDArray[np.floating], targets: NDArray[np.int64]) -> float:
+    """Return the mean loss in nats of an image, or for several labels of each that is known; targets (N,) or (N, classes)."""
+    if targets.ndim == 1:
+        return one_of_several(logits, np.eye(logits.shape[1], dtype=np.int64)[targets])[0]
+    return yes_or_no(logits, targets)[0] * len(targets) / max(1, int((targets >= 0).sum()))
+
+
 def _parted(values: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return weight, of this shape, and bias out of one row of numbers."""
     return values[: -shape[0]].reshape(shape), values[-shape[0] :]

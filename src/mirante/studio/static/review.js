@@ -1,46 +1,18 @@
-// Questions about photos, one key each. An answer is kept in the browser until the studio has it on disk, so none is lost when
-// the page is closed or the studio dies in between.
+// Questions about photos, one key each.
 
 import { ask, busy, element, words } from "./page.js";
+import { unsentAnswers } from "./unsent.js";
 
 const root = document.getElementById("review"), address = `/api/photos/${encodeURIComponent(root.dataset.name)}`;
 const [state, shown, question, pictures, likely, progress, other] =
   ["state", "question", "asked", "pictures", "likely", "progress", "other"].map((name) => document.getElementById(name));
-const says = shown.querySelector(".error"), kept = `answers ${root.dataset.name}`;
+const says = shown.querySelector(".error");
 const keys = Object.fromEntries([...shown.querySelectorAll("[data-key]")].map((button) => [button.dataset.key, button.dataset.do]));
-let unsent = JSON.parse(localStorage.getItem(kept) ?? "[]");
-let waiting = [], out = new Set(), sending = false;
-const given = new Set(unsent.map((one) => one.body.turn)); // not to be asked again, although the studio may not know them yet
+const unsent = unsentAnswers(root.dataset.name, address, tell, state);
+let waiting = [], out = new Set();
 
 const picture = (digest, side) => `/pictures${address.slice(4)}/photo?` + new URLSearchParams({ digest, side });
 
-function keep() {
-  localStorage.setItem(kept, JSON.stringify(unsent));
-}
-/** Send what is unsent, in order, until all of it is on disk. */
-async function send() {
-  if (sending) return;
-  sending = true;
-  try {
-    while (unsent.length) {
-      const { path, body } = unsent[0];
-      try {
-        tell(await ask(address + path, body));
-      } catch (error) {
-        if (error.status !== 400) throw error; // not there, or restarted and not opened again
-        state.textContent = error.message; // refused, and would be refused again
-      }
-      unsent.shift();
-      keep();
-    }
-    if (state.textContent === words("unsent")) state.textContent = "";
-  } catch {
-    state.textContent = words("unsent");
-    setTimeout(send, 1000);
-  } finally {
-    sending = false;
-  }
-}
 function tell(found) {
   progress.textContent = words("progress", { count: found.answered }) + " " + found.estimate;
 }
@@ -49,7 +21,7 @@ async function fetchMore() {
   tell(found);
   const known = new Set(waiting.map((one) => one.turn));
   for (const one of found.questions) {
-    if (known.has(one.turn) || given.has(one.turn)) continue;
+    if (known.has(one.turn) || unsent.given.has(one.turn)) continue;
     waiting.push(one);
     for (const photo of one.photos) new Image().src = picture(photo.digest, one.photos.length > 1 ? 200 : 640);
   }
@@ -100,10 +72,8 @@ function act(label) {
   const one = waiting.shift();
   if (!one) return;
   const digests = one.photos.map((photo) => photo.digest).filter((digest) => !out.has(digest));
-  given.add(one.turn);
-  if (digests.length) unsent.push({ path: "/answer", body: { turn: one.turn, digests, label, kind: one.kind, asked: one.label } });
-  keep();
-  send();
+  unsent.given.add(one.turn);
+  if (digests.length) unsent.add("/answer", { turn: one.turn, digests, label, kind: one.kind, asked: one.label });
   next();
 }
 const does = {
@@ -112,7 +82,7 @@ const does = {
   unsure: () => act(null),
   skip: () => act(""),
   back: () => busy(null, says, async () => {
-    while (unsent.length) await new Promise((done) => setTimeout(done, 100));
+    await unsent.empty();
     tell(await ask(`${address}/back`, {}));
     waiting = [];
     await next();
@@ -154,5 +124,5 @@ document.getElementById("learn").addEventListener("submit", (event) => {
   });
 });
 state.textContent = words("looking");
-send();
+unsent.send();
 more().then(() => { if (state.textContent === words("looking")) state.textContent = ""; return next(); });

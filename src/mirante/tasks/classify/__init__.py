@@ -152,6 +152,9 @@ class Classify(Task):
     def keywords(self, answer: Prediction) -> list[tuple[str, float]]:
         return [(answer.nearest, answer.nearest_confidence)]
 
+    def answered(self, probabilities: NDArray[np.floating], info: ModelInfo) -> NDArray[np.int64]:
+        return learned_of(info).decide(probabilities, info.classes)
+
     def promises_coverage(self, info: ModelInfo) -> bool:
         return learned_of(info).promises_coverage
 

@@ -1,0 +1,117 @@
+"""Photo folders opened with a run of several labels: which photos have a label is asked about many of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mirante.data.entries import printable
+from mirante.errors import RequestError
+from mirante.evaluation.metrics import wilson
+from mirante.locale import Language
+from mirante.photos.label_questions import choose_labels
+from mirante.photos.library import several_of
+from mirante.photos.questions import Question
+from mirante.studio.gallery import DIGEST, Session, classes_of, new_turn
+
+_AT_ONCE = 6  # questions chosen at a time
+
+
+class LabelSession(Session):
+    """A gallery of several labels that is open."""
+
+    def questions(self, say: Language) -> list[dict[str, Any]]:
+        with self._lock:
+            self.refresh()
+            known = self._known()
+            self._waiting = [
+                (turn, one) for turn, one in self._waiting if not {(row, one.label) for row in one.rows} & known
+            ]
+            if len(self._waiting) < _AT_ONCE // 2:
+                waiting = {(row, one.label) for _, one in self._waiting for row in one.rows}
+                found = choose_labels(
+                    self._features,
+                    self._probabilities,
+                    known | waiting | self._skipped,
+                    _AT_ONCE,
+                    np.random.default_rng(),
+                    self._asked,
+                )
+                self._asked += len(found)
+                self._waiting += [(new_turn(), one) for one in found]
+            return [self._shown(turn, one, say) for turn, one in self._waiting]
+
+    def answer_label(self, turn: str, said: Mapping[str, int], label: str, kind: str) -> None:
+        """Keep which photos have a label, digest → 1 yes, 0 no, -1 not sure; nothing said skips the question for now."""
+        with self._lock:
+            sound = all(DIGEST.fullmatch(digest) and has in (-1, 0, 1) for digest, has in said.items())
+            if not sound or kind not in ("random", "together") or label not in classes_of(self.gallery):
+                raise RequestError("The studio did not understand this request; load the page again.")
+            for known, one in self._waiting:
+                if known == turn and not said:
+                    self._skipped |= {(row, one.label) for row in one.rows}
+            if said:
+                self.library.answer_label(said, label, kind, turn)  # type: ignore[arg-type]
+            self._waiting = [one for one in self._waiting if one[0] != turn]
+
+    def take_back(self) -> int:
+        with self._lock:
+            given = self.library.answers()
+            digests = self.library.take_back()
+            rows = tuple(self.rows[digest] for digest in digests if digest in self.rows)
+            if rows and given[-1].label in self.classes:  # asked again at once
+                again = Question(rows, self.classes.index(str(given[-1].label)), given[-1].kind)
+                self._waiting.insert(0, (new_turn(), again))
+            return len(digests)
+
+    def progress(self, say: Language) -> dict[str, Any]:
+        """Return how many answers there are, and how good the model is on those of questions drawn at random, with an interval."""
+        answers = self.library.answers()
+        told = several_of(answers)
+        drawn = {(one.digest, one.label) for one in answers if one.kind == "random" and one.has is not None}
+        right = count = 0
+        with self._lock:
+            if len(self.rows):
+                decided = self.info.asks.answered(self._probabilities, self.info)
+                for digest, label in drawn:
+                    has = told[digest][str(label)].has
+                    if digest in self.rows and label in self.classes and has in (0, 1):
+                        right += int(decided[self.rows[digest], self.classes.index(label)]) == has
+                        count += 1
+        estimate = say(
+            "Questions drawn at random tell how good the model is on these photos; none has been answered yet."
+        )
+        if count:
+            share = wilson(right, count)
+            estimate = say(
+                "Labels of photos drawn at random that the model gets right: {right} of {count}, {share} ({low} – {high}).",
+                right=say.number(right),
+                count=say.number(count),
+                share=say.percent(share.value, 0),
+                low=say.percent(share.low, 0),
+                high=say.percent(share.high, 0),
+            )
+        said = [one for labels in told.values() for one in labels.values()]
+        return {"answered": len(said), "unsure": sum(one.has == -1 for one in said), "estimate": estimate}
+
+    def _known(self) -> set[tuple[int, int]]:
+        return {
+            (self.rows[digest], self.classes.index(label))
+            for digest, labels in several_of(self.library.answers()).items()
+            for label in labels
+            if digest in self.rows and label in self.classes
+        }
+
+    def _shown(self, turn: str, one: Question, say: Language) -> dict[str, Any]:
+        photos = [(self.photos[row], float(self._probabilities[row, one.label])) for row in one.rows]
+        return {
+            "turn": turn,
+            "label": self.classes[one.label],
+            "kind": one.kind,
+            "photos": [
+                {"digest": photo.digest, "path": printable(photo.path), "share": say.confidence(share, 0)}
+                for photo, share in photos
+            ],
+        }
