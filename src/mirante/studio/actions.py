@@ -75,13 +75,16 @@ def training_progress(asked: Visit) -> dict[str, Any]:
 def predictions(asked: Visit) -> dict[str, Any]:
     """Return a page of a run's answers to its test images."""
     opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
-    wanted, page = wanted_answers(asked.query)
+    several = opened.model.asks.several_labels
+    wanted, page = wanted_answers(asked.query, several)
     found, count = answers.select(opened.answers, wanted, page)
     return {
         "count": count,
         "more": count > (page + 1) * answers.PAGE,
         "items": [
-            {"row": one.number, "path": one.path, "label": one.label, "predicted": one.predicted, "right": one.right,
+            {"row": one.number, "path": one.path, "right": one.right,
+             "label": answers.in_words(one.label, asked.say) if several else one.label,
+             "predicted": answers.in_words(one.predicted, asked.say) if several else one.predicted,
              "confidence": asked.say.confidence(one.confidence, 0)}
             for one in found
         ],

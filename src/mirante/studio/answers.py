@@ -20,6 +20,7 @@ from PIL import Image
 from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.data.features import unit_rows
+from mirante.data.several import parse
 from mirante.errors import RequestError, RunError
 from mirante.evaluation.card_text import Question
 from mirante.evaluation.roc import decisions
@@ -28,7 +29,6 @@ from mirante.locale import Language
 from mirante.predictions import Row
 from mirante.run import Run
 from mirante.see.inside import Inside
-from mirante.tasks.classify.prediction import Prediction
 
 MAX_NEIGHBOURS_FROM = 2000  # training images to search, drawn at random
 PAGE = 60
@@ -38,22 +38,32 @@ _LOCK = threading.Lock()
 
 @dataclass(frozen=True)
 class Filter:
-    """Which answers are wanted; empty texts and None leave a thing open. Confidences from 0 to 1."""
+    """Which answers are wanted; empty texts and None leave a thing open. Confidences from 0 to 1.
+
+    several  whether `label` and `predicted` are each one of several labels, wanted or, after a "!", not
+    """
 
     label: str = ""
     predicted: str = ""
     right: bool | None = None
     least: float = 0.0
     most: float = 1.0
+    several: bool = False
 
     def takes(self, one: Row) -> bool:
         """Tell whether an answer is among them."""
         return (
-            self.label in ("", one.label)
-            and self.predicted in ("", one.predicted)
+            self._fits(self.label, one.label)
+            and self._fits(self.predicted, one.predicted)
             and self.right in (None, one.right)
             and self.least <= one.confidence <= self.most
         )
+
+    def _fits(self, wanted: str, told: str) -> bool:
+        if not (self.several and wanted):
+            return wanted in ("", told)
+        yes, not_known = parse(told)
+        return wanted[1:] not in (*yes, *not_known) if wanted.startswith("!") else wanted in yes
 
 
 class Opened:
@@ -64,9 +74,11 @@ class Opened:
         self.path = path
         self.metrics = self.run.metrics
         self.model = self.run.model()
-        self.model.require_one_class("these pages")
+        if not self.model.asks.has_pages:
+            self.model.require_one_class("these pages")
         self.info = self.model.info
-        self.answers = list(self.run.predictions())
+        self.predictions = self.run.predictions()
+        self.answers = list(self.predictions)
         self.inside = Inside(path)
         self._data: tuple[dict[str, int], Pixels, Dataset] | None = None
         self._features: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
@@ -93,9 +105,8 @@ class Opened:
         rows, features = self._features
         alike = features @ unit_rows(self.inside.features(image[None]))[0]
         best = np.argsort(-alike, kind="stable")[:count]
-        return [
-            (dataset.paths[rows[one]], dataset.classes[dataset.targets[rows[one]]], float(alike[one])) for one in best
-        ]
+        labels = self.model.asks.label_names(dataset.targets[rows[best]], dataset.classes)
+        return [(dataset.paths[rows[one]], label, float(alike[one])) for one, label in zip(best, labels, strict=True)]
 
     def _images(self) -> tuple[dict[str, int], Pixels, Dataset]:
         with _LOCK:
@@ -146,25 +157,37 @@ def find(opened: Opened, row: int) -> Row:
 def answer_json(opened: Opened, pixels: Pixels, say: Language) -> dict[str, Any]:
     """Return what the model answers for one image uint8 (H, W, C), as JSON; `note` says how far to trust it."""
     coverage = NOTED if opened.model.asks.promises_coverage(opened.info) else None
-    one = next(opened.model.answer([(None, pixels)], coverage))
-    assert isinstance(one, Prediction)
+    one: Any = next(opened.model.answer([(None, pixels)], coverage))
+    several = opened.model.asks.several_labels
+    label = in_words(one.label, say) if several else say("none of these") if one.label is None else one.label
     note = []
     if one.none_of_these:
-        note.append(say("It looks unlike any training image: probably none of these classes."))
+        unlike = say("It looks unlike any training image, so do not rely on its labels.")
+        note.append(unlike if several else say("It looks unlike any training image: probably none of these classes."))
+    elif several and one.prediction_set is not None:
+        names = ", ".join(one.prediction_set) or "–"
+        note.append(say("With a promise of {share}: {names}.", share=say.percent(NOTED, 0), names=names))
     elif one.prediction_set is not None and one.unsure:
         names = ", ".join(one.prediction_set) or "–"
         note.append(say("It is unsure. With a promise of {share}: {names}.", share=say.percent(NOTED, 0), names=names))
     return {
-        "label": say("none of these") if one.label is None else one.label,
+        "label": label,
         "confidence": one.confidence,
-        "nearest": one.nearest,
+        "nearest": label if several else one.nearest,
         "none_of_these": one.none_of_these,
         "prediction_set": one.prediction_set,
         "note": " ".join(note),
         "probabilities": [
             [one.classes[number], float(one.probabilities[number])] for number in one.order[:20].tolist()
         ],
+        "has": list(one.labels) if several else None,
     }
+
+
+def in_words(labels: str, say: Language) -> str:
+    """Return labels as predictions write them, `cat|dog`, as a page shows them."""
+    yes, not_known = parse(labels)
+    return ", ".join([*yes, *(say("{label}?", label=name) for name in not_known)]) or say("no label")
 
 
 def at_threshold(opened: Opened, positive: str, threshold: float, prevalence: float, say: Language) -> dict[str, Any]:
@@ -174,8 +197,10 @@ def at_threshold(opened: Opened, positive: str, threshold: float, prevalence: fl
             f"{positive!r} at {threshold:g}, {prevalence:g}: need a class of the run and two shares between 0 and 1."
         )
     number = opened.info.classes.index(positive)
-    alarm = np.array([one.probabilities[number] >= threshold for one in opened.answers])
-    found = decisions(alarm, np.array([one.label == positive for one in opened.answers]), prevalence)
+    table = opened.predictions
+    has = table.targets[:, number] if table.targets.ndim == 2 else (table.targets == number).astype(np.int64)
+    known = has >= 0
+    found = decisions(table.probabilities[known, number] >= threshold, has[known] > 0, prevalence)
     sensitivity, specificity = found["sensitivity"], found["specificity"]
     ill = 1000 * prevalence
     return {
@@ -202,7 +227,7 @@ def at_threshold(opened: Opened, positive: str, threshold: float, prevalence: fl
 
 
 def card(opened: Opened, say: Language) -> list[Question]:
-    """Return the model card of a run."""
+    """Return the model card of a run that answers one class."""
     from mirante.tasks.classify.card import card_of  # imports the plotting code: only when needed
 
     grave = [note.said(say) for note in opened.run.notes if note.grave]

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from mirante import runfolder
+from mirante.data.several import parse
 from mirante.errors import MiranteError
 from mirante.locale import LANGUAGES, Language, language
 from mirante.run import Run
@@ -168,6 +169,12 @@ def result(asked: Visit) -> Response:
         return RedirectResponse(f"/results/{quote(run.name, safe='')}/report", 303)
     opened = answers.open_run(run)
     found = opened.metrics
+    if opened.model.asks.several_labels:
+        thresholds = {name: one["threshold"] for name, one in found["labels"].items()}
+        wanted = _filter(asked.query, several=True)
+        return _render(
+            asked, "result-labels.html.j2", name=run.name, metrics=found, thresholds=thresholds, wanted=wanted
+        )
     matrix = found["confusion"]
     return _render(
         asked,
@@ -189,7 +196,22 @@ def image(asked: Visit) -> Response:
     opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
     one = answers.find(opened, whole(asked.parts["row"]))
     shares = sorted(zip(opened.info.classes, one.probabilities, strict=True), key=lambda pair: -pair[1])[:20]
-    return _render(asked, "image.html.j2", name=opened.path.name, one=one, shares=shares, classes=opened.info.classes)
+    answer, label, has = one.predicted, one.label, {shares[0][0]}
+    if opened.model.asks.several_labels:
+        has = set(parse(one.predicted)[0])
+        answer, label = answers.in_words(one.predicted, asked.say), answers.in_words(one.label, asked.say)
+    return _render(
+        asked,
+        "image.html.j2",
+        name=opened.path.name,
+        one=one,
+        answer=answer,
+        label=label,
+        has=has,
+        shares=shares,
+        classes=opened.info.classes,
+        chosen=one.predicted if one.predicted in opened.info.classes else shares[0][0],
+    )
 
 
 def report(asked: Visit) -> Response:
@@ -259,7 +281,7 @@ def _ranked_runs(workspace: Workspace) -> list[dict[str, Any]]:
     return found
 
 
-def _filter(query: dict[str, str]) -> answers.Filter:
+def _filter(query: dict[str, str], several: bool = False) -> answers.Filter:
     def share(name: str, usual: float) -> float:
         try:
             return min(1.0, max(0.0, float(query.get(name, "")) / 100))
@@ -268,13 +290,13 @@ def _filter(query: dict[str, str]) -> answers.Filter:
 
     right = {"right": True, "wrong": False}.get(query.get("answer", ""))
     return answers.Filter(
-        query.get("label", ""), query.get("predicted", ""), right, share("least", 0.0), share("most", 1.0)
+        query.get("label", ""), query.get("predicted", ""), right, share("least", 0.0), share("most", 1.0), several
     )
 
 
-def wanted_answers(query: dict[str, str]) -> tuple[answers.Filter, int]:
-    """Return the filter and the page that an address asks for."""
-    return _filter(query), max(0, whole(query.get("page", "0")))
+def wanted_answers(query: dict[str, str], several: bool) -> tuple[answers.Filter, int]:
+    """Return the filter and the page that an address asks for; `several` labels or one class."""
+    return _filter(query, several), max(0, whole(query.get("page", "0")))
 
 
 def whole(text: str) -> int:

@@ -16,7 +16,7 @@ export function askAboutImage(root, { path = false } = {}) {
     root.querySelector(".label").textContent = found.label;
     root.querySelector(".sure").textContent = found.confidence === null ? "" : words("sure", { share: found.confidence < 0.9995 ? percent(found.confidence) : ">" + percent(0.999) });
     root.querySelector(".note").textContent = found.note;
-    bars(root.querySelector(".bars"), found.probabilities);
+    bars(root.querySelector(".bars"), found.probabilities, found.has);
     answer.hidden = false;
   }
   async function take(file) {

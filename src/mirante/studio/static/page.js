@@ -75,10 +75,10 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
-/** Horizontal bars of [name, share] pairs in a container of class `bars`; the first is the answer. */
-export function bars(container, pairs) {
+/** Horizontal bars of [name, share] pairs in a container of class `bars`; the answer is the first, or the names in `has`. */
+export function bars(container, pairs, has = null) {
   container.replaceChildren(...pairs.flatMap(([name, share], place) => {
-    const fill = element("div", { class: place ? "fill other" : "fill" });
+    const fill = element("div", { class: (has ? has.includes(name) : !place) ? "fill" : "fill other" });
     fill.style.width = `${Math.max(0.3, 100 * share)}%`;
     const shown = share < 0.9995 ? percent(share) : ">" + percent(0.999);
     return [element("span", { class: "name" }, name), element("div", { class: "track" }, fill), element("span", {}, shown)];

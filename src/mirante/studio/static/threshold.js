@@ -15,5 +15,9 @@ async function look() {
   root.querySelector(".people").textContent = found.sentence;
   root.querySelector(".shares").textContent = found.shares;
 }
+chosen.addEventListener("input", () => {
+  const own = chosen.selectedOptions[0].dataset.threshold;
+  if (own) slider.value = own;
+});
 for (const field of [chosen, thousand, slider]) field.addEventListener("input", () => busy(null, says, look));
 busy(null, says, look);

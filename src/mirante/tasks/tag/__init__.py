@@ -45,6 +45,7 @@ class Tag(Task):
     name = "tag"
     counted = "Label"
     several_labels = True
+    has_pages = True
     activation: Literal["softmax", "sigmoid"] = "sigmoid"
     hub_task = "image-classification"
 
