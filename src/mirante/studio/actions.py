@@ -12,6 +12,7 @@ import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from mirante.data.several import parse
 from mirante.errors import ImageError, LayersError, RequestError
 from mirante.images import Pixels
 from mirante.model.notation import has_layers, parse_layers
@@ -45,17 +46,14 @@ def items(asked: Visit) -> dict[str, Any]:
     """Return a page of a collection's images, of one class or of all, and those left out if they are asked for."""
     one = collections.read_collection(asked.workspace, asked.parts["name"])
     label, page = asked.query.get("label", ""), whole(asked.query.get("page", ""))
-    found = [
-        item
-        for item in listing.listing(one).items
-        if (label == item.label and not item.left_out) or label == "" or (label == "\t" and item.left_out)
-    ]
+    found = [item for item in listing.listing(one).items if listing.is_shown(item, label, one.several)]
     shown = found[page * answers.PAGE : (page + 1) * answers.PAGE]
     return {
         "count": len(found),
         "more": len(found) > (page + 1) * answers.PAGE,
         "items": [
             {"path": item.path, "label": item.label, "original": item.original, "left_out": item.left_out,
+             "labels": parse(item.label)[0] if one.several and item.label is not None else None,
              "size": f"{item.height} × {item.width}"}
             for item in shown
         ],
@@ -146,6 +144,23 @@ def edit(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
         raise RequestError("Which class? Write its name.")
     listing.edit(asked.workspace, asked.parts["name"], paths, label)
     return {"done": True}
+
+
+def allow_several(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Let the images of a collection have several labels, or one class again."""
+    collections.allow_several(asked.workspace, asked.parts["name"], _text(values, "several") == "yes")
+    return {"reload": True}
+
+
+def give_label(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Say that images have a label, or do not; without a label, that they have none."""
+    paths, has = values.get("paths"), values.get("has")
+    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
+        raise RequestError("Choose images first.")
+    listing.give_label(asked.workspace, asked.parts["name"], paths, _text(values, "label"), has is True)
+    one = collections.read_collection(asked.workspace, asked.parts["name"])
+    told = {item.path: item for item in listing.listing(one).items}
+    return {"labels": {path: parse(told[path].label or "")[0] for path in paths}}
 
 
 def start_check(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
@@ -315,6 +330,8 @@ ACTIONS: dict[str, Callable[[Visit, dict[str, Any]], dict[str, Any]]] = {
     "/api/data/{name}/forget": forget_data,
     "/api/data/{name}/classes": add_class,
     "/api/data/{name}/edit": edit,
+    "/api/data/{name}/several": allow_several,
+    "/api/data/{name}/label": give_label,
     "/api/data/{name}/check/start": start_check,
     "/api/data/{name}/check/decide": decide,
     "/api/augment/train": train_augmented,

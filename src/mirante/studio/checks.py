@@ -110,7 +110,10 @@ def decide(workspace: Workspace, name: str, number: int, what: str) -> None:
         elif what == "relabel":
             if not (suggested := _suggested(row)):
                 raise RequestError("No other class is suggested for these images.")
-            listing.edit(workspace, name, goes, suggested)
+            if (has := row["text"][1].get("has")) is None:
+                listing.edit(workspace, name, goes, suggested)
+            else:
+                listing.give_label(workspace, name, goes, suggested, bool(has))
         elif what not in ("keep", ""):
             raise RequestError(f"{what!r} is not a decision.")
         if what:

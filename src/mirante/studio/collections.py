@@ -36,6 +36,7 @@ class Collection:
 
     made     whether its images were gathered here, so that more can be added
     classes  of a made collection, also those that are still empty
+    several  whether an image may have several labels, or none; each change is then a text such as cat|dog
     """
 
     name: str
@@ -43,6 +44,7 @@ class Collection:
     made: bool
     classes: tuple[str, ...] = ()
     edits: dict[str, str | None] = field(default_factory=dict)
+    several: bool = False
 
 
 def list_collections(workspace: Workspace) -> list[Collection]:
@@ -61,7 +63,10 @@ def read_collection(workspace: Workspace, name: str) -> Collection:
     path = _file(workspace, name)
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Collection(name, value["location"], value["made"], tuple(value["classes"]), dict(value["edits"]))
+        several = bool(value.get("several", False))
+        return Collection(
+            name, value["location"], value["made"], tuple(value["classes"]), dict(value["edits"]), several
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{name}: no such collection; open a folder or make one.") from error
 
@@ -100,6 +105,15 @@ def make_collection(workspace: Workspace, name: str, classes: Iterable[str] = ()
         for one in classes:
             made = add_class(workspace, name, one)
         return made
+
+
+def allow_several(workspace: Workspace, name: str, several: bool) -> Collection:
+    """Let the images of a collection have several labels, or one class again. Raises RequestError once labels were changed."""
+    with LOCK:
+        one = read_collection(workspace, name)
+        if one.several and not several and any(label is not None for label in one.edits.values()):
+            raise RequestError(f"{name}: labels were changed here; undo these changes first, or they would be lost.")
+        return write_collection(workspace, replace(one, several=several))
 
 
 def forget_collection(workspace: Workspace, name: str) -> None:
@@ -170,6 +184,12 @@ def _file(workspace: Workspace, name: str) -> Path:
 
 def write_collection(workspace: Workspace, one: Collection) -> Collection:
     """Write what is remembered about a collection, and return it."""
-    value = {"location": one.location, "made": one.made, "classes": list(one.classes), "edits": one.edits}
+    value = {
+        "location": one.location,
+        "made": one.made,
+        "classes": list(one.classes),
+        "edits": one.edits,
+        "several": one.several,
+    }
     write_json(_file(workspace, one.name), value)
     return one

@@ -14,28 +14,35 @@ from PIL import Image
 from mirante.data.cache import decoded
 from mirante.data.entries import Skipped, Source
 from mirante.data.folders import FolderSource
-from mirante.data.labels import label_by_folder
+from mirante.data.keywords import label_by_keywords
+from mirante.data.labels import Labelled, label_by_folder
 from mirante.data.scan import Scanned, scan
+from mirante.data.several import join, parse, require_writable
 from mirante.data.sources import open_source
-from mirante.errors import DataError, ImageError
+from mirante.errors import DataError, ImageError, RequestError
 from mirante.files import csv_text, write_text
 from mirante.images import read_bytes, read_image
 from mirante.rendering import Rendering, Window
 from mirante.studio.collections import LOCK, Collection, read_collection, write_collection
 from mirante.studio.workspace import Workspace, require_name
+from mirante.task import task_named
 
 _LOOK = Rendering(Window(per_image=True))  # a first look, before there is a model and its window
 THUMBNAIL = 96  # pixels per side
+_NOT_LABELLED = ("has no keywords", "not in a class folder")
 _LEADS_OUT = "a link that leads out of the folder"
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image of a collection: its path in the source, its class now and before, and what is known about it."""
+    """One image of a collection: its path in the source, its class now and before, and what is known about it.
+
+    Where an image may have several labels, each is a text such as cat|dog, and None before anybody said which.
+    """
 
     path: str
-    label: str
-    original: str
+    label: str | None
+    original: str | None
     split: str | None
     left_out: bool
     height: int
@@ -48,7 +55,7 @@ class Item:
 class Listing:
     """What a collection holds.
 
-    counts      class → number of images in it
+    counts      class → number of images in it, or that have this label
     duplicates  groups of paths with the same bytes, at most 200
     conflicts   how many of those groups have different labels
     """
@@ -59,26 +66,35 @@ class Listing:
     duplicates: tuple[tuple[str, ...], ...]
     conflicts: int
 
+    @property
+    def unlabelled(self) -> int:
+        """How many images nobody has labelled yet."""
+        return sum(item.label is None and not item.left_out for item in self.items)
+
 
 def listing(collection: Collection) -> Listing:
     """Return what a collection holds now. Raises DataError when its source has gone or has no class folders."""
     source = _source(collection)
     scanned = _scanned(collection.location, source.stamp())
-    rows: list[tuple[Scanned, str, str | None]] = []
+    rows: list[tuple[Scanned, str | None, str | None]] = []
     skipped: list[Skipped] = []
     if scanned and any(one.error is None for one in scanned):
-        found, skipped = label_by_folder(collection.location, scanned)
-        rows = [(row.image, row.label, row.split) for row in found]
+        if collection.several:
+            rows, skipped = _several(collection.location, source.stamp())
+        else:
+            found, skipped = label_by_folder(collection.location, scanned)
+            rows = [(row.image, row.label, row.split) for row in found]
     items = []
     for image, label, split in rows:
         changed = collection.edits.get(image.path, label)
+        left_out = image.path in collection.edits and changed is None
         items.append(
             Item(
                 image.path,
-                changed or label,
+                label if left_out else changed,
                 label,
                 split,
-                changed is None,
+                left_out,
                 image.height,
                 image.width,
                 image.channels,
@@ -89,7 +105,7 @@ def listing(collection: Collection) -> Listing:
     copies: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         if not item.left_out:
-            counts[item.label] += 1
+            counts.update([str(item.label)] if not collection.several else parse(item.label or "")[0])
             copies[item.digest].append(item)
     groups = [group for group in copies.values() if len(group) > 1]
     return Listing(
@@ -101,10 +117,25 @@ def listing(collection: Collection) -> Listing:
     )
 
 
+def is_shown(item: Item, label: str, several: bool) -> bool:
+    """Tell whether an image is among those of a label: "" all, a tab those left out, "\\n" not labelled yet, " " with no label."""
+    if label == "":
+        return True
+    if label == "\t" or item.left_out:
+        return label == "\t" and item.left_out
+    if not several:
+        return label == item.label
+    if item.label is None:
+        return label == "\n"
+    return label in parse(item.label)[0] or (label == " " and not item.label)
+
+
 def edit(workspace: Workspace, name: str, paths: Iterable[str], label: str | None) -> None:
     """Give images another class, or leave them out (None); an empty label undoes every change."""
     with LOCK:
         one = read_collection(workspace, name)
+        if one.several and label:
+            raise RequestError(f"{name}: its images may have several labels; give or take one.")
         known = {item.path: item.original for item in listing(one).items}
         edits = dict(one.edits)
         for path in paths:
@@ -118,20 +149,44 @@ def edit(workspace: Workspace, name: str, paths: Iterable[str], label: str | Non
         write_collection(workspace, replace(one, edits=edits))
 
 
+def give_label(workspace: Workspace, name: str, paths: Iterable[str], label: str, has: bool) -> None:
+    """Say that images have a label, or do not; "" with has=False says that they have none at all. Raises RequestError, DataError."""
+    label = label.strip()
+    with LOCK:
+        one = read_collection(workspace, name)
+        if not one.several:
+            raise RequestError(f"{name}: its images have one class each.")
+        if label:
+            require_writable(name, label)
+        known = {item.path: item for item in listing(one).items}
+        edits = dict(one.edits)
+        for path in paths:
+            if path not in known:
+                raise DataError(f"{path}: not in {name}.")
+            yes, not_known = parse(known[path].label or "") if label else ([], [])
+            others = [other for other in yes if other != label]
+            told = join([*others, label] if has else others, [other for other in not_known if other != label])
+            edits[path] = told
+        write_collection(workspace, replace(one, edits=edits))
+
+
 def training_words(workspace: Workspace, collection: Collection) -> list[str]:
     """Return the arguments with which `mirante train` sees the collection as the person left it."""
     found = listing(collection)
-    if not collection.edits and not any(one.reason == _LEADS_OUT for one in found.skipped):
+    if not collection.several and not collection.edits and not any(one.reason == _LEADS_OUT for one in found.skipped):
         return [collection.location]
     splits = any(item.split for item in found.items)
-    kept = [item for item in found.items if not item.left_out]
+    kept = [item for item in found.items if not item.left_out and item.label is not None]
+    if not kept:
+        raise DataError(f"{collection.name}: no image has been labelled yet.")
     rows = [(item.path, item.label, *([item.split or ""] if splits else [])) for item in kept]
     table = csv_text(["path", "label", *(["split"] if splits else [])], rows)
     digest = hashlib.sha256(table.encode()).hexdigest()[:12]
     # a separate table for each state: a training that is resumed later finds the labels that it began with
     path = workspace.memory("labels") / f"{collection.name}-{digest}.csv"
     write_text(path, table)
-    return [collection.location, "--labels", str(path), "--root", collection.location]
+    words = [collection.location, "--labels", str(path), "--root", collection.location]
+    return [*words, "--task", "tag"] if collection.several else words
 
 
 def thumbnail(collection: Collection, path: str) -> bytes:
@@ -154,6 +209,32 @@ def thumbnail(collection: Collection, path: str) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
+
+
+@lru_cache(maxsize=4)
+def _several(location: str, stamp: str) -> tuple[list[tuple[Scanned, str | None, str | None]], list[Skipped]]:
+    """Return the images with their labels, None where nobody has said any, and what was passed over.
+
+    Labels are the keywords of photos where any has one, else the class folders.
+    """
+    source, scanned = open_source(location)[0], _scanned(location, stamp)
+    rows: list[Labelled] = []
+    try:
+        rows, skipped = label_by_keywords(location, source, scanned, several=True)
+    except DataError:
+        try:
+            rows, skipped = task_named("tag").label_images(location, scanned)
+        except DataError:
+            skipped = []
+    told = {row.image.path for row in rows} | {one.path for one in skipped if one.reason not in _NOT_LABELLED}
+    merged = {row.image.digest for row in rows}
+    others = [one for one in scanned if one.error is None and one.path not in told and one.digest not in merged]
+    left = [one for one in skipped if one.reason not in _NOT_LABELLED]
+    broken = [Skipped(one.path, one.error) for one in scanned if one.error is not None]
+    found = [(row.image, row.label, row.split) for row in rows] + [(image, None, None) for image in others]
+    order = {image.path: number for number, image in enumerate(scanned)}
+    left = list({one.path: one for one in [*left, *broken]}.values())
+    return sorted(found, key=lambda row: order[row[0].path]), left
 
 
 @lru_cache(maxsize=4)

@@ -4,14 +4,16 @@ import { ask, busy, element, number, words } from "./page.js";
 
 const root = document.getElementById("answers"), name = root.dataset.name, form = document.getElementById("filter");
 const grid = document.getElementById("items"), more = document.getElementById("more"), says = document.getElementById("filter-error");
-let page = 0;
+let page = 0, latest = 0;
 
 async function load(fresh) {
+  const mine = ++latest;
   if (fresh) page = 0;
   const wanted = new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ""));
   history.replaceState(null, "", wanted.size ? `?${wanted}#answers` : location.pathname);
   wanted.set("page", page);
   const found = await ask(`/api/results/${encodeURIComponent(name)}/predictions?${wanted}`);
+  if (mine !== latest) return; // another filter was chosen meanwhile
   document.getElementById("count").textContent = words("count", { count: number(found.count) });
   const made = found.items.map((one) => {
     const source = `/pictures/results/${encodeURIComponent(name)}/seen?` + new URLSearchParams({ path: one.path });

@@ -1,0 +1,56 @@
+// Labels of the images of a collection, several at once or one after the other: each label has a key.
+
+import { chosen, labelsTold } from "./collection.js";
+import { ask, busy, element } from "./page.js";
+
+const root = document.getElementById("collection"), api = `/api/data/${encodeURIComponent(root.dataset.name)}`;
+const grid = document.getElementById("items"), failed = document.getElementById("items-error"), keys = document.getElementById("keys");
+const labels = [...document.querySelectorAll("#show option")].map((one) => one.value).filter((one) => one.trim());
+
+const buttonOf = (path) => grid.querySelector(`button[data-path="${CSS.escape(path)}"]`);
+/** The images that a key is about: those that are chosen, or else the one that has the focus. */
+function asked() {
+  if (chosen.size) return [...chosen];
+  const here = document.activeElement?.closest("#items button");
+  return here ? [here.dataset.path] : [];
+}
+function told(path) {
+  return buttonOf(path)?.parentElement.querySelector(".under");
+}
+/** Give or take a label; "" says that the images have none. */
+function say(label) {
+  const paths = asked();
+  const has = label !== "" && !paths.every((path) => told(path)?.dataset.labels?.split("|").includes(label));
+  return busy(null, failed, async () => {
+    const found = await ask(`${api}/label`, { paths, label, has });
+    for (const [path, now] of Object.entries(found.labels)) {
+      const place = told(path);
+      if (!place) continue;
+      place.textContent = labelsTold(now);
+      place.dataset.labels = now.join("|");
+    }
+    if (label && !labels.includes(label)) { labels.push(label); show(); }
+  });
+}
+function show() {
+  keys.replaceChildren(...labels.map((label, place) => element("button", { type: "button", class: "quiet", onclick: () => say(label) },
+    `${label} `, ...(place < 9 ? [element("kbd", {}, String(place + 1))] : []))));
+}
+document.querySelector("#tools [data-do=none]").addEventListener("click", () => say(""));
+document.getElementById("new-label").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const field = document.getElementById("to");
+  if (field.value.trim()) say(field.value.trim()).then(() => { if (!failed.textContent) field.value = ""; });
+});
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
+  const here = document.activeElement?.closest("#items li");
+  if (event.key === "0") say("");
+  else if (/^[1-9]$/.test(event.key) && labels[event.key - 1]) say(labels[event.key - 1]);
+  else if (here && ["ArrowRight", "ArrowLeft"].includes(event.key)) {
+    const next = event.key === "ArrowRight" ? here.nextElementSibling : here.previousElementSibling;
+    next?.querySelector("button").focus();
+    event.preventDefault();
+  }
+});
+show();
