@@ -45,7 +45,8 @@ def test_images_are_labelled_with_keys_and_trained_on(browser, studio: Studio) -
     studio.json("POST", "/api/data/open", {"location": "flat"})
     page = visitor(browser, studio)
     page.goto(f"{studio.origin}/data/flat")
-    page.click("form[data-action$='/several'] button")
+    with page.expect_navigation():
+        page.click("form[data-action$='/several'] button")
     until(page, "document.querySelectorAll('#items button').length === 30")
     under = "[...document.querySelectorAll('#items .under')].map((one) => one.textContent)"
     assert set(page.evaluate(under)) == {"not labelled yet"}
