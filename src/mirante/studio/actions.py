@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -236,8 +238,9 @@ def upload_image(asked: Visit, body: bytes) -> dict[str, Any]:
     return {"path": path}
 
 
-async def upload_archive(asked: Visit, stream: AsyncIterator[bytes]) -> dict[str, Any]:
-    """Write an archive to the studio's memory as it arrives, and open it. Raises RequestError when it is too large."""
+@asynccontextmanager
+async def received(asked: Visit, stream: AsyncIterator[bytes]) -> AsyncIterator[Path]:
+    """Write a body to the studio's memory as it arrives, and give its file; raises RequestError when it is too large."""
     part = asked.workspace.memory("uploads") / f".{secrets.token_hex(8)}.part"
     try:
         size = 0
@@ -247,11 +250,17 @@ async def upload_archive(asked: Visit, stream: AsyncIterator[bytes]) -> dict[str
                 if size > collections.MAX_ARCHIVE:
                     raise RequestError(f"This is larger than {collections.MAX_ARCHIVE >> 30} GiB; open it as a folder.")
                 file.write(piece)
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+async def upload_archive(asked: Visit, stream: AsyncIterator[bytes]) -> dict[str, Any]:
+    """Write an archive to the studio's memory as it arrives, and open it."""
+    async with received(asked, stream) as part:
         one = await run_in_threadpool(
             collections.keep_archive, asked.workspace, asked.query.get("filename", "images.zip"), part
         )
-    finally:
-        part.unlink(missing_ok=True)
     return {"go": f"/data/{quote(one.name, safe='')}"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import Any
 
@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from mirante.errors import MiranteError, RequestError
 from mirante.files import to_json
-from mirante.studio import actions, gallery_actions, pages, pictures
+from mirante.studio import actions, film_actions, gallery_actions, pages, pictures
 from mirante.studio.security import MAX_BODY, App, Guard
 from mirante.studio.workspace import Workspace
 
@@ -33,18 +33,19 @@ def create_app(workspace: Workspace, hosts: frozenset[str], token: str, lang: st
             *(Route(path, _page(show), methods=["GET"]) for path, show in pages.PAGES.items()),
             *(
                 Route(path, _picture(draw), methods=["GET"])
-                for path, draw in {**pictures.PICTURES, **gallery_actions.PICTURES}.items()
+                for path, draw in {**pictures.PICTURES, **gallery_actions.PICTURES, **film_actions.PICTURES}.items()
             ),
             *(
                 Route(path, _question(ask), methods=["GET"])
-                for path, ask in {**actions.QUESTIONS, **gallery_actions.QUESTIONS}.items()
+                for path, ask in {**actions.QUESTIONS, **gallery_actions.QUESTIONS, **film_actions.QUESTIONS}.items()
             ),
             *(
                 Route(path, _action(act), methods=["POST"])
-                for path, act in {**actions.ACTIONS, **gallery_actions.ACTIONS}.items()
+                for path, act in {**actions.ACTIONS, **gallery_actions.ACTIONS, **film_actions.ACTIONS}.items()
             ),
             *(Route(path, _upload(take), methods=["POST"]) for path, take in actions.UPLOADS.items()),
-            Route("/api/uploads", _upload_archive, methods=["POST"]),
+            Route("/api/uploads", _stream(actions.upload_archive), methods=["POST"]),
+            Route("/api/films", _stream(film_actions.upload_film), methods=["POST"]),
             Mount("/static", _Static(directory=str(resources.files("mirante.studio") / "static"))),
         ],
         exception_handlers={404: _not_found, 500: _failed},
@@ -117,11 +118,14 @@ def _upload(take: Callable[[pages.Visit, bytes], Response | dict[str, Any]]) -> 
     return endpoint
 
 
-async def _upload_archive(request: Request) -> Response:
-    try:
-        return _json(await actions.upload_archive(pages.visit(request), request.stream()))
-    except MiranteError as error:
-        return _json({"error": str(error)}, 400)
+def _stream(take: Callable[[pages.Visit, Any], Awaitable[dict[str, Any]]]) -> Callable[[Request], Any]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            return _json(await take(pages.visit(request), request.stream()))
+        except MiranteError as error:
+            return _json({"error": str(error)}, 400)
+
+    return endpoint
 
 
 async def _read(request: Request, most: int) -> bytes:

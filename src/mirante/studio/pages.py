@@ -18,7 +18,7 @@ from mirante.errors import MiranteError
 from mirante.locale import LANGUAGES, Language, language
 from mirante.run import Run
 from mirante.see.arithmetic import KERNELS
-from mirante.studio import answers, augmentation, collections, gallery, listing, trainings
+from mirante.studio import answers, augmentation, collections, films, gallery, listing, trainings
 from mirante.studio.workspace import Workspace
 from mirante.task import own_recipes
 from mirante.tasks.classify.decision import learned_of
@@ -226,8 +226,19 @@ def predict(asked: Visit) -> Response:
     names = asked.workspace.finished_names()
     chosen = asked.query.get("run", "")
     return _render(
-        asked, "predict.html.j2", runs=names, chosen=chosen if chosen in names else (names[0] if names else "")
+        asked,
+        "predict.html.j2",
+        runs=names,
+        chosen=chosen if chosen in names else (names[0] if names else ""),
+        films=films.list_films(asked.workspace),
     )
+
+
+def film(asked: Visit) -> Response:
+    """A film that was shown to a model: its timeline, to be corrected."""
+    one = films.read(asked.workspace, asked.parts["name"])
+    classes, several = films.classes_of(asked.workspace, one)
+    return _render(asked, "film.html.j2", one=one, classes=classes, several=several)
 
 
 def photos(asked: Visit) -> Response:
@@ -318,6 +329,7 @@ PAGES: dict[str, Callable[[Visit], Response]] = {
     "/results/{name}/images/{row:int}": image,
     "/results/{name}/report": report,
     "/predict": predict,
+    "/films/{name}": film,
     "/photos": photos,
     "/photos/{name}/review": review,
     "/photos/{name}/groups": groups,

@@ -1,7 +1,9 @@
 // Ask a trained model about an image: dropped, pasted, chosen, or from the webcam. Bars at once; path and heat map when asked for.
 
 import { frame, openCamera } from "./camera.js";
-import { ask, bars, busy, element, percent, words } from "./page.js";
+import { ask, bars, busy, element, follow, percent, words } from "./page.js";
+
+const FILM = /\.(mp4|mov|mkv|avi|webm|m4v)$/i;
 
 /** Fill `root` (with a select of runs inside) with everything needed to ask. `path`: show the path at once. */
 export function askAboutImage(root, { path = false } = {}) {
@@ -19,7 +21,14 @@ export function askAboutImage(root, { path = false } = {}) {
     bars(root.querySelector(".bars"), found.probabilities, found.has);
     answer.hidden = false;
   }
+  async function takeFilm(file) {
+    says.textContent = words("sending");
+    const query = { run: run.value, filename: file.name, interval: document.getElementById("interval")?.value || 1 };
+    await busy(null, null, async () => follow(await ask("/api/films?" + new URLSearchParams(query), file)))
+      .catch((error) => { says.textContent = error.message; });
+  }
   async function take(file) {
+    if (FILM.test(file.name ?? "")) return takeFilm(file);
     image = file;
     inside.replaceChildren();
     URL.revokeObjectURL(shown.src);
