@@ -24,9 +24,12 @@ from test_grade_tree import draw_tree
 from test_tag import draw_marks
 
 from mirante import DataError, Dataset, ImageError, Run
-from mirante.data.films import Sampling, StillOf, duration, frame_name, frames, parted
+from mirante.data.films import Sampling, StillOf, duration, frame_name, frames, middle_frame, parted, recorded
 from mirante.evaluation.metrics import share_right
+from mirante.locale import language
 from mirante.model_info import ModelInfo
+from mirante.photos.grouping import group_folder
+from mirante.photos.library import Library
 from mirante.prediction.films import Timelines
 from mirante.prediction.model import Model
 from mirante.tasks.classify.prediction import Prediction
@@ -534,3 +537,67 @@ def test_photos_keep_their_split_when_a_film_comes_beside_them(tmp_path: Path) -
     after = Dataset.open(tmp_path, interval=1.0)
     splits = dict(zip(after.paths, after.splits.tolist(), strict=True))
     assert {path: splits[path] for path in before.paths} == dict(zip(before.paths, before.splits.tolist(), strict=True))
+
+
+def test_films_are_sorted_with_the_photos_by_what_they_show_longest(
+    marks: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    run, film = marks
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    frames_of = list(frames(film, Sampling(3.3)))
+    long, round_ = frames_of[0].pixels, frames_of[1].pixels
+    write_film(photos / "mostly-round.mp4", [(long, 2.0), (round_, 12.0)], codec="libx264")
+    write_film(photos / "long.mov", [(long, 6.0)])
+    write_film(photos / "half.mkv", [(long, 6.0), (round_, 6.0)], codec="libx264")
+    (photos / "mostly-round.mp4.json").write_text("{}")
+    (photos / "broken.avi").write_bytes(b"RIFF" + bytes(300))
+    Image.fromarray(round_).save(photos / "live.jpg")
+    write_film(photos / "live.mov", [(long, 2.0)])  # of a live photo: it goes where the photo goes
+    before = {path.name: path.read_bytes() for path in photos.iterdir()}
+    words = ["photos", "organise", run, photos, "--into", tmp_path / "sorted", "--move", "--interval", "0.5s"]
+    done = mirante(*words)
+    assert done.returncode == 0, done.stderr
+    found = {path.name: path.parent.name for path in (tmp_path / "sorted").rglob("*.*") if ".mirante" not in path.parts}
+    assert found == {
+        "mostly-round.mp4": "round",
+        "mostly-round.mp4.json": "round",
+        "long.mov": "long",
+        "half.mkv": "review",
+        "live.jpg": "round",
+        "live.mov": "round",
+    }
+    assert "broken.avi: not a film that can be read" in done.stderr
+    assert [path.name for path in photos.iterdir() if path.is_file()] == ["broken.avi"]
+    assert mirante("photos", "undo", tmp_path / "sorted").returncode == 0
+    assert {path.name: path.read_bytes() for path in photos.iterdir() if path.is_file()} == before
+
+
+def test_films_are_grouped_by_their_middle_frame_and_tell_when_they_were_made(tmp_path: Path) -> None:
+    import av
+
+    write_film(tmp_path / "plain.mp4", [(np.full((48, 48, 3), 200, np.uint8), 1.0)])
+    with (
+        av.open(str(tmp_path / "plain.mp4")) as source,
+        av.open(str(tmp_path / "dated.mov"), "w", options={"movflags": "use_metadata_tags"}) as target,
+    ):
+        stream = target.add_stream_from_template(source.streams.video[0])
+        target.metadata.update({"creation_time": "2021-05-04T03:02:01.000000Z", "com.apple.quicktime.model": "Phone 9"})
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    taken, camera = recorded(tmp_path / "dated.mov")
+    assert taken is not None and taken.isoformat() == "2021-05-04T03:02:01" and camera == "Phone 9"
+    assert recorded(tmp_path / "plain.mp4")[0] is None
+    write_film(
+        tmp_path / "two.mp4", [(np.full((48, 48, 3), 20, np.uint8), 1.0), (np.full((48, 48, 3), 220, np.uint8), 3.0)]
+    )
+    assert middle_frame(tmp_path / "two.mp4").mean() > 180
+    Image.new("RGB", (48, 48), (220, 220, 220)).save(tmp_path / "photo.png")
+    library = Library(tmp_path)
+    known, skipped = library.look()
+    assert [one.path for one in known] == ["dated.mov", "photo.png", "plain.mp4", "two.mp4"] and not skipped
+    assert known[0].taken is not None and library.look()[0] == known
+    found, _ = group_folder(library, language("en"))
+    assert {photo.path for one in found for photo in one.photos} == {one.path for one in known}

@@ -92,6 +92,22 @@ def stretches(
     return sorted(found, key=lambda one: (one.begin, one.end))
 
 
+def answer_of(found: Sequence[Stretch]) -> tuple[str | None, float]:
+    """Return the answer that a film shows for the longest time, and for what share of its time, weighed by its probability.
+
+    >>> answer_of([Stretch("f", 0, 8, "cat", 0.9, 8), Stretch("f", 8, 10, "dog", 0.9, 2)])
+    ('cat', 0.72)
+    """
+    times: dict[str | None, float] = {}
+    sure: dict[str | None, float] = {}
+    for one in found:
+        length = max(0.0, one.end - one.begin)
+        times[one.label] = times.get(one.label, 0.0) + length
+        sure[one.label] = sure.get(one.label, 0.0) + length * one.confidence
+    best = max(times, key=lambda label: times[label])
+    return best, round(sure[best] / max(1e-9, sum(times.values())), 9)
+
+
 def smoothed(
     shares: NDArray[np.floating],
     switch: float | NDArray[np.floating] = SWITCH,

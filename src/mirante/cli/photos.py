@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from mirante.cli.arguments import names, share
+from mirante.cli.arguments import interval, names, share
 
 if TYPE_CHECKING:
     from mirante.data.entries import Skipped
@@ -83,6 +83,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=names,
         default=(),
         help="with a model of several labels: a photo goes into the folder of the first of these labels that it has",
+    )
+    organise.add_argument(
+        "--interval",
+        type=interval,
+        metavar="T",
+        default=1.0,
+        help="look at films this often, such as 0.5s or 1m (default: 1s)",
     )
     organise.add_argument("--dry-run", action="store_true", help="show what would happen, as a tree")
     organise.add_argument(
@@ -235,6 +242,7 @@ def _organise(arguments: argparse.Namespace) -> None:
         min_confidence=arguments.min_confidence,
         write_xmp=arguments.write_xmp,
         rule=arguments.rule,
+        interval=arguments.interval,
         memory=arguments.memory,
         dry_run=arguments.dry_run,
         lang=arguments.lang,

@@ -46,7 +46,7 @@ def show_timelines(timelines: Timelines, arguments: argparse.Namespace) -> None:
         print()
         for one in found:
             label = say("none of these") if one.label is None else one.label
-            print(f"{clock(one.begin)} – {clock(one.end)}  {label:<24} {say.percent(one.confidence):>6}  {one.film}")
+            print(f"{clock(one.begin)} – {clock(one.end)}  {label:<24} {say.confidence(one.confidence):>6}  {one.film}")
     for file in arguments.timeline:
         write_text(Path(file).expanduser(), _FORMS[Path(file).suffix.lower()](found, say))
 
@@ -67,7 +67,7 @@ def _json(found: Sequence[Stretch], say: Language) -> str:
 def _vtt(found: Sequence[Stretch], say: Language) -> str:
     from mirante.timeline import web_vtt
 
-    return web_vtt(found, say.percent)
+    return web_vtt(found, say.confidence)
 
 
 def _html(found: Sequence[Stretch], say: Language) -> str:

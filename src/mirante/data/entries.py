@@ -121,6 +121,15 @@ def digest_of(content: bytes | NDArray[np.uint8]) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
+def digest_of_file(path: Path) -> str:
+    """Return the digest of a file's content, read piece by piece. Raises OSError."""
+    found = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            found.update(piece)
+    return found.hexdigest()
+
+
 def printable(path: str) -> str:
     """Return a path as text that can be written anywhere: bytes that are not UTF-8, and control characters, become \\xNN.
 

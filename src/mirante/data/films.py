@@ -6,12 +6,14 @@ without the comb of interlaced pictures.
 
 from __future__ import annotations
 
+import datetime
 import logging
 import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ CUT = 10.0
 
 _ABOVE_MOTION = 4.0  # and how many times that of the frames before it
 _HD = 720  # lines from which colours that are not described are those of HD (ITU-R BT.709), not of television (BT.601)
+_FIRST_YEAR = 1970  # and earlier: a clock that was never set (films count from 1904)
 _STILL = 1.5  # mean difference below which a frame is the same picture as the one before
 
 
@@ -72,6 +75,11 @@ class Frame:
     pixels: Pixels
     begin: float | None = None
     end: float | None = None
+
+
+def can_read() -> bool:
+    """Tell whether the package that decodes films is installed."""
+    return find_spec("av") is not None
 
 
 def is_film(path: str) -> bool:
@@ -137,6 +145,26 @@ class StillOf:
             if best is None:
                 raise ImageError(f"no frame at {self.time:g} s")
             return film.pixels(best)
+
+
+def middle_frame(path: Path) -> Pixels:
+    """Return the frame in the middle of a film, by which it is shown and grouped. Raises ImageError."""
+    return StillOf(path, (duration(path) or 0.0) / 2)()
+
+
+def recorded(path: Path) -> tuple[datetime.datetime | None, str | None]:
+    """Return when a film was recorded and by which camera, as far as it says. Raises ImageError."""
+    with _opened(path) as film:
+        told = film.metadata
+    camera = " ".join(told[key] for key in told if key.endswith("model")) or None
+    for key in ("com.apple.quicktime.creationdate", "creation_time"):
+        try:
+            time = datetime.datetime.fromisoformat(told[key])
+        except (KeyError, ValueError):
+            continue
+        if time.year > _FIRST_YEAR:
+            return time.replace(tzinfo=None), camera
+    return None, camera
 
 
 def duration(path: Path) -> float | None:
@@ -215,6 +243,7 @@ class _Film:
 
     def __init__(self, container: Any, stream: Any) -> None:
         self._container, self._stream = container, stream
+        self.metadata: dict[str, str] = {**stream.metadata, **container.metadata}
         stream.thread_type = "AUTO"
         self.last = self.end = 0.0
         self._heard = 0.0

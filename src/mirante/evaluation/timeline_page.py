@@ -50,7 +50,7 @@ def _shown(one: Stretch, end: float, colours: dict[str, str], pictured: bool, sa
         "colour": _NONE if one.label is None else colours[one.label],
         "begin": clock(one.begin),
         "end": clock(one.end),
-        "confidence": say.percent(one.confidence),
+        "confidence": say.confidence(one.confidence),
         "left": f"{100 * one.begin / end:.3f}",
         "width": f"{100 * (one.end - one.begin) / end:.3f}",
         "picture": _picture(one) if pictured else "",

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 
 from mirante import xmp
 from mirante.data.entries import Skipped, printable
+from mirante.data.films import is_film, recorded
 from mirante.errors import ImageError, RequestError
 from mirante.images import read_bytes
 from mirante.locale import Language
@@ -152,8 +153,11 @@ def folder_names(classes: Iterable[str]) -> dict[str, str]:
 def _below(layout: str, path: Path, one: Decided, say: Language, names: Mapping[str, str]) -> str:
     values = {"class": names.get(one.label, one.label), "confidence": f"{min(9, int(one.confidence * 10)) * 10}%+"}
     if set(re.findall(r"\{(.*?)\}", layout)) & {"year", "month", "day", "camera"}:
-        exif = read_exif(read_bytes(path))
-        taken, camera = exif.taken, exif.camera
+        if is_film(path.name):
+            taken, camera = recorded(path)
+        else:
+            exif = read_exif(read_bytes(path))
+            taken, camera = exif.taken, exif.camera
         values["year"], values["month"], values["day"] = (
             (f"{taken:%Y}", f"{taken:%m}", f"{taken:%d}") if taken else (say("undated"),) * 3
         )

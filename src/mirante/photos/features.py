@@ -16,6 +16,7 @@ import onnx
 from numpy.typing import NDArray
 
 from mirante.data.features import Features, known_or_new
+from mirante.data.films import is_film, middle_frame
 from mirante.errors import ImageError, RequestError, RunError
 from mirante.images import Pixels, read_bytes, read_image, read_reduced
 from mirante.model.last_layer import read_head, seen_as
@@ -71,8 +72,11 @@ class FeatureExtractor:
 
             def read(row: int) -> Pixels:
                 try:
-                    small = read_reduced(
-                        read_bytes(folder / photos[row].path), 2 * max(self.info.size), self.info.rendering
+                    path = folder / photos[row].path
+                    small = (
+                        middle_frame(path)
+                        if is_film(path.name)
+                        else read_reduced(read_bytes(path), 2 * max(self.info.size), self.info.rendering)
                     )  # grouping need not be exact
                     return read_image(small, self.info.size, self.info.channels, self.info.fit)
                 except ImageError:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from mirante.data.entries import Skipped, digest_of, printable
+from mirante.data.entries import Skipped, digest_of, digest_of_file, printable
+from mirante.data.films import can_read, is_film, recorded
 from mirante.errors import ImageError, RequestError, WorkError
 from mirante.files import system_reason
 from mirante.images import read_bytes, read_header
@@ -140,7 +141,7 @@ class Library:
     def look(self) -> tuple[list[Known], list[Skipped]]:
         """Return the photos that are in the folder now, and what was passed over; only new and changed files are read."""
         try:
-            walked = walk(self.folder)
+            walked = walk(self.folder, films=can_read())
         except OSError as error:
             raise RequestError(f"{self.folder}: the folder cannot be opened ({error.strerror}).") from error
         before = {path: rest for path, *rest in self._rows("SELECT * FROM files")}
@@ -291,6 +292,9 @@ def contradictions(answers: list[Answer]) -> dict[str, list[str]]:
 def _read(path: Path) -> tuple[str | None, str | None, float | None]:
     """Return digest, error and time taken of a file."""
     try:
+        if is_film(path.name):
+            taken, _ = recorded(path)
+            return digest_of_file(path), None, None if taken is None else taken.timestamp()
         content = read_bytes(path)
         read_header(content)
     except ImageError as error:

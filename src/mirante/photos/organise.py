@@ -14,6 +14,7 @@ from typing import Any, get_args
 import platformdirs
 
 from mirante.data.entries import Skipped
+from mirante.data.films import INTERVAL, can_read
 from mirante.errors import MiranteError, RequestError
 from mirante.files import write_text
 from mirante.locale import Language, language
@@ -55,6 +56,7 @@ def organise(
     write_xmp: bool = False,
     rule: Sequence[str] = (),
     memory: str | Path | None = None,
+    interval: float = INTERVAL,
     dry_run: bool = False,
     lang: str | None = None,
 ) -> Organised:
@@ -67,6 +69,7 @@ def organise(
     write_xmp   also write class and confidence into a sidecar beside each photo that is sure; the labels of a model of several are
                 always written
     rule        of a model of several labels, those that name folders: a photo goes into that of the first one that it has
+    interval    seconds between the frames of a film that are looked at
     memory      where a person's labels of the folder are kept, if not in the folder
     dry_run     touch nothing, and return what would happen
     lang        en or pt: the language of folder names for what is not known
@@ -99,13 +102,13 @@ def organise(
                     logging.getLogger("mirante").info(f"{target}: finishing an earlier organise that was interrupted.")
                     carry_out(journal)
         try:
-            walked = walk(folder)
+            walked = walk(folder, films=can_read())
         except OSError as error:
             raise RequestError(f"{folder}: the folder cannot be opened ({error.strerror}).") from error
         photos = list(walked.photos) if into is None else arranging.outside(walked.photos, folder, into)
         said = _said(folder, memory, model)
         decided, unread = decide_photos(
-            model, folder, photos, said, MIN_CONFIDENCE if min_confidence is None else min_confidence, rule
+            model, folder, photos, said, MIN_CONFIDENCE if min_confidence is None else min_confidence, rule, interval
         )
         names = arranging.folder_names([*model.classes, *(one.label for one in decided.values())])
         found = arranging.arrange(folder.absolute(), photos, decided, into, layout, how, write_xmp, say, names)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from mirante.data.entries import SYSTEM_FOLDERS, Skipped, printable
+from mirante.data.films import is_film
 from mirante.formats import ENDINGS
 
 MEMORY = ".mirante"
@@ -43,13 +44,13 @@ class Walked:
     skipped: tuple[Skipped, ...]
 
 
-def walk(folder: Path) -> Walked:
-    """Return the photos under a folder. Raises OSError when the folder itself cannot be opened.
+def walk(folder: Path, films: bool = False) -> Walked:
+    """Return the photos under a folder, and the films that can be read if they are wanted. Raises OSError when it cannot be opened.
 
     A file belongs to a photo of its folder when it has the photo's name, or the name without its ending, and an ending that cameras
     and programs use beside photos: IMG_1.jpg has IMG_1.xmp, img_1.jpg.xmp, IMG_1.MOV, IMG_1.CR2, IMG_1.cr2.xmp, and from Google
     Takeout IMG_1.jpg.supplemental-metadata.json and its shortened forms. Of two photos with one stem, the first one gets them. A
-    film or RAW photo that belongs to none is passed over and named.
+    film or RAW photo that belongs to none is passed over and named, a film only where films are not wanted.
     """
     skipped: list[Skipped] = []
     os.listdir(folder)  # noqa: PTH208 (os.walk would be silent)
@@ -74,11 +75,12 @@ def walk(folder: Path) -> Walked:
             else:
                 files.append(name)
         inside = PurePath(here).relative_to(folder)
-        found = list(_photos(inside, files))
+        found = list(_photos(inside, files, films))
         photos += found
         owned = {name for photo in found for name in photo.companions}
+        taken = {photo.path for photo in found}
         for name in files:
-            what = _other(name)
+            what = None if (inside / name).as_posix() in taken else _other(name)
             if what is not None and (inside / name).as_posix() not in owned:
                 skipped.append(Skipped(printable((inside / name).as_posix()), f"{what}; left where it is"))
     return Walked(tuple(sorted(photos, key=lambda one: one.path)), tuple(skipped))
@@ -88,16 +90,26 @@ def _is_photo(name: str) -> bool:
     return PurePath(name.rstrip(". ")).suffix.lower() in PHOTOS
 
 
-def _photos(inside: PurePath, names: list[str]) -> Iterator[Photo]:
+def _photos(inside: PurePath, names: list[str], films: bool) -> Iterator[Photo]:
     owners: dict[str, str] = {}
     chosen = [name for name in names if _is_photo(name)]
     for name in chosen:
         owners.setdefault(name.casefold(), name)
     for name in chosen:
         owners.setdefault(PurePath(name).stem.casefold(), name)
+    if films:
+        own = [name for name in names if is_film(name) and _owner(name, owners) is None]
+        for name in own:  # of a film and its notes, the film is the photo
+            owners.setdefault(name.casefold(), name)
+            owners.setdefault(PurePath(name).stem.casefold(), name)
+        chosen += own
     beside: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        if PurePath(name).suffix.lower() in _BESIDE and (owner := _owner(name, owners)) is not None:
+        if (
+            name not in chosen
+            and PurePath(name).suffix.lower() in _BESIDE
+            and (owner := _owner(name, owners)) is not None
+        ):
             beside[owner].append((inside / name).as_posix())
     for name in chosen:
         yield Photo((inside / name).as_posix(), tuple(beside[name]))

@@ -192,7 +192,7 @@ def subtitles(workspace: Workspace, name: str, say: Language) -> str:
         for one in progress(workspace, name, say).get("stretches", [])
         if one["has"] != 0
     ]
-    return web_vtt(told, say.percent)
+    return web_vtt(told, say.confidence)
 
 
 def classes_of(workspace: Workspace, film: Film) -> tuple[tuple[str, ...], bool]:

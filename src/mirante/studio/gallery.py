@@ -24,6 +24,7 @@ from PIL import Image
 from mirante import runfolder
 from mirante.data.entries import printable
 from mirante.data.features import Features
+from mirante.data.films import is_film, middle_frame
 from mirante.errors import DataError, RequestError
 from mirante.evaluation.metrics import wilson
 from mirante.files import write_json
@@ -288,7 +289,7 @@ def photo(opened: Session, digest: str, side: int) -> bytes:
     path = opened.library.path_of(digest) if DIGEST.fullmatch(digest) else None
     if path is None:
         raise DataError("This photo is no longer in the folder.")
-    image = Image.fromarray(read_image(path))
+    image = Image.fromarray(middle_frame(path) if is_film(path.name) else read_image(path))
     image.thumbnail((side, side))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=88)
