@@ -15,7 +15,7 @@ demo: $(VENV)/installed       ## train on 1,797 handwritten digits, judge, predi
 
 test: $(VENV)/installed-dev       ## install what the tests need, and run them all
 	$(BIN)/python tests/browser.py
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 faults: $(VENV)/installed-dev       ## break everything that can break, for an hour or two; the figures go into docs/reliability.md
 	cd tests && ../$(BIN)/python faults.py

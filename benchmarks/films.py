@@ -104,7 +104,7 @@ def throughput(model: object, made: list[tuple[Path, list[float], list[str]]]) -
 
 
 def answer(model: object, path: Path, interval: float) -> tuple[list[float], list[object], np.ndarray]:
-    from mirante.data.films import CUT, Sampling, film_entries, parted, small_picture
+    from mirante.data.films import Sampling, are_cuts, film_entries, parted, small_picture
     from mirante.prediction.stream import predict_stream
 
     times, answers, changes, before = [], [], [], None
@@ -114,7 +114,7 @@ def answer(model: object, path: Path, interval: float) -> tuple[list[float], lis
         small = small_picture(pixels)  # type: ignore[arg-type]
         changes.append(0.0 if before is None else float(np.abs(small - before).mean()))
         before = small
-    return times, answers, np.array(changes) > CUT  # type: ignore[return-value]
+    return times, answers, are_cuts(np.array(changes))  # type: ignore[return-value]
 
 
 def scored(

@@ -127,6 +127,7 @@ def test_more_time_buys_a_larger_network(monkeypatch: pytest.MonkeyPatch) -> Non
             lambda side: (side, side, 3),
             1000,
             4,
+            (),
             0,
             torch.device("cpu"),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -261,6 +262,22 @@ def test_a_film_has_an_answer_per_frame_and_a_timeline_in_every_form(
     assert "00:00:04.000 – 00:00:07.000  round" in table
     scenes = mirante("predict", run, film, "--scenes", "--format", "json").stdout.splitlines()
     assert [json.loads(line)["label"] for line in scenes] == ["long", "round", "long", "round", "long"]
+
+
+def test_what_cannot_be_done_with_films_is_said_before_the_work(
+    marks: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    run, film = marks
+    (tmp_path / "films").mkdir()
+    shutil.copy(film, tmp_path / "films" / "one.mp4")
+    for words, told in (
+        ([film, tmp_path / "films" / "one.mp4", "--timeline", tmp_path / "x.vtt"], "subtitles are of one film"),
+        ([film, "--interval", "1s", "--scenes"], "choose one"),
+        ([tmp_path / "films"], "--interval 1s or --scenes"),
+    ):
+        done = mirante("predict", run, *words)
+        assert done.returncode == 2 and told in done.stderr and not done.stdout
+    assert not (tmp_path / "x.vtt").exists()
 
 
 def test_python_tells_the_timeline_too(marks: tuple[Path, Path]) -> None:

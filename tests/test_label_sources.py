@@ -274,3 +274,15 @@ def test_the_question_of_json_min_may_have_any_name(tmp_path: Path) -> None:
     (tmp_path / "min.json").write_text(json.dumps(rows), encoding="utf-8")
     with pytest.raises(DataError, match="'hospital' or 'kind'"):
         Dataset.open(data, task="tag", labels="min.json")
+
+
+def test_several_labels_in_coco_without_the_task_hint_at_it(tmp_path: Path, mirante: Command) -> None:
+    (tmp_path / "1.png").write_bytes(picture(1, "png"))
+    told = {
+        "images": [{"id": 1, "file_name": "1.png"}],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1}, {"id": 2, "image_id": 1, "category_id": 2}],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(told))
+    done = mirante("data", "info", tmp_path, "--labels", tmp_path / "coco.json")
+    assert done.returncode == 2 and "--task tag" in done.stderr

@@ -63,6 +63,11 @@ def test_answers_about_labels_stand_beside_classes(tmp_path: Path) -> None:
     library.answer_label({"a": 0, "b": 1, "c": -1}, "dog", "random", "2")
     library.answer_label({"a": 1}, "dog", "chosen", "3")
     library.answer_label({"a": 1}, "dog", "chosen", "3")
+    library.answer_label({"b": 1, "d": 1}, "dog", "sidecar", "4")
+    library.answer_label({"d": 0}, "dog", "chosen", "5")
+    library.answer_label({"d": 1}, "dog", "sidecar", "6")  # a keyword is never the last word
+    assert several_of(library.answers())["d"]["dog"].has == 0
+    assert [library.take_back() for _ in range(3)] == [["d"], ["d"], ["b", "d"]]
     assert labels_of(library.answers()) == {"a": "beach"} and contradictions(library.answers()) == {}
     told = several_of(library.answers())
     has = {digest: {label: one.has for label, one in labels.items()} for digest, labels in told.items()}

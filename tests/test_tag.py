@@ -29,7 +29,7 @@ from mirante.experiment.options import read_aims
 from mirante.locale import language
 from mirante.photos.label_questions import TOGETHER, choose_labels
 from mirante.photos.learn import learn, learned_sentence
-from mirante.photos.library import Library
+from mirante.photos.library import Library, is_kept_apart
 from mirante.photos.questions import RANDOM_EVERY
 from mirante.prediction.calibration import fit_yes_or_no, sigmoid
 from mirante.prediction.conformal import COVERAGES, fit_risk_thresholds, labels_in_sets
@@ -339,6 +339,14 @@ def test_average_precision_is_that_of_scikit_learn() -> None:
         assert _average_precision(scores, wanted) == pytest.approx(average_precision_score(wanted, scores))
 
 
+def test_a_training_by_the_clock_learns_labels(tmp_path: Path) -> None:
+    data = draw_marks(tmp_path / "marks", 120)
+    run = package.train(
+        data, "fast", task="tag", labels=data / "labels.csv", seconds=4, out=tmp_path / "run", max_size=24
+    )
+    assert run.info.output == (3,) and run.history
+
+
 def test_a_single_label_is_learned_too() -> None:
     chance = np.random.default_rng(0)
     features = chance.normal(size=(200, 8)).astype(np.float32)
@@ -403,14 +411,16 @@ def test_answers_about_labels_teach_a_model_and_never_make_it_worse(
     }
     library = Library(photos)
     digest = {one.path: one.digest for one in library.look()[0]}
-    for number, name in enumerate(MARKS):
-        for place, kind in enumerate(("random", "together", "together")):
-            said = {digest[path]: int(name in truth[path]) for path in sorted(truth)[place::3]}
-            library.answer_label(said, name, kind, f"turn {number} {place}")  # type: ignore[arg-type]
+    for name in MARKS:
+        for kind, apart in (("random", True), ("together", False)):
+            paths = [path for path in sorted(truth) if is_kept_apart(digest[path]) is apart]
+            said = {digest[path]: int(name in truth[path]) for path in paths}
+            library.answer_label(said, name, kind, f"turn {name} {kind}")  # type: ignore[arg-type]
     old = Run(tmp_path / "run").metrics
     done = learn(tmp_path / "run", library, language("en"))
-    assert done.of_labels and done.taught == 60 and done.unseen == 3 * (30 + old["images"])
-    assert done.adopted and done.after >= done.before
+    apart = sum(is_kept_apart(one) for one in digest.values())
+    assert done.taught == len(truth) - apart and done.unseen == 3 * (apart + old["images"]) and 5 < apart < 40
+    assert done.losses is not None and done.adopted == (done.losses[1] <= done.losses[0]) and done.adopted
     assert "labels of images that neither model saw" in learned_sentence(done, language("en"))
     new = package.load(tmp_path / "run")
     right = [set(new.predict(photos / path).labels) == labels for path, labels in truth.items()]
@@ -435,11 +445,20 @@ def test_questions_about_labels_are_of_open_pairs_and_one_in_five_is_drawn(
     shares = chance.random((count, labels)).astype(np.float32)
     pairs = st.tuples(st.integers(0, count - 1), st.integers(0, labels - 1))
     known = data.draw(st.sets(pairs, max_size=count * labels))
-    found = choose_labels(features, shares, known, asked, chance, begun)
+    apart = chance.random(count) < 0.2
+    found = choose_labels(features, shares, known, apart, asked, chance, begun)
     told = [(row, one.label) for one in found for row in one.rows]
     assert len(told) == len(set(told)) and not set(told) & known
     assert all(1 <= len(one.rows) <= TOGETHER for one in found)
-    assert all((one.kind == "random") == ((begun + place) % RANDOM_EVERY == 0) for place, one in enumerate(found))
+    assert all({bool(apart[row]) for row in one.rows} == {one.kind == "random"} for one in found)
+    left = {
+        kind: any(
+            (row, label) not in known | set(told) for row in np.flatnonzero(apart == kind) for label in range(labels)
+        )
+        for kind in (False, True)
+    }
+    if all(left.values()):
+        assert all((one.kind == "random") == ((begun + place) % RANDOM_EVERY == 0) for place, one in enumerate(found))
     assert len(found) == asked or len(told) + len(known) == count * labels
 
 

@@ -3,6 +3,7 @@
     MiranteError                 exit status
     ├── RequestError             2    what was asked for cannot be done as asked
     │   ├── DataError                 where the images are, or how they are labelled
+    │   │   └── NothingLabelled       no image of a source says what it shows
     │   ├── ImageError                one image; code that reads many counts it and continues
     │   │   └── UnavailableError      the system could not give it this time
     │   ├── LayersError               the line of layers, or sizes that no longer fit
@@ -31,6 +32,10 @@ class RequestError(MiranteError):
 
 class DataError(RequestError):
     """The source of the images, its labels or its splits cannot be used as they are."""
+
+
+class NothingLabelled(DataError):
+    """No image of a source says what it shows, by its folder or by its keywords."""
 
 
 class ImageError(RequestError):

@@ -151,6 +151,7 @@ class Task(ABC):
     judges_ood  whether a model can recognise images unlike any it was trained on
     several_labels  whether an image may have several labels, or none
     activation  what turns the calibrated logits of one answer into probabilities
+    is_taught  whether a person's answers about photos can teach a model (mirante.photos.learn)
     one_class  whether the answer is one of the classes
     has_pages  whether the studio can show its answers one by one
     hub_task  the task's name on the Hugging Face Hub
@@ -164,6 +165,7 @@ class Task(ABC):
     judges_ood: bool = True
     several_labels: bool = False
     activation: Literal["softmax", "sigmoid"] = "softmax"
+    is_taught: bool = False
     one_class: bool = False
     has_pages: bool = False
     hub_task: str

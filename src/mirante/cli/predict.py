@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,9 @@ def run(arguments: argparse.Namespace) -> None:
     from mirante.prediction.stream import predict_stream
     from mirante.progress import track
 
-    require_forms(arguments.timeline)
+    require_forms(arguments.timeline, arguments.paths)
+    if arguments.interval is not None and arguments.scenes:
+        raise RequestError("--interval and --scenes: look at a film by time or by its scenes; choose one.")
     asked = arguments.interval is not None or arguments.scenes
     sampling = Sampling(arguments.interval or INTERVAL, arguments.scenes)
     model = Model(arguments.run_folder)
@@ -125,7 +128,20 @@ def run(arguments: argparse.Namespace) -> None:
     if unreadable:
         print(f"{answered} answered, {unreadable} left out because they could not be read.", file=sys.stderr)
     if answered == 0:
-        raise RequestError(f"{' '.join(arguments.paths)}: no image in it that can be read.")
+        films = (
+            "" if asked or not _hold_films(arguments.paths) else " Its films are read with --interval 1s or --scenes."
+        )
+        raise RequestError(f"{' '.join(arguments.paths)}: no image in it that can be read.{films}")
+
+
+def _hold_films(paths: Sequence[str]) -> bool:
+    """Tell whether one of these folders holds films."""
+    from pathlib import Path
+
+    from mirante.data.films import is_film
+
+    folders = (Path(path).expanduser() for path in paths)
+    return any(is_film(file.name) for folder in folders if folder.is_dir() for file in folder.rglob("*"))
 
 
 def _frames(arguments: argparse.Namespace, sampling: Sampling) -> int | None:

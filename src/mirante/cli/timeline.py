@@ -15,13 +15,18 @@ if TYPE_CHECKING:
     from mirante.timeline import Stretch
 
 
-def require_forms(files: Sequence[str]) -> None:
-    """Raise RequestError for a file whose ending names no form of a timeline, or that cannot be made."""
+def require_forms(files: Sequence[str], paths: Sequence[str]) -> None:
+    """Raise RequestError for a file whose ending names no form of a timeline, or that cannot be made for these films."""
+    from mirante.data.films import is_film
+
+    films = sum(map(is_film, paths))
     for file in files:
         if Path(file).suffix.lower() not in _FORMS:
             raise RequestError(f"--timeline {file}: must end in {', '.join(_FORMS)}.")
         if not Path(file).expanduser().absolute().parent.is_dir():
             raise RequestError(f"--timeline {file}: no such folder.")
+        if films > 1:
+            _require_one(file, films)
 
 
 def show_timelines(timelines: Timelines, arguments: argparse.Namespace) -> None:
@@ -35,10 +40,7 @@ def show_timelines(timelines: Timelines, arguments: argparse.Namespace) -> None:
     if not films:
         return
     for file in arguments.timeline:
-        if len(films) > 1 and Path(file).suffix.lower() == ".vtt":
-            raise RequestError(
-                f"--timeline {file}: subtitles are of one film, and there are {len(films)}; give one at a time."
-            )
+        _require_one(file, len(films))
     found = list(timelines.all())
     if arguments.format == "table":
         from mirante.timeline import clock
@@ -49,6 +51,11 @@ def show_timelines(timelines: Timelines, arguments: argparse.Namespace) -> None:
             print(f"{clock(one.begin)} – {clock(one.end)}  {label:<24} {say.confidence(one.confidence):>6}  {one.film}")
     for file in arguments.timeline:
         write_text(Path(file).expanduser(), _FORMS[Path(file).suffix.lower()](found, say))
+
+
+def _require_one(file: str, films: int) -> None:
+    if films > 1 and Path(file).suffix.lower() == ".vtt":
+        raise RequestError(f"--timeline {file}: subtitles are of one film, and there are {films}; give one at a time.")
 
 
 def _csv(found: Sequence[Stretch], say: Language) -> str:

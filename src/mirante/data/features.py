@@ -27,7 +27,7 @@ def known_or_new(key: str, digests: Sequence[str], compute: Callable[[list[int]]
 
     key      what the features depend on besides the image: backbone, weights, input size, fit
     digests  of the images' content
-    compute  given row numbers, returns their features; called once, or not at all
+    compute  given row numbers, returns their features; called once, or not at all. A row of NaN failed, and is not kept
     """
     folder = cache_folder() / "features" / hashlib.sha256(key.encode()).hexdigest()[:32]
     known: dict[str, Features] = {}
@@ -41,9 +41,11 @@ def known_or_new(key: str, digests: Sequence[str], compute: Callable[[list[int]]
     if new:
         features = compute(new)
         names = [digests[row] for row in new]
+        known.update(zip(names, features, strict=True))
+        sound = np.flatnonzero(~np.isnan(features).any(axis=1))
+        names, features = [names[row] for row in sound], features[sound]
         folder.mkdir(parents=True, exist_ok=True)
         write_file(folder / f"{uuid.uuid4().hex}.npz", lambda part: _save(part, names, features))
-        known.update(zip(names, features, strict=True))
     return np.stack([known[digest] for digest in digests])
 
 

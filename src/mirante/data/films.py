@@ -163,6 +163,8 @@ def recorded(path: Path) -> tuple[datetime.datetime | None, str | None]:
         except (KeyError, ValueError):
             continue
         if time.year > _FIRST_YEAR:
+            if key == "creation_time" and time.tzinfo is not None:  # of the world's time; the other is the camera's own
+                time = time.astimezone()
             return time.replace(tzinfo=None), camera
     return None, camera
 
@@ -230,6 +232,14 @@ def _scenes(film: _Film) -> Iterator[Frame]:
 def _middle(film: _Film, kept: list[tuple[float, Any]], begin: float, end: float) -> Frame:
     time, picture = min(kept, key=lambda one: abs(one[0] - (begin + end) / 2))
     return Frame(time, film.pixels(picture), begin, end)
+
+
+def are_cuts(changes: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Tell which of a film's frames (N,) come after a cut, by how much each differs from the one before (`small_picture`).
+
+    Where every frame differs much, as with a camera in the hand, a cut differs twice as much as they usually do.
+    """
+    return changes > max(CUT, 2 * float(np.median(changes)))
 
 
 def small_picture(pixels: Pixels) -> NDArray[np.float32]:

@@ -9,11 +9,15 @@ from mirante.data.entries import HasSidecars, Skipped, Source
 from mirante.data.labels import Labelled
 from mirante.data.scan import Scanned
 from mirante.data.several import join, require_writable
-from mirante.errors import DataError, ImageError
+from mirante.errors import DataError, ImageError, NothingLabelled
 from mirante.xmp import embedded_keywords, keyword_paths
 
 NAME = "xmp"
 """What --labels names them by."""
+
+
+UNLABELLED = "has no keywords"
+"""Why a photo was left out that says nothing."""
 
 
 def label_by_keywords(
@@ -51,9 +55,9 @@ def label_by_keywords(
         if words:
             found[entry.path] = words
         else:
-            skipped.append(Skipped(entry.path, "has no keywords"))
+            skipped.append(Skipped(entry.path, UNLABELLED))
     if not found:
-        raise DataError(
+        raise NothingLabelled(
             f"{location}: no photo has keywords, in its file or in an XMP sidecar beside it, and --labels {NAME} takes "
             "the labels from there."
         )

@@ -9,7 +9,10 @@ from mirante.data.entries import Skipped
 from mirante.data.scan import Scanned
 from mirante.data.splits import split_of
 from mirante.data.tables import Row, Table, spellings
-from mirante.errors import DataError
+from mirante.errors import DataError, NothingLabelled
+
+NOT_IN_CLASS = "not in a class folder"
+"""Why an image was left out that lies above the class folders."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def label_by_folder(
         if label is None:
             names = folders[image.path]
             if len(names) < 1 + has_splits:
-                skipped.append(Skipped(image.path, image.error or "not in a class folder"))
+                skipped.append(Skipped(image.path, image.error or NOT_IN_CLASS))
                 continue
             inside = names[int(has_splits) :]
             label, split = "/".join(inside) if nested else inside[0], split_of(names[0]) if has_splits else None
@@ -53,7 +56,7 @@ def label_by_folder(
             rows.append(Labelled(image, label, split, image.person))
     if not rows:
         reason = f"{skipped[0].path}: {skipped[0].reason}" if skipped else "it is empty"
-        raise DataError(
+        raise NothingLabelled(
             f"{location}: no image in a class folder can be read ({reason}). Each class is a folder of images."
         )
     return rows, skipped

@@ -30,6 +30,15 @@ def join(yes: Iterable[str], not_known: Iterable[str] = ()) -> str:
     return SEPARATOR.join([*yes, *(UNKNOWN + name for name in not_known)])
 
 
+def cell(labels: str) -> str:
+    """Return labels as one text as a cell of a table: the mark at the end has it read back, whatever its labels hold.
+
+    >>> cell("red, striped"), cell("")
+    ('red, striped|', '|')
+    """
+    return labels + SEPARATOR
+
+
 def parse(text: str) -> tuple[list[str], list[str]]:
     """Return the labels that an image has, and those of which it is not known.
 

@@ -127,9 +127,11 @@ class Table:
     def require_agreement(self, first: Row, second: Row) -> None:
         """Raise the DataError that names two rows for one image unless they say the same."""
         if replace(second, path=first.path, number=first.number) != first:
+            several = " If an image may have several labels, add --task tag." if second.label != first.label else ""
             raise DataError(
                 f"{self.name}, row {second.number}: {short(second.path)} is {short(second.label)!r} here and "
                 f"{short(first.label)!r} in row {first.number}, or in another split, group or subgroup; an image has one of each."
+                f"{several}"
             )
 
     def with_labels_united(self) -> Table:

@@ -209,7 +209,12 @@ def _from_doubts(dataset: Dataset, asked: Dataset, doubts: LabelErrors) -> list[
         has = asked.targets[row, label] > 0
         text = "more likely without {other} ({share})" if has else "more likely with {other} ({share})"
         share, own = (1 - share, share) if has else (share, 1 - share)
-        values = {"other": asked.classes[label], "has": int(not has), "share": round(share, 3), "own": round(own, 3)}
+        values = {
+            "other": asked.classes[label],
+            "should_have": int(not has),
+            "share": round(share, 3),
+            "own": round(own, 3),
+        }
         found.append(Finding("doubtful", (row_of[asked.paths[row]],), Note(text, values)))
     for row in doubts.doubtful.tolist() if doubts.asked is None else ():
         shares = doubts.probabilities[row].copy()
@@ -228,8 +233,8 @@ def _from_doubts(dataset: Dataset, asked: Dataset, doubts: LabelErrors) -> list[
 
 def _said(one: Finding) -> str:
     """Return what the model says in place of a doubtful label: a class, or whether the image has the label."""
-    other = str(one.note.values["other"])
-    return {1: f"with {other}", 0: f"without {other}"}.get(one.note.values.get("has", -1), other)  # type: ignore[arg-type]
+    other, should_have = str(one.note.values["other"]), one.note.values.get("should_have")
+    return other if should_have is None else f"{'with' if should_have else 'without'} {other}"
 
 
 def _make(folder: Path) -> None:

@@ -90,12 +90,14 @@ class FeatureExtractor:
                     images = np.stack(list(following))
                     following = pool.map(read, parts[number + 1]) if number + 1 < len(parts) else iter(())
                     found.append(_one_look(session.run([self.value], {"images": images})[0], len(part)))
-            return np.concatenate(found).astype(np.float32)
+            features = np.concatenate(found).astype(np.float32)
+            features[[rows.index(row) for row in failed]] = np.nan
+            return features
 
         features = known_or_new(self.key, [one.digest for one in photos], compute)
-        for row in failed:
-            features[row] = 0
-        return features, sorted(failed)
+        failed = np.flatnonzero(np.isnan(features).any(axis=1)).tolist()
+        features[failed] = 0
+        return features, failed
 
     def logits(self, features: Features) -> NDArray[np.float32]:
         """Return the logits (N, things) of features."""

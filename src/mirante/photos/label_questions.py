@@ -1,8 +1,8 @@
 """Which photos to ask a person about where a photo may have several labels: one label at a time, of many photos at once.
 
-A person marks those that have it; the others do not. Every fifth question shows photos drawn at random, which tell how good the model
-is, and `learn` keeps its answers apart. Of the others, half show photos that the model is unsure about and that are unlike each other,
-half photos that probably have the label. benchmarks/photos.py compares ways of choosing.
+A person marks those that have it; the others do not. Every fifth question shows photos drawn at random from those that are kept apart
+(mirante.photos.library.is_kept_apart), which tell how good the model is. Of the others, half show photos that the model is unsure
+about and that are unlike each other, half photos that probably have the label.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def choose_labels(
     features: Features,
     probabilities: NDArray[np.floating],
     known: Set[tuple[int, int]],
+    apart: NDArray[np.bool_],
     count: int,
     random: np.random.Generator,
     begun: int = 0,
@@ -34,6 +35,7 @@ def choose_labels(
 
     features (N, width) and probabilities (N, L) of the photos, as the model has them now
     known    (row, label) that were answered or skipped, not to be asked about now
+    apart    (N,) the photos that only questions drawn at random are about
     begun    how many questions were asked before, so that every fifth one is drawn at random
     """
     directions = unit_rows(features)
@@ -43,13 +45,16 @@ def choose_labels(
         open_pairs[row, label] = False
     questions: list[Question] = []
     for number in range(begun, begun + count):
-        weights = (unsure * open_pairs).sum(axis=0) + 1e-3 * open_pairs.any(axis=0)
         if not open_pairs.any():
             break
         drawn = number % RANDOM_EVERY == 0
-        spread = open_pairs.any(axis=0).astype(np.float64) if drawn else weights
+        if not open_pairs[apart == drawn].any():  # none of this kind is left
+            drawn = not drawn
+        here = open_pairs & (apart == drawn)[:, None]
+        some = here.any(axis=0).astype(np.float64)
+        spread = some if drawn else (unsure * here).sum(axis=0) + 1e-3 * some
         label = int(random.choice(probabilities.shape[1], p=spread / spread.sum()))
-        rows = np.flatnonzero(open_pairs[:, label])
+        rows = np.flatnonzero(here[:, label])
         if drawn:
             chosen = random.permutation(rows)[:TOGETHER]
         elif number % 2:

@@ -28,7 +28,7 @@ from mirante.model.export import TOLERANCE, write_onnx
 from mirante.model.last_layer import replace_head
 from mirante.model_info import ModelInfo
 from mirante.photos.features import FeatureExtractor, extractor_of_run
-from mirante.photos.library import Answer, Library, contradictions, labels_of, several_of
+from mirante.photos.library import Answer, Library, contradictions, is_kept_apart, labels_of, several_of
 from mirante.photos.versions import EARLIER, keep
 from mirante.prediction.onnx_model import Output
 from mirante.prediction.out_of_distribution import fit_subspace, ood_score
@@ -52,7 +52,7 @@ class LearnResult:
 
     taught   confirmed photos that were learned from
     unseen   images that neither model saw, or answers about their labels; before and after: how many of them each gets right
-    of_labels  whether labels were compared, of which an image has several
+    losses     of several labels, the mean loss in nats of each model on those answers; None for classes
     added    new classes; waiting: class → answers, for those with too few
     said_twice  path → the classes that a person gave one photo, the last one last
     adopted  whether the new model took the old one's place; then `kept` is where the old one is
@@ -67,7 +67,7 @@ class LearnResult:
     said_twice: dict[str, list[str]]
     adopted: bool
     kept: Path | None = None
-    of_labels: bool = False
+    losses: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,20 +94,26 @@ class _Said:
 
 def learned_sentence(done: LearnResult, say: Language) -> str:
     """Say in plain words what came of learning."""
-    of_images = say(
-        "Learned from {taught} confirmed photos. Of {unseen} images that neither model saw, the old one gets {before} right and "
-        "the new one {after}."
-    )
-    of_labels = say(
-        "Learned from {taught} confirmed photos. Of {unseen} labels of images that neither model saw, the old one gets {before} "
-        "right and the new one {after}."
-    )
-    compared = (of_labels if done.of_labels else of_images).format(
-        taught=say.number(done.taught),
-        unseen=say.number(done.unseen),
-        before=say.number(done.before),
-        after=say.number(done.after),
-    )
+    counts = {
+        "taught": say.number(done.taught),
+        "unseen": say.number(done.unseen),
+        "before": say.number(done.before),
+        "after": say.number(done.after),
+    }
+    if done.losses is None:
+        compared = say(
+            "Learned from {taught} confirmed photos. Of {unseen} images that neither model saw, the old one gets {before} right and "
+            "the new one {after}.",
+            **counts,
+        )
+    else:
+        compared = say(
+            "Learned from {taught} confirmed photos. Of {unseen} labels of images that neither model saw, the old one gets {before} "
+            "right and the new one {after}; their mean loss is {old_loss} and {new_loss}.",
+            **counts,
+            old_loss=say.number(done.losses[0], 4),
+            new_loss=say.number(done.losses[1], 4),
+        )
     if done.kept is None:
         return f"{compared} {say('The new one is worse, so the old one stays.')}"
     taken = say("The new one is now in use; the old one is kept in {kept}.", kept=done.kept)
@@ -119,8 +125,10 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     """Teach a run with the answers that a library holds. Raises RequestError when there is nothing to learn, RunError."""
     run = Run(path)
     info = run.info
-    if not info.asks.several_labels:
-        info.require_task("classify", "photos that are learned from", str(path))
+    if not info.asks.is_taught:
+        raise RunError(
+            f"{path}: a model for the task {info.task}; only one of classes or of several labels learns from photos."
+        )
     extractor = extractor_of_run(path / runfolder.ONNX, info)
     dataset = run.dataset()
     require_classes(dataset, info.classes)
@@ -135,10 +143,13 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     answers = library.answers()
     photos = {one.digest: one for one in library.look()[0]}
     tested = {dataset.digests[row] for split in ("val", "test") for row in dataset.rows(split)}
+    trained = {dataset.digests[row] for row in dataset.rows("train")}
     answers_here = [one for one in answers if one.digest in photos]
-    said = (_said_labels if info.asks.several_labels else _said_classes)(answers_here, info.classes, tested)
+    said = (_said_labels if info.asks.several_labels else _said_classes)(answers_here, info.classes, tested, trained)
     if not (said.taught or said.jury or said.waiting):
-        raise RequestError(f"{library.folder}: no photo has an answer yet; mirante photos review asks about them.")
+        raise RequestError(
+            f"{library.folder}: no answer that the model can learn from yet; mirante photos review asks about photos."
+        )
     if not said.taught:
         raise RequestError(
             f"{library.folder}: too few answers to learn from ({len(said.jury) + sum(said.waiting.values())}, of which "
@@ -150,32 +161,32 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
         wanted = np.array(list(targets.values()), np.int64).reshape(-1, *dataset.targets.shape[1:])
         if not targets:
             return _Known((), wanted, seen[:0])
-        return _Known(tuple(targets), wanted, extractor.look(library.folder, [photos[digest] for digest in targets])[0])
+        features, damaged = extractor.look(library.folder, [photos[digest] for digest in targets])
+        sound = np.setdiff1d(np.arange(len(targets)), damaged)
+        digests = list(targets)
+        return _Known(tuple(digests[row] for row in sound), wanted[sound], features[sound])
 
     taught, jury = known(said.taught), known(said.jury)
     new_extractor, new_info, space = _fit(extractor, dataset, seen, taught, run.objectives)
     rows = dataset.rows("test")
     wanted = np.concatenate([dataset.targets[rows], jury.targets])
     judged = np.concatenate([seen[rows], jury.features])
-    before, after = (
-        int(
-            (
-                known_info.asks.answered(_output(one.logits(judged), known_info).probabilities, known_info) == wanted
-            ).sum()
-        )
-        for one, known_info in ((extractor, info), (new_extractor, new_info))
-    )
+    right, losses = [], []
+    for one, known_info in ((extractor, info), (new_extractor, new_info)):
+        shares = _output(one.logits(judged), known_info).probabilities
+        right.append(int((known_info.asks.answered(shares, known_info) == wanted).sum()))
+        losses.append(_loss_of_labels(shares, wanted) if info.asks.several_labels else 0.0)
     said_twice = {photos[one].path: names for one, names in contradictions(answers).items() if one in photos}
     done = LearnResult(
         len(taught.digests),
         int((wanted >= 0).sum()),
-        before,
-        after,
+        right[0],
+        right[1],
         said.classes[len(info.classes) :],
         said.waiting,
         said_twice,
-        after >= before,
-        of_labels=info.asks.several_labels,
+        losses[1] <= losses[0] if info.asks.several_labels else right[1] >= right[0],
+        losses=(losses[0], losses[1]) if info.asks.several_labels else None,
     )
     if not done.adopted:
         return done
@@ -183,8 +194,8 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     return replace(done, kept=kept)
 
 
-def _said_classes(answers: list[Answer], classes: tuple[str, ...], tested: set[str]) -> _Said:
-    """Return what was said about one class of several; photos of questions drawn at random judge."""
+def _said_classes(answers: list[Answer], classes: tuple[str, ...], tested: set[str], trained: set[str]) -> _Said:
+    """Return what was said about one class of several; photos of questions drawn at random judge, if no model has seen them."""
     labels = {digest: label for digest, label in labels_of(answers).items() if label is not None}
     counts = Counter(label for label in labels.values() if label not in classes)
     classes = (*classes, *(label for label, count in counts.items() if count >= NEEDED))
@@ -194,22 +205,30 @@ def _said_classes(answers: list[Answer], classes: tuple[str, ...], tested: set[s
     drawn = {one.digest for one in answers if one.kind == "random"}
     return _Said(
         {digest: number for digest, number in usable.items() if digest not in drawn},
-        {digest: number for digest, number in usable.items() if digest in drawn},
+        {digest: number for digest, number in usable.items() if digest in drawn - trained},
         classes,
         {label: count for label, count in counts.items() if count < NEEDED},
     )
 
 
-def _said_labels(answers: list[Answer], classes: tuple[str, ...], tested: set[str]) -> _Said:
-    """Return what was said about several labels; answers to questions drawn at random judge, each about its own label."""
-    drawn = {(one.digest, one.label) for one in answers if one.kind == "random"}
+def _said_labels(answers: list[Answer], classes: tuple[str, ...], tested: set[str], trained: set[str]) -> _Said:
+    """Return what was said about several labels; photos that are kept apart judge, if no model has seen them."""
     said = _Said({}, {}, classes, {})
     for digest, labels in several_of(answers).items():
+        apart = is_kept_apart(digest)
+        if digest in tested or (apart and digest in trained):
+            continue
         for label, one in labels.items():
-            if label in classes and digest not in tested and one.has in (0, 1):
-                part = said.jury if (digest, label) in drawn else said.taught
+            if label in classes and one.has in (0, 1):
+                part = said.jury if apart else said.taught
                 part.setdefault(digest, np.full(len(classes), -1))[classes.index(label)] = one.has
     return said
+
+
+def _loss_of_labels(shares: NDArray[np.floating], wanted: NDArray[np.int64]) -> float:
+    """Return the mean loss in nats of the labels that are known; shares (N, labels) from 0 to 1."""
+    right = np.where(wanted > 0, shares, 1 - shares)[wanted >= 0]
+    return float(-np.log(np.maximum(right, 1e-7)).mean()) if len(right) else 0.0
 
 
 def _fit(

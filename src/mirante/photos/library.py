@@ -268,13 +268,24 @@ def labels_of(answers: list[Answer]) -> dict[str, str | None]:
     return {one.digest: one.label for one in answers if one.has is None}
 
 
+def is_kept_apart(digest: str) -> bool:
+    """Tell whether a photo is one of the fifth, chosen by its content, that only questions drawn at random are about.
+
+    No answer about such a photo chooses what is asked, and of several labels none is learned from: so they tell how good a model is.
+    """
+    return int(digest[:8], 16) % 5 == 0
+
+
 def several_of(answers: list[Answer]) -> dict[str, dict[str, Answer]]:
-    """Return digest → label → the answer that stands about it; a class that was named is a label that the photo has."""
+    """Return digest → label → the answer that stands about it; a class that was named is a label that the photo has.
+
+    The latest answer counts, but a keyword never before what was said here.
+    """
     found: dict[str, dict[str, Answer]] = defaultdict(dict)
     for one in answers:
-        if one.label is not None:
+        if one.label is not None and not (one.kind == "sidecar" and one.label in found[one.digest]):
             found[one.digest][one.label] = one if one.has is not None else replace(one, has=1)
-    return dict(found)
+    return {digest: labels for digest, labels in found.items() if labels}
 
 
 def contradictions(answers: list[Answer]) -> dict[str, list[str]]:
@@ -294,7 +305,10 @@ def _read(path: Path) -> tuple[str | None, str | None, float | None]:
     try:
         if is_film(path.name):
             taken, _ = recorded(path)
-            return digest_of_file(path), None, None if taken is None else taken.timestamp()
+            try:
+                return digest_of_file(path), None, None if taken is None else taken.timestamp()
+            except OSError as error:
+                return None, system_reason(error), None
         content = read_bytes(path)
         read_header(content)
     except ImageError as error:

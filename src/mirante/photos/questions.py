@@ -49,6 +49,7 @@ def choose(
     random: np.random.Generator,
     aside: frozenset[int] = frozenset(),
     begun: int = 0,
+    apart: NDArray[np.bool_] | None = None,
 ) -> list[Question]:
     """Return `count` questions about N photos, fewer when they run out.
 
@@ -56,14 +57,18 @@ def choose(
     answered  row → class number, None for "not sure"
     aside     rows that were skipped, not to be asked about now
     begun     how many questions were asked before, so that every fifth one is drawn at random
+    apart     (N,) the photos that only questions drawn at random are about; None draws them from all
     """
     open_rows = np.array(
         [row for row in range(len(features)) if row not in answered and row not in aside], dtype=np.int64
     )
+    drawn_from = open_rows if apart is None else open_rows[apart[open_rows]]
+    open_rows = open_rows if apart is None else open_rows[~apart[open_rows]]
     used: set[int] = set()
     directions = unit_rows(features)
     single = iter(_uncertain(directions, probabilities, open_rows, count, random))
-    drawn = iter(random.permutation(open_rows).tolist())
+    drawn = iter(random.permutation(drawn_from).tolist())
+    others = iter(random.permutation(open_rows).tolist())
     doubted = iter(_doubted(probabilities, answered, aside))
     questions: list[Question] = []
     for number in range(begun, begun + count):
@@ -79,10 +84,13 @@ def choose(
             )
         if question is None:
             row = next((row for row in single if row not in used), None)
-            row = row if row is not None else next((row for row in drawn if row not in used), None)
+            row = row if row is not None else next((row for row in others if row not in used), None)
+            kind: Kind = "chosen"
+            if row is None:  # only photos that are kept apart are left
+                row, kind = next((row for row in drawn if row not in used), None), "random"
             if row is None:
                 break
-            question = Question((row,), int(probabilities[row].argmax()), "chosen")
+            question = Question((row,), int(probabilities[row].argmax()), kind)
         used.update(question.rows)
         questions.append(question)
     return questions

@@ -103,11 +103,12 @@ def _photos(inside: PurePath, names: list[str], films: bool) -> Iterator[Photo]:
             owners.setdefault(name.casefold(), name)
             owners.setdefault(PurePath(name).stem.casefold(), name)
         chosen += own
+    photos = set(chosen)
     beside: dict[str, list[str]] = defaultdict(list)
     for name in names:
         if (
-            name not in chosen
-            and PurePath(name).suffix.lower() in _BESIDE
+            PurePath(name).suffix.lower() in _BESIDE
+            and name not in photos
             and (owner := _owner(name, owners)) is not None
         ):
             beside[owner].append((inside / name).as_posix())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.data.films import CUT, Sampling, duration, parted, scene_end, small_picture
+from mirante.data.films import Sampling, are_cuts, duration, parted, scene_end, small_picture
 from mirante.errors import ImageError
 from mirante.images import Pixels
 from mirante.timeline import SWITCH, Stretch, stretches
@@ -65,7 +65,7 @@ class Timelines:
         weights = np.clip(
             np.diff([*begins, end]) / self._sampling.interval, 1, _MOST_WEIGHT
         )  # a picture may stand still
-        cuts = np.array(self._changes[film]) > CUT
+        cuts = are_cuts(np.array(self._changes[film]))
         switch = 0 if self._sampling.scenes else np.where(cuts, 0, SWITCH)
         return stretches(film, begins, end, tracks, self._info.asks.one_class, switch, weights)
 

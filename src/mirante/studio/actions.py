@@ -157,9 +157,11 @@ def allow_several(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
 def give_label(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Say that images have a label, or do not; without a label, that they have none."""
     paths, has = values.get("paths"), values.get("has")
+    if not isinstance(has, bool):
+        raise RequestError("The studio did not understand this request; load the page again.")
     if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
         raise RequestError("Choose images first.")
-    listing.give_label(asked.workspace, asked.parts["name"], paths, _text(values, "label"), has is True)
+    listing.give_label(asked.workspace, asked.parts["name"], paths, _text(values, "label"), has)
     one = collections.read_collection(asked.workspace, asked.parts["name"])
     told = {item.path: item for item in listing.listing(one).items}
     return {"labels": {path: parse(told[path].label or "")[0] for path in paths}}
@@ -248,7 +250,9 @@ async def received(asked: Visit, stream: AsyncIterator[bytes]) -> AsyncIterator[
             async for piece in stream:
                 size += len(piece)
                 if size > collections.MAX_ARCHIVE:
-                    raise RequestError(f"This is larger than {collections.MAX_ARCHIVE >> 30} GiB; open it as a folder.")
+                    raise RequestError(
+                        f"This is larger than {collections.MAX_ARCHIVE >> 30} GiB, the most that is accepted here."
+                    )
                 file.write(piece)
         yield part
     finally:

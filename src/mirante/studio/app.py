@@ -143,7 +143,7 @@ def _values(body: bytes) -> dict[str, Any]:
 
     try:
         values = json.loads(body or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RequestError("The studio did not understand this request; load the page again.") from error
     if not isinstance(values, dict):
         raise RequestError("The studio did not understand this request; load the page again.")

@@ -103,14 +103,16 @@ def decide(workspace: Workspace, name: str, number: int, what: str) -> None:
         row, decided = findings[number], dict(one.decided)
         goes = _goes(row)
         before = decided.pop(str(number), None)
-        if before in ("leave out", "relabel"):
+        if before == "relabel" and (had := row["text"][1].get("should_have")) is not None:
+            listing.give_label(workspace, name, goes, row["text"][1]["other"], not had)
+        elif before in ("leave out", "relabel"):
             listing.edit(workspace, name, goes, "")
         if what == "leave out":
             listing.edit(workspace, name, goes, None)
         elif what == "relabel":
             if not (suggested := _suggested(row)):
                 raise RequestError("No other class is suggested for these images.")
-            if (has := row["text"][1].get("has")) is None:
+            if (has := row["text"][1].get("should_have")) is None:
                 listing.edit(workspace, name, goes, suggested)
             else:
                 listing.give_label(workspace, name, goes, suggested, bool(has))

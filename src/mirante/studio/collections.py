@@ -37,6 +37,8 @@ class Collection:
     made     whether its images were gathered here, so that more can be added
     classes  of a made collection, also those that are still empty
     several  whether an image may have several labels, or none; each change is then a text such as cat|dog
+    aside    of images that were left out, path → the change that was made before
+    other    edits and aside as they were under the other way, one class or several labels
     """
 
     name: str
@@ -45,6 +47,8 @@ class Collection:
     classes: tuple[str, ...] = ()
     edits: dict[str, str | None] = field(default_factory=dict)
     several: bool = False
+    aside: dict[str, str] = field(default_factory=dict)
+    other: tuple[dict[str, str | None], dict[str, str]] = ({}, {})
 
 
 def list_collections(workspace: Workspace) -> list[Collection]:
@@ -63,9 +67,11 @@ def read_collection(workspace: Workspace, name: str) -> Collection:
     path = _file(workspace, name)
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        several = bool(value.get("several", False))
+        edits, other = dict(value["edits"]), value.get("other", ({}, {}))
+        several, aside = bool(value.get("several", False)), dict(value.get("aside", {}))
+        classes = tuple(value["classes"])
         return Collection(
-            name, value["location"], value["made"], tuple(value["classes"]), dict(value["edits"]), several
+            name, value["location"], value["made"], classes, edits, several, aside, (dict(other[0]), dict(other[1]))
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{name}: no such collection; open a folder or make one.") from error
@@ -108,12 +114,14 @@ def make_collection(workspace: Workspace, name: str, classes: Iterable[str] = ()
 
 
 def allow_several(workspace: Workspace, name: str, several: bool) -> Collection:
-    """Let the images of a collection have several labels, or one class again. Raises RequestError once labels were changed."""
+    """Let the images of a collection have several labels, or one class again; the changes made under each are kept."""
     with LOCK:
         one = read_collection(workspace, name)
-        if one.several and not several and any(label is not None for label in one.edits.values()):
-            raise RequestError(f"{name}: labels were changed here; undo these changes first, or they would be lost.")
-        return write_collection(workspace, replace(one, several=several))
+        if one.several == several:
+            return one
+        edits, aside = one.other
+        changed = replace(one, several=several, edits=edits, aside=aside, other=(one.edits, one.aside))
+        return write_collection(workspace, changed)
 
 
 def forget_collection(workspace: Workspace, name: str) -> None:
@@ -190,6 +198,8 @@ def write_collection(workspace: Workspace, one: Collection) -> Collection:
         "classes": list(one.classes),
         "edits": one.edits,
         "several": one.several,
+        "aside": one.aside,
+        "other": one.other,
     }
     write_json(_file(workspace, one.name), value)
     return one

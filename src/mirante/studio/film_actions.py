@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -33,15 +32,12 @@ _STILL = 320  # pixels of the larger side
 async def upload_film(asked: Visit, stream: AsyncIterator[bytes]) -> dict[str, Any]:
     """Write a film to the studio's memory as it arrives, and begin with its timeline."""
     interval = _number(asked.query.get("interval", str(INTERVAL)))
+    run, filename = asked.query.get("run", ""), asked.query.get("filename", "")
+    await run_in_threadpool(
+        films.require_film, asked.workspace, run, filename, interval
+    )  # before the work, not after it
     async with received(asked, stream) as part:
-        film = await run_in_threadpool(
-            films.keep_film,
-            asked.workspace,
-            asked.query.get("run", ""),
-            asked.query.get("filename", ""),
-            interval,
-            part,
-        )
+        film = await run_in_threadpool(films.keep_film, asked.workspace, run, filename, interval, part)
     return {"go": f"/films/{quote(film.name, safe='')}"}
 
 
@@ -53,10 +49,10 @@ def film_progress(asked: Visit) -> dict[str, Any]:
 def correct(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Keep what a person says a stretch shows."""
     has, label = values.get("has"), values.get("label")
-    if not isinstance(label, str) or has not in (None, 0, 1):
+    if not isinstance(label, str) or has not in (None, -1, 0, 1) or isinstance(has, bool):
         raise RequestError(_UNCLEAR)
-    begin, end = _number(values.get("begin")), _number(values.get("end"))
-    films.correct(asked.workspace, asked.parts["name"], begin, end, label.strip(), has)
+    at = _number(values.get("begin")), _number(values.get("end"))
+    films.correct(asked.workspace, asked.parts["name"], at, label.strip(), has, asked.say)
     return film_progress(asked)
 
 
@@ -67,7 +63,7 @@ def learn(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
 
 def again(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Make the timeline again, with the model as it is now."""
-    films.begin(asked.workspace, films.read(asked.workspace, asked.parts["name"]))
+    films.begin(asked.workspace, asked.parts["name"])
     return {"reload": True}
 
 
@@ -79,18 +75,18 @@ def forget(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
 
 def video(asked: Visit) -> Response:
     """The film itself, for players that know its kind."""
-    path = Path(films.read(asked.workspace, asked.parts["name"]).file)
+    path = films.read(asked.workspace, asked.parts["name"]).path(asked.workspace)
     return FileResponse(path, media_type=_TYPES.get(path.suffix, "application/octet-stream"))
 
 
 def still(asked: Visit) -> Response:
     """One frame of a film, as a small JPEG."""
     film = films.read(asked.workspace, asked.parts["name"])
-    image = Image.fromarray(StillOf(Path(film.file), max(0.0, _number(asked.query.get("t"))))())
+    image = Image.fromarray(StillOf(film.path(asked.workspace), _number(asked.query.get("t")))())
     image.thumbnail((_STILL, _STILL))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
-    return Response(buffer.getvalue(), media_type="image/jpeg", headers={"cache-control": "private, max-age=86400"})
+    return Response(buffer.getvalue(), media_type="image/jpeg")
 
 
 def subtitles(asked: Visit) -> Response:
@@ -101,7 +97,7 @@ def subtitles(asked: Visit) -> Response:
 def _number(value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise RequestError(_UNCLEAR) from error
     if not 0 <= number < 1e7:
         raise RequestError(_UNCLEAR)

@@ -31,7 +31,7 @@ from mirante.files import write_json
 from mirante.images import read_image
 from mirante.locale import Language
 from mirante.model_info import ModelInfo
-from mirante.photos.library import Kind, Known, Library, labels_of
+from mirante.photos.library import Kind, Known, Library, is_kept_apart, labels_of
 from mirante.photos.questions import Question, choose
 from mirante.run import Run
 from mirante.studio.workspace import Workspace, name_from, require_name
@@ -71,7 +71,6 @@ class Session:
         self._looked = 0.0
         self._waiting: list[tuple[str, Question]] = []
         self._aside: set[int] = set()
-        self._skipped: set[tuple[int, int]] = set()
         self._asked = 0
         self._lock = threading.RLock()
 
@@ -103,7 +102,7 @@ class Session:
             self._features = features[sound]
             self._probabilities = info.asks.from_logits(extractor.logits(self._features), info)["probabilities"]
             self.classes = info.classes
-            self._waiting, self._aside, self._skipped, self._seen_model = [], set(), set(), model
+            self._waiting, self._aside, self._seen_model = [], set(), model
 
     def questions(self, say: Language) -> list[dict[str, Any]]:
         """Return the questions that wait, as the page shows them; chooses more when few are left."""
@@ -121,6 +120,7 @@ class Session:
                     np.random.default_rng(),
                     frozenset(self._aside | waiting),
                     self._asked,
+                    self._apart(),
                 )
                 self._asked += len(found)
                 self._waiting += [(new_turn(), one) for one in found]
@@ -188,6 +188,10 @@ class Session:
             "unsure": sum(label is None for label in labels.values()),
             "estimate": estimate,
         }
+
+    def _apart(self) -> NDArray[np.bool_]:
+        """Return which photos (N,) only questions drawn at random are about."""
+        return np.array([is_kept_apart(one.digest) for one in self.photos], dtype=bool)
 
     def _answered(self) -> dict[int, int | None]:
         numbers = {name: number for number, name in enumerate(self.classes)}
@@ -262,7 +266,8 @@ def classes_of(gallery: Gallery) -> tuple[str, ...]:
 def session(workspace: Workspace, name: str) -> Session:
     """Return an open gallery. Raises DataError when there is none of that name."""
     with _LOCK:
-        return _session(read(workspace, name))
+        gallery = read(workspace, name)
+        return _session(gallery, asks_labels(gallery))
 
 
 def learn_from_answers(opened: Session, say: Language) -> str:
@@ -278,10 +283,10 @@ def new_turn() -> str:
 
 
 @lru_cache(maxsize=4)
-def _session(gallery: Gallery) -> Session:
+def _session(gallery: Gallery, labels: bool) -> Session:
     from mirante.studio.label_gallery import LabelSession
 
-    return LabelSession(gallery) if asks_labels(gallery) else Session(gallery)
+    return LabelSession(gallery) if labels else Session(gallery)
 
 
 def photo(opened: Session, digest: str, side: int) -> bytes:

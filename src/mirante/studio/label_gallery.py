@@ -9,18 +9,22 @@ import numpy as np
 
 from mirante.data.entries import printable
 from mirante.errors import RequestError
-from mirante.evaluation.metrics import wilson
+from mirante.evaluation.metrics import share_right
 from mirante.locale import Language
 from mirante.photos.label_questions import choose_labels
-from mirante.photos.library import several_of
+from mirante.photos.library import Kind, several_of
 from mirante.photos.questions import Question
-from mirante.studio.gallery import DIGEST, Session, classes_of, new_turn
+from mirante.studio.gallery import DIGEST, Gallery, Session, classes_of, new_turn
 
 _AT_ONCE = 6  # questions chosen at a time
 
 
 class LabelSession(Session):
     """A gallery of several labels that is open."""
+
+    def __init__(self, gallery: Gallery) -> None:
+        super().__init__(gallery)
+        self._skipped: set[tuple[str, str]] = set()  # digest and label
 
     def questions(self, say: Language) -> list[dict[str, Any]]:
         with self._lock:
@@ -34,7 +38,8 @@ class LabelSession(Session):
                 found = choose_labels(
                     self._features,
                     self._probabilities,
-                    known | waiting | self._skipped,
+                    known | waiting | self._numbers(self._skipped),
+                    self._apart(),
                     _AT_ONCE,
                     np.random.default_rng(),
                     self._asked,
@@ -51,7 +56,7 @@ class LabelSession(Session):
                 raise RequestError("The studio did not understand this request; load the page again.")
             for known, one in self._waiting:
                 if known == turn and not said:
-                    self._skipped |= {(row, one.label) for row in one.rows}
+                    self._skipped |= {(self.photos[row].digest, label) for row in one.rows}
             if said:
                 self.library.answer_label(said, label, kind, turn)  # type: ignore[arg-type]
             self._waiting = [one for one in self._waiting if one[0] != turn]
@@ -61,8 +66,9 @@ class LabelSession(Session):
             given = self.library.answers()
             digests = self.library.take_back()
             rows = tuple(self.rows[digest] for digest in digests if digest in self.rows)
-            if rows and given[-1].label in self.classes:  # asked again at once
-                again = Question(rows, self.classes.index(str(given[-1].label)), given[-1].kind)
+            if rows and given[-1].has is not None and given[-1].label in self.classes:  # asked again at once
+                kind: Kind = "random" if given[-1].kind == "random" else "together"
+                again = Question(rows, self.classes.index(given[-1].label), kind)
                 self._waiting.insert(0, (new_turn(), again))
             return len(digests)
 
@@ -70,37 +76,45 @@ class LabelSession(Session):
         """Return how many answers there are, and how good the model is on those of questions drawn at random, with an interval."""
         answers = self.library.answers()
         told = several_of(answers)
-        drawn = {(one.digest, one.label) for one in answers if one.kind == "random" and one.has is not None}
-        right = count = 0
+        drawn = {(one.digest, str(one.label)) for one in answers if one.kind == "random" and one.has is not None}
+        right, wanted, turns = [], [], []
         with self._lock:
-            if len(self.rows):
-                decided = self.info.asks.answered(self._probabilities, self.info)
-                for digest, label in drawn:
-                    has = told[digest][str(label)].has
-                    if digest in self.rows and label in self.classes and has in (0, 1):
-                        right += int(decided[self.rows[digest], self.classes.index(label)]) == has
-                        count += 1
+            decided = self.info.asks.answered(self._probabilities, self.info) if len(self.rows) else None
+            for digest, label in sorted(drawn):
+                one = told[digest][label]
+                if decided is not None and digest in self.rows and label in self.classes and one.has in (0, 1):
+                    right.append(int(decided[self.rows[digest], self.classes.index(label)]) == one.has)
+                    wanted.append(one.has == 1)
+                    turns.append(one.turn)
         estimate = say(
             "Questions drawn at random tell how good the model is on these photos; none has been answered yet."
         )
-        if count:
-            share = wilson(right, count)
+        if right:
+            share = share_right(np.array(right), turns)  # the photos of one question are about one label
+            found = [hit for hit, has in zip(right, wanted, strict=True) if has]
             estimate = say(
-                "Labels of photos drawn at random that the model gets right: {right} of {count}, {share} ({low} – {high}).",
-                right=say.number(right),
-                count=say.number(count),
-                share=say.percent(share.value, 0),
-                low=say.percent(share.low, 0),
-                high=say.percent(share.high, 0),
+                "Labels of photos drawn at random that the model gets right: {right} of {count}, {share} ({low} – {high}); "
+                "of {has} that a photo has, it finds {found}.",
+                right=say.number(sum(right)),
+                count=say.number(len(right)),
+                share=say.percent(share["value"], 0),
+                low=say.percent(share["low"], 0),
+                high=say.percent(share["high"], 0),
+                has=say.number(len(found)),
+                found=say.number(sum(found)),
             )
         said = [one for labels in told.values() for one in labels.values()]
         return {"answered": len(said), "unsure": sum(one.has == -1 for one in said), "estimate": estimate}
 
     def _known(self) -> set[tuple[int, int]]:
+        answers = several_of(self.library.answers())
+        return self._numbers({(digest, label) for digest, labels in answers.items() for label in labels})
+
+    def _numbers(self, pairs: set[tuple[str, str]]) -> set[tuple[int, int]]:
+        """Return (digest, label) as numbers of photos and labels, without those that are not here."""
         return {
             (self.rows[digest], self.classes.index(label))
-            for digest, labels in several_of(self.library.answers()).items()
-            for label in labels
+            for digest, label in pairs
             if digest in self.rows and label in self.classes
         }
 

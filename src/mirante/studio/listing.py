@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -14,22 +15,22 @@ from PIL import Image
 from mirante.data.cache import decoded
 from mirante.data.entries import Skipped, Source
 from mirante.data.folders import FolderSource
-from mirante.data.keywords import label_by_keywords
-from mirante.data.labels import Labelled, label_by_folder
+from mirante.data.keywords import UNLABELLED, label_by_keywords
+from mirante.data.labels import NOT_IN_CLASS, Labelled, label_by_folder
 from mirante.data.scan import Scanned, scan
-from mirante.data.several import join, parse, require_writable
+from mirante.data.several import SEPARATOR, cell, join, parse, require_writable
 from mirante.data.sources import open_source
-from mirante.errors import DataError, ImageError, RequestError
+from mirante.errors import DataError, ImageError, NothingLabelled, RequestError
 from mirante.files import csv_text, write_text
 from mirante.images import read_bytes, read_image
 from mirante.rendering import Rendering, Window
 from mirante.studio.collections import LOCK, Collection, read_collection, write_collection
-from mirante.studio.workspace import Workspace, require_name
+from mirante.studio.workspace import Workspace, require_name, require_text
 from mirante.task import task_named
 
 _LOOK = Rendering(Window(per_image=True))  # a first look, before there is a model and its window
 THUMBNAIL = 96  # pixels per side
-_NOT_LABELLED = ("has no keywords", "not in a class folder")
+_NOT_LABELLED = (UNLABELLED, NOT_IN_CLASS)
 _LEADS_OUT = "a link that leads out of the folder"
 
 
@@ -113,7 +114,7 @@ def listing(collection: Collection) -> Listing:
         tuple(skipped),
         dict(sorted(counts.items())),
         tuple(tuple(item.path for item in group) for group in groups[:200]),
-        sum(len({item.label for item in group}) > 1 for group in groups),
+        sum(len({frozenset((item.label or "").split(SEPARATOR)) for item in group}) > 1 for group in groups),
     )
 
 
@@ -131,22 +132,28 @@ def is_shown(item: Item, label: str, several: bool) -> bool:
 
 
 def edit(workspace: Workspace, name: str, paths: Iterable[str], label: str | None) -> None:
-    """Give images another class, or leave them out (None); an empty label undoes every change."""
+    """Give images another class, or leave them out (None); an empty label brings back what was left out, or undoes the change."""
     with LOCK:
         one = read_collection(workspace, name)
         if one.several and label:
             raise RequestError(f"{name}: its images may have several labels; give or take one.")
         known = {item.path: item.original for item in listing(one).items}
-        edits = dict(one.edits)
+        edits, aside = dict(one.edits), dict(one.aside)
         for path in paths:
             if path not in known:
                 raise DataError(f"{path}: not in {name}.")
-            edits.pop(path, None)
+            before = edits.pop(path, None)
             if label is None:
                 edits[path] = None
+                if before is not None:
+                    aside[path] = before
+            elif not label and path in aside:  # an image that was left out comes back as it was
+                edits[path] = aside.pop(path)
             elif label and label != known[path]:
                 edits[path] = require_name(label)
-        write_collection(workspace, replace(one, edits=edits))
+            if label:
+                aside.pop(path, None)
+        write_collection(workspace, replace(one, edits=edits, aside=aside))
 
 
 def give_label(workspace: Workspace, name: str, paths: Iterable[str], label: str, has: bool) -> None:
@@ -158,6 +165,7 @@ def give_label(workspace: Workspace, name: str, paths: Iterable[str], label: str
             raise RequestError(f"{name}: its images have one class each.")
         if label:
             require_writable(name, label)
+            require_text(label)
         known = {item.path: item for item in listing(one).items}
         edits = dict(one.edits)
         for path in paths:
@@ -165,8 +173,9 @@ def give_label(workspace: Workspace, name: str, paths: Iterable[str], label: str
                 raise DataError(f"{path}: not in {name}.")
             yes, not_known = parse(known[path].label or "") if label else ([], [])
             others = [other for other in yes if other != label]
-            told = join([*others, label] if has else others, [other for other in not_known if other != label])
-            edits[path] = told
+            edits[path] = join([*others, label] if has else others, [other for other in not_known if other != label])
+            if edits[path] == known[path].original:
+                del edits[path]
         write_collection(workspace, replace(one, edits=edits))
 
 
@@ -179,7 +188,14 @@ def training_words(workspace: Workspace, collection: Collection) -> list[str]:
     kept = [item for item in found.items if not item.left_out and item.label is not None]
     if not kept:
         raise DataError(f"{collection.name}: no image has been labelled yet.")
-    rows = [(item.path, item.label, *([item.split or ""] if splits else [])) for item in kept]
+    rows = [
+        (
+            item.path,
+            cell(item.label or "") if collection.several else item.label,
+            *([item.split or ""] if splits else []),
+        )
+        for item in kept
+    ]
     table = csv_text(["path", "label", *(["split"] if splits else [])], rows)
     digest = hashlib.sha256(table.encode()).hexdigest()[:12]
     # a separate table for each state: a training that is resumed later finds the labels that it began with
@@ -215,17 +231,17 @@ def thumbnail(collection: Collection, path: str) -> bytes:
 def _several(location: str, stamp: str) -> tuple[list[tuple[Scanned, str | None, str | None]], list[Skipped]]:
     """Return the images with their labels, None where nobody has said any, and what was passed over.
 
-    Labels are the keywords of photos where any has one, else the class folders.
+    Labels are the keywords of photos where one in ten has any, else the class folders. Raises DataError for a label that is none.
     """
     source, scanned = open_source(location)[0], _scanned(location, stamp)
     rows: list[Labelled] = []
-    try:
+    skipped: list[Skipped] = []
+    with suppress(NothingLabelled):
         rows, skipped = label_by_keywords(location, source, scanned, several=True)
-    except DataError:
-        try:
+    if len(rows) < len(scanned) / 10:
+        rows, skipped = [], []
+        with suppress(NothingLabelled):
             rows, skipped = task_named("tag").label_images(location, scanned)
-        except DataError:
-            skipped = []
     told = {row.image.path for row in rows} | {one.path for one in skipped if one.reason not in _NOT_LABELLED}
     merged = {row.image.digest for row in rows}
     others = [one for one in scanned if one.error is None and one.path not in told and one.digest not in merged]

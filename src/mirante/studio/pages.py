@@ -170,7 +170,7 @@ def result(asked: Visit) -> Response:
     opened = answers.open_run(run)
     found = opened.metrics
     if opened.model.asks.several_labels:
-        thresholds = {name: one["threshold"] for name, one in found["labels"].items()}
+        thresholds = {name: one["threshold"] for name, one in found["labels"].items() if not one["rare"]}
         wanted = _filter(asked.query, several=True)
         return _render(
             asked, "result-labels.html.j2", name=run.name, metrics=found, thresholds=thresholds, wanted=wanted
@@ -210,7 +210,8 @@ def image(asked: Visit) -> Response:
         has=has,
         shares=shares,
         classes=opened.info.classes,
-        chosen=one.predicted if one.predicted in opened.info.classes else shares[0][0],
+        chosen=shares[0][0] if opened.model.asks.several_labels else one.predicted,
+        several=opened.model.asks.several_labels,
     )
 
 
@@ -237,8 +238,11 @@ def predict(asked: Visit) -> Response:
 def film(asked: Visit) -> Response:
     """A film that was shown to a model: its timeline, to be corrected."""
     one = films.read(asked.workspace, asked.parts["name"])
-    classes, several = films.classes_of(asked.workspace, one)
-    return _render(asked, "film.html.j2", one=one, classes=classes, several=several)
+    info = films.info_of(asked.workspace, one)
+    several = info is not None and info.asks.several_labels
+    teachable = info is not None and info.asks.is_taught
+    classes = () if info is None else info.classes
+    return _render(asked, "film.html.j2", one=one, classes=classes, several=several, teachable=teachable)
 
 
 def photos(asked: Visit) -> Response:

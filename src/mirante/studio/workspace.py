@@ -62,6 +62,13 @@ def name_from(text: str, otherwise: str) -> str:
     return require_name(re.sub(r'[/\\:*?"<>|\x00-\x1f]', "-", text)[:60].strip(". ") or otherwise)
 
 
+def require_text(text: str) -> str:
+    """Return a text unchanged if it can be written to a file; raises RequestError for half of a pair of surrogates."""
+    if any(0xD800 <= ord(sign) < 0xE000 for sign in text):
+        raise RequestError(f"{text!r}: not a text that can be written.")
+    return text
+
+
 def require_name(name: str) -> str:
     """Return a name unchanged if it can name a folder on every system; raises RequestError otherwise."""
     name = name.strip()

@@ -22,7 +22,7 @@ function choose(button, path) {
 
 async function load(fresh) {
   const mine = ++latest;
-  if (fresh) { page = 0; chosen.clear(); if (!several) tools.hidden = true; }
+  if (fresh) { page = 0; chosen.clear(); if (!several) tools.hidden = true; else document.getElementById("chosen").textContent = ""; }
   const found = await ask(`${api}/items?` + new URLSearchParams({ label: label.value, page }));
   if (mine !== latest) return; // something else was chosen meanwhile
   const made = found.items.map((item) => {

@@ -6,13 +6,19 @@ const root = document.getElementById("film"), address = `/api/films/${encodeURIC
 const pictures = `/pictures${address.slice(4)}`, classes = JSON.parse(root.dataset.classes), several = "several" in root.dataset;
 const [state, player, still, lanes, table, learn] = ["state", "player", "still", "lanes", "stretches", "learn"].map((one) => document.getElementById(one));
 const says = root.querySelector(".error");
-let playable = true;
+let playable = true, latest = 0, saving = Promise.resolve();
 
-const colour = (label) => `lane-${label === null ? "none" : classes.indexOf(label) % 8}`;
+const colour = (label) => `lane-${label === null ? "none" : Math.max(0, classes.indexOf(label)) % 8}`;
 const told = (one) => one.label ?? words("none");
 const picture = (time) => `${pictures}/still?` + new URLSearchParams({ t: time.toFixed(3) });
 
-player.addEventListener("error", () => { playable = false; player.hidden = true; }); // a kind that this browser does not play
+/** A kind of film that this browser does not play is shown as pictures. */
+function unplayable() {
+  playable = false;
+  player.hidden = true;
+}
+player.addEventListener("error", unplayable);
+if (player.error) unplayable();
 /** Show the film at a moment: in the player, or as a picture. */
 function jump(one) {
   if (playable) { player.currentTime = one.begin + 0.01; return; }
@@ -30,44 +36,54 @@ function bar(own, seconds, name) {
       return made;
     })));
 }
-function choice(one) {
+function choice(one, place) {
+  if (!("teachable" in root.dataset)) return "";
   const options = several ? [["1", words("right")], ["0", words("not there")]] : classes.map((label) => [label, label === one.label ? `${label} (${words("right")})` : label]);
   const chosen = several ? (one.has === null ? "" : String(one.has)) : one.corrected ?? "";
-  const select = element("select", { "aria-label": words("choose") }, element("option", { value: "" }, words("choose")),
+  const select = element("select", { "aria-label": words("what", { label: told(one), time: one.from }) }, element("option", { value: "" }, words("choose")),
     ...options.map(([value, text]) => element("option", { value, selected: value === chosen }, text)));
-  select.addEventListener("change", () => select.value !== "" && busy(select, says, async () => {
-    const body = several ? { label: one.label, has: Number(select.value) } : { label: select.value, has: null };
-    show(await ask(`${address}/correct`, { begin: one.begin, end: one.end, ...body }));
-  }));
+  select.addEventListener("change", () => {
+    const body = several ? { label: one.label, has: select.value === "" ? -1 : Number(select.value) } : { label: select.value, has: null };
+    const mine = ++latest;
+    saving = saving.then(() => busy(null, says, async () => {
+      const found = await ask(`${address}/correct`, { begin: one.begin, end: one.end, ...body });
+      if (mine !== latest) return; // another answer is on its way
+      show(found);
+      table.querySelectorAll("tbody tr")[place]?.querySelector("select").focus();
+    }));
+  });
   return select;
 }
 function show(found) {
+  for (const old of player.querySelectorAll("track")) old.remove();
+  player.append(element("track", { kind: "subtitles", src: `${pictures}/subtitles?${latest}`, default: true, label: root.dataset.name, srclang: document.documentElement.lang }));
   state.textContent = found.note || (found.stretches.length ? "" : words("empty"));
-  learn.hidden = table.hidden = !found.stretches.length;
+  table.hidden = !found.stretches.length;
+  learn.hidden = table.hidden || !("teachable" in root.dataset);
   const names = several ? [...new Set(found.stretches.map((one) => one.label))] : [null];
   lanes.replaceChildren(...names.map((name) => bar(found.stretches.filter((one) => !several || one.label === name), found.seconds, name)));
-  table.tBodies[0].replaceChildren(...found.stretches.map((one) => {
+  table.tBodies[0].replaceChildren(...found.stretches.map((one, place) => {
     const image = element("img", { src: picture((one.begin + one.end) / 2), alt: "", loading: "lazy", width: 96 });
     const go = element("button", { type: "button", class: "pick", "aria-label": words("jump", { label: told(one), time: one.from }), onclick: () => jump(one) }, image);
     return element("tr", {}, element("td", {}, go), element("td", {}, one.from), element("td", {}, one.to),
-      element("th", { scope: "row" }, element("span", { class: `dot ${colour(one.label)}` }), told(one)), element("td", {}, one.sure), element("td", {}, choice(one)));
+      element("th", { scope: "row" }, element("span", { class: `dot ${colour(one.label)}` }), told(one)), element("td", {}, one.sure), element("td", {}, choice(one, place)));
   }));
 }
 async function watch() {
   const found = await ask(address);
-  if (found.state === "done") {
-    show(found);
-    if (!player.querySelector("track")) player.append(element("track", { kind: "subtitles", src: `${pictures}/subtitles`, default: true, label: root.dataset.name }));
-    return;
-  }
+  if (found.state === "done") return show(found);
   state.textContent = found.state === "failed" ? words("failed", { said: found.said }) : words("looking", { share: found.share === null ? "" : percent(found.share, 0) });
-  if (found.state === "running") setTimeout(() => busy(null, says, watch), 700);
+  if (found.state === "running") later();
+}
+function later() {
+  setTimeout(() => watch().catch((error) => { says.textContent = error.message; later(); }), 700);
 }
 learn.addEventListener("submit", (event) => {
   event.preventDefault();
   const learned = document.getElementById("learned");
   busy(learn.querySelector("button"), learn.querySelector(".error"), async () => {
     learned.textContent = words("learning");
+    await saving;
     try { learned.textContent = (await ask(`${address}/learn`, {})).said; } catch (error) { learned.textContent = ""; throw error; }
   });
 });

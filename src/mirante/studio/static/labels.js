@@ -1,7 +1,7 @@
 // Labels of the images of a collection, several at once or one after the other: each label has a key.
 
 import { chosen, labelsTold } from "./collection.js";
-import { ask, busy, element } from "./page.js";
+import { ask, busy, element, number, words } from "./page.js";
 
 const root = document.getElementById("collection"), api = `/api/data/${encodeURIComponent(root.dataset.name)}`;
 const grid = document.getElementById("items"), failed = document.getElementById("items-error"), keys = document.getElementById("keys");
@@ -17,9 +17,14 @@ function asked() {
 function told(path) {
   return buttonOf(path)?.parentElement.querySelector(".under");
 }
-/** Give or take a label; "" says that the images have none. */
+let last = Promise.resolve();
+/** Give or take a label, one after the other; "" says that the images have none. */
 function say(label) {
   const paths = asked();
+  last = last.then(() => give(paths, label));
+  return last;
+}
+function give(paths, label) {
   const has = label !== "" && !paths.every((path) => told(path)?.dataset.labels?.split("|").includes(label));
   return busy(null, failed, async () => {
     const found = await ask(`${api}/label`, { paths, label, has });
@@ -30,6 +35,8 @@ function say(label) {
       place.dataset.labels = now.join("|");
     }
     if (label && !labels.includes(label)) { labels.push(label); show(); }
+    const [path] = paths;
+    document.getElementById("chosen").textContent = paths.length === 1 ? `${path}: ${told(path)?.textContent}` : words("chosen", { count: number(paths.length) });
   });
 }
 function show() {

@@ -21,9 +21,14 @@ async function more() {
   const known = new Set(waiting.map((one) => one.turn));
   waiting.push(...found.questions.filter((one) => !known.has(one.turn) && !unsent.given.has(one.turn)));
 }
+let fetching = null;
+function fetchMore() {
+  fetching ??= busy(null, says, more).finally(() => { fetching = null; });
+  return fetching;
+}
 async function next() {
   if (waiting.length < 3) {
-    const coming = busy(null, state, more);
+    const coming = fetchMore();
     if (!waiting.length) await coming;
   }
   if (waiting.length) return show(waiting[0]);
@@ -74,7 +79,7 @@ const does = {
 };
 for (const button of shown.querySelectorAll("[data-do]")) button.addEventListener("click", () => does[button.dataset.do]());
 addEventListener("keydown", (event) => {
-  if (shown.hidden || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
+  if (shown.hidden || event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
   const key = event.key.toLowerCase(), place = "1234567890-=".indexOf(key);
   if (event.key === "Enter" && !event.target.matches("button, a")) { event.preventDefault(); does.done(); }
   else if (place >= 0 && key.length === 1) pictures.querySelectorAll("button")[place]?.click();
@@ -98,4 +103,4 @@ document.getElementById("learn").addEventListener("submit", (event) => {
 });
 state.textContent = words("looking");
 unsent.send();
-busy(null, state, more).then(() => { if (state.textContent === words("looking")) state.textContent = ""; return next(); });
+fetchMore().then(() => { if (state.textContent === words("looking")) state.textContent = ""; return next(); });

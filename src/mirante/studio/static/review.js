@@ -28,7 +28,7 @@ async function fetchMore() {
 }
 let fetching = null;
 function more() {
-  fetching ??= busy(null, state, fetchMore).finally(() => { fetching = null; });
+  fetching ??= busy(null, says, fetchMore).finally(() => { fetching = null; });
   return fetching;
 }
 async function next() {
@@ -98,7 +98,7 @@ document.getElementById("call").addEventListener("submit", (event) => {
   act(label);
 });
 addEventListener("keydown", (event) => {
-  if (shown.hidden || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (shown.hidden || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.matches("input, select, textarea")) {
     if (event.key === "Escape") event.target.blur();
     return;

@@ -46,6 +46,7 @@ class Classify(Task):
     counted = "Class"
     one_class = True
     has_pages = True
+    is_taught = True
     hub_task = "image-classification"
 
     def require_options(self, folds: int, classes: Sequence[str] | None, length: int | None) -> None:

@@ -32,6 +32,7 @@ class Grade(Classify):
     """One class of several with an order."""
 
     name = "grade"
+    is_taught = False
     counted = "Grade"
 
     def make_targets(self, location: str, rows: list[Labelled], options: LabelOptions) -> Targets:

@@ -46,6 +46,7 @@ class Tag(Task):
     counted = "Label"
     several_labels = True
     has_pages = True
+    is_taught = True
     activation: Literal["softmax", "sigmoid"] = "sigmoid"
     hub_task = "image-classification"
 

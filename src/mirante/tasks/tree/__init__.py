@@ -33,6 +33,7 @@ class Tree(Classify):
     """One class of several, each a path such as animal/bird/owl."""
 
     name = "tree"
+    is_taught = False
 
     def label_images(self, location: str, scanned: list[Scanned]) -> tuple[list[Labelled], list[Skipped]]:
         from mirante.data.labels import label_by_folder
