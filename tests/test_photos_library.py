@@ -133,6 +133,9 @@ def test_questions_are_of_photos_that_are_open_and_one_in_five_is_drawn(
         st.dictionaries(st.integers(0, count - 1), st.one_of(st.none(), st.integers(0, classes - 1)), max_size=count)
     )
     aside = frozenset(data.draw(st.sets(st.integers(0, count - 1), max_size=5)))
+    apart = np.arange(count) % 5 == 0
+    for one in choose(features, shares, answered, asked, random, aside, begun, apart):
+        assert one.again or {bool(apart[row]) for row in one.rows} == {one.kind == "random"}
     found = choose(features, shares, answered, asked, random, aside, begun)
     fresh = [row for one in found if not one.again for row in one.rows]
     assert len(fresh) == len(set(fresh)) and not set(fresh) & (answered.keys() | aside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,9 +123,50 @@ def test_labels_of_a_film_have_a_lane_each_and_can_be_denied(browser, studio: St
     page.context.close()
 
 
+def test_films_of_one_name_are_kept_apart_and_nothing_of_a_forgotten_one_is_left(studio: Studio) -> None:
+    def show(film: str, name: str) -> str:
+        content = (studio.folder / film).read_bytes()
+        went = studio.json("POST", f"/api/films?run=shapes&interval=0.5&filename={name}", content)["go"]
+        own = str(went).rpartition("/")[2]
+        end = time.monotonic() + 60
+        while (found := studio.json("GET", f"/api/films/{own}"))["state"] != "done":
+            assert time.monotonic() < end and found["state"] == "running", found
+            time.sleep(0.1)
+        return own
+
+    write_film(studio.folder / "other.mp4", [(shape("disc", 950), 3.0), (shape("bar", 951), 3.0)], codec="libx264")
+    first, second = show("shapes.mp4", "clip.mp4"), show("other.mp4", "clip.MOV")
+    assert first != second
+    frames = {}
+    for own in (first, second):
+        one = studio.json("GET", f"/api/films/{own}")["stretches"][0]
+        at = {"begin": one["begin"], "end": one["end"]}
+        found = studio.json("POST", f"/api/films/{own}/correct", {**at, "label": "cross", "has": None})
+        assert found["stretches"][0]["corrected"] == "cross"
+        frames[own] = {path.read_bytes() for path in next(studio.folder.rglob(f"{own}.frames")).glob("*.png")}
+        for wrong in (
+            {"begin": 500, "end": 900},
+            {"begin": 10**400, "end": 1},
+            {**at, "label": ["x"]},
+            {**at, "has": 1},
+        ):
+            status, _, text = studio.ask(
+                "POST", f"/api/films/{own}/correct", {**at, "label": "bar", "has": None, **wrong}
+            )
+            assert status == 400 and b"Traceback" not in text
+        back = studio.json("POST", f"/api/films/{own}/correct", {**at, "label": "", "has": None})
+        assert back["stretches"][0]["corrected"] is None
+    assert not frames[first] & frames[second]
+    studio.json("POST", f"/api/films/{first}/forget", {})
+    assert not [path for path in studio.folder.rglob("*") if path.name.partition(".")[0] == first]
+    assert show("other.mp4", "clip.mp4") == first
+    assert studio.json("GET", f"/api/films/{second}")["state"] == "done"
+
+
 def test_what_is_no_film_is_refused_with_a_sentence(studio: Studio) -> None:
     for name, content, told in (
         ("notes.txt", b"hello", "not a film"),
+        (".mp4", b"", "not a film that can be read"),
         ("broken.mp4", os.urandom(4000), "not a film that can be read"),
         ("../../evil.mp4", os.urandom(400), "not a film that can be read"),
     ):

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 import mirante
-from mirante.data.films import StillOf
+from mirante.data.films import StillOf, duration
 from mirante.errors import ImageError
 from mirante.locale import Language
 from mirante.templates import environment, raw_css
@@ -30,7 +30,7 @@ def page(found: Sequence[Stretch], say: Language) -> str:
     films = []
     for film in dict.fromkeys(one.film for one in found):
         own = [one for one in found if one.film == film]
-        end = max(1e-3, *(one.end for one in own))
+        end = max(1e-3, _length(film), *(one.end for one in own))
         films.append(
             {
                 "name": film,
@@ -42,6 +42,13 @@ def page(found: Sequence[Stretch], say: Language) -> str:
     template = environment("mirante.evaluation").get_template("timeline.html.j2")
     footer = say("Made by Mirante {version} on this computer. No image left it.", version=mirante.__version__)
     return template.render(css=raw_css(), say=say, films=films, footer=footer) + "\n"
+
+
+def _length(film: str) -> float:
+    try:
+        return duration(Path(film).expanduser()) or 0.0
+    except ImageError:
+        return 0.0
 
 
 def _shown(one: Stretch, end: float, colours: dict[str, str], pictured: bool, say: Language) -> dict[str, Any]:

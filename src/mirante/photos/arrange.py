@@ -99,7 +99,9 @@ def arrange(
             found.steps += steps
             taken.update(targets)
         counted = (
-            below if into is not None or one.keywords is None else ", ".join(name for name, _ in one.keywords) or below
+            below
+            if into is not None or one.keywords is None
+            else ", ".join(sorted(name for name, _ in one.keywords)) or say("no label")
         )
         found.counts[counted] = found.counts.get(counted, 0) + 1
         if write_xmp and (not one.unsure if one.keywords is None else one.keywords):

@@ -9,7 +9,7 @@ from mirante.data.entries import Skipped, printable
 from mirante.errors import ImageError
 from mirante.photos.library import Library
 from mirante.run import Run
-from mirante.xmp import keywords, sidecar_of
+from mirante.xmp import keyword_paths, keywords, sidecar_of
 
 
 def read_sidecars(library: Library, run: Path) -> tuple[int, list[Skipped]]:
@@ -27,7 +27,8 @@ def read_sidecars(library: Library, run: Path) -> tuple[int, list[Skipped]]:
         if sidecar is None:
             continue
         try:
-            words = keywords(sidecar.read_bytes())
+            content = sidecar.read_bytes()
+            words = _with_ancestors(keyword_paths(content)) if several else keywords(content)
         except (ImageError, OSError) as error:
             reason = str(error) if isinstance(error, ImageError) else str(error.strerror)
             left.append(Skipped(printable(str(sidecar.relative_to(library.folder))), reason))
@@ -44,3 +45,9 @@ def read_sidecars(library: Library, run: Path) -> tuple[int, list[Skipped]]:
         elif labels:
             left.append(Skipped(printable(photo.path), f"has the keywords of several classes: {', '.join(labels)}"))
     return read, left
+
+
+def _with_ancestors(paths: list[str]) -> list[str]:
+    """Return nested keywords with all that they lie below: a photo of an animal/owl is one of an animal too."""
+    parts = [path.split("/") for path in paths]
+    return ["/".join(names[:depth]) for names in parts for depth in range(1, len(names) + 1)]

@@ -22,6 +22,7 @@ from mirante.see.drawing import draw_model, to_svg
 from mirante.sizes import input_size
 from mirante.studio import answers, augmentation, checks, collections, listing, trainings
 from mirante.studio.pages import Visit, wanted_answers, whole
+from mirante.studio.workspace import require_text
 
 _TIMES = re.compile(r"\d{1,3}(s|m|h)")
 
@@ -56,7 +57,7 @@ def items(asked: Visit) -> dict[str, Any]:
         "items": [
             {"path": item.path, "label": item.label, "original": item.original, "left_out": item.left_out,
              "labels": parse(item.label)[0] if one.several and item.label is not None else None,
-             "size": f"{item.height} × {item.width}"}
+             "size": f"{item.width} × {item.height}"}
             for item in shown
         ],
     }  # fmt: skip
@@ -106,8 +107,16 @@ def neighbours(asked: Visit) -> dict[str, Any]:
     opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
     one = answers.find(opened, int(asked.parts["row"]))
     found = opened.nearest(opened.image(one.path))
+    several = opened.model.asks.several_labels
     return {
-        "items": [{"path": path, "label": label, "alike": asked.say.number(alike, 2)} for path, label, alike in found]
+        "items": [
+            {
+                "path": path,
+                "label": answers.in_words(label, asked.say) if several else label,
+                "alike": asked.say.number(alike, 2),
+            }
+            for path, label, alike in found
+        ]
     }
 
 
@@ -164,7 +173,8 @@ def give_label(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     listing.give_label(asked.workspace, asked.parts["name"], paths, _text(values, "label"), has)
     one = collections.read_collection(asked.workspace, asked.parts["name"])
     told = {item.path: item for item in listing.listing(one).items}
-    return {"labels": {path: parse(told[path].label or "")[0] for path in paths}}
+    labels = {path: told[path].label for path in paths}
+    return {"labels": {path: None if label is None else parse(label)[0] for path, label in labels.items()}}
 
 
 def start_check(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
@@ -324,7 +334,7 @@ def _text(values: dict[str, Any], name: str) -> str:
     value = values.get(name, "")
     if not isinstance(value, str) or len(value) > 4000:
         raise RequestError("The studio did not understand this request; load the page again.")
-    return value.strip()
+    return require_text(value.strip())
 
 
 QUESTIONS: dict[str, Callable[[Visit], dict[str, Any]]] = {

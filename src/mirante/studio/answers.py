@@ -172,7 +172,7 @@ def answer_json(opened: Opened, pixels: Pixels, say: Language) -> dict[str, Any]
         note.append(say("It is unsure. With a promise of {share}: {names}.", share=say.percent(NOTED, 0), names=names))
     return {
         "label": label,
-        "confidence": one.confidence,
+        "confidence": None if several else one.confidence,
         "nearest": label if several else one.nearest,
         "none_of_these": one.none_of_these,
         "prediction_set": one.prediction_set,

@@ -88,7 +88,7 @@ def keep_film(workspace: Workspace, run: str, filename: str, interval: float, pa
             _write(workspace, replace(film, seconds=duration(film.path(workspace))))
             return begin(workspace, own)
         except BaseException as error:
-            forget(workspace, own)
+            _remove(workspace, film)
             if isinstance(error, ImageError):
                 raise DataError(f"{name}: {error}.") from error
             raise
@@ -140,12 +140,7 @@ def list_films(workspace: Workspace) -> list[Film]:
 def forget(workspace: Workspace, name: str) -> None:
     """Forget a film; remove the copy that was kept, and its frames and answers. What the model learned from it stays."""
     with _LOCK:
-        film = read(workspace, name)
-        if (process := processes.alive(film.pid, film.born)) is not None:
-            process.kill()
-        for path in (film.path(workspace), _log(workspace, name), _timeline(workspace, name), _file(workspace, name)):
-            path.unlink(missing_ok=True)
-        shutil.rmtree(_frames(workspace, name), ignore_errors=True)
+        _remove(workspace, read(workspace, name))
 
 
 def progress(workspace: Workspace, name: str, say: Language) -> dict[str, Any]:
@@ -245,6 +240,15 @@ def info_of(workspace: Workspace, film: Film) -> ModelInfo | None:
     """Return what is known of the film's model; None when its run is gone."""
     path = workspace.runs / film.run
     return Run(path).info if runfolder.is_run(path) else None
+
+
+def _remove(workspace: Workspace, film: Film) -> None:
+    if (process := processes.alive(film.pid, film.born)) is not None:
+        process.kill()
+    name = film.name
+    for path in (film.path(workspace), _log(workspace, name), _timeline(workspace, name), _file(workspace, name)):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(_frames(workspace, name), ignore_errors=True)
 
 
 def _free_name(folder: Path, wanted: str) -> str:

@@ -13,7 +13,7 @@ from mirante.photos.library import labels_of
 from mirante.studio import gallery
 from mirante.studio.label_gallery import LabelSession
 from mirante.studio.pages import Visit, whole
-from mirante.studio.workspace import require_name
+from mirante.studio.workspace import require_name, require_text
 
 _UNCLEAR = "The studio did not understand this request; load the page again."
 
@@ -123,7 +123,7 @@ def _text(values: dict[str, Any], name: str) -> str:
     value = values.get(name, "")
     if not isinstance(value, str):
         raise RequestError(_UNCLEAR)
-    return value.strip()
+    return require_text(value.strip())
 
 
 def _digests(values: dict[str, Any]) -> list[str]:

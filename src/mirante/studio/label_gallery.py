@@ -25,6 +25,7 @@ class LabelSession(Session):
     def __init__(self, gallery: Gallery) -> None:
         super().__init__(gallery)
         self._skipped: set[tuple[str, str]] = set()  # digest and label
+        self._taken_back: dict[str, dict[str, int]] = {}  # turn of the question → digest → what was said before
 
     def questions(self, say: Language) -> list[dict[str, Any]]:
         with self._lock:
@@ -69,7 +70,11 @@ class LabelSession(Session):
             if rows and given[-1].has is not None and given[-1].label in self.classes:  # asked again at once
                 kind: Kind = "random" if given[-1].kind == "random" else "together"
                 again = Question(rows, self.classes.index(given[-1].label), kind)
-                self._waiting.insert(0, (new_turn(), again))
+                turn = new_turn()
+                self._taken_back[turn] = {
+                    one.digest: one.has for one in given if one.turn == given[-1].turn and one.has is not None
+                }
+                self._waiting.insert(0, (turn, again))
             return len(digests)
 
     def progress(self, say: Language) -> dict[str, Any]:
@@ -124,6 +129,7 @@ class LabelSession(Session):
             "turn": turn,
             "label": self.classes[one.label],
             "kind": one.kind,
+            "said": self._taken_back.get(turn, {}),
             "photos": [
                 {"digest": photo.digest, "path": printable(photo.path), "share": say.confidence(share, 0)}
                 for photo, share in photos

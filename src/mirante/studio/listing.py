@@ -112,7 +112,7 @@ def listing(collection: Collection) -> Listing:
     return Listing(
         tuple(items),
         tuple(skipped),
-        dict(sorted(counts.items())),
+        dict(counts) if collection.several and collection.classes else dict(sorted(counts.items())),
         tuple(tuple(item.path for item in group) for group in groups[:200]),
         sum(len({frozenset((item.label or "").split(SEPARATOR)) for item in group}) > 1 for group in groups),
     )
@@ -166,17 +166,23 @@ def give_label(workspace: Workspace, name: str, paths: Iterable[str], label: str
         if label:
             require_writable(name, label)
             require_text(label)
-        known = {item.path: item for item in listing(one).items}
-        edits = dict(one.edits)
+        found = listing(one)
+        known = {item.path: item for item in found.items}
+        edits, classes = dict(one.edits), one.classes
+        if label and label not in found.counts:
+            classes = (*found.counts, label)  # the order of the keys stays
         for path in paths:
             if path not in known:
                 raise DataError(f"{path}: not in {name}.")
             yes, not_known = parse(known[path].label or "") if label else ([], [])
             others = [other for other in yes if other != label]
             edits[path] = join([*others, label] if has else others, [other for other in not_known if other != label])
-            if edits[path] == known[path].original:
+            before = known[path].original
+            if edits[path] == before or (
+                label and not edits[path] and before is None
+            ):  # as if nobody had said anything
                 del edits[path]
-        write_collection(workspace, replace(one, edits=edits))
+        write_collection(workspace, replace(one, edits=edits, classes=classes))
 
 
 def training_words(workspace: Workspace, collection: Collection) -> list[str]:

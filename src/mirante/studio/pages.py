@@ -194,7 +194,7 @@ def result(asked: Visit) -> Response:
 def image(asked: Visit) -> Response:
     """One test image: its answer, its path, its heat map, its neighbours."""
     opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
-    one = answers.find(opened, whole(asked.parts["row"]))
+    one = answers.find(opened, int(asked.parts["row"]))
     shares = sorted(zip(opened.info.classes, one.probabilities, strict=True), key=lambda pair: -pair[1])[:20]
     answer, label, has = one.predicted, one.label, {shares[0][0]}
     if opened.model.asks.several_labels:
@@ -289,6 +289,7 @@ def _ranked_runs(workspace: Workspace) -> list[dict[str, Any]]:
                     "accuracy": metrics["accuracy"],
                     "images": metrics["images"],
                     "classes": metrics["classes"],
+                    "several": Run(workspace.runs / name).info.asks.several_labels,
                 }
             )
         except (MiranteError, KeyError):

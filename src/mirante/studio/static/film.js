@@ -20,9 +20,10 @@ function unplayable() {
 player.addEventListener("error", unplayable);
 if (player.error) unplayable();
 /** Show the film at a moment: in the player, or as a picture. */
-function jump(one) {
-  if (playable) { player.currentTime = one.begin + 0.01; return; }
-  still.src = picture((one.begin + one.end) / 2);
+function jump(one, share = 0) {
+  const time = one.begin + share * (one.end - one.begin) + 0.01;
+  if (playable) { player.currentTime = time; return; }
+  still.src = picture(share ? time : (one.begin + one.end) / 2);
   still.alt = words("jump", { label: told(one), time: one.from });
   still.hidden = false;
 }
@@ -30,7 +31,7 @@ function bar(own, seconds, name) {
   return element("div", { class: "lane" }, ...(name === null ? [] : [element("span", { class: "name" }, name)]),
     element("div", { class: "track" }, ...own.map((one) => {
       const made = element("button", { type: "button", class: `stretch ${colour(one.label)}`, title: `${one.from} – ${one.to} ${told(one)}`,
-        "aria-label": words("jump", { label: told(one), time: one.from }), onclick: () => jump(one) });
+        "aria-label": words("jump", { label: told(one), time: one.from }), onclick: (event) => jump(one, event.detail ? event.offsetX / made.offsetWidth : 0) });
       made.style.left = `${100 * one.begin / seconds}%`;
       made.style.width = `${Math.max(0.3, 100 * (one.end - one.begin) / seconds)}%`;
       return made;

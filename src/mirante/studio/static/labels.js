@@ -8,11 +8,11 @@ const grid = document.getElementById("items"), failed = document.getElementById(
 const labels = [...document.querySelectorAll("#show option")].map((one) => one.value).filter((one) => one.trim());
 
 const buttonOf = (path) => grid.querySelector(`button[data-path="${CSS.escape(path)}"]`);
-/** The images that a key is about: those that are chosen, or else the one that has the focus. */
+/** The images that a key is about: those that are chosen, unless the focus is on another one. */
 function asked() {
-  if (chosen.size) return [...chosen];
-  const here = document.activeElement?.closest("#items button");
-  return here ? [here.dataset.path] : [];
+  const here = document.activeElement?.closest("#items button")?.dataset.path;
+  if (here !== undefined && !chosen.has(here)) return [here];
+  return [...chosen];
 }
 function told(path) {
   return buttonOf(path)?.parentElement.querySelector(".under");
@@ -32,9 +32,9 @@ function give(paths, label) {
       const place = told(path);
       if (!place) continue;
       place.textContent = labelsTold(now);
-      place.dataset.labels = now.join("|");
+      place.dataset.labels = (now ?? []).join("|");
     }
-    if (label && !labels.includes(label)) { labels.push(label); show(); }
+    if (label && !labels.includes(label)) { labels.push(label); show(); document.getElementById("show").add(element("option", { value: label }, label), labels.length); }
     const [path] = paths;
     document.getElementById("chosen").textContent = paths.length === 1 ? `${path}: ${told(path)?.textContent}` : words("chosen", { count: number(paths.length) });
   });

@@ -51,7 +51,7 @@ function show(one) {
     const button = element("button", { type: "button", class: "pick", title: photo.path },
       element("img", { src: source, alt: "" }), element("span", { class: "mark" }), element("kbd", {}, "1234567890-="[place] ?? ""));
     button.addEventListener("click", () => mark(button, photo, STATES[(STATES.indexOf(said.get(photo.digest)) + 1) % STATES.length]));
-    mark(button, photo, "no");
+    mark(button, photo, STATES.find((what) => HAS[what] === one.said[photo.digest]) ?? "no");
     return element("li", {}, button);
   }));
 }
