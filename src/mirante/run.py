@@ -58,6 +58,24 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run {self.path}>"
 
+    def _repr_html_(self) -> str:
+        """Return how it shows itself in a notebook: its key figures with their intervals, and the curves of its training."""
+        from mirante import notebook
+        from mirante.locale import language
+
+        say, parts = language(None), [notebook.text(str(self.path), strong=True)]
+        if self.is_finished:
+            title, rows = self.info.asks.key_figures(self.metrics, say)
+            parts += [notebook.text(title), notebook.table(rows)]
+        history = self.history
+        for title, kind in ((say("Loss"), "loss"), (say("Accuracy"), "accuracy")):
+            lines = {
+                say("training"): [getattr(epoch, f"train_{kind}") for epoch in history],
+                say("validation"): [getattr(epoch, f"val_{kind}") for epoch in history],
+            }
+            parts.append(notebook.curves(title, lines, say))
+        return notebook.block(*parts)
+
     def __fspath__(self) -> str:
         return str(self.path)
 

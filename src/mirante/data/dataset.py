@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from mirante.data.entries import Entry, Skipped, Source
 from mirante.data.notes import Note
-from mirante.data.partition import SPLITS, fold_rows
-from mirante.errors import DataError
+from mirante.data.partition import SPLITS, fold_rows, spread
+from mirante.errors import DataError, ImageError
 from mirante.images import Pixels
 from mirante.rendering import Rendering
 from mirante.resize import Fit
@@ -76,6 +76,9 @@ class DataOptions(SourceOptions, total=False):
     ordered: Sequence[str] | None
     length: int | None
     lenient: bool
+
+
+_SHOWN = 24  # images, and classes, at most, that it shows in a notebook
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -167,6 +170,26 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"<Dataset {self.location}: {len(self):,} images of {len(self.classes)} classes>"
+
+    def _repr_html_(self) -> str:
+        """Return how it shows itself in a notebook: images of every class, and how many there are."""
+        from mirante import notebook
+        from mirante.locale import language
+
+        say, names = language(None), self.names
+        _, first = np.unique(np.array(names), return_index=True)
+        some = [*np.sort(first).tolist(), *spread(np.arange(len(self)), _SHOWN).tolist()]
+        shown = []
+        for row in list(dict.fromkeys(some))[:_SHOWN]:
+            try:
+                shown.append((self[row][0], names[row]))
+            except ImageError:
+                continue
+        title = say("{count} images", count=say.number(len(self)))
+        counts = [[name, say.number(sum(splits.values()))] for name, splits in list(self.counts().items())[:_SHOWN]]
+        return notebook.block(
+            notebook.text(f"{self.location}: {title}", strong=True), notebook.grid(shown), notebook.table(counts)
+        )
 
     @property
     def fingerprint(self) -> str:

@@ -212,14 +212,16 @@ def _said_classes(answers: list[Answer], classes: tuple[str, ...], tested: set[s
 
 
 def _said_labels(answers: list[Answer], classes: tuple[str, ...], tested: set[str], trained: set[str]) -> _Said:
-    """Return what was said about several labels; photos that are kept apart judge, if no model has seen them."""
+    """Return what was said about several labels. Of photos that are kept apart nothing is learned; answers to questions drawn at random
+    about them judge, if no model has seen them.
+    """
     said = _Said({}, {}, classes, {})
     for digest, labels in several_of(answers).items():
         apart = is_kept_apart(digest)
         if digest in tested or (apart and digest in trained):
             continue
         for label, one in labels.items():
-            if label in classes and one.has in (0, 1):
+            if label in classes and one.has in (0, 1) and (one.kind == "random" or not apart):
                 part = said.jury if apart else said.taught
                 part.setdefault(digest, np.full(len(classes), -1))[classes.index(label)] = one.has
     return said

@@ -83,6 +83,19 @@ class Prediction:
     def runner_up_confidence(self) -> float:
         return float(self.probabilities[self._second])
 
+    def _repr_html_(self) -> str:
+        """Return how it shows itself in a notebook: a bar for each class."""
+        from mirante import notebook
+        from mirante.locale import language
+
+        say = language(None)
+        unlike = say("It looks unlike any training image: probably none of these classes.")
+        shares = [(self.classes[number], float(self.probabilities[number])) for number in self.order[:10]]
+        return notebook.block(
+            *([notebook.text(unlike, strong=True)] if self.none_of_these else []),
+            notebook.bars(shares, [] if self.none_of_these else [self.nearest], say),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON and the server give it."""
         return {

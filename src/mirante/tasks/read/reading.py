@@ -32,6 +32,16 @@ class Reading:
     def label(self) -> str:
         return self.text
 
+    def _repr_html_(self) -> str:
+        """Return how it shows itself in a notebook: the text, and a bar for each letter."""
+        from mirante import notebook
+        from mirante.locale import language
+
+        letters = [letter for letter, _ in self.letters]
+        return notebook.block(
+            notebook.text(self.text, strong=True), notebook.bars(self.letters, letters, language(None))
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON and the server give it."""
         return {

@@ -59,6 +59,16 @@ class Tags:
         """Return the probability of a label."""
         return float(self.probabilities[self.classes.index(label)])
 
+    def _repr_html_(self) -> str:
+        """Return how it shows itself in a notebook: a bar for each label."""
+        from mirante import notebook
+        from mirante.locale import language
+
+        say = language(None)
+        unlike = [notebook.text(say("unlike the training images"), strong=True)] if self.none_of_these else []
+        shares = [(self.classes[number], float(self.probabilities[number])) for number in self.order[:10]]
+        return notebook.block(*unlike, notebook.bars(shares, self.labels, say))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as JSON and the server give it."""
         sets = {} if self.prediction_set is None else {"prediction_set": list(self.prediction_set)}
