@@ -212,8 +212,9 @@ def _said_classes(answers: list[Answer], classes: tuple[str, ...], tested: set[s
 
 
 def _said_labels(answers: list[Answer], classes: tuple[str, ...], tested: set[str], trained: set[str]) -> _Said:
-    """Return what was said about several labels. Of photos that are kept apart nothing is learned; answers to questions drawn at random
-    about them judge, if no model has seen them.
+    """Return what was said about several labels.
+
+    Of photos that are kept apart nothing is learned; answers to questions drawn at random about them judge, if no model has seen them.
     """
     said = _Said({}, {}, classes, {})
     for digest, labels in several_of(answers).items():
