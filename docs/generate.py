@@ -81,7 +81,8 @@ for answer in model.predict_many(["new-photo.jpg", "gone.jpg"], errors="skip"):
 print(model.predict_proba(["new-photo.jpg"]), model.classes_)
 ```
 
-In a notebook, a `Dataset` shows images of every class, a `Run` its figures and curves, and an answer its bars, in a light page or a dark one.
+In a notebook, a `Dataset` shows images of every class, a `Run` its figures and curves, and an answer its bars, in a light page
+or a dark one.
 
 A `Dataset` can be looked at, changed and handed to `train`, which uses it as it is. It is what a torch `DataLoader` takes, too:
 
