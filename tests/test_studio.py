@@ -209,7 +209,7 @@ def test_the_chapter_on_augmentation_says_why_a_training_failed(studio: Studio) 
 def pages(studio: Studio) -> list[str]:
     """Return the addresses of all pages, of a studio with the run `first` on `shapes`."""
     return [
-        "/", "/learn", *(f"/learn/{name}" for name in CHAPTERS), "/data", "/data/shapes",
+        "/", "/learn", *(f"/learn/{name}" for name in CHAPTERS), "/teach", "/photos", "/data", "/data/shapes",
         "/data/shapes/check", "/train", "/train?collection=shapes",
         "/train/first", "/results", "/results/first", "/results/first/images/0", "/predict", "/compare",
     ]  # fmt: skip

@@ -14,7 +14,7 @@ from film_files import write_film
 from numpy.typing import NDArray
 from PIL import Image
 from studio_process import Studio, start_studio
-from test_studio_browser import until, visitor
+from test_studio_browser import shut_out, until, visitor
 from test_tag import draw_marks
 
 import mirante as package
@@ -73,6 +73,10 @@ def test_a_film_is_dropped_seen_corrected_and_teaches(browser, studio: Studio, l
     none = "none of these" if lang == "en" else "nenhuma destas"
     assert answers == [one.label or none for one in wanted] and len(answers) >= 3
     assert page.locator("#lanes button").count() == len(wanted)
+    assert (
+        shut_out(page, studio, page.url.removeprefix(studio.origin), "!document.getElementById('stretches').hidden")
+        == []
+    )
     stills = page.locator("#stretches img")
     stills.last.scroll_into_view_if_needed()
     until(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from studio_process import Studio, start_studio
-from test_studio_browser import until, visitor
+from test_studio_browser import shut_out, until, visitor
 from test_tag import MARKS, draw_marks
 
 import mirante as package
@@ -139,6 +139,22 @@ def test_the_answers_of_a_model_of_several_labels_can_be_looked_through(browser,
     assert set(told.split(", ")) == (set(answer.labels) or {"no label" if lang == "en" else "nenhum rótulo"})
     assert page.troubles == []
     page.context.close()
+
+
+@pytest.mark.parametrize(("size", "scheme", "lang"), [("phone", "dark", "pt"), ("desktop", "light", "en")])
+def test_no_page_of_labels_shuts_anybody_out(browser, studio: Studio, size: str, scheme: str, lang: str) -> None:  # type: ignore[no-untyped-def]
+    studio.json("POST", "/api/data/open", {"location": "marks"})
+    studio.json("POST", "/api/data/marks/several", {"several": "yes"})
+    studio.json("POST", "/api/photos/open", {"folder": str(studio.folder / "photos"), "run": "marks"})
+    page = visitor(browser, studio, size, lang, scheme)
+    ready = {
+        "/data/marks": "document.querySelectorAll('#items button').length > 0",
+        "/results/marks": "document.querySelectorAll('#items li').length > 0",
+        "/results/marks/images/0": "document.querySelectorAll('#neighbours li').length > 0",
+        "/photos/photos/review": "!document.getElementById('question').hidden",
+    }
+    found = {address: broken for address, one in ready.items() if (broken := shut_out(page, studio, address, one))}
+    assert found == {}
 
 
 def test_which_photos_show_a_label_is_answered_for_many_at_once(browser, studio: Studio) -> None:  # type: ignore[no-untyped-def]

@@ -102,6 +102,12 @@ def threshold(asked: Visit) -> dict[str, Any]:
     return answers.at_threshold(opened, asked.query.get("class", ""), at, prevalence, asked.say)
 
 
+def summary(asked: Visit) -> dict[str, Any]:
+    """Return how good a run of classes is, and how far that can be trusted."""
+    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
+    return answers.summary(opened, asked.say)
+
+
 def neighbours(asked: Visit) -> dict[str, Any]:
     """Return the training images that a run sees as most like one of its test images."""
     opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
@@ -344,6 +350,7 @@ QUESTIONS: dict[str, Callable[[Visit], dict[str, Any]]] = {
     "/api/augment/runs": augmented_runs,
     "/api/train/{name}": training_progress,
     "/api/results/{name}/predictions": predictions,
+    "/api/results/{name}/summary": summary,
     "/api/results/{name}/threshold": threshold,
     "/api/results/{name}/images/{row:int}/neighbours": neighbours,
 }

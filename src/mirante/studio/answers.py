@@ -184,6 +184,23 @@ def answer_json(opened: Opened, pixels: Pixels, say: Language) -> dict[str, Any]
     }
 
 
+_FEW = 50  # test images, below which an accuracy says little
+
+
+def summary(opened: Opened, say: Language) -> dict[str, str]:
+    """Return how many test images a run answers rightly, and how little that says where they are few."""
+    figure, count = opened.metrics["accuracy"], opened.metrics["images"]
+    interval = say(
+        "{right} of {count} images that it had not seen are right; for many more like them, between {low} and {high} is likely.",
+        right=say.number(round(figure["value"] * count)),
+        count=say.number(count),
+        low=say.percent(figure["low"], 0),
+        high=say.percent(figure["high"], 0),
+    )
+    few = say("These are few images: more of them would tell more, and teach more.") if count < _FEW else ""
+    return {"accuracy": say.percent(figure["value"], 0), "honest": f"{interval} {few}".strip()}
+
+
 def in_words(labels: str, say: Language) -> str:
     """Return labels as predictions write them, `cat|dog`, as a page shows them."""
     yes, not_known = parse(labels)

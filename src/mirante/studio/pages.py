@@ -101,6 +101,11 @@ def chapter(asked: Visit) -> Response:
     )
 
 
+def teach(asked: Visit) -> Response:
+    """One page from the first image to a model."""
+    return _render(asked, "teach.html.j2")
+
+
 def data(asked: Visit) -> Response:
     """All collections, and how to open or make one."""
     return _render(asked, "data.html.j2", collections=collections.list_collections(asked.workspace))
@@ -324,6 +329,7 @@ PAGES: dict[str, Callable[[Visit], Response]] = {
     "/": home,
     "/learn": learn,
     "/learn/{chapter}": chapter,
+    "/teach": teach,
     "/data": data,
     "/data/{name}": collection,
     "/data/{name}/check": check,

@@ -1,8 +1,8 @@
 // One collection: its images in pages; choose some and give them another class or leave them out; add images and webcam frames.
 
-import { frame, openCamera } from "./camera.js";
+import { takeImages } from "./class-zone.js";
 import { ask, busy, element, number, words } from "./page.js";
-import { dropped, sendImages } from "./upload.js";
+import { sendImages } from "./upload.js";
 
 const root = document.getElementById("collection"), name = root.dataset.name, api = `/api/data/${encodeURIComponent(name)}`;
 const grid = document.getElementById("items"), more = document.getElementById("more"), shown = document.getElementById("shown");
@@ -59,49 +59,13 @@ if (label && !("problem" in root.dataset)) busy(null, failed, () => load(true));
 
 // ---- adding
 const camera = { video: document.getElementById("camera"), open: null };
-function told(says, { added, refused }) {
-  if (refused.length) sessionStorage.setItem("refused", refused.slice(0, 20).join("\n"));
-  if (added || refused.length) location.reload();
-}
 for (const zone of document.querySelectorAll("[data-class]")) {
-  const says = zone.querySelector(".says"), input = zone.querySelector("input[type=file]"), held = zone.querySelector("button.record");
-  const send = (files) => sendImages(name, files, zone.dataset.class, says).then((done) => told(says, done));
-  for (const kind of ["dragover", "dragleave", "drop"]) {
-    zone.addEventListener(kind, async (event) => {
-      event.preventDefault();
-      zone.classList.toggle("over", kind === "dragover");
-      if (kind === "drop") send(await dropped(event.dataTransfer));
-    });
-  }
-  zone.querySelector("button.choose").addEventListener("click", () => input.click());
-  input.addEventListener("change", () => send([...input.files].map((file) => ({ file, path: file.name }))));
-  let recording = null;
-  async function record() {
-    if (!recording) return;
-    const one = await frame(camera.video);
-    recording.push({ file: new File([one], `webcam-${recording.length}.jpg`), path: "webcam.jpg" });
-    says.textContent = words("frames", { count: number(recording.length) });
-    setTimeout(record, 120);
-  }
-  async function begin() {
-    if (recording) return;
-    try {
-      camera.open ??= await openCamera(camera.video);
-      camera.video.hidden = false;
-      recording = [];
-      held.setAttribute("aria-pressed", "true");
-      record();
-    } catch (error) {
-      says.textContent = error.message;
-    }
-  }
-  function end() {
-    const files = recording;
-    recording = null;
-    held.setAttribute("aria-pressed", "false");
-    if (files?.length) send(files);
-  }
-  held.addEventListener("click", () => (recording ? end() : begin()));
+  const says = zone.querySelector(".says");
+  takeImages(zone, camera, async (files) => {
+    const { added, refused } = await sendImages(name, files, zone.dataset.class, says);
+    if (refused.length) sessionStorage.setItem("refused", refused.slice(0, 20).join("\n"));
+    if (added || refused.length) location.reload();
+  });
 }
 const refused = sessionStorage.getItem("refused"), list = document.getElementById("refused");
 if (refused && list) {
