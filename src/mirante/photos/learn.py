@@ -146,14 +146,13 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     trained = {dataset.digests[row] for row in dataset.rows("train")}
     answers_here = [one for one in answers if one.digest in photos]
     said = (_said_labels if info.asks.several_labels else _said_classes)(answers_here, info.classes, tested, trained)
-    if not (said.taught or said.jury or said.waiting):
-        raise RequestError(
-            f"{library.folder}: no answer that the model can learn from yet; mirante photos review asks about photos."
-        )
+    answered = {one.digest for one in answers_here if one.label is not None}
+    if not answered:
+        raise RequestError(f"{library.folder}: no photo has an answer yet; mirante photos review asks about them.")
     if not said.taught:
         raise RequestError(
-            f"{library.folder}: too few answers to learn from ({len(said.jury) + sum(said.waiting.values())}, of which "
-            f"{len(said.jury)} are set aside for comparison); answer some more."
+            f"{library.folder}: too few answers to learn from ({len(answered)} photos; some are set aside for comparison, or are "
+            "images that the model is tested on); answer some more."
         )
     dataset = dataset.known_as(said.classes)
 
