@@ -34,9 +34,7 @@ INTERVAL = 1.0
 _TIME = re.compile(r"^(?P<film>.*)#t=(?P<time>\d+(?:\.\d+)?)(?:,(?P<end>\d+(?:\.\d+)?))?$", re.DOTALL)
 _LOST = 2.0  # seconds that may be missing at the end of a film before it counts as truncated
 _SMALL = 32  # side in pixels of the pictures by which cuts are found
-CUT = 10.0
-"""The mean difference of two such pictures, from 0 to 255, that is a cut."""
-
+_CUT = 10.0  # mean difference of two such pictures, from 0 to 255, that is a cut
 _ABOVE_MOTION = 4.0  # and how many times that of the frames before it
 _HD = 720  # lines from which colours that are not described are those of HD (ITU-R BT.709), not of television (BT.601)
 _FIRST_YEAR = 1970  # and earlier: a clock that was never set (films count from 1904)
@@ -217,7 +215,7 @@ def _scenes(film: _Film) -> Iterator[Frame]:
     for time, picture in film.pictures():
         small = film.small(picture)
         change = 0.0 if before is None else float(np.abs(small - before).mean())
-        if kept and change > max(CUT, _ABOVE_MOTION * motion):
+        if kept and change > max(_CUT, _ABOVE_MOTION * motion):
             yield _middle(film, kept, begin, time)
             begin, kept, motion = time, [], 0.0
         else:
@@ -239,7 +237,7 @@ def are_cuts(changes: NDArray[np.floating]) -> NDArray[np.bool_]:
 
     Where every frame differs much, as with a camera in the hand, a cut differs twice as much as they usually do.
     """
-    return changes > max(CUT, 2 * float(np.median(changes)))
+    return changes > max(_CUT, 2 * float(np.median(changes)))
 
 
 def small_picture(pixels: Pixels) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ from mirante.see.drawing import draw_model, to_svg
 from mirante.sizes import input_size
 from mirante.studio import answers, augmentation, checks, collections, listing, trainings
 from mirante.studio.pages import Visit, wanted_answers, whole
-from mirante.studio.workspace import require_text
+from mirante.studio.workspace import UNCLEAR, require_text
 
 _TIMES = re.compile(r"\d{1,3}(s|m|h)")
 
@@ -173,7 +173,7 @@ def give_label(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Say that images have a label, or do not; without a label, that they have none."""
     paths, has = values.get("paths"), values.get("has")
     if not isinstance(has, bool):
-        raise RequestError("The studio did not understand this request; load the page again.")
+        raise RequestError(UNCLEAR)
     if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
         raise RequestError("Choose images first.")
     listing.give_label(asked.workspace, asked.parts["name"], paths, _text(values, "label"), has)
@@ -193,7 +193,7 @@ def decide(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Keep, leave out or relabel what a finding of the check names."""
     number = values.get("number")
     if not isinstance(number, int):
-        raise RequestError("The studio did not understand this request; load the page again.")
+        raise RequestError(UNCLEAR)
     checks.decide(asked.workspace, asked.parts["name"], number, _text(values, "do"))
     return {"done": True}
 
@@ -339,7 +339,7 @@ def _shape(asked: Visit) -> tuple[tuple[int, int, int], list[str] | int]:
 def _text(values: dict[str, Any], name: str) -> str:
     value = values.get(name, "")
     if not isinstance(value, str) or len(value) > 4000:
-        raise RequestError("The studio did not understand this request; load the page again.")
+        raise RequestError(UNCLEAR)
     return require_text(value.strip())
 
 

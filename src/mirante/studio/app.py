@@ -18,7 +18,7 @@ from mirante.errors import MiranteError, RequestError
 from mirante.files import to_json
 from mirante.studio import actions, film_actions, gallery_actions, pages, pictures
 from mirante.studio.security import MAX_BODY, App, Guard
-from mirante.studio.workspace import Workspace
+from mirante.studio.workspace import UNCLEAR, Workspace
 
 
 def create_app(workspace: Workspace, hosts: frozenset[str], token: str, lang: str | None = None) -> App:
@@ -144,9 +144,9 @@ def _values(body: bytes) -> dict[str, Any]:
     try:
         values = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:
-        raise RequestError("The studio did not understand this request; load the page again.") from error
+        raise RequestError(UNCLEAR) from error
     if not isinstance(values, dict):
-        raise RequestError("The studio did not understand this request; load the page again.")
+        raise RequestError(UNCLEAR)
     return values
 
 

@@ -16,8 +16,8 @@ from mirante.errors import RequestError
 from mirante.studio import films
 from mirante.studio.actions import received
 from mirante.studio.pages import Visit
+from mirante.studio.workspace import UNCLEAR
 
-_UNCLEAR = "The studio did not understand this request; load the page again."
 _TYPES = {
     ".mp4": "video/mp4",
     ".m4v": "video/mp4",
@@ -50,7 +50,7 @@ def correct(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Keep what a person says a stretch shows."""
     has, label = values.get("has"), values.get("label")
     if not isinstance(label, str) or has not in (None, -1, 0, 1) or isinstance(has, bool):
-        raise RequestError(_UNCLEAR)
+        raise RequestError(UNCLEAR)
     at = _number(values.get("begin")), _number(values.get("end"))
     films.correct(asked.workspace, asked.parts["name"], at, label.strip(), has, asked.say)
     return film_progress(asked)
@@ -98,9 +98,9 @@ def _number(value: Any) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise RequestError(_UNCLEAR) from error
+        raise RequestError(UNCLEAR) from error
     if not 0 <= number < 1e7:
-        raise RequestError(_UNCLEAR)
+        raise RequestError(UNCLEAR)
     return number
 
 

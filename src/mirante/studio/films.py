@@ -28,7 +28,7 @@ from mirante.model_info import ModelInfo
 from mirante.photos.library import Library
 from mirante.run import Run
 from mirante.studio import processes
-from mirante.studio.workspace import Workspace, name_from, require_name
+from mirante.studio.workspace import UNCLEAR, Workspace, name_from, require_name
 from mirante.timeline import Stretch, clock, web_vtt
 
 _FRAMES = 12  # of a corrected stretch, at most, that the model is taught with
@@ -186,7 +186,7 @@ def correct(
         told = progress(workspace, name, say).get("stretches", [])
         one = next((one for one in told if _is(one, at, label if has is not None else None)), None)
         if info is None or one is None or (has in (-1, 0, 1)) != info.asks.several_labels:
-            raise RequestError("The studio did not understand this request; load the page again.")
+            raise RequestError(UNCLEAR)
         folder = _frames(workspace, name)
         digests = list(_keep_frames(film.path(workspace), folder, at, film.interval))
         library, turn = Library(folder), secrets.token_hex(8)

@@ -34,7 +34,7 @@ from mirante.model_info import ModelInfo
 from mirante.photos.library import Kind, Known, Library, is_kept_apart, labels_of
 from mirante.photos.questions import Question, choose
 from mirante.run import Run
-from mirante.studio.workspace import Workspace, name_from, require_name
+from mirante.studio.workspace import UNCLEAR, Workspace, name_from, require_name
 
 DIGEST = re.compile(r"[0-9a-f]{32}")
 """How the studio names a photo: the digest of its content."""
@@ -133,7 +133,7 @@ class Session:
         """
         with self._lock:
             if kind not in get_args(Kind) or not all(DIGEST.fullmatch(digest) for digest in digests):
-                raise RequestError("The studio did not understand this request; load the page again.")
+                raise RequestError(UNCLEAR)
             if label == "":
                 self._aside.update(self.rows[digest] for digest in digests if digest in self.rows)
             else:

@@ -13,9 +13,7 @@ from mirante.photos.library import labels_of
 from mirante.studio import gallery
 from mirante.studio.label_gallery import LabelSession
 from mirante.studio.pages import Visit, whole
-from mirante.studio.workspace import require_name, require_text
-
-_UNCLEAR = "The studio did not understand this request; load the page again."
+from mirante.studio.workspace import UNCLEAR, require_name, require_text
 
 
 def questions(asked: Visit) -> dict[str, Any]:
@@ -53,7 +51,7 @@ def answer(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Keep a person's answer; on disk when this returns."""
     label, turn = values.get("label"), _text(values, "turn")
     if not (isinstance(label, str | None) and turn):
-        raise RequestError(_UNCLEAR)
+        raise RequestError(UNCLEAR)
     opened = _opened(asked)
     label = label if not label else require_name(label)
     opened.answer(turn[:64], _digests(values), label, _text(values, "kind"), _text(values, "asked"))
@@ -64,7 +62,7 @@ def answer_label(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Keep which photos have a label; on disk when this returns."""
     turn, said, opened = _text(values, "turn"), values.get("said"), _opened(asked)
     if not (isinstance(said, dict) and turn and isinstance(opened, LabelSession)):
-        raise RequestError(_UNCLEAR)
+        raise RequestError(UNCLEAR)
     opened.answer_label(turn[:64], said, _text(values, "label"), _text(values, "kind"))
     return opened.progress(asked.say)
 
@@ -122,14 +120,14 @@ def _opened(asked: Visit) -> gallery.Session:
 def _text(values: dict[str, Any], name: str) -> str:
     value = values.get(name, "")
     if not isinstance(value, str):
-        raise RequestError(_UNCLEAR)
+        raise RequestError(UNCLEAR)
     return require_text(value.strip())
 
 
 def _digests(values: dict[str, Any]) -> list[str]:
     digests = values.get("digests")
     if not isinstance(digests, list) or not digests or not all(isinstance(one, str) for one in digests):
-        raise RequestError(_UNCLEAR)
+        raise RequestError(UNCLEAR)
     return digests
 
 

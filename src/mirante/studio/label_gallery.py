@@ -15,6 +15,7 @@ from mirante.photos.label_questions import choose_labels
 from mirante.photos.library import Kind, several_of
 from mirante.photos.questions import Question
 from mirante.studio.gallery import DIGEST, Gallery, Session, classes_of, new_turn
+from mirante.studio.workspace import UNCLEAR
 
 _AT_ONCE = 6  # questions chosen at a time
 
@@ -54,7 +55,7 @@ class LabelSession(Session):
         with self._lock:
             sound = all(DIGEST.fullmatch(digest) and has in (-1, 0, 1) for digest, has in said.items())
             if not sound or kind not in ("random", "together") or label not in classes_of(self.gallery):
-                raise RequestError("The studio did not understand this request; load the page again.")
+                raise RequestError(UNCLEAR)
             for known, one in self._waiting:
                 if known == turn and not said:
                     self._skipped |= {(self.photos[row].digest, label) for row in one.rows}

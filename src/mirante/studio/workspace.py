@@ -62,6 +62,10 @@ def name_from(text: str, otherwise: str) -> str:
     return require_name(re.sub(r'[/\\:*?"<>|\x00-\x1f]', "-", text)[:60].strip(". ") or otherwise)
 
 
+UNCLEAR = "The studio did not understand this request; load the page again."
+"""What is said to a request that no page of the studio makes."""
+
+
 def require_text(text: str) -> str:
     """Return a text unchanged if it can be written to a file; raises RequestError for half of a pair of surrogates."""
     if any(0xD800 <= ord(sign) < 0xE000 for sign in text):

@@ -1,58 +1,23 @@
 // Questions about photos, one key each.
 
-import { ask, busy, element, words } from "./page.js";
-import { unsentAnswers } from "./unsent.js";
+import { element, words } from "./page.js";
+import { askQuestions } from "./questions.js";
 
-const root = document.getElementById("review"), address = `/api/photos/${encodeURIComponent(root.dataset.name)}`;
-const [state, shown, question, pictures, likely, progress, other] =
-  ["state", "question", "asked", "pictures", "likely", "progress", "other"].map((name) => document.getElementById(name));
-const says = shown.querySelector(".error");
-const keys = Object.fromEntries([...shown.querySelectorAll("[data-key]")].map((button) => [button.dataset.key, button.dataset.do]));
-const unsent = unsentAnswers(root.dataset.name, address, tell, state);
-let waiting = [], out = new Set();
+const [question, pictures, likely, other] = ["asked", "pictures", "likely", "other"].map((name) => document.getElementById(name));
+const page = askQuestions({ least: 8, show, arrived });
+let out = new Set();
 
-const picture = (digest, side) => `/pictures${address.slice(4)}/photo?` + new URLSearchParams({ digest, side });
-
-function tell(found) {
-  progress.textContent = words("progress", { count: found.answered }) + " " + found.estimate;
-}
-async function fetchMore() {
-  const found = await ask(`${address}/questions`);
-  tell(found);
-  const known = new Set(waiting.map((one) => one.turn));
-  for (const one of found.questions) {
-    if (known.has(one.turn) || unsent.given.has(one.turn)) continue;
-    waiting.push(one);
-    for (const photo of one.photos) new Image().src = picture(photo.digest, one.photos.length > 1 ? 200 : 640);
-  }
-}
-let fetching = null;
-function more() {
-  fetching ??= busy(null, says, fetchMore).finally(() => { fetching = null; });
-  return fetching;
-}
-async function next() {
-  if (waiting.length < 8) {
-    const coming = more();
-    if (!waiting.length) await coming;
-  }
-  if (!waiting.length) {
-    shown.hidden = true;
-    if (unsent.length) setTimeout(next, 300);
-    else if (!state.textContent) state.textContent = words("none left");
-    return;
-  }
-  show(waiting[0]);
+function arrived(one) {
+  for (const photo of one.photos) new Image().src = page.picture(photo.digest, one.photos.length > 1 ? 200 : 640);
 }
 function show(one) {
   const several = one.photos.length > 1;
   out = new Set();
-  shown.hidden = false;
   question.textContent = several ? words("all", { count: one.photos.length, label: one.label }) : words(one.again ? "again" : "is", { label: one.label });
   document.getElementById("hint").textContent = several ? words("take out") : one.photos[0].path;
   pictures.className = several ? "thumbs several" : "single";
   pictures.replaceChildren(...one.photos.map((photo) => {
-    const image = element("img", { src: picture(photo.digest, several ? 200 : 640), alt: photo.path, title: photo.path });
+    const image = element("img", { src: page.picture(photo.digest, several ? 200 : 640), alt: photo.path, title: photo.path });
     if (!several) return element("li", {}, image);
     const button = element("button", { type: "button", class: "pick", "aria-pressed": "false", onclick: () => {
       if (!out.delete(photo.digest)) out.add(photo.digest);
@@ -65,30 +30,23 @@ function show(one) {
 }
 /** The key of a class: its place among the likely ones, but a class named by a digit has that digit. */
 function keyOf(label, place) {
-  return waiting[0].likely.some((other) => /^\d$/.test(other)) ? (/^\d$/.test(label) ? label : "") : String(place + 1);
+  return page.first.likely.some((other) => /^\d$/.test(other)) ? (/^\d$/.test(label) ? label : "") : String(place + 1);
 }
 /** Answer the question that is shown: a class, null for not sure, "" to skip it. */
 function act(label) {
-  const one = waiting.shift();
-  if (!one) return;
-  const digests = one.photos.map((photo) => photo.digest).filter((digest) => !out.has(digest));
-  unsent.given.add(one.turn);
-  if (digests.length) unsent.add("/answer", { turn: one.turn, digests, label, kind: one.kind, asked: one.label });
-  next();
+  page.answer("/answer", (one) => {
+    const digests = one.photos.map((photo) => photo.digest).filter((digest) => !out.has(digest));
+    return digests.length ? { digests, label, asked: one.label } : null;
+  });
 }
 const does = {
-  yes: () => act(waiting[0].label),
-  no: () => (waiting[0].photos.length > 1 ? act("") : other.focus()),
+  yes: () => act(page.first.label),
+  no: () => (page.first.photos.length > 1 ? act("") : other.focus()),
   unsure: () => act(null),
   skip: () => act(""),
-  back: () => busy(null, says, async () => {
-    await unsent.empty();
-    tell(await ask(`${address}/back`, {}));
-    waiting = [];
-    await next();
-  }),
+  back: page.back,
 };
-for (const button of shown.querySelectorAll("[data-do]")) button.addEventListener("click", () => does[button.dataset.do]());
+const keys = page.bind(does);
 document.getElementById("call").addEventListener("submit", (event) => {
   event.preventDefault();
   const label = other.value.trim();
@@ -98,31 +56,14 @@ document.getElementById("call").addEventListener("submit", (event) => {
   act(label);
 });
 addEventListener("keydown", (event) => {
-  if (shown.hidden || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (page.shown.hidden || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.matches("input, select, textarea")) {
     if (event.key === "Escape") event.target.blur();
     return;
   }
   const key = event.key.toLowerCase();
-  const label = waiting[0]?.likely.find((one, place) => keyOf(one, place) === key);
+  const label = page.first?.likely.find((one, place) => keyOf(one, place) === key);
   if (label !== undefined) act(label);
   else if (keys[key]) { event.preventDefault(); does[keys[key]](); }
 });
-document.getElementById("learn").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const form = event.target;
-  busy(form.querySelector("button"), form.querySelector(".error"), async () => {
-    document.getElementById("learned").textContent = words("learning");
-    try {
-      document.getElementById("learned").textContent = (await ask(`${address}/learn`, {})).said;
-      waiting = [];
-      await next();
-    } catch (error) {
-      document.getElementById("learned").textContent = "";
-      throw error;
-    }
-  });
-});
-state.textContent = words("looking");
-unsent.send();
-more().then(() => { if (state.textContent === words("looking")) state.textContent = ""; return next(); });
+page.begin();
