@@ -2,6 +2,7 @@
 
 import { frame, openCamera } from "./camera.js";
 import { ask, bars, busy, element, follow, percent, words } from "./page.js";
+import { onDrop } from "./upload.js";
 
 const FILM = /\.(mp4|mov|mkv|avi|webm|m4v)$/i;
 
@@ -58,13 +59,7 @@ export function askAboutImage(root, { path = false } = {}) {
     const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
     if (file) take(file);
   });
-  for (const kind of ["dragover", "dragleave", "drop"]) {
-    drop.addEventListener(kind, (event) => {
-      event.preventDefault();
-      drop.classList.toggle("over", kind === "dragover");
-      if (kind === "drop" && event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
-    });
-  }
+  onDrop(drop, (transfer) => transfer.files[0] && take(transfer.files[0]));
   const webcam = root.querySelector("button.webcam");
   webcam.addEventListener("click", async () => {
     says.textContent = "";

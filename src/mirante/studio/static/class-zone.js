@@ -2,18 +2,12 @@
 
 import { frame, openCamera } from "./camera.js";
 import { number, words } from "./page.js";
-import { dropped } from "./upload.js";
+import { dropped, onDrop } from "./upload.js";
 
 /** Make `zone` take images: `send` gets [{ file, path }]. `camera` is { video, open }, shared by all zones of a page. */
 export function takeImages(zone, camera, send) {
   const says = zone.querySelector(".says"), input = zone.querySelector("input[type=file]"), held = zone.querySelector("button.record");
-  for (const kind of ["dragover", "dragleave", "drop"]) {
-    zone.addEventListener(kind, async (event) => {
-      event.preventDefault();
-      zone.classList.toggle("over", kind === "dragover");
-      if (kind === "drop") send(await dropped(event.dataTransfer));
-    });
-  }
+  onDrop(zone, async (transfer) => send(await dropped(transfer)));
   zone.querySelector("button.choose").addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
     send([...input.files].map((file) => ({ file, path: file.name })));

@@ -1,7 +1,7 @@
 // All collections: drop an archive, or a folder whose folders are classes.
 
 import { ask, busy, words } from "./page.js";
-import { dropped, isArchive, sendArchive, sendImages } from "./upload.js";
+import { dropped, isArchive, onDrop, sendArchive, sendImages } from "./upload.js";
 
 const drop = document.getElementById("drop"), says = document.getElementById("drop-says"), input = document.getElementById("archive");
 
@@ -17,12 +17,6 @@ async function take(files) {
     location.assign(made.go);
   });
 }
-for (const kind of ["dragover", "dragleave", "drop"]) {
-  drop.addEventListener(kind, async (event) => {
-    event.preventDefault();
-    drop.classList.toggle("over", kind === "dragover");
-    if (kind === "drop") take(await dropped(event.dataTransfer));
-  });
-}
+onDrop(drop, async (transfer) => take(await dropped(transfer)));
 document.getElementById("choose").addEventListener("click", () => input.click());
 input.addEventListener("change", () => input.files.length && take([...input.files].map((file) => ({ file, path: file.name }))));

@@ -5,6 +5,17 @@ import { ask, follow, number, words } from "./page.js";
 const ARCHIVE = /\.(zip|tar|tgz|tbz2|txz|tar\.(gz|bz2|xz|zst))$/i;
 const AT_ONCE = 4;
 
+/** Call `take` with what is dropped on an element, a DataTransfer; it looks so while something is held over it. */
+export function onDrop(zone, take) {
+  for (const kind of ["dragover", "dragleave", "drop"]) {
+    zone.addEventListener(kind, (event) => {
+      event.preventDefault();
+      zone.classList.toggle("over", kind === "dragover");
+      if (kind === "drop") take(event.dataTransfer);
+    });
+  }
+}
+
 /** All files of a drop, those inside folders with their path: [{ file, path }]. */
 export async function dropped(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
