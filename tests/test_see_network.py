@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import itertools
 import json
 import shutil
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -28,6 +30,7 @@ from mirante.model.network import Network, build_network, load_network
 from mirante.model.notation import parse_layers
 from mirante.model_info import read_model_info
 from mirante.prediction.model import Model
+from mirante.run import Run
 from mirante.see.drawing import Polygon, Text, draw_model, to_svg
 from mirante.see.inside import Inside
 from mirante.training.snapshots import read_snapshots
@@ -236,8 +239,21 @@ def test_every_picture_is_made_in_both_languages(
 
 def test_a_notebook_shows_them(shapes_run: tuple[Path, Path]) -> None:
     run, data = shapes_run
-    assert Image.open(io.BytesIO(see.path(run, data / "bar" / "000.png")._repr_png_())).width > 500
-    assert b"GIF8" in see.sweep("blur")._repr_mimebundle_()["image/gif"][:6]  # type: ignore[index]
+    path, sweep = see.path(run, data / "bar" / "000.png"), see.sweep("blur")
+    for shown, kind in ((path, "png"), (sweep, "gif")):
+        bundle = shown._repr_mimebundle_()
+        page = str(bundle["text/html"])
+        assert f'alt="{escape(shown.alt)}"' in page and bundle["text/plain"] == shown.alt
+        encoded = page.partition(f"data:image/{kind};base64,")[2].partition('"')[0]
+        assert Image.open(io.BytesIO(base64.b64decode(encoded))).width > 400
+
+
+def test_a_plot_of_a_report_shows_itself_with_its_words(shapes_run: tuple[Path, Path]) -> None:
+    run = Run(shapes_run[0])
+    confusion = run.plot("confusion")
+    assert confusion.content == (run.path / "plots" / "confusion.png").read_bytes() and len(confusion.alt) > 20
+    with pytest.raises(RequestError, match="no plot 'nothing'; there are .*confusion, curves"):
+        run.plot("nothing")
 
 
 def test_what_cannot_be_seen_is_said(shapes_run: tuple[Path, Path], tmp_path: Path, mirante: Command) -> None:

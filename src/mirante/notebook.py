@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,24 @@ def picture(pixels: Pixels, alt: str, side: int = _SIDE) -> str:
     content = base64.b64encode(held.getvalue()).decode()
     style = f"width: {side}px; height: {side}px; object-fit: contain"
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{content}" style="{style}">'
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture that was drawn earlier, PNG or GIF, with the words for those who cannot see it."""
+
+    content: bytes
+    alt: str
+
+    def _repr_mimebundle_(self, **asked: object) -> dict[str, object]:
+        return {"text/html": figure(self.content, self.alt), "text/plain": self.alt}
+
+
+def figure(content: bytes, alt: str) -> str:
+    """Return a whole picture, PNG or GIF, on white: its own colours do not follow the page."""
+    kind = "gif" if content.startswith(b"GIF8") else "png"
+    held = base64.b64encode(content).decode()
+    return f'<img alt="{escape(alt)}" src="data:image/{kind};base64,{held}" style="max-width: 100%; background: white">'
 
 
 def grid(pictures: Iterable[tuple[Pixels, str]]) -> str:

@@ -34,6 +34,7 @@ from mirante.evaluation.objectives import Objectives
 from mirante.files import next_free, system_reason, to_json, write_bytes, write_file, write_json, write_text
 from mirante.lock import held
 from mirante.model_info import ModelInfo, read_model_info
+from mirante.notebook import Drawn
 from mirante.predictions import Predictions
 from mirante.training.history import Epoch, read_history
 from mirante.training.recipe import Recipe
@@ -75,6 +76,19 @@ class Run:
             }
             parts.append(notebook.curves(title, lines, say))
         return notebook.block(*parts)
+
+    def plot(self, name: str) -> Drawn:
+        """Return a plot of its report, which shows itself in a notebook: curves, confusion, predictions, mistakes and the like.
+
+        Raises RequestError, naming those there are.
+        """
+        drawn = {path.stem: path for path in (self.path / runfolder.PLOTS).glob("*.png")}
+        if name not in drawn:
+            raise RequestError(f"{self.path}: no plot {name!r}; there are {', '.join(sorted(drawn)) or 'none'}.")
+        from PIL import Image
+
+        with Image.open(drawn[name]) as image:
+            return Drawn(drawn[name].read_bytes(), str(image.info.get("Description", name)))
 
     def __fspath__(self) -> str:
         return str(self.path)

@@ -13,6 +13,7 @@ from importlib import resources
 from mirante.errors import RequestError
 
 LANGUAGES = ("en", "pt")
+_VARIABLES = ("MIRANTE_LANG", "LC_ALL", "LC_MESSAGES", "LANG")  # the first that is set counts
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def language(code: str | None = None) -> Language:
     ['62%', '99%', '>99%', '>99%']
     """
     if code is None:
-        asked = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "en")
+        asked = next((os.environ[name] for name in _VARIABLES if os.environ.get(name)), "en")
         code = "pt" if asked.lower().startswith("pt") else "en"
     if code not in LANGUAGES:
         raise RequestError(f"lang {code!r}: must be {' or '.join(LANGUAGES)}.")

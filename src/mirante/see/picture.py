@@ -13,6 +13,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
+from mirante import notebook
 from mirante.errors import RequestError
 from mirante.evaluation.plots.style import save
 from mirante.files import write_bytes
@@ -51,8 +52,8 @@ class Picture:
         write_bytes(place, self.svg().encode() if place.suffix.lower() == ".svg" else self.png())
         return place
 
-    def _repr_png_(self) -> bytes:
-        return self.png()
+    def _repr_mimebundle_(self, **asked: object) -> dict[str, object]:
+        return {"text/html": notebook.figure(self.png(), self.alt), "text/plain": self.alt}
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Film:
         return [milliseconds] * (len(self.pictures) - 1) + [3 * milliseconds]
 
     def _repr_mimebundle_(self, **asked: object) -> dict[str, object]:
-        return {"image/gif": self.gif(), "text/plain": self.alt}
+        return {"text/html": notebook.figure(self.gif(), self.alt), "text/plain": self.alt}
 
 
 def require_new(path: Path, allowed: Sequence[str]) -> Path:

@@ -63,7 +63,7 @@ def _drawn(one: Sketch | Plot, names: Sequence[str]) -> Plot:
     if isinstance(one, Plot):
         return one
     with numbered(names):
-        return Plot(one.name, png(one.figure()), one.alt)
+        return Plot(one.name, png(one.figure(), one.alt), one.alt)
 
 
 def _start() -> None:

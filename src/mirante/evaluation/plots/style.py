@@ -80,10 +80,10 @@ def shorten(name: str, length: int = 16) -> str:
     return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")
 
 
-def png(figure: Figure) -> bytes:
-    """Return the figure as PNG bytes."""
+def png(figure: Figure, alt: str = "") -> bytes:
+    """Return the figure as PNG bytes, which hold its alternative text."""
     buffer = io.BytesIO()
-    save(figure, buffer, format="png", dpi=DPI)
+    save(figure, buffer, format="png", dpi=DPI, metadata={"Description": alt} if alt else None)
     return buffer.getvalue()
 
 
