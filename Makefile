@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test faults check format docs screenshots bench wheel clean help
+.PHONY: demo test faults check format docs book screenshots bench wheel clean help
 
 help:       ## show this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -32,6 +32,9 @@ format: $(VENV)/installed-dev       ## put the code in its usual form
 
 docs: $(VENV)/installed-dev       ## write again what is generated: docs/command-line.md, the pictures of the README
 	$(BIN)/python docs/generate.py
+
+book: $(VENV)/installed-dev       ## build the guides and the course, in both languages, into build/book
+	$(BIN)/python docs/book/build.py
 
 screenshots: $(VENV)/installed-dev       ## take a picture of every page of the studio, into build/studio; those of the documents into docs/images
 	$(BIN)/python tests/browser.py

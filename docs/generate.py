@@ -25,17 +25,15 @@ REFERENCE, PYTHON = ROOT / "docs" / "command-line.md", ROOT / "docs" / "python.m
 PAGE_WIDTH = 1000
 
 
-def command_line() -> str:
+def command_line(lang: str = "en") -> str:
     """Return the reference: the help of every verb, as the program prints it on 100 columns."""
     os.environ["COLUMNS"] = "100"
     from mirante.cli import make_parser
 
-    parser = make_parser()
+    parser = make_parser(lang)
     (verbs,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     parts = [
-        "# The command line",
-        "Written by `make docs` from the program itself; a test fails when it is out of date.",
-        "Exit status: 0 done, 1 the work failed, 2 the request was wrong, 130 stopped by Ctrl-C.",
+        *COMMAND_LINE[lang],
         f"```text\n{parser.format_help()}```",
     ]
     for name, verb in verbs.choices.items():
@@ -45,6 +43,19 @@ def command_line() -> str:
                 parts += [f"```text\n{kind.format_help()}```" for kind in action.choices.values()]
     return "\n\n".join(parts) + "\n"
 
+
+COMMAND_LINE = {
+    "en": (
+        "# The command line",
+        "Written by `make docs` from the program itself; a test fails when it is out of date.",
+        "Exit status: 0 done, 1 the work failed, 2 the request was wrong, 130 stopped by Ctrl-C.",
+    ),
+    "pt": (
+        "# A linha de comando",
+        "Escrita pelo próprio programa, como `mirante VERBO --help --lang pt` a mostra.",
+        "Estado de saída: 0 feito, 1 o trabalho falhou, 2 o pedido estava errado, 130 parado por Ctrl-C.",
+    ),
+}
 
 SECTIONS = {
     "Train and judge": ("train", "resume", "evaluate", "compare", "tune", "check"),
@@ -329,6 +340,9 @@ if __name__ == "__main__":
         for file, written in ((REFERENCE, command_line()), (PYTHON, python_reference())):
             if file.read_text(encoding="utf-8") != written:
                 sys.exit(f"docs/{file.name} is not what the program says: run `make docs`.")
+    elif "--print-command-line" in sys.argv:  # for the book
+        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+        print(command_line(sys.argv[-1]), end="")
     else:
         REFERENCE.write_text(command_line(), encoding="utf-8")
         PYTHON.write_text(python_reference(), encoding="utf-8")

@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mirante.cli import (
     compare,
@@ -35,12 +35,16 @@ from mirante.torchrun import leads
 VERBS = (demo, train, evaluate, predict, compare, summary, data, see, studio, photos, export, serve, tune)
 
 
-def _show_log(quiet: bool) -> None:
-    """Send the library's log messages to stderr unchanged; with `quiet`, only warnings and errors."""
+def _show_log(quiet: bool, code: str) -> None:
+    """Send the library's log messages to stderr, in the user's language; with `quiet`, only warnings and errors."""
     import logging
 
+    from mirante.locale.messages import Formatter
+
     log = logging.getLogger("mirante")
-    log.handlers = [logging.StreamHandler(sys.stderr)]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Formatter(code))
+    log.handlers = [handler]
     log.setLevel(logging.WARNING if quiet else logging.INFO)
     log.propagate = False
 
@@ -52,8 +56,31 @@ class _Parser(argparse.ArgumentParser):
         raise RequestError(f"{message}; `{self.prog} --help` shows the options.")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line; the docs are generated from it."""
+class _PortugueseHelp(argparse.HelpFormatter):
+    def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, "uso: " if prefix is None else prefix)
+
+
+def _translate(parser: argparse.ArgumentParser, code: str) -> None:
+    """Put the help of a parser, and of those below it, into the language of this code."""
+    from mirante.locale.messages import help_in
+
+    parser.formatter_class = _PortugueseHelp
+    parser._positionals.title, parser._optionals.title = "argumentos", "opções"
+    parser.description = help_in(code, parser.description or "")
+    parser.epilog = help_in(code, parser.epilog) if parser.epilog else None
+    for action in parser._actions:
+        if action.help not in (None, argparse.SUPPRESS):
+            action.help = help_in(code, str(action.help))
+        if isinstance(action, argparse._SubParsersAction):
+            for listed in action._choices_actions:
+                listed.help = help_in(code, listed.help or "")
+            for child in action.choices.values():
+                _translate(child, code)
+
+
+def make_parser(code: str = "en") -> argparse.ArgumentParser:
+    """Return the parser of the whole command line, its help in this language; the docs are generated from it."""
     from mirante import __version__
 
     parser = _Parser(
@@ -64,7 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mirante {__version__}")
     shared = _Parser(add_help=False)
     shared.add_argument(
-        "--lang", choices=("en", "pt"), help="language of tables, plots and reports (default: the system's)"
+        "--lang", choices=("en", "pt"), help="language of all that is printed and drawn (default: the system's)"
     )
     shared.add_argument("--quiet", action="store_true", help="print results, warnings and errors only")
     shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -80,7 +107,20 @@ def make_parser() -> argparse.ArgumentParser:
         )
         verb.add(child)
         child.set_defaults(run=verb.run)
+    if code != "en":
+        _translate(parser, code)
     return parser
+
+
+def _language_of(words: Sequence[str]) -> str:
+    """Return the language that a command line asks for, before it is read: errors in it are told in that language too."""
+    from mirante.locale import LANGUAGES, language
+
+    for at, word in enumerate(words):
+        asked = word.partition("=")[2] if word.startswith("--lang=") else "".join(words[at + 1 : at + 2])
+        if (word == "--lang" or word.startswith("--lang=")) and asked in LANGUAGES:
+            return asked
+    return language(None).code
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -88,15 +128,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     streams.prepare()
     keep_matplotlib_at_home()
+    code = _language_of(words)
     try:
-        parsed = make_parser().parse_args(words)
-        _show_log(quiet=getattr(parsed, "quiet", False))
+        parsed = make_parser(code).parse_args(words)
+        _show_log(getattr(parsed, "quiet", False), code)
         parsed.run(parsed)
         if unwritten := streams.finish():
-            print(f"mirante: {unwritten}", file=sys.stderr)
+            print(f"mirante: {_in(code, unwritten)}", file=sys.stderr)
             sys.exit(1)
     except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
+        print(_in(code, "Stopped."), file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         streams.discard()  # the reader (head, less) has gone
@@ -111,15 +152,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             ):  # every process got the same wrong request
                 from mirante.data.entries import printable
 
-                lines = map(printable, str(error).split("\n"))
+                lines = map(printable, _in(code, str(error)).split("\n"))
                 print("mirante:", "\n".join(lines), file=sys.stderr)
             sys.exit(error.exit_status)
-        print(
-            f"mirante: unexpected error ({type(error).__name__}: {error}). --debug shows where; please report it.",
-            file=sys.stderr,
-        )
+        told = f"unexpected error ({type(error).__name__}: {error}). --debug shows where; please report it."
+        print(f"mirante: {_in(code, told)}", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)
+
+
+def _in(code: str, message: str) -> str:
+    from mirante.locale.messages import message_in
+
+    return message_in(code, message)
 
 
 _NO_MEMORY = (

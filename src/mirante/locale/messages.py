@@ -1,0 +1,106 @@
+"""What is said where it arises, in English, in the user's language: help texts, errors, log messages.
+
+A message is recognised by its fixed parts; what stands between them (paths, numbers, names) is kept, and translated in
+turn where it is a message itself, as in "photo.jpg: the file is empty". Whoever raises or logs something knows nothing of this; a test
+holds every message of the source against messages_pt_BR.toml. A message that is not there stays English.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+_PLACE = re.compile(r"\{(\d?)\}")
+_DEEPEST = 4  # messages within messages
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """The fixed parts of a message, in order, and what it is in another language."""
+
+    parts: tuple[str, ...]
+    target: str
+
+    def values(self, message: str) -> list[str] | None:
+        """Return what stands between the parts, or None where they do not fit."""
+        first, *others = self.parts
+        if not message.startswith(first):
+            return None
+        if not others:
+            return [] if message == first else None
+        *between, last = others
+        found, at = [], len(first)
+        for part in between:
+            place = message.find(part, at)
+            if place < 0:
+                return None
+            found.append(message[at:place])
+            at = place + len(part)
+        end = len(message) - len(last)
+        if end < at or not message.endswith(last):
+            return None
+        return [*found, message[at:end]]
+
+    def filled(self, values: list[str]) -> str:
+        """Return the message in the other language, with these values in its places: {} in turn, {1} by number."""
+        turn = iter(values)
+        return _PLACE.sub(lambda place: values[int(place[1])] if place[1] else next(turn), self.target)
+
+
+@cache
+def _catalogue(code: str) -> tuple[dict[str, str], tuple[_Pattern, ...]]:
+    if code == "en":
+        return {}, ()
+    name = {"pt": "messages_pt_BR.toml"}[code]
+    content = tomllib.loads((resources.files("mirante.locale") / name).read_text(encoding="utf-8"))
+    patterns = [_Pattern(tuple(_PLACE.split(source)[::2]), target) for source, target in content["messages"].items()]
+    patterns.sort(key=lambda one: -sum(map(len, one.parts)))  # what says most is tried first
+    return content["help"], tuple(patterns)
+
+
+def help_in(code: str, text: str) -> str:
+    """Return a help text in the language of this code; the text itself where it is not known."""
+    texts, _ = _catalogue(code)
+    plain = " ".join(text.split())
+    if plain in texts or code == "en":
+        return texts.get(plain, text)
+    for source, target in texts.items():
+        if "{}" in source and (values := _Pattern(tuple(_PLACE.split(source)[::2]), target).values(plain)):
+            return target.replace("{}", values[0])
+    return text
+
+
+def message_in(code: str, message: str) -> str:
+    """Return an error or a log message in the language of this code, as far as it is known."""
+    return message if code == "en" else _message(code, message, 0)
+
+
+def _message(code: str, message: str, depth: int) -> str:
+    for pattern in _catalogue(code)[1]:
+        values = pattern.values(message)
+        if values is not None:
+            deeper = depth < _DEEPEST
+            return pattern.filled([_message(code, one, depth + 1) if deeper and " " in one else one for one in values])
+    if "\n" in message:
+        return "\n".join(_message(code, line, depth) for line in message.split("\n"))
+    before, colon, after = message.partition(": ")  # a place, and what is wrong there
+    if colon and (told := _message(code, after, depth)) != after:
+        return f"{before}: {told}"
+    if message.endswith(".") and (told := _message(code, message[:-1], depth)) != message[:-1]:
+        return f"{told}."
+    return message
+
+
+class Formatter(logging.Formatter):
+    """Writes log messages in one language."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__()
+        self.code = code
+
+    def format(self, record: logging.LogRecord) -> str:
+        return message_in(self.code, super().format(record))
