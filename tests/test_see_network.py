@@ -252,7 +252,7 @@ def test_a_plot_of_a_report_shows_itself_with_its_words(shapes_run: tuple[Path, 
     run = Run(shapes_run[0])
     confusion = run.plot("confusion")
     assert confusion.content == (run.path / "plots" / "confusion.png").read_bytes() and len(confusion.alt) > 20
-    with pytest.raises(RequestError, match="no plot 'nothing'; there are .*confusion, curves"):
+    with pytest.raises(RequestError, match=r"no plot 'nothing'; there are .*confusion, curves"):
         run.plot("nothing")
 
 

@@ -2,7 +2,7 @@
 
 python docs/book/build.py                       everything into build/book; open build/book/index.html
 python docs/book/build.py --chapters 03-convolution --lang pt
-python docs/book/build.py --repository OWNER/NAME     with buttons for Colab and Kaggle, which fetch the notebooks from its branch gh-pages
+python docs/book/build.py --repository OWNER/NAME    with links to Colab and Kaggle, which fetch from its branch gh-pages
 
 A chapter of the course is one file, docs/course/NN-name.md, in MyST's format for notebooks. Its text cells say their language;
 its code stands once. Notebooks are executed from a clean kernel, all of a language in one folder, where a later chapter
@@ -39,7 +39,9 @@ GUIDES = {
     "reference": "command-line python run-folder glossary",
 }
 BEYOND = ("CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md")  # linked from the guides
-SENTENCES: dict[str, dict[str, str]] = json.loads((Path(__file__).parent / "sentences.json").read_text(encoding="utf-8"))
+SENTENCES: dict[str, dict[str, str]] = json.loads(
+    (Path(__file__).parent / "sentences.json").read_text(encoding="utf-8")
+)
 CELL_SECONDS = 1800
 
 
@@ -110,7 +112,9 @@ def execute(made: nbformat.NotebookNode, folder: Path, images: Path) -> None:
     # the program that stands beside this Python is the one that a cell's `!mirante` means
     paths = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     environment = {**os.environ, "MIRANTE_COURSE_IMAGES": str(images), "PATH": paths, "COLUMNS": "100"}
-    client = NotebookClient(made, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(
+        made, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    )
     client.execute(env=environment)
 
 
@@ -170,7 +174,18 @@ def _guide(name: str, lang: str) -> str:
 def pages(lang: str, source: Path, out: Path) -> None:
     """Let Sphinx write the pages of one language; a warning is an error."""
     code = {"en": "en", "pt": "pt_BR"}[lang]
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-c", str(Path(__file__).parent)]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-b",
+        "html",
+        "-c",
+        str(Path(__file__).parent),
+    ]
     subprocess.run([*command, "-D", f"language={code}", str(source), str(out)], check=True)
 
 
@@ -216,7 +231,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "book", help="the folder (default: build/book)")
     parser.add_argument("--lang", choices=LANGUAGES, help="one language only")
     parser.add_argument("--chapters", nargs="*", default=[], metavar="NAME", help="execute these only")
-    parser.add_argument("--repository", metavar="OWNER/NAME", help="where the book is published, on its branch gh-pages")
+    parser.add_argument(
+        "--repository", metavar="OWNER/NAME", help="where the book is published, on its branch gh-pages"
+    )
     parser.add_argument("--no-execute", action="store_true", help="leave the notebooks without outputs")
     given = parser.parse_args()
     languages = (given.lang,) if given.lang else LANGUAGES

@@ -13,7 +13,10 @@ extensions = ["myst_nb"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4  # the guides link to each other's sections
-suppress_warnings = ["misc.highlighting_failure", "myst.header"]  # formats such as `text`; a page that begins below its title
+suppress_warnings = [
+    "misc.highlighting_failure",
+    "myst.header",
+]  # formats such as `text`; a page that begins below its title
 highlight_language = "none"
 
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from mirante.cli.arguments import add_data, add_format, add_rendering, add_task, data_options, task_options
+from mirante.cli.streams import tell
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
     if dataset.skipped:
         print(say("{count} images were left out.", count=len(dataset.skipped)))
         for one in dataset.skipped:
-            print(f"  {one.path}: {one.reason}")
+            tell(f"  {one.path}: {one.reason}", arguments.lang, sys.stdout)
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -114,10 +115,8 @@ def _check(arguments: argparse.Namespace) -> None:
     if fix is not None:
         gone = write_cleaned(done, fix)
         left = f"{fix / CLEANED}: {len(done.dataset) - gone:,} images, {gone:,} left out; to train with it:"
-        print(
-            f"{left} {shlex.join(_train_words(arguments, fix / CLEANED, done.dataset.groups is not None))}",
-            file=sys.stderr,
-        )
+        tell(left, arguments.lang)
+        print(shlex.join(_train_words(arguments, fix / CLEANED, done.dataset.groups is not None)), file=sys.stderr)
 
 
 def _train_words(arguments: argparse.Namespace, table: Path, grouped: bool) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mirante.cli.arguments import interval, names, share
+from mirante.cli.streams import tell
 
 if TYPE_CHECKING:
     from mirante.data.entries import Skipped
@@ -148,7 +149,7 @@ def _group(arguments: argparse.Namespace) -> None:
         lines = [[one.name, say.number(len(one.photos)), say.number(one.stacks), one.photos[0].path] for one in found]
         print_table([say("Group"), say("Photos"), say("Bursts as one"), say("Most typical")], lines)
         print(say("To keep, rename, merge and split them: mirante studio, Photos."))
-    name_left(skipped)
+    name_left(skipped, arguments.lang)
 
 
 def _review(arguments: argparse.Namespace) -> None:
@@ -176,7 +177,7 @@ def _learn(arguments: argparse.Namespace) -> None:
         print(
             say("{count} photos have a class or a label among their keywords.", count=say.number(read)), file=sys.stderr
         )
-        name_left(left)
+        name_left(left, arguments.lang)
     if not run.exists():
         from mirante.experiment.train import train
 
@@ -249,7 +250,7 @@ def _organise(arguments: argparse.Namespace) -> None:
     )
     for line in show(done, arguments.dry_run, say):
         print(line)
-    name_left(done.left)
+    name_left(done.left, arguments.lang)
 
 
 def _undo(arguments: argparse.Namespace) -> None:
@@ -260,14 +261,14 @@ def _undo(arguments: argparse.Namespace) -> None:
     say = language(arguments.lang)
     into, came = undo_last(None if arguments.into is None else Path(arguments.into))
     print(say("{count} files from {folder} are back where they were.", count=say.number(came.count), folder=into))
-    name_left(came.left)
+    name_left(came.left, arguments.lang)
     if came.left:
         raise WorkError(f"{into}: {len(came.left)} files could not be moved back; they are still where they were put.")
 
 
-def name_left(left: list[Skipped]) -> None:
+def name_left(left: list[Skipped], lang: str | None) -> None:
     """List on stderr the files that were left where they are, and why."""
     for one in left[:_SHOWN]:
-        print(f"{one.path}: {one.reason}", file=sys.stderr)
+        tell(f"{one.path}: {one.reason}", lang)
     if len(left) > _SHOWN:
-        print(f"… and {len(left) - _SHOWN:,} more", file=sys.stderr)
+        tell(f"… and {len(left) - _SHOWN:,} more", lang)

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from mirante.cli.arguments import interval, require_positive, share
+from mirante.cli.streams import tell
 from mirante.errors import RequestError
 
 if TYPE_CHECKING:
@@ -119,14 +120,14 @@ def run(arguments: argparse.Namespace) -> None:
         if isinstance(answer, Skipped):
             unreadable += 1
             timelines.add_failure(answer.path)
-            print(f"{answer.path}: left out: {answer.reason}", file=sys.stderr)
+            tell(f"{answer.path}: left out: {answer.reason}", arguments.lang)
         else:
             answered += 1
             timelines.add(path, answer, pixels)
             printer.show(answer, pixels)
     show_timelines(timelines, arguments)
     if unreadable:
-        print(f"{answered} answered, {unreadable} left out because they could not be read.", file=sys.stderr)
+        tell(f"{answered} answered, {unreadable} left out because they could not be read.", arguments.lang)
     if answered == 0:
         films = (
             "" if asked or not _hold_films(arguments.paths) else " Its films are read with --interval 1s or --scenes."
@@ -194,11 +195,11 @@ def _run_on_ray(arguments: argparse.Namespace) -> None:
     )
     seconds, new = time.monotonic() - began, done.inputs - done.before
     before = f" ({done.before:,} of them before)" if done.before else ""
-    print(
-        f"{arguments.out}: {done.inputs:,} images{before}, {done.failed:,} of which have no answer (see the column error)."
-    )
+    counted = f"{done.inputs:,} images{before}, {done.failed:,} of which have no answer (see the column error)."
+    tell(f"{arguments.out}: {counted}", arguments.lang, sys.stdout)
     if new:
-        print(f"{new:,} in {seconds:.1f} s: {new / seconds:,.0f} per second on {done.workers} cores.")
+        speed = f"{new:,} in {seconds:.1f} s: {new / seconds:,.0f} per second on {done.workers} cores."
+        tell(speed, arguments.lang, sys.stdout)
     if done.failed == done.inputs:
         raise RequestError(f"{' '.join(arguments.paths)}: no image in it that can be read.")
 

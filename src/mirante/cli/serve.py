@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     require_positive(arguments, "workers", "queue", "max_megabytes", "max_images", "max_megapixels")
     import uvicorn
 
+    from mirante.cli.streams import tell
     from mirante.cli.studio import listen
     from mirante.serving.app import create_app
     from mirante.serving.connections import SECONDS, Connection
@@ -72,9 +73,10 @@ def run(arguments: argparse.Namespace) -> None:
     listening = listen(arguments.host, arguments.port)
     port = listening.getsockname()[1]
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
-    print(f"Serving {', '.join(Path(run).name for run in arguments.runs)} at http://{host}:{port}", flush=True)
+    served = ", ".join(Path(run).name for run in arguments.runs)
+    tell(f"Serving {served} at http://{host}:{port}", arguments.lang, sys.stdout)
     if arguments.host not in ("127.0.0.1", "localhost", "::1") and not settings.tokens:
-        print("Other machines can reach it, and it asks for no token (see --tokens).", file=sys.stderr)
+        tell("Other machines can reach it, and it asks for no token (see --tokens).", arguments.lang)
     shared: dict[str, Any] = {
         "log_level": "warning",
         "access_log": False,

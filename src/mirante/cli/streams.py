@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import IO, Any
 
 from mirante.files import system_reason
 
@@ -47,6 +47,13 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "mirante")
     if isinstance(sys.stdout, io.TextIOWrapper) and "write" not in vars(sys.stdout):
         vars(sys.stdout).update(write=_watched(sys.stdout.write), flush=_watched(sys.stdout.flush))
+
+
+def tell(message: str, code: str | None, file: IO[str] | None = None) -> None:
+    """Print a message in the language of this code (the system's when None), to standard error if no `file` is given."""
+    from mirante.locale.messages import message_in
+
+    print(message_in(code, message), file=sys.stderr if file is None else file, flush=True)
 
 
 def finish() -> str:

@@ -10,10 +10,10 @@ import argparse
 import os
 import secrets
 import socket
-import sys
 from pathlib import Path
 from urllib.parse import quote
 
+from mirante.cli.streams import tell
 from mirante.errors import RequestError
 
 PORT = 8765
@@ -58,9 +58,7 @@ def serve(folder: Path, host: str, port: int | None, lang: str | None, browser: 
     say = language(lang)
     print(say("Studio of {folder}: {address}", folder=Path.cwd(), address=address), flush=True)
     if host not in ("127.0.0.1", "localhost", "::1"):
-        print(
-            "Other machines can reach it. Anyone with this address can read and change what is here.", file=sys.stderr
-        )
+        tell("Other machines can reach it. Anyone with this address can read and change what is here.", lang)
     if browser:
         import webbrowser
 

@@ -10,7 +10,6 @@ the label column of a table holds any number of labels, or there are columns of 
 from __future__ import annotations
 
 import argparse
-import sys
 
 from mirante.cli.arguments import (
     add_data,
@@ -24,6 +23,7 @@ from mirante.cli.arguments import (
     seconds,
     words,
 )
+from mirante.cli.streams import tell
 from mirante.errors import RequestError
 from mirante.torchrun import leads
 
@@ -160,4 +160,4 @@ def _require_run(arguments: argparse.Namespace) -> None:
     for name, value in vars(arguments).items():
         if name not in _RESUMED and value != left.get(name, value):
             option = {"group": "group-column"}.get(name, name.replace("_", "-"))
-            print(f"--{option} is ignored: a resumed training keeps the recipe and data of its run.", file=sys.stderr)
+            tell(f"--{option} is ignored: a resumed training keeps the recipe and data of its run.", arguments.lang)

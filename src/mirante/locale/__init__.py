@@ -32,6 +32,12 @@ class Language:
         """Return the text in this language if it is one of ours, else as it is: a word of ours or a person's own."""
         return self.texts.get(text, text)
 
+    def told(self, error: object) -> str:
+        """Return an error, or a message of the library, in this language, as far as it is known."""
+        from mirante.locale.messages import message_in
+
+        return message_in(self.code, str(error))
+
     def number(self, value: float, digits: int = 0) -> str:
         """Return a number with the language's separators: 1,234.5 in English, 1.234,5 in Portuguese."""
         if value != value:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-_PLACE = re.compile(r"\{(\d?)\}")
+from mirante.locale import language
+
+_PLACE = re.compile(r"\{(\w*)\}")
 _DEEPEST = 4  # messages within messages
 
 
@@ -23,7 +25,14 @@ class _Pattern:
     """The fixed parts of a message, in order, and what it is in another language."""
 
     parts: tuple[str, ...]
+    names: tuple[str, ...]
     target: str
+
+    @classmethod
+    def of(cls, source: str, target: str) -> _Pattern:
+        """Return the pattern of a message: {} stands for a value, {count} for one with a name."""
+        pieces = _PLACE.split(source)
+        return cls(tuple(pieces[::2]), tuple(pieces[1::2]), target)
 
     def values(self, message: str) -> list[str] | None:
         """Return what stands between the parts, or None where they do not fit."""
@@ -46,9 +55,15 @@ class _Pattern:
         return [*found, message[at:end]]
 
     def filled(self, values: list[str]) -> str:
-        """Return the message in the other language, with these values in its places: {} in turn, {1} by number."""
+        """Return the message in the other language, with these values in its places: {} in turn, others by number or name."""
         turn = iter(values)
-        return _PLACE.sub(lambda place: values[int(place[1])] if place[1] else next(turn), self.target)
+
+        def value(place: re.Match[str]) -> str:
+            if not place[1]:
+                return next(turn)
+            return values[int(place[1]) if place[1].isdigit() else self.names.index(place[1])]
+
+        return _PLACE.sub(value, self.target)
 
 
 @cache
@@ -57,7 +72,8 @@ def _catalogue(code: str) -> tuple[dict[str, str], tuple[_Pattern, ...]]:
         return {}, ()
     name = {"pt": "messages_pt_BR.toml"}[code]
     content = tomllib.loads((resources.files("mirante.locale") / name).read_text(encoding="utf-8"))
-    patterns = [_Pattern(tuple(_PLACE.split(source)[::2]), target) for source, target in content["messages"].items()]
+    texts = {**language(code).texts, **content["messages"]}  # the notes of a data set are logged too
+    patterns = [_Pattern.of(source, target) for source, target in texts.items() if len(_PLACE.sub("", source)) > 3]
     patterns.sort(key=lambda one: -sum(map(len, one.parts)))  # what says most is tried first
     return content["help"], tuple(patterns)
 
@@ -69,13 +85,14 @@ def help_in(code: str, text: str) -> str:
     if plain in texts or code == "en":
         return texts.get(plain, text)
     for source, target in texts.items():
-        if "{}" in source and (values := _Pattern(tuple(_PLACE.split(source)[::2]), target).values(plain)):
-            return target.replace("{}", values[0])
+        if "{}" in source and (values := _Pattern.of(source, target).values(plain)):
+            return _Pattern.of(source, target).filled(values)
     return text
 
 
-def message_in(code: str, message: str) -> str:
-    """Return an error or a log message in the language of this code, as far as it is known."""
+def message_in(code: str | None, message: str) -> str:
+    """Return an error or a log message in the language of this code (the system's when None), as far as it is known."""
+    code = language(code).code
     return message if code == "en" else _message(code, message, 0)
 
 

@@ -38,7 +38,7 @@ def drawing(asked: Visit) -> dict[str, Any]:
             raise LayersError("Only a line of layers can be drawn.")
         layers = parse_layers(line, shape, classes if isinstance(classes, int) else len(classes))
     except LayersError as error:
-        reason, _, rest = str(error).partition("\n")
+        reason, _, rest = asked.say.told(error).partition("\n")
         marks = rest.rpartition("\n")[2]
         start = len(marks) - len(marks.lstrip()) - 2
         return {"error": reason, "start": max(0, start), "length": marks.count("^") or len(line)}

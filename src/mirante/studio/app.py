@@ -69,7 +69,7 @@ def _page(show: Callable[[pages.Visit], Response]) -> Callable[[Request], Any]:
         try:
             return await run_in_threadpool(show, visit)
         except MiranteError as error:
-            return pages.failed(visit, str(error), 404)
+            return pages.failed(visit, visit.say.told(error), 404)
 
     return endpoint
 
@@ -79,7 +79,7 @@ def _picture(draw: Callable[[pages.Visit], Response]) -> Callable[[Request], Any
         try:
             return await run_in_threadpool(draw, pages.visit(request))
         except MiranteError as error:
-            return Response(str(error), 404, media_type="text/plain")
+            return Response(pages.visit(request).say.told(error), 404, media_type="text/plain")
 
     return endpoint
 
@@ -89,7 +89,7 @@ def _question(ask: Callable[[pages.Visit], dict[str, Any]]) -> Callable[[Request
         try:
             return _json(await run_in_threadpool(ask, pages.visit(request)))
         except MiranteError as error:
-            return _json({"error": str(error)}, 400)
+            return _json({"error": pages.visit(request).say.told(error)}, 400)
 
     return endpoint
 
@@ -101,7 +101,7 @@ def _action(act: Callable[[pages.Visit, dict[str, Any]], dict[str, Any]]) -> Cal
             values = _values(body)
             return _json(await run_in_threadpool(act, pages.visit(request), values))
         except MiranteError as error:
-            return _json({"error": str(error)}, 400)
+            return _json({"error": pages.visit(request).say.told(error)}, 400)
 
     return endpoint
 
@@ -113,7 +113,7 @@ def _upload(take: Callable[[pages.Visit, bytes], Response | dict[str, Any]]) -> 
             done = await run_in_threadpool(take, pages.visit(request), body)
             return done if isinstance(done, Response) else _json(done)
         except MiranteError as error:
-            return _json({"error": str(error)}, 400)
+            return _json({"error": pages.visit(request).say.told(error)}, 400)
 
     return endpoint
 
@@ -123,7 +123,7 @@ def _stream(take: Callable[[pages.Visit, Any], Awaitable[dict[str, Any]]]) -> Ca
         try:
             return _json(await take(pages.visit(request), request.stream()))
         except MiranteError as error:
-            return _json({"error": str(error)}, 400)
+            return _json({"error": pages.visit(request).say.told(error)}, 400)
 
     return endpoint
 

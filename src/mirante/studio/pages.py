@@ -118,7 +118,7 @@ def collection(asked: Visit) -> Response:
         found = listing.listing(one)
     except MiranteError as error:
         found = listing.Listing((), (), dict.fromkeys(one.classes, 0), (), 0)
-        problem: str | None = str(error)
+        problem: str | None = asked.say.told(error)
     else:
         problem = None
     most = max(found.counts.values(), default=0)
@@ -279,7 +279,7 @@ def compare(asked: Visit) -> Response:
         try:
             ranked = rank([asked.workspace.run(name) for name in chosen])
         except MiranteError as error:
-            problem = str(error)
+            problem = asked.say.told(error)
     return _render(asked, "compare.html.j2", names=names, chosen=chosen, ranked=ranked, problem=problem)
 
 
