@@ -338,7 +338,7 @@ def test_a_training_says_what_was_chosen_and_the_report_too(tmp_path: Path, mira
     data = write_shapes(tmp_path / "shapes", 40)
     done = mirante("train", data, "--recipe", "fast", "--epochs", "1", "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    told = re.search(r"augmentation: mirror (yes|no) \(.*turn (yes|no) \(", done.stderr)
+    told = re.search(r"augmentation: mirror (yes|no) \(.*\naugmentation: turn (yes|no) \(", done.stderr)
     assert told is not None, done.stderr
     words = [*["mirror"] * (told[1] == "yes"), *["turn"] * (told[2] == "yes"), "shift 2"]
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")

@@ -193,8 +193,8 @@ def suited_to(
             if not _is_learned(one):
                 why = f"{judge} learns too little from these images to tell"
         said.append(f"{step.name} {'yes' if fits else 'no'} ({why})")
-    for one in said:
-        logging.getLogger("mirante").info(f"augmentation: {one}")
+    for word in said:
+        logging.getLogger("mirante").info(f"augmentation: {word}")
     found = recipe.changed(augment=tuple(kept), flip_tta=recipe.flip_tta and "mirror" in kept)
     return recipe if found == recipe else found
 
