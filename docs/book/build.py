@@ -43,6 +43,13 @@ SENTENCES: dict[str, dict[str, str]] = json.loads(
     (Path(__file__).parent / "sentences.json").read_text(encoding="utf-8")
 )
 CELL_SECONDS = 1800
+_AMENDED = {
+    'class="caption" role="heading"': 'class="caption" role="heading" aria-level="2"',
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="{chapters}">',
+    '<aside class="toc-drawer': '<aside aria-label="{sections}" class="toc-drawer',
+    "<pre>": '<pre tabindex="0">',
+}
+"""What screen readers and keyboards miss in the theme's pages: levels of headings, names of landmarks, code that scrolls."""
 
 
 def chapters() -> list[Path]:
@@ -97,13 +104,17 @@ def _setup(say: dict[str, str], lang: str) -> str:
 def _ways_to_open(chapter: Path, lang: str, repository: str | None) -> str:
     say, file = SENTENCES[lang], f"{chapter.stem}.ipynb"
     if repository is None:
-        return f"*{say['download'].format(link=f'[{file}](notebooks/{file})')}*"
+        return say["download"].format(link=_file(file))
     path = f"{repository}/blob/gh-pages/{lang}/course/notebooks/{file}"
     raw = f"https://raw.githubusercontent.com/{repository}/gh-pages/{lang}/course/notebooks/{file}"
     return (
         f"[{say['open']} Colab](https://colab.research.google.com/github/{path}) · "
-        f"[{say['open']} Kaggle](https://kaggle.com/kernels/welcome?src={raw}) · [JupyterLab](notebooks/{file})"
+        f"[{say['open']} Kaggle](https://kaggle.com/kernels/welcome?src={raw}) · JupyterLab: {_file(file)}"
     )
+
+
+def _file(name: str) -> str:
+    return f'<a href="notebooks/{name}" download>{name}</a>'
 
 
 def execute(made: nbformat.NotebookNode, folder: Path, images: Path) -> None:
@@ -147,7 +158,7 @@ def write_sources(lang: str, folder: Path) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     parts = [f"# Mirante\n\n{say['about']}"]
-    parts.append(_contents(say["course"], ["course/figures", *(f"course/{chapter.stem}" for chapter in chapters())]))
+    parts.append(_contents(say["course"], [*(f"course/{chapter.stem}" for chapter in chapters()), "course/figures"]))
     parts += [_contents(say[kind], [f"docs/{name}" for name in names.split()]) for kind, names in GUIDES.items()]
     parts.append(_contents(say["project"], [name.removesuffix(".md") for name in BEYOND]))
     (folder / "index.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -162,6 +173,11 @@ def _contents(title: str, pages: list[str]) -> str:
 
 
 def _guide(name: str, lang: str) -> str:
+    """Return a guide as the book has it; links to code, which the book does not hold, become its name."""
+    return re.sub(r"\[([^]]*)\]\((?:\.\./)+src/[^)]*\)", r"`\1`", _text(name, lang))
+
+
+def _text(name: str, lang: str) -> str:
     if lang == "en" or name == "python":
         return (DOCS / f"{name}.md").read_text(encoding="utf-8")
     if name == "command-line":
@@ -187,6 +203,11 @@ def pages(lang: str, source: Path, out: Path) -> None:
         str(Path(__file__).parent),
     ]
     subprocess.run([*command, "-D", f"language={code}", str(source), str(out)], check=True)
+    for page in out.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for written, better in _AMENDED.items():
+            text = text.replace(written, better.format(**SENTENCES[lang]))
+        page.write_text(text, encoding="utf-8")
 
 
 def build(out: Path, languages: tuple[str, ...], only: list[str], repository: str | None, run_cells: bool) -> None:
@@ -217,6 +238,7 @@ def build(out: Path, languages: tuple[str, ...], only: list[str], repository: st
         shutil.copytree(held, out / lang / "course" / "notebooks", dirs_exist_ok=True)
         shutil.rmtree(held)
     shutil.copy(Path(__file__).parent / "index.html", out / "index.html")
+    shutil.rmtree(out / "jupyter_execute", ignore_errors=True)
 
 
 def solutions(made: nbformat.NotebookNode) -> Iterator[tuple[Any, str]]:

@@ -16,9 +16,8 @@ myst_heading_anchors = 4  # the guides link to each other's sections
 suppress_warnings = [
     "misc.highlighting_failure",
     "myst.header",
-]  # formats such as `text`; a page that begins below its title
+]  # a cell's `%pip` is no Python; a changelog has no first title
 highlight_language = "none"
-
 
 nb_execution_mode = "off"  # build.py executes them first, each in a clean kernel
 nb_merge_streams = True
@@ -31,6 +30,17 @@ html_show_sourcelink = False
 html_show_sphinx = False
 html_static_path = ["static"]
 html_css_files = ["book.css"]
+templates_path = ["templates"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "language.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
 html_theme_options = {"navigation_with_keys": True}
 
 

@@ -13,9 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mirante.errors import RequestError
+
+if TYPE_CHECKING:
+    from mirante.data.dataset import Dataset
 
 IMAGES = "MIRANTE_COURSE_IMAGES"
 """The environment variable that names a folder with what is at hand: cifar10, x-rays, photos, each a folder or archive."""
@@ -104,6 +107,17 @@ def _digits(folder: Path, classes: tuple[int, ...]) -> Path:
             place.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray((pixels * 255 / 16).astype("uint8")).resize((32, 32), Image.Resampling.BICUBIC).save(place)
     return folder
+
+
+def some(data: Dataset, train: int, val: int, test: int) -> Dataset:
+    """Return at most so many images of each class and split: a chapter then takes seconds."""
+    import numpy as np
+
+    most, kept = {"train": train, "val": val, "test": test}, []
+    for target in range(len(data.classes)):
+        for split, count in most.items():
+            kept += np.flatnonzero((data.targets == target) & (data.splits == split))[:count].tolist()
+    return data.only([data.paths[row] for row in kept])
 
 
 def codes(folder: str | Path, count: int = 1200, length: int = 5, seed: int = 0) -> Path:
