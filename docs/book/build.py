@@ -48,6 +48,9 @@ _AMENDED = {
     '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="{chapters}">',
     '<aside class="toc-drawer': '<aside aria-label="{sections}" class="toc-drawer',
     "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+    '<th class="head"><p></p></th>': "<td></td>",
+    '<div id="search-results">': '<h1>{search}</h1>\n<div id="search-results">',
 }
 """What screen readers and keyboards miss in the theme's pages: levels of headings, names of landmarks, code that scrolls."""
 
@@ -122,7 +125,9 @@ def execute(made: nbformat.NotebookNode, folder: Path, images: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     # the program that stands beside this Python is the one that a cell's `!mirante` means
     paths = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    environment = {**os.environ, "MIRANTE_COURSE_IMAGES": str(images), "PATH": paths, "COLUMNS": "100"}
+    at_hand = os.path.relpath(images, folder)  # what is shown names no folder of this machine
+    plain = {"PATH": paths, "COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
+    environment = {**os.environ, **plain, "MIRANTE_COURSE_IMAGES": at_hand}
     client = NotebookClient(
         made, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     )

@@ -29,13 +29,38 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME",
                         help="address to listen on (default: 127.0.0.1; others may let other machines in)")  # fmt: skip
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    parser.add_argument("--as-site", metavar="DIR", help="write the learning pages there as static files instead")
+    parser.add_argument(
+        "--run",
+        dest="run_folder",
+        metavar="RUN",
+        help="with --as-site: also a page where its model answers",
+    )
+    parser.add_argument(
+        "--library", metavar="DIR", help="with --as-site: TensorFlow.js, as `npm pack` makes its packages"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
+    if arguments.as_site is not None:
+        _write_site(arguments)
+        return
+    for option, given in (("run", arguments.run_folder), ("library", arguments.library)):
+        if given is not None:
+            raise RequestError(f"--{option} needs --as-site DIR.")
     folder = Path(arguments.folder).expanduser()
     if not folder.is_dir():
         raise RequestError(f"{folder}: no such folder.")
     serve(folder, arguments.host, arguments.port, arguments.lang, not arguments.no_browser)
+
+
+def _write_site(arguments: argparse.Namespace) -> None:
+    from mirante.studio.site import write_site
+
+    run, library = (
+        None if one is None else Path(one).expanduser() for one in (arguments.run_folder, arguments.library)
+    )
+    print(write_site(Path(arguments.as_site).expanduser(), run, library))
 
 
 def serve(folder: Path, host: str, port: int | None, lang: str | None, browser: bool, page: str = "/") -> None:

@@ -5,6 +5,7 @@ import { openCamera } from "./camera.js";
 
 const LARGEST = 512;
 const KEPT = "image";
+const SAMPLE = globalThis.MIRANTE_SAMPLE ?? "/pictures/sample.png";
 
 /** A canvas context that is read often. */
 export function context(canvas) {
@@ -73,8 +74,8 @@ export function chooseImage(container, changed) {
   }
   const own = element("button", { type: "button", class: "quiet", onclick: () => input.click() }, words("own image"));
   const sample = element("button", { type: "button", class: "quiet", onclick: () => {
-    sessionStorage.removeItem(KEPT);
-    take("/pictures/sample.png", false);
+    try { sessionStorage.removeItem(KEPT); } catch { /* nothing is kept here */ }
+    take(SAMPLE, false);
   } }, words("sample"));
   const webcam = element("button", { type: "button", class: "quiet", onclick: async () => {
     says.textContent = "";
@@ -106,5 +107,5 @@ export function chooseImage(container, changed) {
   });
   let before = null;
   try { before = sessionStorage.getItem(KEPT); } catch { /* nothing is kept here */ }
-  take(before ?? "/pictures/sample.png", false);
+  take(before ?? SAMPLE, false);
 }
