@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test faults check format docs book screenshots bench wheel clean help
+.PHONY: demo test faults check format docs book site screenshots bench wheel clean help
 
 help:       ## show this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -15,6 +15,7 @@ demo: $(VENV)/installed       ## train on 1,797 handwritten digits, judge, predi
 
 test: $(VENV)/installed-dev       ## install what the tests need, and run them all
 	$(BIN)/python tests/browser.py
+	$(BIN)/python tests/firefox.py
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 faults: $(VENV)/installed-dev       ## break everything that can break, for an hour or two; the figures go into docs/reliability.md
@@ -35,6 +36,10 @@ docs: $(VENV)/installed-dev       ## write again what is generated: docs/command
 
 book: $(VENV)/installed-dev       ## build the guides and the course, in both languages, into build/book
 	$(BIN)/python docs/book/build.py
+
+site: $(VENV)/installed-dev       ## write the learning pages as static files, into build/site
+	rm -rf build/site
+	$(BIN)/mirante studio --as-site build/site
 
 screenshots: $(VENV)/installed-dev       ## take a picture of every page of the studio, into build/studio; those of the documents into docs/images
 	$(BIN)/python tests/browser.py

@@ -199,7 +199,23 @@ id("download").addEventListener("click", () => {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 });
 
-const pad = drawingPad(id("try-pad"), (canvas) => ask(canvas, canvas.width, canvas.height));
+/** The part of a pad that is drawn on, as a square with a little room: the digits fill their images too. */
+function drawnPart(canvas) {
+  const { data: rgba } = context(canvas).getImageData(0, 0, canvas.width, canvas.height);
+  let [left, top, right, bottom] = [canvas.width, canvas.height, 0, 0];
+  for (let at = 0; at < rgba.length; at += 4) if (rgba[at] > 40) {
+    const x = (at / 4) % canvas.width, y = Math.floor(at / 4 / canvas.width);
+    left = Math.min(left, x); right = Math.max(right, x); top = Math.min(top, y); bottom = Math.max(bottom, y);
+  }
+  const side = Math.max(right - left, bottom - top, 1) * 1.06, part = element("canvas", { width: 96, height: 96 }), place = context(part);
+  place.fillRect(0, 0, 96, 96);
+  place.drawImage(canvas, (left + right - side) / 2, (top + bottom - side) / 2, side, side, 0, 0, 96, 96);
+  return part;
+}
+const pad = drawingPad(id("try-pad"), (canvas) => {
+  const asked = data?.kind === "digits" ? drawnPart(canvas) : canvas;
+  ask(asked, asked.width, asked.height);
+});
 id("try-file").addEventListener("click", () => id("try-input").click());
 id("try-input").addEventListener("change", async () => {
   try {
