@@ -27,6 +27,7 @@ OTHERS = {
     "AttributeError",
     "NotImplementedError",
     "EOFError",
+    "IndexError",
 }
 ENGLISH = re.compile(r"\b(the|of|and|is|are|not|with|for|from|image|images|that|it|must|cannot|folder|choose|give)\b")
 

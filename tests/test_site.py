@@ -247,7 +247,7 @@ def test_a_web_server_and_the_model_of_a_run(
         page.click("nav >> text=Perguntar a um modelo")
         page.wait_for_selector("body[data-ready]", timeout=60_000)
         page.set_input_files("#files", str(data / "bar" / "000.png"))
-        page.wait_for_selector("#answers li")
+        page.wait_for_function("document.getElementById('answers').textContent.includes('%')")
         assert "bar" in page.inner_text("#answers")
     finally:
         page.close()

@@ -359,7 +359,7 @@ def _render(asked: Visit, template: str, status: int = 200, **values: Any) -> Re
     page = _environment().get_template(template)
     room = asked.path.strip("/").partition("/")[0] or "home"
     other = next(code for code in LANGUAGES if code != asked.say.code)
-    html = page.render(say=asked.say, room=room, path=asked.path, other=other, **values)
+    html = page.render(say=asked.say, room=room, path=asked.path, other=other, site=False, **values)
     response = HTMLResponse(html, status)
     if "lang" in asked.query and asked.query["lang"] in LANGUAGES:
         response.set_cookie(_LANGUAGE, asked.query["lang"], max_age=31_536_000, samesite="strict")
