@@ -59,10 +59,10 @@ class Firefox:
                     raise
                 time.sleep(0.2)
         self.sent = 0
+        self.errors: list[str] = []
         self._ask("session.new", capabilities={})
         self._ask("session.subscribe", events=["log.entryAdded"])
         self.page = self._ask("browsingContext.getTree")["contexts"][0]["context"]
-        self.errors: list[str] = []
 
     def _ask(self, method: str, **params: Any) -> dict[str, Any]:
         self.sent += 1

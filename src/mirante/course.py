@@ -9,9 +9,9 @@ Language and figures follow the system's, or MIRANTE_LANG. Nothing here is neede
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,7 +44,7 @@ class Verdict:
 def check(answer: object, right: object, hint: str = "") -> Verdict:
     """Compare an answer with what is right: a number, a text, a sequence of them, or a function that tells.
 
-    A number may be rounded to three digits; capitals and spaces around a text do not count.
+    A number that is not whole may be rounded to three digits; capitals and spaces around a text do not count.
     """
     from mirante.locale import language
 
@@ -57,8 +57,13 @@ def check(answer: object, right: object, hint: str = "") -> Verdict:
 
 
 def _is_right(answer: Any, right: Any) -> bool:
-    if isinstance(right, Callable):  # type: ignore[arg-type]
-        return bool(right(answer))
+    if callable(right):
+        try:
+            return bool(right(answer))
+        except Exception:  # an answer of another kind altogether
+            return False
+    if hasattr(answer, "tolist") and isinstance(right, (list, tuple)):
+        answer = answer.tolist()
     if isinstance(right, str):
         return isinstance(answer, str) and answer.strip().casefold() == right.strip().casefold()
     if isinstance(right, (list, tuple)):
@@ -71,7 +76,8 @@ def _is_right(answer: Any, right: Any) -> bool:
         told, wanted = float(answer), float(right)
     except (TypeError, ValueError):
         return False
-    return abs(told - wanted) <= _TOLERANCE * abs(wanted)
+    whole = isinstance(right, (int, Integral)) and not isinstance(right, bool)
+    return told == wanted if whole else abs(told - wanted) <= _TOLERANCE * abs(wanted)
 
 
 def images(name: Literal["cifar10", "x-rays", "photos"]) -> str:

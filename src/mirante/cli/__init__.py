@@ -66,6 +66,8 @@ def _translate(parser: argparse.ArgumentParser, code: str) -> None:
     from mirante.locale.messages import help_in
 
     parser.formatter_class = _PortugueseHelp
+    for group in parser._action_groups:
+        group.title = help_in(code, group.title or "")
     parser._positionals.title, parser._optionals.title = "argumentos", "opções"
     parser.description = help_in(code, parser.description or "")
     parser.epilog = help_in(code, parser.epilog) if parser.epilog else None
@@ -117,8 +119,9 @@ def _language_of(words: Sequence[str]) -> str:
     from mirante.locale import LANGUAGES, language
 
     for at, word in enumerate(words):
-        asked = word.partition("=")[2] if word.startswith("--lang=") else "".join(words[at + 1 : at + 2])
-        if (word == "--lang" or word.startswith("--lang=")) and asked in LANGUAGES:
+        option, sign, value = word.partition("=")
+        asked = value if sign else "".join(words[at + 1 : at + 2])
+        if option in ("--la", "--lan", "--lang") and asked in LANGUAGES:  # as argparse takes it
             return asked
     return language(None).code
 

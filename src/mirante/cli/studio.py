@@ -1,7 +1,7 @@
 """Open the studio: images, training and answers in your browser, on this machine.
 
-It works in FOLDER (default: the current folder), next to the runs there. Nothing is fetched from elsewhere, and only this
-machine can reach it. Ctrl-C stops it; trainings continue.
+It works in FOLDER (default: the current folder), next to the runs there. Only this machine can reach it, and it fetches nothing
+from elsewhere; --as-site has npm fetch TensorFlow.js, once. Ctrl-C stops it; trainings continue.
 """
 
 from __future__ import annotations

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
-import subprocess
-import sys
 import tarfile
-import tempfile
 from importlib import resources
 from pathlib import Path
 
 import mirante
-from mirante.errors import RequestError, WorkError
-from mirante.files import write_bytes, write_text
+from mirante.errors import RequestError
+from mirante.exports.npm import fetch_packages
+from mirante.files import write_text
 from mirante.locale import Language
 from mirante.model_info import ModelInfo
 from mirante.places import cache_folder
@@ -89,7 +86,8 @@ def _runtime(given: str | None) -> tuple[bytes, bytes]:
     kept = cache_folder() / "onnxruntime-web.tgz"
     path = kept if given is None else Path(given).expanduser()
     if given is None and not kept.exists():
-        _fetch(kept)
+        (package,) = fetch_packages([_PACKAGE], kept.parent, "onnxruntime-web", "--to web", "--runtime FILE.tgz")
+        package.replace(kept)
     try:
         with tarfile.open(path) as archive:
             found = [archive.extractfile(name) for name in (_MODULE, _WASM)]
@@ -100,24 +98,3 @@ def _runtime(given: str | None) -> tuple[bytes, bytes]:
             f"{path}: not a package of onnxruntime-web 1.20 or newer; `npm pack onnxruntime-web` creates one."
         ) from error
     return module, wasm
-
-
-def _fetch(kept: Path) -> None:
-    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
-    if npm is None:
-        raise RequestError(
-            "--to web needs onnxruntime-web, and npm, which fetches it, is not installed: pip install 'mirante[web]'. Or "
-            "fetch the package elsewhere with `npm pack onnxruntime-web` and give the file: --runtime FILE.tgz"
-        )
-    with tempfile.TemporaryDirectory(prefix="mirante-") as folder:
-        done = subprocess.run(
-            [npm, "pack", "--silent", _PACKAGE], cwd=folder, capture_output=True, text=True, check=False
-        )
-        packages = sorted(Path(folder).glob("*.tgz"))
-        if done.returncode or not packages:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise WorkError(
-                f"npm could not fetch onnxruntime-web ({reason}); name one you already have with --runtime FILE.tgz."
-            )
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(kept, packages[-1].read_bytes())

@@ -11,12 +11,14 @@ import logging
 import re
 import tomllib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 
 from mirante.locale import language
 
 _PLACE = re.compile(r"\{(\w*)\}")
+_THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+|(\d{1,3}(,\d{3})* (train|val|test|fold \d+)(, )?)+")
+_NUMBERS = re.compile(r"\d+(, \d+)* and \d+")
 _DEEPEST = 4  # messages within messages
 
 
@@ -34,10 +36,15 @@ class _Pattern:
         pieces = _PLACE.split(source)
         return cls(tuple(pieces[::2]), tuple(pieces[1::2]), target)
 
+    @cached_property
+    def longest(self) -> str:
+        """The longest of the parts, by which most messages are told apart at once."""
+        return max(self.parts, key=len)
+
     def values(self, message: str) -> list[str] | None:
         """Return what stands between the parts, or None where they do not fit."""
         first, *others = self.parts
-        if not message.startswith(first):
+        if self.longest not in message or not message.startswith(first):
             return None
         if not others:
             return [] if message == first else None
@@ -72,8 +79,9 @@ def _catalogue(code: str) -> tuple[dict[str, str], tuple[_Pattern, ...]]:
         return {}, ()
     name = {"pt": "messages_pt_BR.toml"}[code]
     content = tomllib.loads((resources.files("mirante.locale") / name).read_text(encoding="utf-8"))
-    texts = {**language(code).texts, **content["messages"]}  # the notes of a data set are logged too
-    patterns = [_Pattern.of(source, target) for source, target in texts.items() if len(_PLACE.sub("", source)) > 3]
+    # the notes of a data set are logged too: whole sentences; words of pages would be found in the middle of a person's own names
+    notes = {text: told for text, told in language(code).texts.items() if text.endswith(".") and text.count(" ") > 4}
+    patterns = [_Pattern.of(source, target) for source, target in (notes | content["messages"]).items()]
     patterns.sort(key=lambda one: -sum(map(len, one.parts)))  # what says most is tried first
     return content["help"], tuple(patterns)
 
@@ -101,7 +109,8 @@ def _message(code: str, message: str, depth: int) -> str:
         values = pattern.values(message)
         if values is not None:
             deeper = depth < _DEEPEST
-            return pattern.filled([_message(code, one, depth + 1) if deeper and " " in one else one for one in values])
+            inner = [_message(code, one, depth + 1) if deeper and " " in one else one for one in values]
+            return pattern.filled([_in_numbers(one) for one in inner])
     if "\n" in message:
         return "\n".join(_message(code, line, depth) for line in message.split("\n"))
     before, colon, after = message.partition(": ")  # a place, and what is wrong there
@@ -110,6 +119,15 @@ def _message(code: str, message: str, depth: int) -> str:
     if message.endswith(".") and (told := _message(code, message[:-1], depth)) != message[:-1]:
         return f"{told}."
     return message
+
+
+def _in_numbers(value: str) -> str:
+    """Return a value as Portuguese writes it, if it is a number in thousands, some numbers, or a count of images per split."""
+    if _NUMBERS.fullmatch(value):
+        return value.replace(" and ", " e ")
+    if not _THOUSANDS.fullmatch(value):
+        return value
+    return re.sub(r"(?<=\d),(?=\d{3})", ".", value)
 
 
 class Formatter(logging.Formatter):

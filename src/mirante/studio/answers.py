@@ -82,6 +82,7 @@ class Opened:
         self.inside = Inside(path)
         self._data: tuple[dict[str, int], Pixels, Dataset] | None = None
         self._features: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
+        self._map: tuple[tuple[str, ...], NDArray[np.float64]] | None = None
 
     def image(self, path: str) -> Pixels:
         """Return an image of the run's data by its path, uint8 (H, W, C); raises RunError when it is not there."""
@@ -107,6 +108,17 @@ class Opened:
         best = np.argsort(-alike, kind="stable")[:count]
         labels = self.model.asks.label_names(dataset.targets[rows[best]], dataset.classes)
         return [(dataset.paths[rows[one]], label, float(alike[one])) for one, label in zip(best, labels, strict=True)]
+
+    def map_of(self, paths: Sequence[str]) -> NDArray[np.float64]:
+        """Return places (N, 2) from 0 to 1 for these images, similar ones beside each other; worked out once."""
+        from mirante.studio.layout import two_dimensions
+
+        rows, pixels, _ = self._images()
+        with _LOCK:
+            if self._map is None or self._map[0] != tuple(paths):
+                seen = self.inside.features(np.stack([pixels[rows[path]] for path in paths]))
+                self._map = tuple(paths), two_dimensions(seen)
+            return self._map[1]
 
     def _images(self) -> tuple[dict[str, int], Pixels, Dataset]:
         with _LOCK:
@@ -220,7 +232,15 @@ def at_threshold(opened: Opened, positive: str, threshold: float, prevalence: fl
     found = decisions(table.probabilities[known, number] >= threshold, has[known] > 0, prevalence)
     sensitivity, specificity = found["sensitivity"], found["specificity"]
     ill = 1000 * prevalence
+    missed = round(ill) - round(sensitivity["value"] * round(ill))
+    alarms = round((1 - specificity["value"]) * (1000 - round(ill)))
     return {
+        "people": {
+            "found": round(ill) - missed,
+            "missed": missed,
+            "alarms": alarms,
+            "clear": 1000 - round(ill) - alarms,
+        },
         "sensitivity": sensitivity["value"],
         "specificity": specificity["value"],
         "sentence": say(

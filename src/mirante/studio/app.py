@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from mirante.errors import MiranteError, RequestError
 from mirante.files import to_json
-from mirante.studio import actions, film_actions, gallery_actions, pages, pictures
+from mirante.studio import actions, film_actions, gallery_actions, overview, pages, pictures
 from mirante.studio.security import MAX_BODY, App, Guard
 from mirante.studio.workspace import UNCLEAR, Workspace
 
@@ -37,7 +37,12 @@ def create_app(workspace: Workspace, hosts: frozenset[str], token: str, lang: st
             ),
             *(
                 Route(path, _question(ask), methods=["GET"])
-                for path, ask in {**actions.QUESTIONS, **gallery_actions.QUESTIONS, **film_actions.QUESTIONS}.items()
+                for path, ask in {
+                    **actions.QUESTIONS,
+                    **overview.OVERVIEWS,
+                    **gallery_actions.QUESTIONS,
+                    **film_actions.QUESTIONS,
+                }.items()
             ),
             *(
                 Route(path, _action(act), methods=["POST"])

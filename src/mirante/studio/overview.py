@@ -1,8 +1,4 @@
-"""What can be taken in at a glance: a mosaic of a collection, a run's right and wrong answers, its confusions as pictures, its map.
-
-The map lays out test images by what the network sees in them: its last values before the classes, brought to two dimensions by t-SNE
-(van der Maaten and Hinton 2008), which keeps neighbours together; distances between far groups mean nothing.
-"""
+"""What can be taken in at a glance: a mosaic of a collection, a run's right and wrong answers, its confusions as pictures, its map."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mirante.errors import RequestError
 from mirante.run import Run
@@ -21,7 +16,6 @@ from mirante.studio.pages import Visit
 MOSAIC = 12
 SAMPLE = 6  # right answers, and as many wrong ones
 MAPPED = 1500  # test images on a map, drawn at random
-_PERPLEXITY = 30
 Thing = TypeVar("Thing")
 
 
@@ -44,7 +38,10 @@ def sample(asked: Visit) -> dict[str, Any]:
         return {"right": [], "wrong": []}
     rows = list(run.predictions())
     return {
-        key: [{"path": one.path, "row": one.row} for one in _spread([one for one in rows if one.right is right], SAMPLE)]
+        key: [
+            {"path": one.path, "row": one.number}
+            for one in _spread([one for one in rows if one.right is right], SAMPLE)
+        ]
         for key, right in (("right", True), ("wrong", False))
     }
 
@@ -74,7 +71,7 @@ def layout(asked: Visit) -> dict[str, Any]:
         {
             "x": round(float(x), 4),
             "y": round(float(y), 4),
-            "row": one.row,
+            "row": one.number,
             "path": one.path,
             "label": classes.index(one.label) if one.label in classes else -1,
             "predicted": one.predicted,
@@ -83,23 +80,6 @@ def layout(asked: Visit) -> dict[str, Any]:
         for one, (x, y) in zip(shown, places, strict=True)
     ]
     return {"points": points, "classes": classes, "of": len(rows)}
-
-
-def two_dimensions(features: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return features (N, F) as places (N, 2) from 0 to 1 that keep neighbours together; the same places each time."""
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    count = len(features)
-    if count < 4:
-        return np.stack([np.linspace(0, 1, count), np.full(count, 0.5)], axis=1)
-    found = np.asarray(features, np.float64)
-    if min(found.shape) > 50:
-        found = PCA(50, random_state=0).fit_transform(found)
-    spread = min(_PERPLEXITY, (count - 1) / 3)
-    laid = TSNE(2, perplexity=spread, init="pca" if min(found.shape) >= 2 else "random", random_state=0).fit_transform(found)
-    low, high = laid.min(0), laid.max(0)
-    return np.asarray((laid - low) / np.maximum(high - low, 1e-9), np.float64)
 
 
 def _spread(things: Sequence[Thing], count: int) -> list[Thing]:

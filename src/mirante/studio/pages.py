@@ -196,6 +196,12 @@ def result(asked: Visit) -> Response:
     )
 
 
+def image_map(asked: Visit) -> Response:
+    """A map of a run's test images."""
+    run = asked.workspace.run(asked.parts["name"])
+    return _render(asked, "map.html.j2", name=run.name, classes=Run(run).info.classes)
+
+
 def image(asked: Visit) -> Response:
     """One test image: its answer, its path, its heat map, its neighbours."""
     opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
@@ -337,6 +343,7 @@ PAGES: dict[str, Callable[[Visit], Response]] = {
     "/train/{name}": training,
     "/results": results,
     "/results/{name}": result,
+    "/results/{name}/map": image_map,
     "/results/{name}/images/{row:int}": image,
     "/results/{name}/report": report,
     "/predict": predict,

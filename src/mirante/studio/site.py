@@ -12,19 +12,17 @@ import base64
 import io
 import json
 import re
-import shutil
-import subprocess
-import sys
 import tarfile
-import tempfile
 from importlib import resources
 from pathlib import Path
 
-from mirante.errors import RequestError, WorkError
+from mirante.errors import RequestError
 from mirante.exports.export import export
+from mirante.exports.npm import fetch_packages
 from mirante.files import write_bytes, write_text
 from mirante.locale import LANGUAGES, Language, language
 from mirante.places import cache_folder
+from mirante.run import Run
 from mirante.see.arithmetic import KERNELS
 from mirante.studio.lab_models import lab_models
 from mirante.templates import environment
@@ -43,7 +41,9 @@ _LIBRARY = ("tfjs-core", "tfjs-layers", "tfjs-backend-cpu", "tfjs-backend-wasm")
 _WASM = "package/wasm-out/tfjs-backend-wasm-simd.wasm"
 _VERSION = "^4.22.0"
 _POLICY = (
-    "<meta http-equiv=\"Content-Security-Policy\" content=\"connect-src blob:; form-action 'none'; frame-src 'none'\">"
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+    "script-src 'self' file: data: blob: 'unsafe-inline' 'wasm-unsafe-eval'; style-src 'self' file: 'unsafe-inline'; "
+    "img-src 'self' file: data: blob:; media-src 'self' blob:; connect-src blob:; worker-src blob:; form-action 'none'\">"
 )
 
 
@@ -55,8 +55,12 @@ def write_site(folder: Path, run: Path | None = None, library: Path | None = Non
 
     Raises RequestError when the folder is there already, or no library can be had.
     """
+    if folder.is_file():
+        raise RequestError(f"{folder}: a file, not a folder; choose another place.")
     if folder.exists() and any(folder.iterdir()):
         raise RequestError(f"{folder}: already exists and is not empty; choose another folder.")
+    if run is not None:
+        Run(run).model()  # what is wrong with it is said before anything is written
     scripts = _library(library)
     static = folder / "static"
     static.mkdir(parents=True)
@@ -193,7 +197,8 @@ def _library(given: Path | None) -> str:
     """Return TensorFlow.js as one script: the core, layers, and what computes, on the processor or the graphics card."""
     kept = given or cache_folder() / "tensorflow.js"
     if given is None and not all(_package(kept, name) for name in _LIBRARY):
-        _fetch(kept)
+        packages = [f"@tensorflow/{name}@{_VERSION}" for name in _LIBRARY]
+        fetch_packages(packages, kept, "TensorFlow.js", "--as-site", "--library DIR")
     parts = []
     for name in _LIBRARY:
         path, file = _package(kept, name), name.replace("tfjs", "tf")
@@ -209,6 +214,8 @@ def _library(given: Path | None) -> str:
                     assert compiled is not None
                     parts.append(f'const MIRANTE_WASM = "{base64.b64encode(compiled.read()).decode()}";')
         except (OSError, KeyError, ValueError, tarfile.TarError) as error:
+            if path is not None and given is None:
+                path.unlink(missing_ok=True)  # the next time it is fetched again
             raise RequestError(
                 f"{kept}: lacks the package {name} of TensorFlow.js 4; `npm pack @tensorflow/{name}` creates it."
             ) from error
@@ -217,22 +224,3 @@ def _library(given: Path | None) -> str:
 
 def _package(folder: Path, name: str) -> Path | None:
     return next(iter(sorted(folder.glob(f"tensorflow-{name}-[0-9]*.tgz"))), None)
-
-
-def _fetch(kept: Path) -> None:
-    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
-    if npm is None:
-        raise RequestError(
-            "--as-site needs TensorFlow.js, and npm, which fetches it, is not installed: pip install 'mirante[web]'. Or fetch its "
-            "packages elsewhere with `npm pack` and give their folder: --library DIR"
-        )
-    with tempfile.TemporaryDirectory(prefix="mirante-") as folder:
-        for name in _LIBRARY:
-            words = [npm, "pack", "--silent", f"@tensorflow/{name}@{_VERSION}"]
-            done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-            if done.returncode:
-                reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-                raise WorkError(f"npm could not fetch TensorFlow.js ({reason}); give its packages with --library DIR.")
-        kept.mkdir(parents=True, exist_ok=True)
-        for package in Path(folder).glob("*.tgz"):
-            write_bytes(kept / package.name, package.read_bytes())

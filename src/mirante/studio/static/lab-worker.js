@@ -1,9 +1,10 @@
 // The network that learns in the page. A worker of its own: TensorFlow.js (before this text) computes, the page only draws.
 //
 // In: { do: "learn", images, targets, apart, shape, classes, epochs, seed } with uint8 images (N, H, W, C), apart the numbers of
-// those kept apart; { do: "ask", image, which }; { do: "stop" }. Out: ready, epoch, done, answer, failed.
+// those kept apart and turn a number that comes back; { do: "ask", image, which }; { do: "stop" } after this epoch. Out: epoch, done,
+// answer, failed.
 
-let model = null, running = 0, shape = null;
+let model = null, running = 0, stopped = false, shape = null;
 
 /** Numbers from 0 to 1, the same for the same seed (mulberry32). */
 function draw(seed) {
@@ -18,13 +19,14 @@ function draw(seed) {
 /** Glorot's uniform numbers, as Mirante and Keras begin. */
 function glorot(shape, inputs, outputs, random) {
   const most = Math.sqrt(6 / (inputs + outputs));
-  return tf.variable(tf.tensor(Float32Array.from({ length: shape.reduce((one, other) => one * other) }, () => (2 * random() - 1) * most), shape));
+  const values = Float32Array.from({ length: shape.reduce((one, other) => one * other) }, () => (2 * random() - 1) * most);
+  return tf.tidy(() => tf.variable(tf.tensor(values, shape)));
 }
 
 /** The weights of 8C3-MP2-16C3-MP2-32N: kernels (K, L, in, out), dense layers (in, out), biases. */
 function network([height, width, channels], classes, random) {
   const after = (side) => Math.floor((Math.floor((side - 2) / 2) - 2) / 2), flat = after(height) * after(width) * 16;
-  const zeros = (count) => tf.variable(tf.zeros([count]));
+  const zeros = (count) => tf.tidy(() => tf.variable(tf.zeros([count])));
   return [
     glorot([3, 3, channels, 8], 9 * channels, 9 * 8, random), zeros(8), glorot([3, 3, 8, 16], 9 * 8, 9 * 16, random), zeros(16),
     glorot([flat, 32], flat, 32, random), zeros(32), glorot([32, classes], 32, classes, random), zeros(classes),
@@ -90,13 +92,14 @@ function judge(images, targets, numbers) {
   });
 }
 
-async function learn({ images, targets, apart, classes, epochs, seed, rate = 0.003, batch = 32 }) {
+async function learn({ images, targets, apart, classes, epochs, seed, turn, rate = 0.003, batch = 32 }) {
   const mine = ++running, random = draw(seed), kept = new Set(apart);
   const numbers = targets.map((_, number) => number).filter((number) => !kept.has(number));
   for (const weight of model ?? []) weight.dispose();
   model = network(shape, classes, random);
   const optimiser = tf.train.adam(rate), begun = performance.now();
-  for (let epoch = 1; epoch <= epochs && mine === running; epoch++) {
+  stopped = false;
+  for (let epoch = 1; epoch <= epochs && !stopped; epoch++) {
     for (let at = numbers.length - 1; at > 0; at--) {
       const other = Math.floor(random() * (at + 1));
       [numbers[at], numbers[other]] = [numbers[other], numbers[at]];
@@ -109,14 +112,15 @@ async function learn({ images, targets, apart, classes, epochs, seed, rate = 0.0
       });
     }
     await new Promise((go) => setTimeout(go));  // a stop, or a question, may have come
-    if (mine !== running) return;
+    if (mine !== running) { optimiser.dispose(); return; }
     const sample = numbers.slice(0, 300);
     postMessage({
-      told: "epoch", epoch, epochs, train: judge(images, targets, sample), val: judge(images, targets, apart),
+      told: "epoch", turn, epoch, epochs, train: judge(images, targets, sample), val: judge(images, targets, apart),
       kernels: model[0].dataSync(), seconds: (performance.now() - begun) / 1000,
     });
   }
-  if (mine === running) postMessage({ told: "done", seconds: (performance.now() - begun) / 1000, backend: tf.getBackend(), weights: weights() });
+  optimiser.dispose();
+  if (mine === running) postMessage({ told: "done", turn, seconds: (performance.now() - begun) / 1000, backend: tf.getBackend(), weights: weights() });
 }
 
 /** All weights as Mirante orders them: kernels (out, in, K, L), dense layers (out, in), the inputs of the first one channel by channel. */
@@ -148,7 +152,7 @@ const opened = open();
 onmessage = async ({ data }) => {
   try {
     await opened;
-    if (data.do === "stop") running++;
+    if (data.do === "stop") stopped = true;
     if (data.do === "learn") { shape = data.shape; await learn(data); }
     if (data.do === "ask" && model) {
       const shares = tf.tidy(() => tf.softmax(logits(pixels(data.image))).dataSync());

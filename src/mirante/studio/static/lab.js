@@ -12,7 +12,8 @@ const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCod
 const digits = bytesOf(held.digits.images), SIDE = held.digits.side;
 const worker = new Worker(URL.createObjectURL(new Blob([held.worker], { type: "text/javascript" })));
 const own = [[], []];
-let learning = false, learned = null, history = [], asked = 0, cameras = [];
+let learning = false, learned = null, history = [], asked = 0, turn = 0, cameras = [], fromCamera = false;
+worker.onerror = (event) => { id("says").textContent = event.message; };
 
 const kind = () => document.querySelector("input[name=kind]:checked").value;
 const names = () => (kind() === "digits" ? [..."0123456789"] : [...document.querySelectorAll(".own-name")].map((one) => one.value.trim()));
@@ -51,7 +52,8 @@ function shown(pixels, [rows, columns, channels], label) {
   return canvas;
 }
 
-/** What is to be learned: images one after the other, targets, and the numbers of those kept apart, a fifth of each class or more. */
+/** What is to be learned: images one after the other, targets, and the numbers of those kept apart: the last 400 digits, or the last
+ *  quarter of each class. The last, since frames of a webcam are like those just before them. */
 function gathered() {
   const shape = held.models[kind()].shape, size = shape[0] * shape[1] * shape[2];
   if (kind() === "digits") {
@@ -64,7 +66,7 @@ function gathered() {
   if (new Set(names()).size < 2 || names().some((name) => !name)) throw new Error(words("names"));
   const images = [], targets = [], apart = [];
   own.forEach((some, target) => some.forEach((pixels, n) => {
-    if (n % 4 === 3) apart.push(images.length);
+    if (n >= Math.floor(0.75 * some.length)) apart.push(images.length);
     images.push(pixels);
     targets.push(target);
   }));
@@ -84,12 +86,16 @@ function train() {
   }
   learning = true;
   learned = null;
+  asked++;  // an answer of the network before is not shown
+  id("bars").replaceChildren();
+  id("honest").textContent = "";
+  id("which").textContent = words("which", { names: data.names.join(", ") });
   history = [];
   id("download").disabled = true;
   id("train").textContent = words("stop");
   id("state").textContent = words("preparing");
   const { images, targets, apart, shape } = data;
-  worker.postMessage({ do: "learn", images, targets, apart, shape, classes: data.names.length, epochs: Number(id("epochs").value), seed: 1 });
+  worker.postMessage({ do: "learn", images, targets, apart, shape, classes: data.names.length, epochs: Number(id("epochs").value), seed: 1, turn: ++turn });
 }
 function ended() {
   learning = false;
@@ -124,14 +130,15 @@ function drawEpoch(told) {
 }
 
 worker.onmessage = ({ data: told }) => {
-  if (told.told === "epoch" && learning) drawEpoch(told);
-  if (told.told === "done") {
+  if (told.told === "epoch" && told.turn === turn) drawEpoch(told);
+  if (told.told === "done" && told.turn === turn) {
     ended();
+    if (!history.length) return;
     learned = { weights: told.weights, names: data.names, kind: data.kind, shape: data.shape };
     const last = history.at(-1).val.right, [low, high] = interval(last, data.apart.length);
     const range = { low: percent(low, 0), high: percent(high, 0), count: data.apart.length };
     id("state").textContent = words("done", { ...range, seconds: number(told.seconds, 1), right: number(last * data.apart.length) });
-    id("honest").textContent = words("little", range);
+    id("honest").textContent = words("little", range) + (data.kind === "own" && fromCamera ? ` ${words("alike")}` : "");
     id("download").disabled = false;
     document.body.dataset.backend = told.backend;
   }
@@ -141,10 +148,40 @@ worker.onmessage = ({ data: told }) => {
   if (told.told === "failed") { ended(); id("says").textContent = told.reason; }
 };
 
+/** A drawing or a scan as the digits are: white on black, and filling the image, with a little room. */
+function likeDigits(source, width, height) {
+  const canvas = element("canvas", { width, height }), place = context(canvas);
+  place.drawImage(source, 0, 0, width, height);
+  const image = place.getImageData(0, 0, width, height), grey = new Uint8Array(width * height);
+  for (let at = 0; at < grey.length; at++) grey[at] = (image.data[4 * at] + image.data[4 * at + 1] + image.data[4 * at + 2]) / 3;
+  let rim = 0, count = 0;  // light at its rim: dark ink on paper
+  for (let x = 0; x < width; x++) { rim += grey[x] + grey[(height - 1) * width + x]; count += 2; }
+  for (let y = 0; y < height; y++) { rim += grey[y * width] + grey[y * width + width - 1]; count += 2; }
+  const dark = rim / count > 127;
+  let [left, top, right, bottom] = [width, height, 0, 0];
+  for (let at = 0; at < grey.length; at++) {
+    const value = dark ? 255 - grey[at] : grey[at];
+    for (let n = 0; n < 3; n++) image.data[4 * at + n] = value;
+    if (value > 90) {
+      const x = at % width, y = Math.floor(at / width);
+      left = Math.min(left, x); right = Math.max(right, x); top = Math.min(top, y); bottom = Math.max(bottom, y);
+    }
+  }
+  place.putImageData(image, 0, 0);
+  const side = Math.max(right - left, bottom - top, 1) * 1.06, part = element("canvas", { width: 96, height: 96 }), pen = context(part);
+  pen.fillRect(0, 0, 96, 96);
+  pen.drawImage(canvas, (left + right - side) / 2, (top + bottom - side) / 2, side, side, 0, 0, 96, 96);
+  return part;
+}
+
 /** Ask the network about what can be drawn. */
 function ask(source, width, height) {
-  if (!data) return;
-  worker.postMessage({ do: "ask", image: pixelsOf(source, width, height, data.shape), which: ++asked });
+  id("says").textContent = "";
+  if (!data) { id("says").textContent = words("none"); return; }
+  const own = width === data.shape[1] && height === data.shape[0];
+  const shown = data.kind === "digits" && !own ? likeDigits(source, width, height) : source;
+  const [columns, rows] = shown === source ? [width, height] : [shown.width, shown.height];
+  worker.postMessage({ do: "ask", image: pixelsOf(shown, columns, rows, data.shape), which: ++asked });
 }
 
 /** The model as a file: the graph with the weights and names put into it. */
@@ -187,11 +224,11 @@ for (const [name, write] of [["count", number], ["epochs", number]]) {
 for (const radio of document.querySelectorAll("input[name=kind]")) radio.addEventListener("change", () => {
   id("digits").hidden = kind() !== "digits";
   id("own").hidden = kind() !== "own";
+  for (const close of cameras) close();
 });
 id("train").addEventListener("click", () => {
   if (!learning) return train();
-  worker.postMessage({ do: "stop" });
-  ended();
+  worker.postMessage({ do: "stop" });  // it ends with this epoch, and keeps what it has learned
 });
 id("download").addEventListener("click", () => {
   const link = element("a", { href: URL.createObjectURL(new Blob([onnx()])), download: "model.onnx" });
@@ -199,23 +236,7 @@ id("download").addEventListener("click", () => {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 });
 
-/** The part of a pad that is drawn on, as a square with a little room: the digits fill their images too. */
-function drawnPart(canvas) {
-  const { data: rgba } = context(canvas).getImageData(0, 0, canvas.width, canvas.height);
-  let [left, top, right, bottom] = [canvas.width, canvas.height, 0, 0];
-  for (let at = 0; at < rgba.length; at += 4) if (rgba[at] > 40) {
-    const x = (at / 4) % canvas.width, y = Math.floor(at / 4 / canvas.width);
-    left = Math.min(left, x); right = Math.max(right, x); top = Math.min(top, y); bottom = Math.max(bottom, y);
-  }
-  const side = Math.max(right - left, bottom - top, 1) * 1.06, part = element("canvas", { width: 96, height: 96 }), place = context(part);
-  place.fillRect(0, 0, 96, 96);
-  place.drawImage(canvas, (left + right - side) / 2, (top + bottom - side) / 2, side, side, 0, 0, 96, 96);
-  return part;
-}
-const pad = drawingPad(id("try-pad"), (canvas) => {
-  const asked = data?.kind === "digits" ? drawnPart(canvas) : canvas;
-  ask(asked, asked.width, asked.height);
-});
+const pad = drawingPad(id("try-pad"), (canvas) => ask(canvas, canvas.width, canvas.height));
 id("try-file").addEventListener("click", () => id("try-input").click());
 id("try-input").addEventListener("change", async () => {
   try {
@@ -225,7 +246,11 @@ id("try-input").addEventListener("change", async () => {
     const side = Math.min(image.width, image.height);
     context(pad.canvas).drawImage(canvas, (image.width - side) / 2, (image.height - side) / 2, side, side, 0, 0, pad.canvas.width, pad.canvas.height);
     ask(canvas, image.width, image.height);
-  } catch (error) { id("says").textContent = error.message; }
+  } catch (error) {
+    asked++;
+    id("bars").replaceChildren();
+    id("says").textContent = error.message;
+  }
 });
 camera(id("try-camera"), id("try-video"), (video, isOpen) => {
   const look = () => { if (isOpen()) { ask(video, video.videoWidth, video.videoHeight); setTimeout(look, 200); } };
@@ -265,7 +290,7 @@ document.querySelectorAll(".own-class").forEach((zone, target) => {
   zone.addEventListener("dragover", (event) => event.preventDefault());
   zone.addEventListener("drop", (event) => { event.preventDefault(); files([...event.dataTransfer.files]); });
   camera(zone.querySelector(".add-frames"), zone.querySelector("video"), (video, isOpen) => {
-    const take = () => { if (isOpen() && own[target].length < 200) { add(video, video.videoWidth, video.videoHeight); setTimeout(take, 300); } };
+    const take = () => { if (isOpen() && own[target].length < 200) { fromCamera = true; add(video, video.videoWidth, video.videoHeight); setTimeout(take, 300); } };
     setTimeout(take, 500);
   });
   count();

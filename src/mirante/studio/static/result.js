@@ -39,4 +39,20 @@ for (const cell of document.querySelectorAll("a[data-label]")) {
     busy(null, says, () => load(true)).then(() => document.getElementById("answers-title").scrollIntoView());
   });
 }
+const button = document.getElementById("pictures");
+button?.addEventListener("click", () => busy(button, says, async () => {
+  const on = button.getAttribute("aria-pressed") !== "true";
+  button.setAttribute("aria-pressed", on);
+  const links = [...document.querySelectorAll("#matrix a[data-label]")];
+  for (const link of links) link.querySelector("img")?.remove();
+  if (!on) return;
+  const found = await ask(`/api/results/${encodeURIComponent(name)}/cells`);
+  const paths = new Map(found.cells.map((one) => [JSON.stringify([one.label, one.predicted]), one.path]));
+  for (const link of links) {
+    const path = paths.get(JSON.stringify([link.dataset.label, link.dataset.predicted]));
+    if (path === undefined) continue;
+    const source = `/pictures/results/${encodeURIComponent(name)}/seen?` + new URLSearchParams({ path });
+    link.prepend(element("img", { src: source, alt: "", width: 56, height: 56, loading: "lazy" }));
+  }
+}));
 busy(null, says, () => load(true));

@@ -1,0 +1,54 @@
+// The first page: pictures of what there is, fetched after the page is shown, and trainings as they go on.
+
+import { ask, element, number, percent, words } from "./page.js";
+
+const part = encodeURIComponent;
+const image = (address, path) => element("img", { src: `${address}?` + new URLSearchParams({ path }), alt: "", loading: "lazy", width: 96, height: 96 });
+
+async function fill(card) {
+  const name = card.dataset.mosaic;
+  const found = await ask(`/api/data/${part(name)}/mosaic`);
+  card.querySelector(".mosaic").replaceChildren(...found.paths.map((path) => image(`/pictures/data/${part(name)}/thumbnail`, path)));
+  card.querySelector(".told").textContent = words("mosaic", { count: number(found.count), classes: number(found.classes) });
+}
+async function answer(card) {
+  const name = card.dataset.sample, found = await ask(`/api/results/${part(name)}/sample`);
+  card.querySelector(".mosaic").replaceChildren(...["right", "wrong"].flatMap((kind) => found[kind].map((one) => {
+    const made = image(`/pictures/results/${part(name)}/seen`, one.path);
+    made.className = kind;
+    return made;
+  })));
+}
+
+/** Call `work` for each when it comes into view; one that cannot be shown stays as it is. */
+function whenSeen(cards, work) {
+  const watcher = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) {
+      watcher.unobserve(entry.target);
+      work(entry.target).catch(() => {});
+    }
+  });
+  for (const card of cards) watcher.observe(card);
+}
+whenSeen(document.querySelectorAll("[data-mosaic]"), fill);
+whenSeen(document.querySelectorAll("[data-sample]"), answer);
+
+for (const card of document.querySelectorAll("[data-training]")) {
+  let before = null;
+  const look = async () => {
+    try {
+      const now = await ask(`/api/train/${part(card.dataset.training)}`);
+      if (now.state !== "running") return location.reload();
+      card.querySelector(".fill").style.width = `${100 * now.share}%`;
+      before ??= { share: now.share, at: Date.now() };
+      const rate = (now.share - before.share) / (Date.now() - before.at);
+      if (rate > 0) {
+        const seconds = (1 - now.share) / rate / 1000;
+        const time = seconds >= 90 ? words("minutes", { count: number(seconds / 60) }) : words("seconds", { count: number(seconds) });
+        card.querySelector(".told").textContent = words("left", { share: percent(now.share, 0), time });
+      }
+    } catch { /* the studio may come back */ }
+    setTimeout(look, 1500);
+  };
+  look();
+}

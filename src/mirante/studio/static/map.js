@@ -1,0 +1,130 @@
+// A map of test images: points or pictures on a canvas that is dragged and zoomed; a click opens an image.
+
+import { ask, element, number, words } from "./page.js";
+
+const id = (name) => document.getElementById(name);
+const canvas = id("map"), place = canvas.getContext("2d"), name = document.querySelector(".map").dataset.name;
+const EDGE = 40, NEAR = 14;
+let points = [], classes = [], view = { scale: 1, x: 0, y: 0 }, chosen = null, pictures = new Map();
+
+/** A colour for each class, told apart by hue and, of many, by lightness. */
+const colour = (number) => `hsl(${(number * 137.5) % 360} 70% ${number % 2 ? 42 : 55}%)`;
+const wrongOnly = () => id("only-wrong").checked;
+const shown = () => points.filter((one) => !wrongOnly() || !one.right);
+const at = (one) => [
+  (EDGE + one.x * (canvas.width - 2 * EDGE)) * view.scale + view.x, (EDGE + one.y * (canvas.height - 2 * EDGE)) * view.scale + view.y,
+];
+
+function picture(one) {
+  if (!pictures.has(one.row)) {
+    const image = new Image();
+    image.onload = () => requestAnimationFrame(draw);
+    image.src = `/pictures/results/${encodeURIComponent(name)}/seen?` + new URLSearchParams({ path: one.path });
+    pictures.set(one.row, image);
+  }
+  return pictures.get(one.row);
+}
+
+function draw() {
+  place.clearRect(0, 0, canvas.width, canvas.height);
+  const asPictures = id("as-pictures").checked, size = Math.min(64, 22 * Math.sqrt(view.scale));
+  let loaded = 0;
+  for (const one of shown()) {
+    const [x, y] = at(one);
+    if (x < -size || y < -size || x > canvas.width + size || y > canvas.height + size) continue;
+    const image = asPictures && loaded++ < 400 ? picture(one) : null;
+    if (image?.complete && image.naturalWidth) {
+      place.drawImage(image, x - size / 2, y - size / 2, size, size);
+      place.strokeStyle = colour(one.label);
+      place.lineWidth = 2;
+      place.strokeRect(x - size / 2, y - size / 2, size, size);
+    } else {
+      place.fillStyle = colour(one.label);
+      place.beginPath();
+      place.arc(x, y, 5, 0, 7);
+      place.fill();
+    }
+    if (!one.right || one === chosen) {
+      place.strokeStyle = one === chosen ? getComputedStyle(canvas).color : "#d55e00";
+      place.lineWidth = 3;
+      place.beginPath();
+      place.arc(x, y, asPictures ? size * 0.72 : 9, 0, 7);
+      place.stroke();
+    }
+  }
+}
+function nearest(x, y, within = NEAR) {
+  let best = null, least = within;
+  for (const one of shown()) {
+    const [px, py] = at(one), far = Math.hypot(px - x, py - y);
+    if (far < least) [best, least] = [one, far];
+  }
+  return best;
+}
+function choose(one) {
+  chosen = one;
+  const told = one && words(one.right ? "right" : "wrong", { label: classes[one.label] ?? "", predicted: one.predicted });
+  id("near").replaceChildren(...(one ? [element("img", { src: picture(one).src, alt: "", width: 96, height: 96 }), element("span", {}, told)] : []));
+  draw();
+}
+const open = (one) => location.assign(`/results/${encodeURIComponent(name)}/images/${one.row}`);
+function zoom(times, x = canvas.width / 2, y = canvas.height / 2) {
+  const scale = Math.min(40, Math.max(1, view.scale * times)), real = scale / view.scale;
+  view = { scale, x: x - (x - view.x) * real, y: y - (y - view.y) * real };
+  if (scale === 1) view = { scale, x: 0, y: 0 };
+  draw();
+}
+/** Where an event lies in the canvas's own pixels. */
+function spot(event) {
+  const box = canvas.getBoundingClientRect();
+  return [((event.clientX - box.left) * canvas.width) / box.width, ((event.clientY - box.top) * canvas.height) / box.height];
+}
+let dragged = null;
+canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); dragged = { from: spot(event), view, moved: false }; });
+canvas.addEventListener("pointermove", (event) => {
+  const [x, y] = spot(event);
+  if (!dragged) return choose(nearest(x, y));
+  const [dx, dy] = [x - dragged.from[0], y - dragged.from[1]];
+  if (Math.hypot(dx, dy) > 4) dragged.moved = true;
+  if (dragged.moved && view.scale > 1) { view = { ...dragged.view, x: dragged.view.x + dx, y: dragged.view.y + dy }; draw(); }
+});
+canvas.addEventListener("pointerup", (event) => {
+  const one = dragged && !dragged.moved && nearest(...spot(event));
+  dragged = null;
+  if (one) open(one);
+});
+canvas.addEventListener("wheel", (event) => { event.preventDefault(); zoom(event.deltaY < 0 ? 1.25 : 0.8, ...spot(event)); }, { passive: false });
+canvas.addEventListener("keydown", (event) => {
+  const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  if (event.key === "+" || event.key === "=") zoom(1.25);
+  else if (event.key === "-") zoom(0.8);
+  else if (event.key === "Enter" && chosen) open(chosen);
+  else if (ways[event.key]) {
+    event.preventDefault();
+    const [dx, dy] = ways[event.key], from = chosen ? at(chosen) : [canvas.width / 2, canvas.height / 2];
+    let best = null, least = Infinity;  // the nearest point that way
+    for (const one of shown()) {
+      const [x, y] = at(one), along = (x - from[0]) * dx + (y - from[1]) * dy, aside = Math.abs((x - from[0]) * dy) + Math.abs((y - from[1]) * dx);
+      if (one !== chosen && along > 0 && along + 2 * aside < least) [best, least] = [one, along + 2 * aside];
+    }
+    if (best) choose(best);
+  }
+});
+for (const box of ["as-pictures", "only-wrong"]) id(box).addEventListener("change", () => { choose(null); });
+id("whole").addEventListener("click", () => zoom(0));
+
+try {
+  const found = await ask(`/api/results/${encodeURIComponent(name)}/map`);
+  ({ points, classes } = found);
+  id("state").textContent = words("count", { count: number(points.length), all: number(found.of) });
+  id("legend").replaceChildren(...classes.map((label, n) => {
+    const dot = element("span", { class: "dot" });
+    dot.style.background = colour(n);
+    return element("span", { class: "legend" }, dot, label);
+  }));
+  canvas.dataset.ready = "yes";
+  draw();
+} catch (error) {
+  id("state").textContent = "";
+  id("says").textContent = error.message;
+}
