@@ -88,9 +88,9 @@ def test_home_results_and_map_show_pictures(browser, filled: Studio, lang: str, 
     until(page, "[...document.querySelectorAll('.mosaic img')].filter((one) => one.naturalWidth).length > 6")
     assert page.locator(".interval rect.range").count() == 1
     page.goto(filled.origin + "/results/shapes")
-    page.click("#pictures")
+    page.click("#show-pictures")
     until(page, "document.querySelectorAll('#matrix img').length >= 3")
-    page.click("#pictures")
+    page.click("#show-pictures")
     until(page, "document.querySelectorAll('#matrix img').length === 0")
     page.goto(filled.origin + "/results/shapes/map")
     until(page, "document.getElementById('map').dataset.ready === 'yes'")

@@ -36,7 +36,7 @@ ARCHIVES = {"cifar10": "cifar10-images.tar.xz", "x-rays": "chest-xray-320.tar.xz
 GUIDES = {
     "use": "data recipes layers see studio photos reading tags grades-and-trees films serve export machines",
     "trust": "trust limits reliability privacy",
-    "reference": "command-line python run-folder glossary",
+    "reference": "command-line python run-folder glossary design",
 }
 BEYOND = ("CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md")  # linked from the guides
 SENTENCES: dict[str, dict[str, str]] = json.loads(

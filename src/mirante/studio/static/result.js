@@ -39,7 +39,7 @@ for (const cell of document.querySelectorAll("a[data-label]")) {
     busy(null, says, () => load(true)).then(() => document.getElementById("answers-title").scrollIntoView());
   });
 }
-const button = document.getElementById("pictures");
+const button = document.getElementById("show-pictures");
 button?.addEventListener("click", () => busy(button, says, async () => {
   const on = button.getAttribute("aria-pressed") !== "true";
   button.setAttribute("aria-pressed", on);
