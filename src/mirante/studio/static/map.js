@@ -27,7 +27,8 @@ function picture(one) {
 
 function draw() {
   place.clearRect(0, 0, canvas.width, canvas.height);
-  const asPictures = id("as-pictures").checked, size = Math.min(64, 22 * Math.sqrt(view.scale));
+  const room = 0.4 * Math.sqrt((canvas.width * canvas.height) / Math.max(1, points.length));  // for one image, if they lay evenly
+  const asPictures = id("as-pictures").checked, size = Math.min(72, Math.max(20, Math.min(48, room)) * Math.sqrt(view.scale));
   let loaded = 0;
   for (const one of shown()) {
     const [x, y] = at(one);
