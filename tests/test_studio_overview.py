@@ -103,6 +103,29 @@ def test_home_results_and_map_show_pictures(browser, filled: Studio, lang: str, 
     page.context.close()
 
 
+def test_a_training_shows_its_network_and_kernels_that_change(browser, filled: Studio) -> None:  # type: ignore[no-untyped-def]
+    asked = {"collection": "shapes", "name": "watched", "recipe": "tutorial", "layers": "8C3-MP2-16N", "epochs": "12"}
+    filled.json("POST", "/api/train/start", asked)
+    page = visitor(browser, filled, "desktop", "en")
+    page.goto(filled.origin + "/train/watched")
+    until(page, "document.querySelector('#drawing svg') && !document.getElementById('kernels').hidden", timeout=60_000)
+    seen = set()
+    for _ in range(600):
+        seen.add(page.evaluate("document.getElementById('kernels').toDataURL()"))
+        if page.inner_text("#state") == "finished":
+            break
+        page.wait_for_timeout(100)
+    assert page.inner_text("#state") == "finished" and page.evaluate("document.getElementById('kernels').width") == 31
+    final = filled.json("GET", "/api/train/watched")
+    assert final["layers"] == "8C3-MP2-16N" and np.shape(final["kernels"]["values"]) == (8, 3, 3, 3)
+    assert np.allclose(
+        final["kernels"]["values"], Run(filled.folder / "runs" / "watched").snapshots[-1].kernels, atol=1e-4
+    )
+    assert len(seen) > 1
+    assert shut_out(page, filled, "/train/watched", "document.querySelector('#drawing svg') !== null") == []
+    page.context.close()
+
+
 def test_a_map_of_texts_or_labels_is_refused_in_a_sentence(filled: Studio) -> None:
     status, _, body = filled.ask("GET", "/api/results/nothing/map")
     assert status == 400 and b"nothing" in body

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import psutil
 
 from mirante import runfolder
@@ -29,7 +30,7 @@ from mirante.training.snapshots import read_snapshots
 
 State = Literal["running", "stopped", "finished", "failed"]
 _LOCK = threading.Lock()
-_LINES, _POINTS = 12, 300
+_LINES, _POINTS, _KERNELS = 12, 300, 32
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def progress(workspace: Workspace, name: str) -> dict[str, Any]:
     """Return the state of a training and its results so far, for the page that watches it.
 
     state, lines (the last that it printed), error, epochs, steps (seconds, loss, accuracy of the epoch under way), share (0 to 1),
-    mistakes (label, predicted, confidence, path) of the last snapshot
+    mistakes (label, predicted, confidence, path) and kernels (N, channels, K, L) of the last snapshot, layers (the network)
     """
     training = read(workspace, name)
     run = workspace.runs / training.name
@@ -123,12 +124,18 @@ def progress(workspace: Workspace, name: str) -> dict[str, Any]:
         "steps": [list(step) for step in steps[:: 1 + len(steps) // _POINTS]],
         "share": 1.0 if now == "finished" else steps[-1][1] if steps else 0.0,
         "mistakes": [],
+        "kernels": None,
+        "layers": "",
     }
+    with contextlib.suppress(RunError):  # which is not there yet
+        value["layers"] = Run(run).recipe.layers
     snapshots = read_snapshots(run)
     if snapshots:
         with contextlib.suppress(RunError, KeyError, IndexError):
             stored = Run(run).data
             last, classes, files = snapshots[-1], stored["classes"], stored["files"]
+            if last.kernels.size and last.kernels.shape[1] in (1, 3):  # of a layer that sees pixels
+                value["kernels"] = {"epoch": last.epoch, "values": np.round(last.kernels[:_KERNELS], 4).tolist()}
             value["mistakes"] = [
                 {
                     "path": files[row][0],

@@ -4,6 +4,7 @@ import { openCamera } from "./camera.js";
 import { chart } from "./chart.js";
 import { drawingPad } from "./drawing-pad.js";
 import { context, load } from "./image.js";
+import { drawKernels } from "./kernels.js";
 import { bars, element, number, percent, words } from "./page.js";
 
 const id = (name) => document.getElementById(name);
@@ -109,19 +110,8 @@ function drawEpoch(told) {
   chart(id("curves"), [{ points: line("train"), look: "one" }, { points: line("val"), look: "two" }], {
     low: 0, high: 1, right: told.epochs, y: (value) => percent(value, 0), label: words("chart"),
   });
-  const [, , channels] = data.shape, canvas = id("kernels"), place = context(canvas);
-  canvas.width = 8 * 4 - 1;
-  canvas.height = 3;
-  const most = Math.max(...told.kernels.map(Math.abs)), image = place.createImageData(canvas.width, 3);
-  for (let k = 0; k < 8; k++) for (let row = 0; row < 3; row++) for (let column = 0; column < 3; column++) {
-    const at = 4 * (row * canvas.width + 4 * k + column);
-    for (let n = 0; n < 3; n++) {
-      const value = told.kernels[((row * 3 + column) * channels + (channels === 3 ? n : 0)) * 8 + k];
-      image.data[at + n] = 127.5 + (127.5 * value) / most;
-    }
-    image.data[at + 3] = 255;
-  }
-  place.putImageData(image, 0, 0);
+  const channels = data.shape[2];
+  drawKernels(id("kernels"), 8, channels, (k, n, row, column) => told.kernels[((row * 3 + column) * channels + n) * 8 + k]);
   const size = data.shape[0] * data.shape[1] * data.shape[2];
   id("wrong").replaceChildren(...told.val.wrong.map((one) => {
     const label = words("said", { label: data.names[one.said], truth: data.names[data.targets[one.number]] });

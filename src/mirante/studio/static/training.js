@@ -1,11 +1,13 @@
 // A training while it runs: its state is fetched twice a second. Nothing is lost when this page is closed.
 
 import { chart } from "./chart.js";
+import { drawKernels } from "./kernels.js";
+import { drawing } from "./layers.js";
 import { ask, busy, element, number, percent, words } from "./page.js";
 
 const root = document.getElementById("training"), name = root.dataset.name, api = `/api/train/${encodeURIComponent(name)}`;
 const id = (one) => document.getElementById(one);
-let state = "";
+let state = "", begun = null, drawn = "", shownEpoch = 0;
 
 function show(now) {
   if (now.state !== state) {
@@ -16,7 +18,8 @@ function show(now) {
     id("done").hidden = state !== "finished";
   }
   id("fill").style.width = `${100 * now.share}%`;
-  id("share").textContent = percent(now.share, 0);
+  id("share").textContent = [percent(now.share, 0), left(now)].filter(Boolean).join(" · ");
+  inside(now);
   id("log").textContent = now.lines.join("\n");
   id("failed").textContent = now.error ?? "";
   const epochs = now.epochs, steps = now.steps, many = epochs.length >= 2;
@@ -44,6 +47,34 @@ function show(now) {
       const told = words("mistake", { predicted: one.predicted, label: one.label, share: percent(one.confidence, 0) });
       return element("li", {}, element("figure", {}, element("img", { src: source, alt: one.path, width: 96, height: 96 }), element("figcaption", {}, told)));
     }));
+  }
+}
+
+/** How long it may still take, by how far it has come since this page was opened. */
+function left(now) {
+  if (now.state !== "running" || !now.share) { begun = null; return ""; }
+  begun ??= { share: now.share, at: Date.now() };
+  const rate = (now.share - begun.share) / (Date.now() - begun.at);
+  if (!(rate > 0)) return "";
+  const seconds = (1 - now.share) / rate / 1000;
+  const time = seconds >= 90 ? words("minutes", { count: number(seconds / 60) }) : words("seconds", { number: number(seconds) });
+  return words("left", { time });
+}
+
+/** The drawing of the network, once, and its first kernels as they are after the last epoch. */
+function inside(now) {
+  if (now.layers && now.layers !== drawn) {
+    drawn = now.layers;
+    drawing({ layers: now.layers, collection: root.dataset.collection }).then((svg) => {
+      id("drawing").replaceChildren(svg);
+      id("inside").hidden = false;
+    }, () => {});  // a network that is no line of layers, or images that are gone
+  }
+  if (now.kernels && now.kernels.epoch !== shownEpoch) {
+    shownEpoch = now.kernels.epoch;
+    const { values } = now.kernels;
+    id("kernels").hidden = id("inside").hidden = false;
+    drawKernels(id("kernels"), values.length, values[0].length, (k, n, row, column) => values[k][n][row][column], values[0][0].length, 16);
   }
 }
 
