@@ -260,7 +260,13 @@ def _undo(arguments: argparse.Namespace) -> None:
 
     say = language(arguments.lang)
     into, came = undo_last(None if arguments.into is None else Path(arguments.into))
-    print(say("{count} files from {folder} are back where they were.", count=say.number(came.count), folder=into))
+    count = say.number(came.count)
+    if came.how == "move":
+        print(say("{count} files from {folder} are back where they were.", count=count, folder=into))
+    else:
+        print(
+            say("{count} copies in {folder} were removed; the originals are where they were.", count=count, folder=into)
+        )
     name_left(came.left, arguments.lang)
     if came.left:
         raise WorkError(f"{into}: {len(came.left)} files could not be moved back; they are still where they were put.")

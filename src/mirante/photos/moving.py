@@ -26,8 +26,9 @@ _SLACK = 2_000_000_000  # nanoseconds: what a FAT file system may round a time b
 
 @dataclass
 class Came:
-    """What became of a plan: how many files were handled, and what was left, with the reason."""
+    """What became of a plan: how it was to bring the files, how many were handled, and what was left, with the reason."""
 
+    how: str
     count: int = 0
     left: list[Skipped] = field(default_factory=list)
 
@@ -37,7 +38,7 @@ def carry_out(journal: Journal) -> Came:
 
     Raises WorkError when the disk is full or the folder can no longer be written: everything so far is kept and can be undone.
     """
-    came = Came()
+    came = Came(journal.how)
     for folder in journal.made:
         try:
             os.makedirs(folder, exist_ok=True)
@@ -70,7 +71,7 @@ def undo(journal: Journal) -> Came:
     What somebody has changed since is left where it is and reported; the plan is then kept, to be tried again. A copy is
     removed only while its original is there and the same, byte for byte.
     """
-    came = Came()
+    came = Came(journal.how)
     for note in journal.notes:
         try:
             restored = _write(journal.place_of(note), note.after, note.before, came)
