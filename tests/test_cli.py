@@ -113,7 +113,7 @@ def test_demo_trains_judges_predicts_and_shows_the_way_on(tmp_path: Path, mirant
         'class="warning grave"' not in report and "põe os números em dúvida" not in report
     )  # the first page that a newcomer sees cries no wolf
     assert "Agora, as suas imagens" in done.stdout and "mirante train fotos" in done.stdout
-    assert "Classe prevista" in done.stdout and "1,797 images of 10 classes" in done.stderr
+    assert "Classe prevista" in done.stdout and "1.797 imagens de 10 classes" in done.stderr
 
 
 LINUX = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, a file on a full disk")

@@ -49,6 +49,11 @@ def test_a_mosaic_takes_from_every_class_and_a_sample_from_right_and_wrong(
         )
 
 
+def test_a_folder_without_labels_has_no_mosaic_and_no_error(filled: Studio, shapes_run: tuple[Path, Path]) -> None:
+    filled.json("POST", "/api/data/open", {"location": str(shapes_run[1] / "bar")})
+    assert filled.json("GET", "/api/data/bar/mosaic") == {"paths": [], "count": 0, "classes": 0}
+
+
 def test_a_thousand_people_are_those_of_the_sentence(filled: Studio) -> None:
     for at in (0.05, 0.5, 0.95):
         told = filled.json("GET", f"/api/results/shapes/threshold?class=bar&at={at}&prevalence=0.1")
@@ -104,17 +109,18 @@ def test_home_results_and_map_show_pictures(browser, filled: Studio, lang: str, 
 
 
 def test_a_training_shows_its_network_and_kernels_that_change(browser, filled: Studio) -> None:  # type: ignore[no-untyped-def]
-    asked = {"collection": "shapes", "name": "watched", "recipe": "tutorial", "layers": "8C3-MP2-16N", "epochs": "12"}
+    asked = {"collection": "shapes", "name": "watched", "recipe": "tutorial", "layers": "8C3-MP2-16N", "epochs": "50"}
     filled.json("POST", "/api/train/start", asked)
     page = visitor(browser, filled, "desktop", "en")
     page.goto(filled.origin + "/train/watched")
-    until(page, "document.querySelector('#drawing svg') && !document.getElementById('kernels').hidden", timeout=60_000)
     seen = set()
-    for _ in range(600):
-        seen.add(page.evaluate("document.getElementById('kernels').toDataURL()"))
+    for _ in range(900):
+        if not page.evaluate("document.getElementById('kernels').hidden"):
+            seen.add(page.evaluate("document.getElementById('kernels').toDataURL()"))
         if page.inner_text("#state") == "finished":
             break
         page.wait_for_timeout(100)
+    until(page, "document.querySelector('#drawing svg') !== null")
     assert page.inner_text("#state") == "finished" and page.evaluate("document.getElementById('kernels').width") == 31
     final = filled.json("GET", "/api/train/watched")
     assert final["layers"] == "8C3-MP2-16N" and np.shape(final["kernels"]["values"]) == (8, 3, 3, 3)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mirante.errors import RequestError
+from mirante.errors import DataError, RequestError
 from mirante.run import Run
 from mirante.studio import answers, collections, listing
 from mirante.studio.pages import Visit
@@ -20,9 +20,12 @@ Thing = TypeVar("Thing")
 
 
 def mosaic(asked: Visit) -> dict[str, Any]:
-    """Return some images of a collection, taken from its classes in turn, and how many it holds."""
+    """Return some images of a collection, taken from its classes in turn, and how many it holds; none where nothing is labelled yet."""
     one = collections.read_collection(asked.workspace, asked.parts["name"])
-    kept = [item for item in listing.listing(one).items if not item.left_out]
+    try:
+        kept = [item for item in listing.listing(one).items if not item.left_out]
+    except DataError:
+        kept = []
     by_class: dict[str | None, list[str]] = defaultdict(list)
     for item in kept:
         by_class[item.label].append(item.path)

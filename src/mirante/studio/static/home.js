@@ -8,6 +8,7 @@ const image = (address, path) => element("img", { src: `${address}?` + new URLSe
 async function fill(card) {
   const name = card.dataset.mosaic;
   const found = await ask(`/api/data/${part(name)}/mosaic`);
+  if (!found.count) return;
   card.querySelector(".mosaic").replaceChildren(...found.paths.map((path) => image(`/pictures/data/${part(name)}/thumbnail`, path)));
   card.querySelector(".told").textContent = words("mosaic", { count: number(found.count), classes: number(found.classes) });
 }
