@@ -20,7 +20,7 @@ Thing = TypeVar("Thing")
 
 
 def mosaic(asked: Visit) -> dict[str, Any]:
-    """Return some images of a collection, taken from its classes in turn, and how many it holds; none where nothing is labelled yet."""
+    """Return some images of a collection, taken from its classes in turn, and how many it holds; none before any is labelled."""
     one = collections.read_collection(asked.workspace, asked.parts["name"])
     try:
         kept = [item for item in listing.listing(one).items if not item.left_out]
