@@ -137,10 +137,11 @@ def _import_map(modules: dict[str, str]) -> str:
 
 def _sample() -> str:
     from PIL import Image
-    from sklearn.datasets import load_sample_image
+
+    from mirante import see
 
     held = io.BytesIO()
-    photo = Image.fromarray(load_sample_image("flower.jpg"))
+    photo = Image.fromarray(see.read(None))
     photo.thumbnail((512, 512))
     photo.save(held, "JPEG", quality=88)
     return "data:image/jpeg;base64," + base64.b64encode(held.getvalue()).decode()

@@ -1,6 +1,7 @@
 // The first page: pictures of what there is, fetched after the page is shown, and trainings as they go on.
 
 import { ask, element, number, percent, words } from "./page.js";
+import { timeLeft } from "./time-left.js";
 
 const part = encodeURIComponent;
 const image = (address, path) => element("img", { src: `${address}?` + new URLSearchParams({ path }), alt: "", loading: "lazy", width: 96, height: 96 });
@@ -35,19 +36,14 @@ whenSeen(document.querySelectorAll("[data-mosaic]"), fill);
 whenSeen(document.querySelectorAll("[data-sample]"), answer);
 
 for (const card of document.querySelectorAll("[data-training]")) {
-  let before = null;
+  const left = timeLeft();
   const look = async () => {
     try {
       const now = await ask(`/api/train/${part(card.dataset.training)}`);
       if (now.state !== "running") return location.reload();
       card.querySelector(".fill").style.width = `${100 * now.share}%`;
-      before ??= { share: now.share, at: Date.now() };
-      const rate = (now.share - before.share) / (Date.now() - before.at);
-      if (rate > 0) {
-        const seconds = (1 - now.share) / rate / 1000;
-        const time = seconds >= 90 ? words("minutes", { count: number(seconds / 60) }) : words("seconds", { count: number(seconds) });
-        card.querySelector(".told").textContent = words("left", { share: percent(now.share, 0), time });
-      }
+      const time = left(now.share);
+      if (time) card.querySelector(".told").textContent = words("left", { share: percent(now.share, 0), time });
     } catch { /* the studio may come back */ }
     setTimeout(look, 1500);
   };

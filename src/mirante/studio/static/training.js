@@ -4,10 +4,11 @@ import { chart } from "./chart.js";
 import { drawKernels } from "./kernels.js";
 import { drawing } from "./layers.js";
 import { ask, busy, element, number, percent, words } from "./page.js";
+import { timeLeft } from "./time-left.js";
 
 const root = document.getElementById("training"), name = root.dataset.name, api = `/api/train/${encodeURIComponent(name)}`;
 const id = (one) => document.getElementById(one);
-let state = "", begun = null, drawn = "", shownEpoch = 0;
+let state = "", timer = timeLeft(), drawn = "", shownEpoch = 0;
 
 function show(now) {
   if (now.state !== state) {
@@ -50,15 +51,11 @@ function show(now) {
   }
 }
 
-/** How long it may still take, by how far it has come since this page was opened. */
+/** How long it may still take, in a sentence; begun anew when it goes on after a stop. */
 function left(now) {
-  if (now.state !== "running" || !now.share) { begun = null; return ""; }
-  begun ??= { share: now.share, at: Date.now() };
-  const rate = (now.share - begun.share) / (Date.now() - begun.at);
-  if (!(rate > 0)) return "";
-  const seconds = (1 - now.share) / rate / 1000;
-  const time = seconds >= 90 ? words("minutes", { count: number(seconds / 60) }) : words("seconds", { number: number(seconds) });
-  return words("left", { time });
+  if (now.state !== "running" || !now.share) { timer = timeLeft(); return ""; }
+  const time = timer(now.share);
+  return time && words("left", { time });
 }
 
 /** The drawing of the network, once, and its first kernels as they are after the last epoch. */
