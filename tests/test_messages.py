@@ -104,7 +104,8 @@ def test_every_help_text_has_its_portuguese() -> None:
 def test_values_of_a_message_survive_its_translation(data: st.DataObject) -> None:
     pattern = data.draw(st.sampled_from(_catalogue("pt")[1]))
     letters = st.text(string.ascii_uppercase + string.digits + "/_-", min_size=1, max_size=12)
-    values = [data.draw(letters) for _ in pattern.parts[1:]]
+    named: dict[str, str] = {}  # a name that stands twice in a message has one value
+    values = [named.setdefault(name, data.draw(letters)) if name else data.draw(letters) for name in pattern.names]
     message = pattern.parts[0] + "".join(value + part for value, part in zip(values, pattern.parts[1:], strict=True))
     told = message_in("pt", message)
     assert all(value in told for value in values)
