@@ -1,81 +1,89 @@
-"""The studio: from Enter to the first page, and how long a widget takes for a frame of 512×512 pixels, in Chromium.
+"""How soon the studio answers, in Chromium: its first page, what is shown after a click, 10,000 pictures scrolled through.
 
-python benchmarks/studio.py
+python benchmarks/studio.py FOLDER_OF_IMAGES     a folder of class folders with thousands of images
 """
 
 from __future__ import annotations
 
+import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
-
-from record import record
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-FRAMES = 60
-FRAME = """
-async ({ kernel, stride, padding, times }) => {
-  const { convolve, show } = await import("/static/maths.js");
-  const canvas = document.createElement("canvas"), side = 512;
-  const pixels = new Uint8ClampedArray(side * side * 4).map(() => 256 * Math.random());
-  const taken = [];
-  for (let n = 0; n < times; n++) {
-    const began = performance.now();
-    const result = convolve(pixels, side, side, kernel.map((one) => one + n / 1000), 3, stride, padding);
-    canvas.width = result.width;
-    canvas.height = result.height;
-    const place = canvas.getContext("2d"), made = place.createImageData(result.width, result.height);
-    show(result, made.data);
-    place.putImageData(made, 0, 0);
-    taken.push(performance.now() - began);
-  }
-  return taken;
-}
-"""
+from browser import ARGUMENTS, find_browser
+from playwright.sync_api import Page, sync_playwright
+from studio_process import Studio, start_studio
+
+_FRAMES = """(seconds) => new Promise((done) => {
+    const times = [], begun = performance.now();
+    function frame(now) {
+        times.push(now);
+        scrollBy(0, 60);
+        if (now - begun < 1000 * seconds) requestAnimationFrame(frame); else done(times);
+    }
+    requestAnimationFrame(frame);
+})"""
+_CLICK = """([what, seen]) => new Promise((done) => {
+    const begun = performance.now(), target = document.querySelector(what);
+    const look = () => document.querySelector(seen) ? done(performance.now() - begun) : requestAnimationFrame(look);
+    target.click();
+    look();
+})"""
 
 
 def main() -> None:
-    from browser import ARGUMENTS, find_browser
-    from playwright.sync_api import sync_playwright
-    from studio_process import start_studio
-
-    starts, pages, lines = [], [], []
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    folder = Path(sys.argv[1]).resolve()
+    with tempfile.TemporaryDirectory() as root, sync_playwright() as playwright:
+        studio = start_studio(Path(root))
         browser = playwright.chromium.launch(executable_path=find_browser(), args=list(ARGUMENTS))
-        for number in range(5):
-            began = time.monotonic()
-            studio = start_studio(Path(folder))
-            starts.append(time.monotonic() - began)
-            page = browser.new_context().new_page()
-            page.goto(studio.address)
-            pages.append(time.monotonic() - began)
-            if number < 4:
-                studio.kill()
-        lines.append(
-            f"From Enter to the first answer {median(starts):.2f} s, to the first page in the browser {median(pages):.2f} s."
-        )
-        timing = "() => performance.getEntriesByType('navigation')[0].loadEventEnd"
-        for address in ("/", "/learn/convolution", "/data", "/train"):
-            page.goto(studio.origin + address, wait_until="load")
-            page.wait_for_function(f"({timing})() > 0")
-            lines.append(f"Page {address}: {page.evaluate(timing):.0f} ms.")
-        for name, stride, padding in (("stride 1, no padding", 1, 0), ("stride 1, padding 1", 1, 1)):
-            options = {
-                "kernel": [-1, -1, -1, -1, 8, -1, -1, -1, -1],
-                "stride": stride,
-                "padding": padding,
-                "times": FRAMES,
-            }
-            page.evaluate(FRAME, options)  # as a hand on the knob finds it: compiled, and the page come to rest
-            taken = sorted(page.evaluate(FRAME, options))
-            lines.append(
-                f"A frame of 512×512, three channels, {name}: median {median(taken):.1f} ms, 95% within {taken[-3]:.1f} ms."
-            )
-        studio.kill()
-        browser.close()
-    record("The studio", lines)
+        page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+        page.goto(studio.address)
+        go = studio.json("POST", "/api/data/open", {"location": str(folder)})["go"]
+        try:
+            told(page, studio, go)
+        finally:
+            browser.close()
+            studio.kill()
+
+
+def told(page: Page, studio: Studio, go: str) -> None:
+    first = time.perf_counter()
+    page.goto(studio.origin + go)
+    page.wait_for_selector("#items img")
+    print(f"collection, the first time (every image is read once): {time.perf_counter() - first:.2f} s")
+    for name, address in (("first page", "/"), ("collection", go)):
+        seconds = [loaded(page, studio.origin + address) for _ in range(7)]
+        print(f"{name}: {statistics.median(seconds):.2f} s until it is complete (slowest of 7: {max(seconds):.2f} s)")
+    page.wait_for_selector("#items img")
+    page.wait_for_load_state("networkidle")
+    count = page.inner_text("#shown")
+    page.evaluate("document.getElementById('items').scrollIntoView()")
+    for round_ in ("thumbnails made on the way", "thumbnails made before"):
+        times: list[float] = page.evaluate(_FRAMES, 6)
+        frames = [after - before for before, after in zip(times, times[1:], strict=False)]
+        late = sum(frame > 1000 / 60 * 1.5 for frame in frames) / len(frames)
+        print(f"{count}, scrolled, {round_}: {1000 * len(frames) / sum(frames):.0f} frames a second, {late:.1%} of them late")
+        page.evaluate("scrollTo(0, 0)")
+        page.wait_for_timeout(500)
+        page.evaluate("document.getElementById('items').scrollIntoView()")
+    clicks: dict[str, tuple[str, str]] = {
+        "a picture is chosen": ("#items button", "#items button[aria-pressed=true]"),
+        "it is shown to get a class": ("#keys button:nth-child(2)", "#items .waiting"),
+        "it has another class": ("#keys button:nth-child(3)", "#undo:not([disabled])"),
+    }
+    for name, (what, seen) in clicks.items():
+        waited: Any = page.evaluate(_CLICK, [what, seen])
+        print(f"{name}: shown after {waited:.0f} ms")
+
+
+def loaded(page: Page, address: str) -> float:
+    """Return the seconds until a page and its pictures are there."""
+    begun = time.perf_counter()
+    page.goto(address)
+    return time.perf_counter() - begun
 
 
 if __name__ == "__main__":

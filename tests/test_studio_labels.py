@@ -16,7 +16,7 @@ from mirante import DataError, Dataset, xmp
 from mirante.data.several import parse
 from mirante.errors import RequestError
 from mirante.photos.library import Library, several_of
-from mirante.studio import collections, listing
+from mirante.studio import collections, edits, listing
 from mirante.studio.workspace import Workspace
 
 MODEL = "W2-16B-24B-GMP"
@@ -83,8 +83,8 @@ def test_images_are_labelled_with_keys_and_trained_on(browser, studio: Studio) -
     until(page, "document.querySelectorAll('#items button').length === 30")
     assert page.evaluate(under)[:4] == ["red bar", "red bar, disc", "no label", "not labelled yet"]
     assert page.evaluate("[...document.querySelectorAll('#keys button')].map((one) => one.innerText)") == [
-        "red bar 1",
-        "disc 2",
+        "red bar 2 1",
+        "disc 1 2",
     ]
     counts = {"red bar": 2, "disc": 1, " ": 1, "\n": 27}
     for value, count in counts.items():
@@ -208,9 +208,9 @@ def test_labels_given_in_the_studio_are_those_that_are_trained_and_survive_undoi
     name = collections.open_collection(workspace, str(tmp_path / "flat")).name
     collections.allow_several(workspace, name, True)
     paths = [f"{number:04d}.png" for number in range(12)]
-    listing.give_label(workspace, name, paths[:4], "car, red", True)
-    listing.give_label(workspace, name, paths[4:8], "a;b", True)
-    listing.give_label(workspace, name, paths[8:10], "", False)
+    edits.give_label(workspace, name, paths[:4], "car, red", True)
+    edits.give_label(workspace, name, paths[4:8], "a;b", True)
+    edits.give_label(workspace, name, paths[8:10], "", False)
 
     def told() -> dict[str, str | None]:
         return {one.path: one.label for one in listing.listing(collections.read_collection(workspace, name)).items}
@@ -220,17 +220,17 @@ def test_labels_given_in_the_studio_are_those_that_are_trained_and_survive_undoi
     options = dict(zip(words[1::2], words[2::2], strict=True))
     data = Dataset.open(words[0], labels=options["--labels"], root=options["--root"], task="tag")
     assert data.classes == ("a;b", "car, red") and len(data) == 10
-    listing.edit(workspace, name, paths[:2], None)
-    listing.edit(workspace, name, paths[:2], "")  # what was left out comes back as it was
+    edits.edit(workspace, name, paths[:2], None)
+    edits.edit(workspace, name, paths[:2], "")  # what was left out comes back as it was
     assert told() == before
     collections.allow_several(workspace, name, False)
     collections.allow_several(workspace, name, True)
     assert told() == before
-    listing.give_label(workspace, name, paths[10:], "b", True)
-    listing.give_label(workspace, name, paths[10:], "a", True)
+    edits.give_label(workspace, name, paths[10:], "b", True)
+    edits.give_label(workspace, name, paths[10:], "a", True)
     for wrong in ("x|y", "?x", "half \ud800"):
         with pytest.raises(RequestError):
-            listing.give_label(workspace, name, paths, wrong, True)
+            edits.give_label(workspace, name, paths, wrong, True)
 
 
 def test_labels_begin_as_keywords_or_as_class_folders_and_a_bad_one_is_said(tmp_path: Path) -> None:

@@ -59,9 +59,10 @@ class FolderSource:
 
         files, links = [], []
         for folder, folders, names in os.walk(self.root, onerror=refuse):
-            inside = Path(folder).relative_to(self.root)
-            files += [(inside / name).as_posix() for name in names]
-            links += [(inside / name).as_posix() for name in folders if (Path(folder) / name).is_symlink()]
+            inside = Path(folder).relative_to(self.root).as_posix()
+            prefix = "" if inside == "." else f"{inside}/"
+            files += [prefix + name for name in names]
+            links += [prefix + name for name in folders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118 (a million names)
         return sorted(files), sorted(links)
 
 
@@ -135,10 +136,11 @@ class SingleFile(ListedFiles):
 
 def _stamp(root: Path, paths: list[str]) -> str:
     digest = hashlib.sha256(str(root.resolve()).encode("utf-8", "surrogateescape"))
+    start = os.path.join(root, "")  # noqa: PTH118 (strings: three times as fast as paths for a million of them)
     for path in paths:
         frame = parted(path)
         try:
-            status = (root / (path if frame is None else frame[0])).stat()
+            status = os.stat(start + (path if frame is None else frame[0]))  # noqa: PTH116
         except OSError:
             continue  # a broken link: reading it will say so
         line = f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n"

@@ -20,8 +20,8 @@ from mirante.images import Pixels
 from mirante.model.notation import has_layers, parse_layers
 from mirante.see.drawing import draw_model, to_svg
 from mirante.sizes import input_size
-from mirante.studio import answers, augmentation, checks, collections, listing, trainings
-from mirante.studio.pages import Visit, wanted_answers, whole
+from mirante.studio import answers, augmentation, checks, collections, edits, listing, thumbnails, trainings
+from mirante.studio.pages import Visit, wanted_answers
 from mirante.studio.workspace import UNCLEAR, require_text
 
 _TIMES = re.compile(r"\d{1,3}(s|m|h)")
@@ -46,21 +46,11 @@ def drawing(asked: Visit) -> dict[str, Any]:
 
 
 def items(asked: Visit) -> dict[str, Any]:
-    """Return a page of a collection's images, of one class or of all, and those left out if they are asked for."""
+    """Return a collection's images, of one class or of all, or those left out, and how many changes can be undone."""
     one = collections.read_collection(asked.workspace, asked.parts["name"])
-    label, page = asked.query.get("label", ""), whole(asked.query.get("page", ""))
-    found = [item for item in listing.listing(one).items if listing.is_shown(item, label, one.several)]
-    shown = found[page * answers.PAGE : (page + 1) * answers.PAGE]
-    return {
-        "count": len(found),
-        "more": len(found) > (page + 1) * answers.PAGE,
-        "items": [
-            {"path": item.path, "label": item.label, "original": item.original, "left_out": item.left_out,
-             "labels": parse(item.label)[0] if one.several and item.label is not None else None,
-             "size": f"{item.width} × {item.height}"}
-            for item in shown
-        ],
-    }  # fmt: skip
+    label, found = asked.query.get("label", ""), listing.listing(one)
+    shown = [_item(item, one.several) for item in found.items if listing.is_shown(item, label, one.several)]
+    return {"count": len(shown), "items": shown, **_counts(asked, one, found)}
 
 
 def check_progress(asked: Visit) -> dict[str, Any]:
@@ -142,6 +132,8 @@ def make_data(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
 def forget_data(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Forget a collection; its images stay where they are."""
     collections.forget_collection(asked.workspace, asked.parts["name"])
+    edits.forget(asked.workspace, asked.parts["name"])
+    thumbnails.forget(asked.workspace, asked.parts["name"])
     return {"go": "/data"}
 
 
@@ -153,14 +145,53 @@ def add_class(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
 
 def edit(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Give images another class, leave them out, or take changes back."""
-    paths = values.get("paths")
-    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-        raise RequestError("Choose images first.")
+    paths = _paths(values)
     label = {"leave out": None, "take back": ""}.get(_text(values, "do"), _text(values, "label"))
     if _text(values, "do") == "label" and not label:
         raise RequestError("Which class? Write its name.")
-    listing.edit(asked.workspace, asked.parts["name"], paths, label)
-    return {"done": True}
+    edits.edit(asked.workspace, asked.parts["name"], paths, label)
+    return _changed(asked, paths)
+
+
+def undo(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Undo the last change of a collection."""
+    return _changed(asked, edits.undo(asked.workspace, asked.parts["name"]))
+
+
+def redo(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Make the last change of a collection that was undone again."""
+    return _changed(asked, edits.redo(asked.workspace, asked.parts["name"]))
+
+
+def _changed(asked: Visit, paths: list[str]) -> dict[str, Any]:
+    """Return images as they are after a change, by path; those that are gone since are not among them."""
+    one = collections.read_collection(asked.workspace, asked.parts["name"])
+    found = listing.listing(one)
+    told, wanted = _counts(asked, one, found), set(paths)
+    return {"items": {item.path: _item(item, one.several) for item in found.items if item.path in wanted}, **told}
+
+
+def _item(item: listing.Item, several: bool) -> dict[str, Any]:
+    return {
+        "path": item.path,
+        "label": item.label,
+        "original": item.original,
+        "left_out": item.left_out,
+        "labels": parse(item.label)[0] if several and item.label is not None else None,
+        "size": f"{item.width} × {item.height}",
+    }
+
+
+def _counts(asked: Visit, one: collections.Collection, found: listing.Listing) -> dict[str, Any]:
+    back, again = edits.steps(asked.workspace, one)
+    return {"counts": found.counts, "undo": back, "redo": again}
+
+
+def _paths(values: dict[str, Any]) -> list[str]:
+    paths = values.get("paths")
+    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
+        raise RequestError("Choose images first.")
+    return paths
 
 
 def allow_several(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
@@ -171,16 +202,11 @@ def allow_several(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
 
 def give_label(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Say that images have a label, or do not; without a label, that they have none."""
-    paths, has = values.get("paths"), values.get("has")
+    paths, has = _paths(values), values.get("has")
     if not isinstance(has, bool):
         raise RequestError(UNCLEAR)
-    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
-        raise RequestError("Choose images first.")
-    listing.give_label(asked.workspace, asked.parts["name"], paths, _text(values, "label"), has)
-    one = collections.read_collection(asked.workspace, asked.parts["name"])
-    told = {item.path: item for item in listing.listing(one).items}
-    labels = {path: told[path].label for path in paths}
-    return {"labels": {path: None if label is None else parse(label)[0] for path, label in labels.items()}}
+    edits.give_label(asked.workspace, asked.parts["name"], paths, _text(values, "label"), has)
+    return _changed(asked, paths)
 
 
 def start_check(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
@@ -284,6 +310,16 @@ async def upload_archive(asked: Visit, stream: AsyncIterator[bytes]) -> dict[str
     return {"go": f"/data/{quote(one.name, safe='')}"}
 
 
+async def upload_images(asked: Visit, stream: AsyncIterator[bytes]) -> dict[str, Any]:
+    """Take the images of an archive, or frames of a film, into a class of a made collection."""
+    name, label, filename = asked.parts["name"], asked.query.get("class", ""), asked.query.get("filename", "")
+    async with received(asked, stream) as part:
+        added, refused = await run_in_threadpool(
+            collections.add_images_of, asked.workspace, name, label, filename, part
+        )
+    return {"added": added, "refused": [asked.say.told(RequestError(one)) for one in refused]}
+
+
 def ask_model(asked: Visit, body: bytes) -> dict[str, Any]:
     """Return what a model answers for an image."""
     opened, pixels = _new_image(asked, body)
@@ -360,6 +396,8 @@ ACTIONS: dict[str, Callable[[Visit, dict[str, Any]], dict[str, Any]]] = {
     "/api/data/{name}/forget": forget_data,
     "/api/data/{name}/classes": add_class,
     "/api/data/{name}/edit": edit,
+    "/api/data/{name}/undo": undo,
+    "/api/data/{name}/redo": redo,
     "/api/data/{name}/several": allow_several,
     "/api/data/{name}/label": give_label,
     "/api/data/{name}/check/start": start_check,

@@ -50,6 +50,7 @@ def create_app(workspace: Workspace, hosts: frozenset[str], token: str, lang: st
             ),
             *(Route(path, _upload(take), methods=["POST"]) for path, take in actions.UPLOADS.items()),
             Route("/api/uploads", _stream(actions.upload_archive), methods=["POST"]),
+            Route("/api/data/{name}/files", _stream(actions.upload_images), methods=["POST"]),
             Route("/api/films", _stream(film_actions.upload_film), methods=["POST"]),
             Mount("/static", _Static(directory=str(resources.files("mirante.studio") / "static"))),
         ],

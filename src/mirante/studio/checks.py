@@ -16,7 +16,7 @@ from mirante.data.notes import Note
 from mirante.errors import RequestError
 from mirante.files import next_free, write_json
 from mirante.locale import Language
-from mirante.studio import collections, listing, processes
+from mirante.studio import collections, edits, listing, processes
 from mirante.studio.workspace import Workspace, require_name
 
 Decision = Literal["keep", "leave out", "relabel"]
@@ -104,18 +104,18 @@ def decide(workspace: Workspace, name: str, number: int, what: str) -> None:
         goes = _goes(row)
         before = decided.pop(str(number), None)
         if before == "relabel" and (had := row["text"][1].get("should_have")) is not None:
-            listing.give_label(workspace, name, goes, row["text"][1]["other"], not had)
+            edits.give_label(workspace, name, goes, row["text"][1]["other"], not had)
         elif before in ("leave out", "relabel"):
-            listing.edit(workspace, name, goes, "")
+            edits.edit(workspace, name, goes, "")
         if what == "leave out":
-            listing.edit(workspace, name, goes, None)
+            edits.edit(workspace, name, goes, None)
         elif what == "relabel":
             if not (suggested := _suggested(row)):
                 raise RequestError("No other class is suggested for these images.")
             if (has := row["text"][1].get("should_have")) is None:
-                listing.edit(workspace, name, goes, suggested)
+                edits.edit(workspace, name, goes, suggested)
             else:
-                listing.give_label(workspace, name, goes, suggested, bool(has))
+                edits.give_label(workspace, name, goes, suggested, bool(has))
         elif what not in ("keep", ""):
             raise RequestError(f"{what!r} is not a decision.")
         if what:

@@ -8,6 +8,7 @@ their class.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -17,9 +18,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from mirante.data.archives import ARCHIVE_SUFFIXES
-from mirante.data.sources import open_source
-from mirante.errors import DataError, RequestError
+from mirante.data.films import SUFFIXES as FILMS
+from mirante.data.films import Sampling
+from mirante.data.sources import images_of, open_source
+from mirante.errors import DataError, ImageError, RequestError
 from mirante.files import next_free, write_bytes, write_json
 from mirante.formats import open_image
 from mirante.images import read_header
@@ -163,6 +169,45 @@ def add_image(workspace: Workspace, name: str, label: str, filename: str, conten
         path = folder / f"{stem + '-' if stem else ''}{digest}.{ending}"
         write_bytes(path, content)
     return f"{label}/{path.name}"
+
+
+def add_images_of(workspace: Workspace, name: str, label: str, filename: str, part: Path) -> tuple[int, list[str]]:
+    """Put the images of an archive, or frames of a film, that was uploaded to `part` into a class.
+
+    Whatever folders an archive has inside, all its images get this class; of a film, one frame a second, those that are nearly the
+    same left out. Return how many were added, and a sentence for each that could not be. Raises DataError, RequestError.
+    """
+    file = Path(filename.replace("\\", "/")).name
+    suffix = next((one for one in (*ARCHIVE_SUFFIXES, *FILMS) if file.lower().endswith(one)), None)
+    if suffix is None:
+        raise DataError(f"{file}: not an archive and not a film.")
+    place, added, refused = part.with_name(part.name + suffix), 0, []
+    part.replace(place)
+    try:
+        for entry in images_of([str(place)], Sampling(alike=False)):
+            inside = entry.path.removeprefix(str(place)).lstrip(":#")
+            try:
+                content = entry.content() if entry.error is None else None
+                if content is None:
+                    raise ImageError(str(entry.error))
+                if not isinstance(content, bytes):
+                    buffer = io.BytesIO()
+                    Image.fromarray(np.asarray(content)).save(buffer, "PNG")
+                    content = buffer.getvalue()
+                own = Path(inside).name if suffix in ARCHIVE_SUFFIXES else f"{file[: -len(suffix)]} {inside}".replace(".", "_")
+                add_image(workspace, name, label, own, content)
+                added += 1
+            except ImageError as error:
+                refused.append(f"{file}: {inside}: {error}; it was not added.")
+    except ImageError as error:
+        raise DataError(f"{file}: {error}.") from error
+    except DataError as error:
+        raise DataError(str(error).replace(str(place), file)) from error
+    finally:
+        place.unlink(missing_ok=True)
+    if not added and not refused:
+        raise DataError(f"{file}: there is no image in it.")
+    return added, refused
 
 
 def keep_archive(workspace: Workspace, filename: str, part: Path) -> Collection:

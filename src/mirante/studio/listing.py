@@ -1,35 +1,26 @@
-"""What a collection holds now: its images with the labels that a person gave them, their thumbnails, and what a training sees."""
+"""What a collection holds now: its images with the labels that a person gave them, and what a training sees."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from PIL import Image
-
-from mirante.data.cache import decoded
 from mirante.data.entries import Skipped, Source
 from mirante.data.folders import FolderSource
 from mirante.data.keywords import UNLABELLED, label_by_keywords
 from mirante.data.labels import NOT_IN_CLASS, Labelled, label_by_folder
 from mirante.data.scan import Scanned, scan
-from mirante.data.several import SEPARATOR, cell, join, parse, require_writable
+from mirante.data.several import SEPARATOR, cell, parse
 from mirante.data.sources import open_source
-from mirante.errors import DataError, ImageError, NothingLabelled, RequestError
+from mirante.errors import DataError, NothingLabelled
 from mirante.files import csv_text, write_text
-from mirante.images import read_bytes, read_image
-from mirante.rendering import Rendering, Window
-from mirante.studio.collections import LOCK, Collection, read_collection, write_collection
-from mirante.studio.workspace import Workspace, require_name, require_text
+from mirante.studio.collections import Collection
+from mirante.studio.workspace import Workspace
 from mirante.task import task_named
 
-_LOOK = Rendering(Window(per_image=True))  # a first look, before there is a model and its window
-THUMBNAIL = 96  # pixels per side
 _NOT_LABELLED = (UNLABELLED, NOT_IN_CLASS)
 _LEADS_OUT = "a link that leads out of the folder"
 
@@ -75,16 +66,15 @@ class Listing:
 
 def listing(collection: Collection) -> Listing:
     """Return what a collection holds now. Raises DataError when its source has gone or has no class folders."""
-    source = _source(collection)
-    scanned = _scanned(collection.location, source.stamp())
+    stamp = source_of(collection).stamp()
+    images = scanned(collection.location, stamp)
     rows: list[tuple[Scanned, str | None, str | None]] = []
     skipped: list[Skipped] = []
-    if scanned and any(one.error is None for one in scanned):
+    if any(one.error is None for one in images):
         if collection.several:
-            rows, skipped = _several(collection.location, source.stamp())
+            rows, skipped = _several(collection.location, stamp)
         else:
-            found, skipped = label_by_folder(collection.location, scanned)
-            rows = [(row.image, row.label, row.split) for row in found]
+            rows, skipped = _by_folder(collection.location, stamp)
     items = []
     for image, label, split in rows:
         changed = collection.edits.get(image.path, label)
@@ -131,60 +121,6 @@ def is_shown(item: Item, label: str, several: bool) -> bool:
     return label in parse(item.label)[0] or (label == " " and not item.label)
 
 
-def edit(workspace: Workspace, name: str, paths: Iterable[str], label: str | None) -> None:
-    """Give images another class, or leave them out (None); an empty label brings back what was left out, or undoes the change."""
-    with LOCK:
-        one = read_collection(workspace, name)
-        if one.several and label:
-            raise RequestError(f"{name}: its images may have several labels; give or take one.")
-        known = {item.path: item.original for item in listing(one).items}
-        edits, aside = dict(one.edits), dict(one.aside)
-        for path in paths:
-            if path not in known:
-                raise DataError(f"{path}: not in {name}.")
-            before = edits.pop(path, None)
-            if label is None:
-                edits[path] = None
-                if before is not None:
-                    aside[path] = before
-            elif not label and path in aside:  # an image that was left out comes back as it was
-                edits[path] = aside.pop(path)
-            elif label and label != known[path]:
-                edits[path] = require_name(label)
-            if label:
-                aside.pop(path, None)
-        write_collection(workspace, replace(one, edits=edits, aside=aside))
-
-
-def give_label(workspace: Workspace, name: str, paths: Iterable[str], label: str, has: bool) -> None:
-    """Say that images have a label, or do not; "" with has=False says that they have none at all. Raises RequestError, DataError."""
-    label = label.strip()
-    with LOCK:
-        one = read_collection(workspace, name)
-        if not one.several:
-            raise RequestError(f"{name}: its images have one class each.")
-        if label:
-            require_writable(name, label)
-            require_text(label)
-        found = listing(one)
-        known = {item.path: item for item in found.items}
-        edits, classes = dict(one.edits), one.classes
-        if label and label not in found.counts:
-            classes = (*found.counts, label)  # the order of the keys stays
-        for path in paths:
-            if path not in known:
-                raise DataError(f"{path}: not in {name}.")
-            yes, not_known = parse(known[path].label or "") if label else ([], [])
-            others = [other for other in yes if other != label]
-            edits[path] = join([*others, label] if has else others, [other for other in not_known if other != label])
-            before = known[path].original
-            if edits[path] == before or (
-                label and not edits[path] and before is None
-            ):  # as if nobody had said anything
-                del edits[path]
-        write_collection(workspace, replace(one, edits=edits, classes=classes))
-
-
 def training_words(workspace: Workspace, collection: Collection) -> list[str]:
     """Return the arguments with which `mirante train` sees the collection as the person left it."""
     found = listing(collection)
@@ -211,26 +147,11 @@ def training_words(workspace: Workspace, collection: Collection) -> list[str]:
     return [*words, "--task", "tag"] if collection.several else words
 
 
-def thumbnail(collection: Collection, path: str) -> bytes:
-    """Return a small JPEG of one image. Raises DataError when it is not in the collection, ImageError when unreadable."""
-    source = _source(collection)
-    if isinstance(source, FolderSource):
-        place = source.root / path
-        if "\0" in path or not place.resolve().is_relative_to(source.root.resolve()) or not place.is_file():
-            raise DataError(f"{path}: not in {collection.name}.")
-        pixels = read_image(read_bytes(place), (THUMBNAIL, THUMBNAIL), rendering=_LOOK)
-    else:
-        wanted = {one.path: one.digest for one in _scanned(collection.location, source.stamp()) if one.error is None}
-        if path not in wanted:
-            raise DataError(f"{path}: not in {collection.name}.")
-        rows = {name: row for row, name in enumerate(wanted)}
-        found, failed = decoded(source, wanted, (THUMBNAIL, THUMBNAIL), 3, "crop", _LOOK)
-        if path in failed:
-            raise ImageError(failed[path])
-        pixels = found[rows[path]]
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
+@lru_cache(maxsize=4)
+def _by_folder(location: str, stamp: str) -> tuple[list[tuple[Scanned, str | None, str | None]], list[Skipped]]:
+    """Return the images with the classes that their folders give them, and what was passed over."""
+    found, skipped = label_by_folder(location, scanned(location, stamp))
+    return [(row.image, row.label, row.split) for row in found], skipped
 
 
 @lru_cache(maxsize=4)
@@ -239,28 +160,28 @@ def _several(location: str, stamp: str) -> tuple[list[tuple[Scanned, str | None,
 
     Labels are the keywords of photos where one in ten has any, else the class folders. Raises DataError for a label that is none.
     """
-    source, scanned = open_source(location)[0], _scanned(location, stamp)
+    source, images = open_source(location)[0], scanned(location, stamp)
     rows: list[Labelled] = []
     skipped: list[Skipped] = []
     with suppress(NothingLabelled):
-        rows, skipped = label_by_keywords(location, source, scanned, several=True)
-    if len(rows) < len(scanned) / 10:
+        rows, skipped = label_by_keywords(location, source, images, several=True)
+    if len(rows) < len(images) / 10:
         rows, skipped = [], []
         with suppress(NothingLabelled):
-            rows, skipped = task_named("tag").label_images(location, scanned)
+            rows, skipped = task_named("tag").label_images(location, images)
     told = {row.image.path for row in rows} | {one.path for one in skipped if one.reason not in _NOT_LABELLED}
     merged = {row.image.digest for row in rows}
-    others = [one for one in scanned if one.error is None and one.path not in told and one.digest not in merged]
+    others = [one for one in images if one.error is None and one.path not in told and one.digest not in merged]
     left = [one for one in skipped if one.reason not in _NOT_LABELLED]
-    broken = [Skipped(one.path, one.error) for one in scanned if one.error is not None]
+    broken = [Skipped(one.path, one.error) for one in images if one.error is not None]
     found = [(row.image, row.label, row.split) for row in rows] + [(image, None, None) for image in others]
-    order = {image.path: number for number, image in enumerate(scanned)}
+    order = {image.path: number for number, image in enumerate(images)}
     left = list({one.path: one for one in [*left, *broken]}.values())
     return sorted(found, key=lambda row: order[row[0].path]), left
 
 
 @lru_cache(maxsize=4)
-def _scanned(location: str, stamp: str) -> list[Scanned]:
+def scanned(location: str, stamp: str) -> list[Scanned]:
     """Return the scan of a source, cached while its stamp stays the same. A link that leads out of it counts as unreadable."""
     source = open_source(location)[0]
     found = scan(source)
@@ -273,5 +194,5 @@ def _scanned(location: str, stamp: str) -> list[Scanned]:
     return found
 
 
-def _source(collection: Collection) -> Source:
+def source_of(collection: Collection) -> Source:
     return open_source(collection.location)[0]

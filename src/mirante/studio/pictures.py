@@ -10,14 +10,21 @@ from functools import lru_cache
 
 from starlette.responses import Response
 
-from mirante.studio import actions, answers, collections, listing
+from mirante.studio import actions, answers, collections, thumbnails
 from mirante.studio.pages import Visit
 
 
 def thumbnail(asked: Visit) -> Response:
     """A small version of one image of a collection."""
     one = collections.read_collection(asked.workspace, asked.parts["name"])
-    content = listing.thumbnail(one, asked.query.get("path", ""))
+    content = thumbnails.thumbnail(asked.workspace, one, asked.query.get("path", ""))
+    return Response(content, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
+
+
+def large(asked: Visit) -> Response:
+    """One image of a collection, whole, to be looked at by itself."""
+    one = collections.read_collection(asked.workspace, asked.parts["name"])
+    content = thumbnails.large(one, asked.query.get("path", ""))
     return Response(content, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
 
 
@@ -63,6 +70,7 @@ def _png(content: bytes) -> Response:
 PICTURES: dict[str, Callable[[Visit], Response]] = {
     "/pictures/sample.png": sample,
     "/pictures/data/{name}/thumbnail": thumbnail,
+    "/pictures/data/{name}/large": large,
     "/pictures/results/{name}/seen": seen,
     "/pictures/results/{name}/{row:int}/path": path,
     "/pictures/results/{name}/{row:int}/heatmap": heatmap,

@@ -1,73 +1,142 @@
-// One collection: its images in pages; choose some and give them another class or leave them out; add images and webcam frames.
+// One collection: all its images; choose some and say what they are, with keys, buttons or by dragging; undo; compare; add images.
 
 import { takeImages } from "./class-zone.js";
 import { ask, busy, element, number, words } from "./page.js";
+import { pictureGrid } from "./picture-grid.js";
 import { sendImages } from "./upload.js";
 
 const root = document.getElementById("collection"), name = root.dataset.name, api = `/api/data/${encodeURIComponent(name)}`;
-const grid = document.getElementById("items"), more = document.getElementById("more"), shown = document.getElementById("shown");
-const label = document.getElementById("show"), tools = document.getElementById("tools");
-const several = "several" in root.dataset;
-let page = 0, latest = 0;
+const id = (one) => document.getElementById(one);
+const several = "several" in root.dataset, filter = id("show"), failed = id("items-error");
+const picture = (kind, path) => `/pictures/data/${encodeURIComponent(name)}/${kind}?` + new URLSearchParams({ path });
+let labels = [];
 
-/** The paths that are chosen. */
-export const chosen = new Set();
+const told = (item) => {
+  if (item.left_out) return words("left out");
+  if (several) return item.labels === null ? words("not labelled") : item.labels.join(", ") || words("no label");
+  return item.label === item.original ? item.label : words("was", { label: item.label, original: item.original });
+};
+const grid = pictureGrid(id("items"), {
+  make: (item) => [element("img", { src: picture("thumbnail", item.path), alt: item.path, width: 128, height: 128, draggable: "false", decoding: "async" }), told(item)],
+  changed: () => {
+    const count = grid.chosen.size;
+    id("chosen").textContent = count ? words("chosen", { count: number(count) }) : words("hint");
+    id("compare").disabled = count !== 2;
+  },
+  give: (target) => give(target.dataset.give),
+});
 
-function choose(button, path) {
-  if (chosen.delete(path)) button.setAttribute("aria-pressed", "false");
-  else { chosen.add(path); button.setAttribute("aria-pressed", "true"); }
-  if (!several) tools.hidden = !chosen.size;
-  document.getElementById("chosen").textContent = words("chosen", { count: number(chosen.size) });
-}
-
-async function load(fresh) {
+let latest = 0;
+async function load() {
   const mine = ++latest;
-  if (fresh) { page = 0; chosen.clear(); if (!several) tools.hidden = true; else document.getElementById("chosen").textContent = ""; }
-  const found = await ask(`${api}/items?` + new URLSearchParams({ label: label.value, page }));
+  const found = await ask(`${api}/items?` + new URLSearchParams({ label: filter.value }));
   if (mine !== latest) return; // something else was chosen meanwhile
-  const made = found.items.map((item) => {
-    const source = `/pictures/data/${encodeURIComponent(name)}/thumbnail?` + new URLSearchParams({ path: item.path });
-    const image = element("img", { src: source, alt: item.path, loading: "lazy", width: 96, height: 96 });
-    const button = element("button", { type: "button", class: "pick", "aria-pressed": "false", title: `${item.path} (${item.size})` }, image);
-    button.addEventListener("click", () => choose(button, item.path));
-    button.dataset.path = item.path;
-    const told = item.left_out ? words("left out") : several ? labelsTold(item.labels) : item.label === item.original ? item.label : words("was", { label: item.label, original: item.original });
-    return element("li", { class: item.left_out ? "out" : "" }, button, element("div", { class: "under", "data-labels": item.labels?.join("|") }, told));
-  });
-  if (fresh) grid.replaceChildren(...made);
-  else grid.append(...made);
-  more.hidden = !found.more;
-  shown.textContent = words("shown", { count: number(found.count) });
+  grid.show(found.items);
+  id("shown").textContent = words("shown", { count: number(found.count) });
+  tell(found);
 }
-
-/** Labels as they stand under an image; null where nobody has said any. */
-export function labelsTold(labels) {
-  return labels === null ? words("not labelled") : labels.join(", ") || words("no label");
-}
-
-const failed = document.getElementById("items-error");
-label?.addEventListener("change", () => busy(null, failed, () => load(true)));
-more?.addEventListener("click", () => busy(more, failed, () => { page++; return load(false); }));
-for (const button of tools?.querySelectorAll("button[data-do]:not([data-do=none])") ?? []) {
-  button.addEventListener("click", () => busy(button, failed, async () => {
-    const to = button.dataset.do === "label" ? document.getElementById("to").value : "";
-    await ask(`${api}/edit`, { paths: [...chosen], do: button.dataset.do, label: to });
-    location.reload();
+/** Show how many images each class has, as buttons with keys, and what can be undone. */
+function tell({ counts, undo, redo }) {
+  id("undo").disabled = !undo;
+  id("redo").disabled = !redo;
+  labels = [...labels.filter((label) => label in counts), ...Object.keys(counts).filter((label) => !labels.includes(label))];
+  id("keys").replaceChildren(...labels.map((label, place) => {
+    const button = element("button", { type: "button", class: "quiet", onclick: () => give(label) }, `${label} `,
+      element("span", { class: "soft" }, number(counts[label])), ...(place < 9 ? [" ", element("kbd", {}, String(place + 1))] : []));
+    button.dataset.give = label;
+    return button;
   }));
+  for (const label of labels) {
+    if ([...filter.options].every((one) => one.value !== label)) filter.add(element("option", { value: label }, label), 1);
+  }
 }
-if (label && !("problem" in root.dataset)) busy(null, failed, () => load(true));
+/** The images that a key or a button is about: those that are chosen, unless the keyboard is on another one. */
+function asked() {
+  const here = grid.here();
+  return here !== null && !grid.chosen.has(here) ? [here] : [...grid.chosen];
+}
+let last = Promise.resolve();
+/** Change something, one change after the other, and show how the images are then. */
+function change(address, body, paths = asked()) {
+  grid.wait(paths);
+  last = last.then(() => busy(null, failed, async () => {
+    const now = () => Object.fromEntries(paths.map((path) => [path, grid.item(path)]).filter(([, item]) => item));
+    const found = await ask(`${api}/${address}`, body(paths)).catch((error) => { grid.update(now()); throw error; });
+    grid.update({ ...now(), ...found.items });
+    tell(found);
+    const about = Object.keys(found.items);
+    if (about.length === 1) id("chosen").textContent = `${about[0]}: ${told(found.items[about[0]])}`;
+    if (address === "undo" || address === "redo") grid.choose(about);
+  }));
+  return last;
+}
+const edit = (what, label = "") => change("edit", (paths) => ({ paths, do: what, label }));
+/** Give a class; of several labels, give it or take it; "" says that there is none. */
+function give(label) {
+  if (!several) return edit("label", label);
+  return change("label", (paths) => {
+    const has = label !== "" && !paths.every((path) => grid.item(path)?.labels?.includes(label));
+    return { paths, label, has };
+  });
+}
+const ACTIONS = {
+  none: () => give(""),
+  "leave out": () => edit("leave out"),
+  "take back": () => edit("take back"),
+  undo: () => change("undo", () => ({})),
+  redo: () => change("redo", () => ({})),
+  all: () => grid.choose(grid.all()),
+  compare,
+};
+for (const button of document.querySelectorAll("#tools button[data-do]")) button.addEventListener("click", () => ACTIONS[button.dataset.do]());
+id("new-label").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const label = id("to").value.trim();
+  if (label) give(label).then(() => { if (!failed.textContent) id("to").value = ""; });
+});
+addEventListener("keydown", (event) => {
+  if (event.altKey || event.target.matches("input, select, textarea") || id("pair").open) return;
+  const key = event.key.toLowerCase();
+  if (event.ctrlKey || event.metaKey) {
+    const what = { a: "all", z: event.shiftKey ? "redo" : "undo", y: "redo" }[key];
+    if (!what || (what === "all" && grid.here() === null)) return; // elsewhere it chooses text
+    event.preventDefault();
+    ACTIONS[what]();
+  } else if (key === "escape") grid.choose([]);
+  else if (/^[1-9]$/.test(key)) { if (labels[key - 1] !== undefined) give(labels[key - 1]); }
+  else if (key === "0" && several) ACTIONS.none();
+  else if (key === "x") ACTIONS["leave out"]();
+  else if (key === "u") ACTIONS.undo();
+  else if (key === "c" && grid.chosen.size === 2) compare();
+});
+
+// ---- two images side by side
+function compare() {
+  id("two").replaceChildren(...[...grid.chosen].map((path) => {
+    const item = grid.item(path), said = element("span", { class: "soft" }, told(item));
+    const out = element("button", { type: "button", class: "quiet" }, words("leave this out"));
+    out.addEventListener("click", () => change("edit", () => ({ paths: [path], do: "leave out", label: "" }), [path]).then(() => { said.textContent = told(grid.item(path)); }));
+    return element("figure", {}, element("img", { src: picture("large", path), alt: path }), element("figcaption", {}, element("strong", {}, path), element("br"), said, ` · ${item.size}`), out);
+  }));
+  id("pair").showModal();
+}
+id("pair").querySelector("form button").addEventListener("click", () => id("pair").close());
+
+filter.addEventListener("change", () => busy(null, failed, load));
+if (!("problem" in root.dataset)) busy(null, failed, load);
 
 // ---- adding
-const camera = { video: document.getElementById("camera"), open: null };
+const camera = { video: id("camera"), open: null };
 for (const zone of document.querySelectorAll("[data-class]")) {
   const says = zone.querySelector(".says");
   takeImages(zone, camera, async (files) => {
-    const { added, refused } = await sendImages(name, files, zone.dataset.class, says);
-    if (refused.length) sessionStorage.setItem("refused", refused.slice(0, 20).join("\n"));
+    const { added, refused, frames } = await sendImages(name, files, zone.dataset.class, says);
+    const told = [...(frames ? [words("alike")] : []), ...refused.slice(0, 20)];
+    if (told.length) sessionStorage.setItem("refused", told.join("\n"));
     if (added || refused.length) location.reload();
   });
 }
-const refused = sessionStorage.getItem("refused"), list = document.getElementById("refused");
+const refused = sessionStorage.getItem("refused"), list = id("refused");
 if (refused && list) {
   sessionStorage.removeItem("refused");
   list.textContent = refused;

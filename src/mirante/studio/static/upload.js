@@ -3,6 +3,7 @@
 import { ask, follow, number, words } from "./page.js";
 
 const ARCHIVE = /\.(zip|tar|tgz|tbz2|txz|tar\.(gz|bz2|xz|zst))$/i;
+const FILM = /\.(mp4|mov|mkv|avi|webm|m4v)$/i;
 const AT_ONCE = 4;
 
 /** Call `take` with what is dropped on an element, a DataTransfer; it looks so while something is held over it. */
@@ -45,18 +46,23 @@ export async function sendArchive(file) {
 
 export const isArchive = (file) => ARCHIVE.test(file.name);
 
-/** Put images into a collection; `label` is their class, or else the name of each one's folder. Shows progress in `says`. */
+/** Put images into a collection; `label` is their class, or else the name of each one's folder. Shows progress in `says`.
+ *  With a class, an archive gives all its images, and a film one frame a second. */
 export async function sendImages(collection, files, label, says) {
   const waiting = files.filter(({ path }) => !path.split("/").some((part) => part.startsWith(".")));
   const all = waiting.length, refused = [];
-  let done = 0;
+  let done = 0, added = 0, frames = 0;
   async function work() {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
       const named = label ?? next.path.split("/").at(-2);
       try {
         if (!named) throw new Error(words("no class", { name: next.file.name }));
         const query = new URLSearchParams({ class: named, filename: next.file.name });
-        await ask(`/api/data/${encodeURIComponent(collection)}/images?${query}`, next.file);
+        const holds = label !== null && (isArchive(next.file) || FILM.test(next.file.name));
+        const found = await ask(`/api/data/${encodeURIComponent(collection)}/${holds ? "files" : "images"}?${query}`, next.file);
+        added += found.added ?? 1;
+        refused.push(...(found.refused ?? []));
+        if (FILM.test(next.file.name)) frames += found.added ?? 0;
       } catch (error) {
         refused.push(error.message);
       }
@@ -65,5 +71,5 @@ export async function sendImages(collection, files, label, says) {
     }
   }
   await Promise.all([...Array(AT_ONCE)].map(work));
-  return { added: all - refused.length, refused };
+  return { added, refused, frames };
 }
