@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,11 @@ def told(page: Page, studio: Studio, go: str) -> None:
     page.evaluate("document.getElementById('items').scrollIntoView()")
     for round_ in ("thumbnails made on the way", "thumbnails made before"):
         times: list[float] = page.evaluate(_FRAMES, 6)
-        frames = [after - before for before, after in zip(times, times[1:], strict=False)]
+        frames = [after - before for before, after in pairwise(times)]
         late = sum(frame > 1000 / 60 * 1.5 for frame in frames) / len(frames)
-        print(f"{count}, scrolled, {round_}: {1000 * len(frames) / sum(frames):.0f} frames a second, {late:.1%} of them late")
+        print(
+            f"{count}, scrolled, {round_}: {1000 * len(frames) / sum(frames):.0f} frames a second, {late:.1%} of them late"
+        )
         page.evaluate("scrollTo(0, 0)")
         page.wait_for_timeout(500)
         page.evaluate("document.getElementById('items').scrollIntoView()")

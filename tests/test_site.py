@@ -168,6 +168,20 @@ def test_a_drawing_is_answered_and_a_training_can_be_stopped(site: Path, offline
     offline.mouse.move(box["x"] + 90, box["y"] + 150, steps=8)
     offline.mouse.up()
     offline.wait_for_selector("#bars .name")
+    offline.click("#try-pad button")  # cleared, and drawn in with keys
+    white = """(() => {
+        const place = document.querySelector("#try-pad canvas").getContext("2d");
+        return place.getImageData(0, 0, 192, 192).data.filter((value) => value > 250).length;
+    })()"""
+    empty = offline.evaluate(white)
+    offline.focus("#try-pad canvas")
+    offline.keyboard.press("ArrowUp")
+    assert offline.evaluate(white) == empty and offline.is_visible("#try-pad .pen")
+    for _ in range(4):
+        offline.keyboard.press("Shift+ArrowDown")
+    assert offline.evaluate(white) > empty + 1000
+    offline.keyboard.press("Delete")
+    assert offline.evaluate(white) == empty
     offline.click("#train")  # stops, and keeps what it has learned
     offline.wait_for_selector("#download:not([disabled])", timeout=60_000)
     assert offline.inner_text("#train") == "Train"

@@ -129,7 +129,7 @@ def test_two_images_are_compared_side_by_side(browser, studio: Studio, size: str
     page.locator("#two button").nth(1).click()
     until(
         page,
-        f"document.querySelectorAll('#two .soft')[1].textContent === '{'left out' if lang == 'en' else 'deixada de fora'}'",
+        f"document.querySelectorAll('#two .soft')[1].textContent === '{'left out' if lang == 'en' else 'de fora'}'",
     )
     page.keyboard.press("Escape")
     assert not page.locator("#pair").is_visible()

@@ -99,6 +99,21 @@ def test_home_results_and_map_show_pictures(browser, filled: Studio, lang: str, 
     until(page, "document.querySelectorAll('#matrix img').length === 0")
     page.goto(filled.origin + "/results/shapes/map")
     until(page, "document.getElementById('map').dataset.ready === 'yes'")
+    points = filled.json("GET", "/api/results/shapes/map")["points"]
+    page.select_option("#true-class", "disc")
+    page.evaluate(
+        "(() => { const one = document.getElementById('low'); one.value = 60; one.dispatchEvent(new Event('input')); })()"
+    )
+    found = [one for one in points if one["path"].split("/")[-2] == "disc" and one["confidence"] >= 0.6]
+    until(page, f"document.getElementById('state').textContent.startsWith('{len(found)} ')")
+    until(page, f"document.querySelectorAll('#in-view li').length === {len(found)}")
+    page.select_option("#answer", "bar")  # filters combine
+    until(
+        page,
+        f"document.getElementById('state').textContent.startsWith('{sum(one['predicted'] == 'bar' for one in found)} ')",
+    )
+    page.reload()
+    until(page, "document.getElementById('map').dataset.ready === 'yes'")
     page.focus("#map")
     page.keyboard.press("ArrowRight")
     until(page, "document.querySelector('#near img')?.naturalWidth > 0")

@@ -194,7 +194,11 @@ def add_images_of(workspace: Workspace, name: str, label: str, filename: str, pa
                     buffer = io.BytesIO()
                     Image.fromarray(np.asarray(content)).save(buffer, "PNG")
                     content = buffer.getvalue()
-                own = Path(inside).name if suffix in ARCHIVE_SUFFIXES else f"{file[: -len(suffix)]} {inside}".replace(".", "_")
+                own = (
+                    Path(inside).name
+                    if suffix in ARCHIVE_SUFFIXES
+                    else f"{file[: -len(suffix)]} {inside}".replace(".", "_")
+                )
                 add_image(workspace, name, label, own, content)
                 added += 1
             except ImageError as error:

@@ -195,4 +195,5 @@ def scanned(location: str, stamp: str) -> list[Scanned]:
 
 
 def source_of(collection: Collection) -> Source:
+    """Return where the images of a collection are read from. Raises DataError when it has gone."""
     return open_source(collection.location)[0]

@@ -79,6 +79,7 @@ def layout(asked: Visit) -> dict[str, Any]:
             "label": classes.index(one.label) if one.label in classes else -1,
             "predicted": one.predicted,
             "right": bool(one.right),
+            "confidence": float(one.confidence),
         }
         for one, (x, y) in zip(shown, places, strict=True)
     ]

@@ -34,7 +34,9 @@ def thumbnail(workspace: Workspace, collection: Collection, path: str) -> bytes:
         state = f"{status.st_mtime_ns} {status.st_size}"
     else:
         state = source.stamp()
-    name = hashlib.sha256(f"{collection.location}\n{path}\n{state}\n{SIDE}".encode("utf-8", "surrogatepass")).hexdigest()
+    name = hashlib.sha256(
+        f"{collection.location}\n{path}\n{state}\n{SIDE}".encode("utf-8", "surrogatepass")
+    ).hexdigest()
     kept = workspace.memory("thumbnails", require_name(collection.name), name[:2]) / f"{name}.jpg"
     try:
         return kept.read_bytes()

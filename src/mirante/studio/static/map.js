@@ -1,16 +1,37 @@
 // A map of test images: points or pictures on a canvas that is dragged and zoomed; a click opens an image.
 
-import { ask, element, number, words } from "./page.js";
+import { ask, element, number, percent, words } from "./page.js";
 
 const id = (name) => document.getElementById(name);
 const canvas = id("map"), place = canvas.getContext("2d"), name = document.querySelector(".map").dataset.name;
-const EDGE = 40, NEAR = 14;
-let points = [], classes = [], view = { scale: 1, x: 0, y: 0 }, chosen = null, pictures = new Map();
+const EDGE = 40, NEAR = 14, LISTED = 48;
+let points = [], classes = [], all = 0, view = { scale: 1, x: 0, y: 0 }, chosen = null, pictures = new Map();
 
 /** A colour for each class, told apart by hue and, of many, by lightness. */
 const colour = (number) => `hsl(${(number * 137.5) % 360} 70% ${number % 2 ? 42 : 55}%)`;
-const wrongOnly = () => id("only-wrong").checked;
-const shown = () => points.filter((one) => !wrongOnly() || !one.right);
+let shown = []; // the points that pass the filters
+function filter() {
+  const [label, answer] = [id("true-class").value, id("answer").value], [low, high] = [id("low").value / 100, id("high").value / 100];
+  shown = points.filter((one) => (!id("only-wrong").checked || !one.right) && (!label || classes[one.label] === label)
+    && (!answer || one.predicted === answer) && one.confidence >= low && one.confidence <= high);
+  id("low-told").textContent = percent(low, 0);
+  id("high-told").textContent = percent(high, 0);
+  id("state").textContent = words("count", { count: number(shown.length), mapped: number(points.length), all: number(all) });
+  choose(null);
+}
+/** The pictures of what is in view, each a link, once the map has stood still. */
+let still = 0;
+function listSoon() {
+  clearTimeout(still);
+  still = setTimeout(() => {
+    const inside = shown.filter((one) => at(one).every((value, n) => value >= 0 && value <= [canvas.width, canvas.height][n]));
+    id("in-view").replaceChildren(...inside.slice(0, LISTED).map((one) => element("li", {}, element("a", { href: address(one) },
+      element("img", { src: source(one), alt: one.path, width: 96, height: 96, loading: "lazy" }),
+      element("div", { class: one.right ? "under" : "under wrong" }, words(one.right ? "right" : "wrong", { label: classes[one.label] ?? "", predicted: one.predicted }))))));
+  }, 250);
+}
+const source = (one) => `/pictures/results/${encodeURIComponent(name)}/seen?` + new URLSearchParams({ path: one.path });
+const address = (one) => `/results/${encodeURIComponent(name)}/images/${one.row}`;
 const at = (one) => [
   (EDGE + one.x * (canvas.width - 2 * EDGE)) * view.scale + view.x, (EDGE + one.y * (canvas.height - 2 * EDGE)) * view.scale + view.y,
 ];
@@ -19,18 +40,19 @@ function picture(one) {
   if (!pictures.has(one.row)) {
     const image = new Image();
     image.onload = () => requestAnimationFrame(draw);
-    image.src = `/pictures/results/${encodeURIComponent(name)}/seen?` + new URLSearchParams({ path: one.path });
+    image.src = source(one);
     pictures.set(one.row, image);
   }
   return pictures.get(one.row);
 }
 
 function draw() {
+  listSoon();
   place.clearRect(0, 0, canvas.width, canvas.height);
   const room = 0.4 * Math.sqrt((canvas.width * canvas.height) / Math.max(1, points.length));  // for one image, if they lay evenly
   const asPictures = id("as-pictures").checked, size = Math.min(72, Math.max(20, Math.min(48, room)) * Math.sqrt(view.scale));
   let loaded = 0;
-  for (const one of shown()) {
+  for (const one of shown) {
     const [x, y] = at(one);
     if (x < -size || y < -size || x > canvas.width + size || y > canvas.height + size) continue;
     const image = asPictures && loaded++ < 400 ? picture(one) : null;
@@ -56,19 +78,20 @@ function draw() {
 }
 function nearest(x, y, within = NEAR) {
   let best = null, least = within;
-  for (const one of shown()) {
+  for (const one of shown) {
     const [px, py] = at(one), far = Math.hypot(px - x, py - y);
     if (far < least) [best, least] = [one, far];
   }
   return best;
 }
 function choose(one) {
+  if (one === chosen && one) return;
   chosen = one;
   const told = one && words(one.right ? "right" : "wrong", { label: classes[one.label] ?? "", predicted: one.predicted });
   id("near").replaceChildren(...(one ? [element("img", { src: picture(one).src, alt: "", width: 96, height: 96 }), element("span", {}, told)] : []));
   draw();
 }
-const open = (one) => location.assign(`/results/${encodeURIComponent(name)}/images/${one.row}`);
+const open = (one) => location.assign(address(one));
 function zoom(times, x = canvas.width / 2, y = canvas.height / 2) {
   const scale = Math.min(40, Math.max(1, view.scale * times)), real = scale / view.scale;
   view = { scale, x: x - (x - view.x) * real, y: y - (y - view.y) * real };
@@ -104,27 +127,27 @@ canvas.addEventListener("keydown", (event) => {
     event.preventDefault();
     const [dx, dy] = ways[event.key], from = chosen ? at(chosen) : [canvas.width / 2, canvas.height / 2];
     let best = null, least = Infinity;  // the nearest point that way
-    for (const one of shown()) {
+    for (const one of shown) {
       const [x, y] = at(one), along = (x - from[0]) * dx + (y - from[1]) * dy, aside = Math.abs((x - from[0]) * dy) + Math.abs((y - from[1]) * dx);
       if (one !== chosen && along > 0 && along + 2 * aside < least) [best, least] = [one, along + 2 * aside];
     }
     if (best) choose(best);
   }
 });
-for (const box of ["as-pictures", "only-wrong"]) id(box).addEventListener("change", () => { choose(null); });
+id("as-pictures").addEventListener("change", draw);
+for (const one of ["only-wrong", "true-class", "answer", "low", "high"]) id(one).addEventListener("input", filter);
 id("whole").addEventListener("click", () => zoom(0));
 
 try {
   const found = await ask(`/api/results/${encodeURIComponent(name)}/map`);
-  ({ points, classes } = found);
-  id("state").textContent = words("count", { count: number(points.length), all: number(found.of) });
+  ({ points, classes, of: all } = found);
   id("legend").replaceChildren(...classes.map((label, n) => {
     const dot = element("span", { class: "dot" });
     dot.style.background = colour(n);
     return element("span", { class: "legend" }, dot, label);
   }));
   canvas.dataset.ready = "yes";
-  draw();
+  filter();
 } catch (error) {
   id("state").textContent = "";
   id("says").textContent = error.message;
