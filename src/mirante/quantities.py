@@ -40,6 +40,15 @@ def read_interval(text: str) -> float:
     return value
 
 
+def read_age(text: str) -> float:
+    """Read '12h', '30d', '4w', 'day', 'week' or 'hour' as seconds."""
+    match = re.fullmatch(r"(\d+)([hdw])", {"hour": "1h", "day": "1d", "week": "1w"}.get(text.strip(), text.strip()))
+    value = float(match[1]) * {"h": 3600, "d": 86_400, "w": 604_800}[match[2]] if match else 0.0
+    if not 3600 <= value <= 1e10:
+        raise ValueError(f"{text!r} is not a stretch of time; write day, 12h, 30d or 4w")
+    return value
+
+
 def read_seconds(text: str) -> float:
     """Read '90', '90s', '5m' or '1h30m' as seconds."""
     match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text)

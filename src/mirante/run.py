@@ -13,6 +13,7 @@ import os
 import platform
 import shutil
 import tomllib
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -190,11 +191,11 @@ class Run:
         """Return the model's predictions for the test images; with folds, for all images. Raises RunError."""
         return Predictions.read(self.file(runfolder.PREDICTIONS), self.info)
 
-    def model(self, threads: int = 0) -> Model:
-        """Return the model, ready to predict. Raises RunError."""
+    def model(self, threads: int = 0, features: bool = False) -> Model:
+        """Return the model, ready to predict; its output has the features too if they are asked for. Raises RunError."""
         from mirante.prediction.model import Model
 
-        return Model(self.path, threads)
+        return Model(self.path, threads, features)
 
     def dataset(self, location: str | Path | None = None, subgroup: str | None = None) -> Dataset:
         """Return the data it was trained on, split as it was then.
@@ -305,6 +306,24 @@ class Run:
         """Write what the model takes and answers."""
         write_text(self.path / runfolder.MODEL, info.to_json() + "\n")
         self.__dict__["info"] = info
+
+    def publish_reference(self, rows: NDArray[np.int64], sketches: NDArray[np.float16]) -> None:
+        """Keep what some test images look like to the network: their rows (N,) of predictions.csv, their sketches (N, width)."""
+        write_file(
+            self.path / runfolder.REFERENCE, lambda part: np.savez(part.open("wb"), rows=rows, sketches=sketches)
+        )
+
+    def reference(self) -> tuple[NDArray[np.int64], NDArray[np.float16]] | None:
+        """Return what `publish_reference` kept, or None. Raises RunError when it is damaged."""
+        path = self.path / runfolder.REFERENCE
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                rows, sketches = found["rows"], found["sketches"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise RunError(f"{path}: damaged; restore the file or train again.") from error
+        return np.asarray(rows, np.int64), np.asarray(sketches, np.float16)
 
     def publish_heatmaps(self, drawn: bytes | None) -> None:
         """Keep where the network looked: the network may be gone when the run is evaluated."""

@@ -17,6 +17,7 @@ from mirante.cli import (
     demo,
     evaluate,
     export,
+    monitor,
     photos,
     predict,
     see,
@@ -32,7 +33,7 @@ from mirante.files import system_reason
 from mirante.places import keep_matplotlib_at_home
 from mirante.torchrun import leads
 
-VERBS = (demo, train, evaluate, predict, compare, summary, data, see, studio, photos, export, serve, tune)
+VERBS = (demo, train, evaluate, predict, compare, summary, data, see, studio, photos, export, serve, monitor, tune)
 
 
 def _show_log(quiet: bool, code: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from mirante.errors import RequestError
-from mirante.quantities import read_costs, read_interval, read_seconds, read_share, read_size
+from mirante.quantities import read_age, read_costs, read_interval, read_seconds, read_share, read_size
 from mirante.tasks import NAMES as TASKS
 
 Value = TypeVar("Value")
@@ -32,6 +32,7 @@ costs = _typed(read_costs)
 image_size = _typed(read_size)
 seconds = _typed(read_seconds)
 interval = _typed(read_interval)
+age = _typed(read_age)
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -40,6 +41,36 @@ def words(text: str) -> tuple[str, ...]:
     if not found:
         raise argparse.ArgumentTypeError("is empty; write none for no augmentation")
     return () if found == ("none",) else found
+
+
+def add_log(parser: argparse.ArgumentParser) -> None:
+    """Add the options for keeping a log of answers."""
+    group = parser.add_argument_group("log of answers, for mirante monitor")
+    group.add_argument(
+        "--log",
+        metavar="DIR",
+        help="note time, digest, answer, probabilities and a sketch of the features of each image there, never the picture",
+    )
+    group.add_argument(
+        "--log-megabytes",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="how large the log may grow; then the oldest files go (default: 1000)",
+    )
+    group.add_argument(
+        "--keep-images",
+        type=int,
+        metavar="N",
+        help="also keep up to N pictures in the log: half at random, half those least like the training images",
+    )
+
+
+def require_log(arguments: argparse.Namespace) -> None:
+    """Raise RequestError for options of a log without --log, or numbers that are none."""
+    if arguments.log is None and arguments.keep_images is not None:
+        raise RequestError("--keep-images needs --log DIR, where the pictures are kept.")
+    require_positive(arguments, "log_megabytes", "keep_images")
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:

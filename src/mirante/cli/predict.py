@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from mirante.cli.arguments import interval, require_positive, share
+from mirante.cli.arguments import add_log, interval, require_log, require_positive, share
 from mirante.cli.streams import tell
 from mirante.errors import RequestError
 
@@ -80,6 +80,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rows-per-file", type=int, metavar="N", help="images per file in --out, and per task (default: 1024)"
     )
+    add_log(parser)
+    parser.add_argument(
+        "--log-subgroup", default="", metavar="NAME", help="note this name with each image: a scanner, a site, a season"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -103,7 +107,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise RequestError("--interval and --scenes: look at a film by time or by its scenes; choose one.")
     asked = arguments.interval is not None or arguments.scenes
     sampling = Sampling(arguments.interval or INTERVAL, arguments.scenes)
-    model = Model(arguments.run_folder)
+    require_log(arguments)
+    model = Model(arguments.run_folder, features=arguments.log is not None)
     model.require_coverage(arguments.coverage)
     if arguments.threshold is not None:
         model.set_threshold(arguments.threshold)
@@ -113,7 +118,14 @@ def run(arguments: argparse.Namespace) -> None:
         raise RequestError("-: standard input is closed, so no list can be read from it.")
     images = images_of(expand_stdin(arguments.paths, sys.stdin), sampling if asked else None)
     timelines = Timelines(model.info, sampling)
-    answers = predict_stream(model, images, arguments.coverage)
+    recorder = None
+    if arguments.log is not None:
+        from mirante.monitoring.recorder import Recorder
+
+        recorder = Recorder(model, arguments.log, arguments.log_megabytes, arguments.keep_images or 0)
+        answers = recorder.predict_stream(images, arguments.coverage, arguments.log_subgroup)
+    else:
+        answers = predict_stream(model, images, arguments.coverage)
     for path, answer, pixels in (
         answers if sys.stdout.isatty() else track(answers, "Images", _frames(arguments, sampling))
     ):
@@ -125,6 +137,8 @@ def run(arguments: argparse.Namespace) -> None:
             answered += 1
             timelines.add(path, answer, pixels)
             printer.show(answer, pixels)
+    if recorder is not None:
+        recorder.close()
     show_timelines(timelines, arguments)
     if unreadable:
         tell(f"{answered} answered, {unreadable} left out because they could not be read.", arguments.lang)
@@ -164,6 +178,8 @@ def _frames(arguments: argparse.Namespace, sampling: Sampling) -> int | None:
 
 
 def _run_on_ray(arguments: argparse.Namespace) -> None:
+    if arguments.log is not None:
+        raise RequestError("--log: with --engine ray the answers in --out are the log; leave one of them out.")
     if arguments.out is None:
         raise RequestError("--engine ray needs --out: a folder that all machines share, or an object-store URL.")
     if arguments.interval is not None or arguments.scenes or arguments.timeline:

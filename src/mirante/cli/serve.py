@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mirante.cli.arguments import require_positive, seconds
+from mirante.cli.arguments import add_log, require_log, require_positive, seconds
 from mirante.errors import RequestError
 
 PORT = 8080
@@ -47,10 +47,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-megabytes", type=int, default=32, metavar="N", help="largest request (default: 32)")
     parser.add_argument("--max-images", type=int, default=64, metavar="N", help="images per request (default: 64)")
     parser.add_argument("--max-megapixels", type=int, default=50, metavar="N", help="largest image (default: 50)")
+    add_log(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     require_positive(arguments, "workers", "queue", "max_megabytes", "max_images", "max_megapixels")
+    require_log(arguments)
     import uvicorn
 
     from mirante.cli.streams import tell
@@ -68,6 +70,9 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.max_images,
         arguments.max_megapixels * 1_000_000,
         _tokens(arguments.tokens),
+        None if arguments.log is None else str(Path(arguments.log).expanduser().resolve()),
+        arguments.log_megabytes,
+        arguments.keep_images or 0,
     )
     app = create_app(settings)  # reports what is wrong with a model before it listens
     listening = listen(arguments.host, arguments.port)

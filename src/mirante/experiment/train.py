@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mirante import runfolder
 from mirante.data.dataset import VAL_SHARE, DataOptions, Dataset
@@ -25,6 +26,7 @@ from mirante.images import Pixels
 from mirante.locale import Language, language
 from mirante.model.notation import is_own_code, is_pretrained
 from mirante.model_info import ModelInfo
+from mirante.prediction.sketch import sketch
 from mirante.predictions import Predictions
 from mirante.resize import FITS, Fit
 from mirante.run import Run, hold_run, require_free, require_space
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("mirante")
 
 _CHECKED_PIXELS = 1 << 19
+_COMPARED = 2000  # test images that images in use are compared with (mirante.monitoring)
 _LOOKED_AT = 500  # test images among which the heat maps of the report are chosen
 
 
@@ -246,6 +249,7 @@ def _fit_and_predict(
     """Train, calibrate on held-out images, publish the model, and have it predict the test images."""
     from mirante.experiment.cross_validation import out_of_fold, predict_folds
     from mirante.experiment.fit_network import CALIBRATED, ask, fit_network
+    from mirante.experiment.transfer import backbone_features
 
     dataset, pixels, task = training.dataset, training.pixels, training.info.asks
     if dataset.folds:
@@ -261,9 +265,15 @@ def _fit_and_predict(
     run.publish(fitted.model, info, fitted.network)
     rows = dataset.rows("test")
     # a backbone's features are kept, so that the next training does not look again
-    output = (
-        ask(fitted, dataset, pixels, rows).with_calibration(info) if fitted.probed else run.model().run(pixels[rows])
-    )
+    if fitted.probed:
+        output = ask(fitted, dataset, pixels, rows).with_calibration(info)
+        features: NDArray[np.float32] | None = backbone_features(fitted.network, dataset, pixels, fitted.info, rows)
+    else:
+        output = run.model(features=True).run(pixels[rows])
+        features = output.values.get("features")
+    if features is not None:
+        compared = spread(np.arange(len(rows)), _COMPARED)
+        run.publish_reference(compared, sketch(features[compared]))
     few = spread(np.arange(len(rows)), _LOOKED_AT)
     run.publish_heatmaps(fitted.attention(dataset, pixels, rows[few], output.logits[few]))
     return fitted, info, task.predict(output, rows, dataset, info)

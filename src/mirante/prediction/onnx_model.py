@@ -42,6 +42,8 @@ class Output:
     logits         (N, …, classes), before the calibration
     probabilities  (N, …, classes), calibrated
     ood_scores     (N,) from 0 to 1: how unlike the training images they are; 0 where the model cannot tell
+
+    A model opened with its features also has them among its values, as (N, width), where it has a dense last layer.
     """
 
     values: Mapping[str, NDArray[np.float32]]
@@ -90,13 +92,15 @@ def check_images(info: ModelInfo) -> Pixels:
 class OnnxModel:
     """A Mirante model, opened from a run folder or from its model.onnx."""
 
-    def __init__(self, run: str | Path | bytes, threads: int = 0) -> None:
+    def __init__(self, run: str | Path | bytes, threads: int = 0, features: bool = False) -> None:
         """Open it, or the content of a model.onnx.
 
         Raises RunError when it is missing, damaged, from another version, or not a Mirante model.
 
-        threads  for one call of `run`; 0 takes one per core
+        threads   for one call of `run`; 0 takes one per core
+        features  also return what goes into the last layer
         """
+        self._features = features
         if isinstance(run, bytes):
             path, content = Path(runfolder.ONNX), run
         else:
@@ -105,7 +109,7 @@ class OnnxModel:
                 path = runfolder.require_file(path, runfolder.ONNX)
         try:
             self._content = content or path.read_bytes()  # the file may be replaced by another model
-            self._session = open_session(self._content, threads)
+            self._session = open_session(_with_features(self._content) if features else self._content, threads)
         except Exception as error:  # ONNX Runtime has an exception for each status code
             raise RunError(f"{path}: this model cannot be opened; it is damaged or not an .onnx file.") from error
         text = self._session.get_modelmeta().custom_metadata_map.get("mirante")
@@ -121,7 +125,7 @@ class OnnxModel:
     def __reduce__(self) -> tuple[Any, ...]:
         return (
             type(self),
-            (self._run, self.threads),
+            (self._run, self.threads, self._features),
             {"info": self.info},
         )  # opened again where it is unpickled, with its own threshold
 
@@ -140,7 +144,7 @@ class OnnxModel:
 
     def on_one_thread(self) -> OnnxModel:
         """Return the network again, for callers that run it on each core by itself."""
-        return OnnxModel(self._content, 1)
+        return OnnxModel(self._content, 1, self._features)
 
     def pixels(self, picture: Picture) -> Pixels:
         """Return an image as the network takes it, uint8 (height, width, channels). Raises ImageError when it cannot be read."""
@@ -156,4 +160,27 @@ class OnnxModel:
         if not parts:
             shape = (0, *self.info.output)
             return Output.of_logits(np.zeros(shape, np.float32), np.zeros(0, np.float32), self.info)
+        if self._features:  # the mirror images' come second in each batch
+            for place, name in enumerate(self._names):
+                if name == "features":
+                    for part, start in zip(parts, starts, strict=True):
+                        count = len(images[start : start + BATCH])
+                        part[place] = part[place].reshape(-1, count, part[place].shape[-1]).mean(axis=0)
         return Output({name: np.concatenate(found) for name, *found in zip(self._names, *parts, strict=True)})
+
+
+def _with_features(content: bytes) -> bytes:
+    """Return a model.onnx whose graph also gives what goes into its last layer, as `features`; unchanged where it has none."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    from mirante.model.last_layer import seen_as
+
+    model = onnx.load_from_string(content)
+    name = seen_as(model)
+    if name is None:
+        return content
+    model.graph.node.append(helper.make_node("Identity", [name], ["features"]))
+    model.graph.output.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, None))
+    changed: bytes = model.SerializeToString()
+    return changed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -27,7 +27,11 @@ Seen = tuple[str | None, Pixels] | Skipped
 
 
 def predict_stream(
-    model: Model, entries: Iterable[Entry], coverage: float | None = None, readers: int = 0
+    model: Model,
+    entries: Iterable[Entry],
+    coverage: float | None = None,
+    readers: int = 0,
+    note: Callable[[list[str | None], Output, list[Answer]], None] | None = None,
 ) -> Iterator[tuple[str | None, Answer | Skipped, Pixels | None]]:
     """Yield for each image in order its path, the answer, and the pixels that the network saw, uint8 (H, W, C).
 
@@ -35,6 +39,7 @@ def predict_stream(
 
     coverage  also tell the prediction sets; see Model.predict
     readers   images fetched at the same time; 0 takes one thread per core, for files on this machine
+    note      told the paths, the output and the answers of some images at a time
     """
     remaining = iter(entries)
     cores = model.threads or os.cpu_count() or 1
@@ -46,7 +51,10 @@ def predict_stream(
         made = _on_every_core(model, several, cores)
     for seen, found in made:
         paths = [one[0] for one in seen if not isinstance(one, Skipped)]
-        answers = iter(()) if found is None else model.tell(found, paths, coverage)
+        told = [] if found is None else list(model.tell(found, paths, coverage))
+        if note is not None and found is not None:
+            note(paths, found, told)
+        answers = iter(told)
         for one in seen:
             if isinstance(one, Skipped):
                 yield one.path or None, one, None

@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -21,7 +21,6 @@ from starlette.routing import Route
 from mirante.errors import ImageError
 from mirante.files import to_json
 from mirante.images import Pixels, read_header
-from mirante.prediction.onnx_model import Output
 from mirante.serving.batching import QueueFullError
 from mirante.serving.body import Sent, read_body
 from mirante.serving.measures import Measures
@@ -65,7 +64,7 @@ class _Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._measures = Measures()
-        self._models = Models(settings.runs, settings.room, settings.timeout, self._measures.note_batch)
+        self._models = Models(settings, self._measures.note_batch)
         self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "decode")
         self._ending = False
         self._decoded_at_once = DecodedAtOnce(settings.max_pixels)
@@ -77,6 +76,9 @@ class _Server:
         yield
         self._ending = True
         watching.cancel()
+        for served in self._models.by_name.values():
+            if served.recorder is not None:
+                served.recorder.close()
 
     def allowed(self, endpoint: Endpoint) -> Endpoint:
         """Return the endpoint behind the bearer tokens, if there are any."""
@@ -161,7 +163,14 @@ class _Server:
             raise _full() from error
         except TimeoutError as error:
             raise self._late() from error
-        predictions = _predictions(served, sent, pixels, found, coverage)
+        told = [] if found is None else list(served.batcher.model.tell(found, [None] * len(found), coverage))
+        predictions = _predictions(sent, pixels, told)
+        for one in told:
+            self._measures.note_answer(served.name, one)
+        if served.recorder is not None and found is not None:
+            known = [one.content for one, read in zip(sent, pixels, strict=True) if not isinstance(read, str)]
+            subgroup = request.headers.get("mirante-subgroup", "")[:100]
+            await asyncio.to_thread(served.recorder.add, known, found, told, sound, subgroup)
         for outcome, count in (("answered", len(sound)), ("unreadable", len(sent) - len(sound))):
             self._measures.images.labels(served.name, outcome).inc(count)
         return _json({"model": served.name, "version": served.version, "predictions": predictions})
@@ -218,14 +227,9 @@ def _coverage(request: Request, served: Served) -> float | None:
     return value
 
 
-def _predictions(
-    served: Served, sent: list[Sent], pixels: list[Pixels | str], found: Output | None, coverage: float | None
-) -> list[dict[str, object]]:
-    model = served.batcher.model
-    told: Iterator[Answer] = iter(())
-    if found is not None:
-        told = model.tell(found, [None] * len(found), coverage)
+def _predictions(sent: list[Sent], pixels: list[Pixels | str], answers: list[Answer]) -> list[dict[str, object]]:
     predictions: list[dict[str, object]] = []
+    told = iter(answers)
     for one, read in zip(sent, pixels, strict=True):
         named: dict[str, object] = {} if one.name is None else {"name": one.name}
         if isinstance(read, str):

@@ -13,9 +13,12 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from mirante.task import Answer
+
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SHARES = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -34,9 +37,27 @@ class Measures:
         self.images = Counter("mirante_images", "Images answered or unreadable", ["model", "outcome"], registry=here)
         self.batches = Histogram("mirante_batch_images", "Images in a batch", ["model"], buckets=_IMAGES, registry=here)
         self.running = Histogram("mirante_batch_seconds", "Seconds the network took for a batch", ["model"], **seconds)
+        self.answers = Counter(
+            "mirante_answers",
+            "Answers by what they said; (none) for none of the classes",
+            ["model", "answer"],
+            registry=here,
+        )
+        self.confidence = Histogram(
+            "mirante_confidence", "Probability of the answers", ["model"], buckets=_SHARES, registry=here
+        )
         self.waiting = Gauge(
             "mirante_waiting_images", "Images in the queue", ["model"], registry=here, multiprocess_mode="livesum"
         )
+
+    def note_answer(self, model: str, answer: Answer) -> None:
+        """Count an answer: what it was, and how probable."""
+        several = getattr(answer, "labels", None)
+        names = ([answer.label] if answer.label is not None else []) if several is None else list(several)
+        for name in names or ["(none)"]:
+            self.answers.labels(model, name[:100]).inc()
+        if answer.confidence is not None:
+            self.confidence.labels(model).observe(answer.confidence)
 
     def note_batch(self, model: str, images: int, seconds: float) -> None:
         """Count a batch."""

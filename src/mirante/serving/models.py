@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mirante import runfolder
 from mirante.errors import MiranteError, RequestError
 from mirante.prediction.model import Model
 from mirante.serving.batching import Batcher
+from mirante.serving.settings import Settings
+
+if TYPE_CHECKING:
+    from mirante.monitoring.recorder import Recorder
 
 _log = logging.getLogger("mirante")
 _SECONDS = 1.0
@@ -27,19 +32,24 @@ class Served:
     stamp: tuple[int, int]
     version: str
     batcher: Batcher
+    recorder: Recorder | None = None
+
+    def close(self) -> None:
+        """Finish what is waiting, and the log."""
+        self.batcher.close()
+        if self.recorder is not None:
+            self.recorder.close()
 
 
 class Models:
     """All models by name. `note_batch` is told the name, the images and the seconds of each batch."""
 
-    def __init__(
-        self, runs: Sequence[str], room: int, timeout: float, note_batch: Callable[[str, int, float], None]
-    ) -> None:
+    def __init__(self, settings: Settings, note_batch: Callable[[str, int, float], None]) -> None:
         """Open them; raises RequestError when two have the same name, RunError for one that cannot be opened."""
-        self._room, self._deadline, self._note = room, timeout, note_batch
+        self._settings, self._note = settings, note_batch
         self.by_name: dict[str, Served] = {}
-        for run in runs:
-            model = Model(run)
+        for run in settings.runs:
+            model = self._open(run)
             name = model.path.parent.resolve().name if model.path.name == runfolder.ONNX else model.path.stem
             if name in self.by_name:
                 raise RequestError(
@@ -50,11 +60,19 @@ class Models:
     def _serve(self, name: str, model: Model) -> Served:
         stamp = _stamp(model.path)
         version = hashlib.sha256(model.path.read_bytes()).hexdigest()[:16]
-        batcher = Batcher(model, self._room, lambda count, took: self._note(name, count, took))
-        return Served(name, model.path, stamp, version, batcher)
+        batcher = Batcher(model, self._settings.room, lambda count, took: self._note(name, count, took))
+        recorder, one = None, self._settings
+        if one.log is not None:
+            from mirante.monitoring.recorder import Recorder
+
+            recorder = Recorder(model, Path(one.log) / name, one.log_megabytes, one.keep_images)
+        return Served(name, model.path, stamp, version, batcher, recorder)
+
+    def _open(self, run: str | Path) -> Model:
+        return Model(run, features=self._settings.log is not None)
 
     def _serve_anew(self, name: str, path: Path) -> Served:
-        return self._serve(name, Model(path))
+        return self._serve(name, self._open(path))
 
     async def watch(self) -> None:
         """Reopen models whose files change, for ever. The old one answers until the new one can, and finishes its requests."""
@@ -75,7 +93,7 @@ class Models:
                     continue
                 self.by_name[name] = fresh
                 # requests accepted before still reach it, for as long as they may take
-                asyncio.get_running_loop().call_later(self._deadline, served.batcher.close)
+                asyncio.get_running_loop().call_later(self._settings.timeout, served.close)
                 _log.info(f"{served.path}: changed; {name} is now version {fresh.version}.")
 
 

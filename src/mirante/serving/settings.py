@@ -18,6 +18,7 @@ class Settings:
     timeout  seconds within which a request is answered, or refused with 504; its body must have arrived by then
     max_bytes, max_images, max_pixels   per request, per request, per image
     tokens    of those who may ask; none lets everybody ask
+    log       folder in which each model's answers are logged, None for no log; log_megabytes for each, keep_images pictures of each
     """
 
     runs: tuple[str, ...]
@@ -27,6 +28,9 @@ class Settings:
     max_images: int = 64
     max_pixels: int = 50_000_000
     tokens: tuple[str, ...] = ()
+    log: str | None = None
+    log_megabytes: int = 1000
+    keep_images: int = 0
 
     def keep(self) -> None:
         """Pass them on to the processes started from here."""

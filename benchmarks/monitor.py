@@ -1,0 +1,173 @@
+"""How soon a change in the images is found, how often there is an alarm without one, and how good the estimate of the accuracy is.
+
+python benchmarks/monitor.py RUN [--months 100] [--others FOLDER]     a run whose test images are many, and images of something else
+
+Months are simulated from the test images of the run: some, drawn anew each time, are the reference, the others the images in use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from mirante.evaluation.figure import Figure
+from mirante.images import Pixels
+from mirante.monitoring.drift import LIMIT, PERIODS, Reference, evidence
+from mirante.monitoring.estimates import accuracy, class_mix
+from mirante.prediction.sketch import sketch
+from mirante.run import Run
+
+Change = Callable[[Pixels], Pixels]
+
+
+def each(work: Callable[[Image.Image], Image.Image]) -> Change:
+    return lambda pixels: np.stack([np.asarray(work(Image.fromarray(one))) for one in pixels])
+
+
+def jpeg(quality: int) -> Change:
+    def work(image: Image.Image) -> Image.Image:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality)
+        return Image.open(buffer)
+
+    return each(work)
+
+
+CHANGES: dict[str, list[tuple[str, Change]]] = {
+    "blur (radius in pixels)": [
+        (f"{radius}", each(lambda image, radius=radius: image.filter(ImageFilter.GaussianBlur(radius))))  # type: ignore[misc]
+        for radius in (0.4, 0.6, 1.0)
+    ],
+    "brightness (times)": [
+        (f"{times}", lambda pixels, times=times: np.clip(pixels * times, 0, 255).astype(np.uint8))  # type: ignore[misc]
+        for times in (0.9, 0.75, 0.5)
+    ],
+    "JPEG quality": [(f"{quality}", jpeg(quality)) for quality in (60, 30, 10)],
+}
+
+
+class Simulated:
+    """A run's test images with all that the network says about them, and about changed versions of them."""
+
+    def __init__(self, run: Run) -> None:
+        self.model = run.model(features=True)
+        dataset, pixels = run.dataset().load(run.info.size, run.info.channels, run.info.fit, run.info.rendering)
+        self.rows = dataset.rows("test")
+        self.pixels = np.asarray(pixels[self.rows])
+        self.targets = dataset.targets[self.rows].reshape(-1)
+        self.sketches, self.probabilities = self.seen(self.pixels)
+
+    def seen(self, pixels: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        found = self.model.run(pixels)
+        return sketch(found.values["features"]).astype(np.float32), found.probabilities
+
+
+def months(
+    data: Simulated, a_day: int, count: int, changed: NDArray[np.float32] | None, share: float, rng: np.random.Generator
+) -> tuple[float, list[int]]:
+    """Return the share of months with an alarm, and after how many days of change it came (without those in which it did not).
+
+    changed  sketches of images to mix in from the first day, of the same rows where they have the same length
+    """
+    kept = min(2000, len(data.sketches) // 2)
+    alarms, days = 0, []
+    for _ in range(count):
+        order = rng.permutation(len(data.sketches))
+        reference, used = Reference.of(data.sketches[order[:kept]]), order[kept:]
+        p_values: list[float | None] = []
+        for _day in range(PERIODS):
+            today = rng.choice(used, a_day, replace=False)
+            sketches = data.sketches[today].copy()
+            if changed is not None:
+                which = rng.random(a_day) < share
+                same = len(changed) == len(data.sketches)
+                rows = today[which] if same else rng.integers(0, len(changed), int(which.sum()))
+                sketches[which] = changed[rows]
+            p_values.append(reference.p_value(sketches, rng)[0])
+            if changed is not None and evidence(p_values)[-1] >= LIMIT:
+                break
+        reached = [one >= LIMIT for one in evidence(p_values)]
+        if any(reached):
+            alarms += 1
+            days.append(reached.index(True) + 1)
+    return alarms / count, days
+
+
+def told(name: str, strength: str, a_day: int, share: float, days: list[int]) -> None:
+    found = f"{np.median(days):.0f} days = {a_day * np.median(days):.0f} images" if days else "–"
+    print(f"| {name} | {strength} | {a_day} | {share:.0%} | {found} |", flush=True)
+
+
+def covers(one: Figure, truth: float) -> bool:
+    return one.low <= truth <= one.high
+
+
+def estimates(data: Simulated, rng: np.random.Generator, count: int) -> None:
+    right = data.probabilities.argmax(axis=1) == data.targets
+    given = data.probabilities.max(axis=1).astype(np.float64)
+    classes = data.probabilities.shape[1]
+    kinds = {"as in the test": None, "one class three times as often": 3.0, "one class is gone": 0.0}
+    for name, times in kinds.items():
+        inside, mixes, errors = [], [], []
+        for _ in range(count):
+            order = rng.permutation(len(right))
+            tested, used = order[:2000], order[2000:]
+            weights = np.ones(len(used))
+            if times is not None:
+                weights[data.targets[used] == rng.integers(classes)] = times
+            now = rng.choice(used, 500, replace=False, p=weights / weights.sum())
+            found = accuracy(given[now], given[tested], right[tested])
+            inside.append(covers(found, float(right[now].mean())))
+            errors.append(abs(found.value - right[now].mean()))
+            before = np.bincount(data.targets[tested], minlength=classes) / len(tested)
+            truth = np.bincount(data.targets[now], minlength=classes) / len(now)
+            mix = class_mix(data.probabilities[now], before, data.probabilities[tested], data.targets[tested])
+            mixes += [covers(one, float(share)) for one, share in zip(mix, truth, strict=True)]
+        print(
+            f"500 images, {name}: the interval of the accuracy holds the truth in {np.mean(inside):.1%} (mean error "
+            f"{np.mean(errors):.1%}), those of the class shares in {np.mean(mixes):.1%}",
+            flush=True,
+        )
+    for name, changes in CHANGES.items():
+        for strength, change in changes:
+            _, shares = data.seen(change(data.pixels))
+            told_right, sure = shares.argmax(axis=1) == data.targets, shares.max(axis=1).astype(np.float64)
+            found = accuracy(sure[:5000], given[5000:7000], right[5000:7000])
+            print(f"{name} {strength}: really {told_right[:5000].mean():.1%}, estimated {found.value:.1%}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run")
+    parser.add_argument("--months", type=int, default=100)
+    parser.add_argument("--others", type=Path)
+    asked = parser.parse_args()
+    data, rng = Simulated(Run(asked.run)), np.random.default_rng(0)
+    for a_day in (30, 100, 200):
+        share, _ = months(data, a_day, asked.months, None, 0.0, rng)
+        print(f"{a_day} images a day, nothing changes: an alarm in {share:.1%} of {asked.months} months", flush=True)
+    print("| change | strength | images a day | share changed | found after (median) |\n|---|---|---|---|---|")
+    few = max(10, asked.months // 5)
+    for name, changes in CHANGES.items():
+        for strength, change in changes:
+            changed, _ = data.seen(change(data.pixels))
+            told(name, strength, 100, 1.0, months(data, 100, few, changed, 1.0, rng)[1])
+    if asked.others is not None:
+        files = sorted(asked.others.rglob("*.jpg"))[:1000]
+        changed, _ = data.seen(np.stack([data.model.pixels(file) for file in files]))
+        for share in (0.02, 0.05, 0.2):
+            told("a new class", asked.others.name, 100, share, months(data, 100, few, changed, share, rng)[1])
+    one = data.sketches[data.targets == 0]
+    for share in (0.05, 0.1, 0.3):
+        told("changed mix", "more of one class", 100, share, months(data, 100, few, one, share, rng)[1])
+    estimates(data, rng, asked.months)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,315 @@
+"""The log of a model in use: one row per image, without the picture, in Parquet files of a folder.
+
+    <time>-<process>.arrows    what is being written: a stream of Arrow, flushed with every batch of answers
+    <time>-<process>.lock      held by the process that writes it
+    <time>-<process>.parquet   finished files, each made in one step from a stream
+
+A process that is killed leaves its stream; whoever logs to the folder next makes a Parquet file of it, and a reader takes all whole
+batches of it meanwhile. A folder has a size that it does not exceed: the oldest files go. When nothing can be written, the disk being
+full, answers go on and the log says how many rows it lacks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante.errors import DataError, MiranteError, RequestError
+from mirante.files import write_file
+from mirante.lock import take
+from mirante.prediction.onnx_model import Output
+from mirante.prediction.sketch import sketch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_log = logging.getLogger("mirante")
+
+ROWS_PER_FILE = 20_000
+SECONDS_PER_FILE = 86_400.0
+MEGABYTES = 1000
+"""How large a folder grows, unless the user says otherwise."""
+
+
+def require_arrow() -> None:
+    """Raise RequestError when Parquet cannot be written here."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise RequestError("a log needs one more package; run pip install 'mirante[parquet]' and try again.") from error
+
+
+@dataclass(frozen=True)
+class Rows:
+    """N rows of a log, by column, the oldest first.
+
+    times          (N,) seconds since 1970, UTC
+    digests        (N,) SHA-256 of each image's bytes, 32 hexadecimal digits of it
+    versions       (N,) of the model: 16 digits of the SHA-256 of its model.onnx
+    numbers        (N,) the class that was answered, or would have been if it were one of them
+    none_of_these  (N,) whether the answer was that it is none of the classes
+    ood_scores     (N,) how unlike the training images it is, 0 to 1
+    probabilities  (N, classes)
+    sketches       (N, width) a short version of its features; no columns for a network without any
+    subgroups      (N,) what the sender said that it belongs to, "" if nothing
+    """
+
+    times: NDArray[np.float64]
+    digests: NDArray[np.str_]
+    versions: NDArray[np.str_]
+    numbers: NDArray[np.int64]
+    none_of_these: NDArray[np.bool_]
+    ood_scores: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    sketches: NDArray[np.float32]
+    subgroups: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def only(self, which: NDArray[np.bool_] | NDArray[np.integer]) -> Rows:
+        """Return some of the rows."""
+        return Rows(**{name: value[which] for name, value in vars(self).items()})
+
+
+class Log:
+    """Writes rows to a folder, from any number of threads; several processes may share the folder, each with its own files."""
+
+    def __init__(self, folder: str | Path, version: str, megabytes: int = MEGABYTES) -> None:
+        """Open the folder. Raises RequestError when nothing can be written there."""
+        require_arrow()
+        self.folder, self._version, self._bytes = Path(folder).expanduser(), version, megabytes << 20
+        self._lock = threading.Lock()
+        self._writer: Any = None
+        self._sink: Any = None
+        self._stream: Path | None = None
+        self._handle = -1
+        self._rows, self._began = 0, 0.0
+        self.missing = 0
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe = self.folder / f".{os.getpid()}.probe"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise RequestError(f"{folder}: no log can be written there ({error.strerror or error}).") from error
+        self._finish_orphans()
+
+    def add(
+        self, digests: Sequence[str], found: Output, numbers: Sequence[int], none: Sequence[bool], subgroup: str = ""
+    ) -> None:
+        """Add a row for each image, and have it written; never raises: what cannot be written is counted in `missing`."""
+        if not len(found):
+            return
+        with self._lock:
+            try:
+                batch = self._batch(digests, found, numbers, none, subgroup)
+                if self._writer is not None and (
+                    self._rows >= ROWS_PER_FILE or time.monotonic() - self._began > SECONDS_PER_FILE
+                ):
+                    self._finish()
+                if self._writer is None:
+                    self._open(batch.schema)
+                self._writer.write_batch(batch)
+                self._sink.flush()
+                self._rows += len(digests)
+            except Exception as error:  # a log must never be the reason that nobody is answered
+                if not self.missing:
+                    _log.warning(f"{self.folder}: the log cannot be written ({error}); answers go on without it.")
+                self.missing += len(digests)
+                self._abandon()
+
+    def close(self) -> None:
+        """Make a Parquet file of what was written."""
+        with self._lock, contextlib.suppress(Exception):
+            self._finish()
+
+    def _batch(
+        self, digests: Sequence[str], found: Output, numbers: Sequence[int], none: Sequence[bool], subgroup: str
+    ) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        count, shares = len(found), np.ascontiguousarray(found.probabilities, np.float32)
+        features = found.values.get("features")
+        short = np.zeros((count, 0), np.float16) if features is None else sketch(features)
+        now = int(time.time() * 1e6)
+        return pa.RecordBatch.from_arrays(
+            [
+                pa.array([now] * count, pa.timestamp("us", "UTC")),
+                pa.array([one[:32] for one in digests], pa.string()),
+                pa.array([self._version] * count, pa.string()),
+                pa.array(list(numbers), pa.int32()),
+                pa.array(list(none), pa.bool_()),
+                pa.array(found.ood_scores.astype(np.float32)),
+                pa.FixedSizeListArray.from_arrays(pa.array(shares.ravel()), shares.shape[1]),
+                pa.FixedSizeListArray.from_arrays(pa.array(short.ravel()), max(1, short.shape[1]))
+                if short.shape[1]
+                else pa.array([[]] * count, pa.list_(pa.float16())),
+                pa.array([subgroup] * count, pa.string()),
+            ],
+            names=list(_COLUMNS),
+        )
+
+    def _open(self, schema: pa.Schema) -> None:
+        import pyarrow as pa
+
+        stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%f")
+        self._stream = self.folder / f"{stamp}-{os.getpid()}.arrows"
+        self._handle = os.open(_lock_of(self._stream), os.O_RDWR | os.O_CREAT)
+        take(self._handle)
+        self._sink = self._stream.open("wb")
+        self._writer = pa.ipc.new_stream(self._sink, schema)
+        self._rows, self._began = 0, time.monotonic()
+        self._make_room()
+
+    def _finish(self) -> None:
+        if self._writer is None or self._stream is None:
+            return
+        stream, writer, sink = self._stream, self._writer, self._sink
+        self._writer = self._sink = self._stream = None
+        writer.close()
+        sink.close()
+        _to_parquet(stream)
+        self._let_go(stream)
+
+    def _let_go(self, stream: Path) -> None:
+        os.close(self._handle)
+        _lock_of(stream).unlink(missing_ok=True)
+
+    def _abandon(self) -> None:
+        """Close what is open as it is; what was written of it stays readable."""
+        for one in (self._writer, self._sink):
+            with contextlib.suppress(Exception):
+                if one is not None:
+                    one.close()
+        if self._stream is not None:
+            self._let_go(self._stream)
+        self._writer = self._sink = self._stream = None
+
+    def _finish_orphans(self) -> None:
+        """Make Parquet files of the streams that nobody writes any more."""
+        for stream in sorted(self.folder.glob("*.arrows")):
+            with contextlib.suppress(OSError, MiranteError):
+                handle = os.open(_lock_of(stream), os.O_RDWR | os.O_CREAT)
+                try:
+                    if take(handle):
+                        _to_parquet(stream)
+                        _lock_of(stream).unlink(missing_ok=True)
+                finally:
+                    os.close(handle)
+
+    def _make_room(self) -> None:
+        """Remove the oldest files while the folder is larger than it may be."""
+        files = sorted(self.folder.glob("*.parquet"))
+        sizes = {file: file.stat().st_size for file in files}
+        while files and sum(sizes.values()) > self._bytes:
+            oldest = files.pop(0)
+            _log.warning(f"{oldest}: removed, since the log has reached its size of {self._bytes >> 20} MB.")
+            oldest.unlink(missing_ok=True)
+            sizes.pop(oldest)
+
+
+_COLUMNS = ("time", "digest", "version", "number", "none_of_these", "ood_score", "probabilities", "sketch", "subgroup")
+
+
+def read_log(folder: str | Path) -> Rows:
+    """Return all rows of a log, the oldest first. Raises DataError when there is none, RequestError without pyarrow."""
+    require_arrow()
+    place = Path(folder).expanduser()
+    if not place.is_dir():
+        raise DataError(
+            f"{folder}: no such log; mirante predict … --log {folder} and mirante serve … --log {folder} write one."
+        )
+    tables = [table for file in sorted(place.iterdir()) for table in _read(file) if table.num_rows]
+    if not tables:
+        raise DataError(f"{folder}: nothing has been logged there yet.")
+    parts = [_columns(table) for table in tables]
+    shapes = {(part["probabilities"].shape[1], part["sketches"].shape[1]) for part in parts}
+    if len(shapes) > 1:
+        raise DataError(
+            f"{folder}: it holds the answers of models with different classes; log each model to its own folder."
+        )
+    rows = Rows(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    return rows.only(np.argsort(rows.times, kind="stable"))
+
+
+def _read(file: Path) -> Iterator[pa.Table]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if file.suffix == ".parquet":
+            yield pq.read_table(file)
+        elif file.suffix == ".arrows" and not file.with_suffix(".parquet").exists():
+            yield pa.Table.from_batches(_whole_batches(file))
+    except (OSError, pa.ArrowException) as error:
+        _log.warning(f"{file}: passed over, it cannot be read ({str(error).splitlines()[0]}).")
+    except IndexError:  # a stream without a batch
+        return
+
+
+def _whole_batches(stream: Path) -> list[pa.RecordBatch]:
+    """Return the batches of a stream up to where it ends, or breaks off."""
+    import pyarrow as pa
+
+    batches: list[pa.RecordBatch] = []
+    with contextlib.suppress(pa.ArrowException, OSError, EOFError), stream.open("rb") as file:
+        for batch in pa.ipc.open_stream(file):
+            batches.append(batch)
+    if not batches:
+        raise IndexError
+    return batches
+
+
+def _lock_of(stream: Path) -> Path:
+    return stream.with_suffix(".lock")
+
+
+def _to_parquet(stream: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pa.Table.from_batches(_whole_batches(stream))
+    except IndexError:
+        stream.unlink(missing_ok=True)
+        return
+    write_file(stream.with_suffix(".parquet"), lambda part: pq.write_table(table, part, compression="zstd"))
+    stream.unlink(missing_ok=True)
+
+
+def _columns(table: Any) -> dict[str, NDArray[Any]]:
+    count = table.num_rows
+
+    def lists(name: str, kind: type) -> NDArray[Any]:
+        flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(flat, kind).reshape(count, -1)
+
+    def texts(name: str) -> NDArray[np.str_]:
+        return np.array(table[name].to_pylist(), np.str_)
+
+    plain: Mapping[str, Any] = {
+        name: table[name].to_numpy() for name in ("time", "number", "none_of_these", "ood_score")
+    }
+    return {
+        "times": plain["time"].astype("datetime64[us]").astype(np.int64) / 1e6,
+        "digests": texts("digest"),
+        "versions": texts("version"),
+        "numbers": plain["number"].astype(np.int64),
+        "none_of_these": plain["none_of_these"].astype(bool),
+        "ood_scores": plain["ood_score"].astype(np.float32),
+        "probabilities": lists("probabilities", np.float32),
+        "sketches": lists("sketch", np.float32),
+        "subgroups": texts("subgroup"),
+    }

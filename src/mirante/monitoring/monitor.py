@@ -1,0 +1,339 @@
+"""What became of a model in use: its log compared with the test images of its run."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirante import runfolder
+from mirante.data.tables import read_table_file
+from mirante.errors import DataError, RequestError, RunError
+from mirante.evaluation.figure import Figure
+from mirante.evaluation.metrics import wilson
+from mirante.monitoring.drift import LEAST, LIMIT, ONE_PERIOD, Reference, evidence
+from mirante.monitoring.estimates import accuracy, class_mix
+from mirante.monitoring.log import Rows, read_log
+from mirante.monitoring.pictures import FOLDER
+from mirante.run import Run
+from mirante.tasks.classify.decision import decide, learned_of
+
+_COVERAGE = 0.95
+_STRANGEST = 24
+_DIGEST = re.compile(r"[0-9a-f]{32}([0-9a-f]{32})?")
+_UNTRUSTED = (
+    0.01  # p-value of the images of all periods together, below which the estimated accuracy is not to be trusted
+)
+
+
+@dataclass(frozen=True)
+class Period:
+    """A stretch of time: how many images, whether they look like the test images, how many answers are probably right.
+
+    begin, end  seconds since 1970
+    p_value     how probable it is that test images look as different; None for too few images
+    evidence    that something has changed by the end of it, all periods considered; an alarm at `Watched.limit`
+    """
+
+    begin: float
+    end: float
+    count: int
+    p_value: float | None
+    evidence: float
+    accuracy: Figure | None
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of the answers in use, and what it was among the test images."""
+
+    name: str
+    now: Figure
+    then: Figure
+
+    @property
+    def differs(self) -> bool:
+        """Whether the intervals do not meet."""
+        return self.now.low > self.then.high or self.now.high < self.then.low
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"now": self.now.to_dict(), "then": self.then.to_dict()}
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What `monitor` found.
+
+    count       images that were looked at, each once, however often it was sent
+    others      rows of other versions of the model, left out
+    limit       of the evidence at which it is an alarm
+    periods     in order
+    p_value     of all images together; None where the network has no features, or there are too few
+    mix         class → its share in use, and its share of the test images
+    accuracy    the share of answers that are probably right, or None without calibrated probabilities
+    tested      the share that was right among the test images
+    shares      of other answers: none of these, empty and large prediction sets, each class answered
+    subgroups   name → count, shares of none of these, estimated accuracy
+    truth       where labels came later: how many, the share that is right, the estimate for the same images; else None
+    strangest   digests of the images of which there were fewer before, the strangest first
+    """
+
+    run: str
+    log: str
+    count: int
+    others: int
+    since: float
+    until: float
+    limit: float
+    periods: tuple[Period, ...]
+    p_value: float | None
+    mix: dict[str, Share]
+    accuracy: Figure
+    tested: Figure
+    shares: tuple[Share, ...]
+    subgroups: dict[str, tuple[int, Figure, Figure]]
+    truth: tuple[int, Figure, Figure] | None
+    strangest: tuple[str, ...]
+
+    @property
+    def alarm(self) -> bool:
+        """Whether the images look different from those that the model was tested on."""
+        return any(one.evidence >= self.limit for one in self.periods)
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the estimated accuracy can be trusted: it is worked out as if images of a kind were answered as well as before."""
+        return not self.alarm and self.p_value is not None and self.p_value >= _UNTRUSTED
+
+    def pictures(self) -> list[Path]:
+        """Return the pictures that were kept of the strangest images."""
+        found = [Path(self.log) / FOLDER / f"{digest}.png" for digest in self.strangest]
+        return [one for one in found if one.is_file()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON takes."""
+        return {
+            "run": self.run,
+            "log": self.log,
+            "images": self.count,
+            "other_versions": self.others,
+            "since": _iso(self.since),
+            "until": _iso(self.until),
+            "alarm": self.alarm,
+            "limit": self.limit,
+            "p_value": self.p_value,
+            "periods": [
+                {
+                    "begin": _iso(one.begin),
+                    "end": _iso(one.end),
+                    "images": one.count,
+                    "p_value": one.p_value,
+                    "evidence": one.evidence,
+                    "accuracy": None if one.accuracy is None else one.accuracy.to_dict(),
+                }
+                for one in self.periods
+            ],
+            "estimated_accuracy": self.accuracy.to_dict(),
+            "estimate_trusted": self.is_trusted,
+            "test_accuracy": self.tested.to_dict(),
+            "classes": {name: one.to_dict() for name, one in self.mix.items()},
+            "shares": {one.name: one.to_dict() for one in self.shares},
+            "subgroups": {
+                name: {"images": count, "none_of_these": none.to_dict(), "estimated_accuracy": right.to_dict()}
+                for name, (count, none, right) in self.subgroups.items()
+            },
+            "truth": None
+            if self.truth is None
+            else {"images": self.truth[0], "accuracy": self.truth[1].to_dict(), "estimate": self.truth[2].to_dict()},
+            "strangest": list(self.strangest),
+        }
+
+
+def monitor(
+    run: str | Path,
+    log: str | Path,
+    *,
+    since: float | None = None,
+    every: float | None = None,
+    labels: str | Path | None = None,
+) -> Watched:
+    """Compare what a model answered in use with its test images.
+
+    since   seconds back from now; None for the whole log
+    every   seconds of a period; None looks at the whole log as one period
+    labels  a table with the truth: label, and path (of the image, from the table's folder) or digest in a column named path
+
+    Raises RunError, DataError or RequestError when that cannot be done.
+    """
+    opened = Run(run)
+    opened.info.require_one_class("logs that are watched", str(opened.path))
+    rows = read_log(log)
+    if since is not None:
+        rows = rows.only(rows.times >= time.time() - since)
+    version = hashlib.sha256(opened.file(runfolder.ONNX).read_bytes()).hexdigest()[:16]
+    mine = rows.only(rows.versions == version)
+    if not len(mine):
+        other = " Its rows are of other versions of the model." if len(rows) else ""
+        raise DataError(f"{log}: no answer of {opened.path} in that time.{other}")
+    if mine.probabilities.shape[1] != len(opened.classes):
+        raise DataError(f"{log}: its rows have another number of classes than {opened.path}.")
+    unique = _first_of_each(mine)
+    tests = _Tests(opened)
+    reference = tests.reference()
+    rng = np.random.default_rng(0)
+    parts = _periods(unique, every)
+    looks: list[tuple[float | None, NDArray[np.float32] | None]] = []
+    for _, _, part in parts:
+        if reference is None or len(part) < LEAST or unique.sketches.shape[1] == 0:
+            looks.append((None, None))
+        else:
+            looks.append(reference.p_value(part.sketches, rng))
+    grown = evidence([p_value for p_value, _ in looks])
+    estimate = tests.accuracy_of
+    periods = tuple(
+        Period(begin, end, len(part), p_value, one, estimate(part) if len(part) >= LEAST else None)
+        for (begin, end, part), (p_value, _), one in zip(parts, looks, grown, strict=True)
+    )
+    p_value, strangest = None, unique.digests[np.argsort(-unique.ood_scores)][:_STRANGEST]
+    if reference is not None and len(unique) >= LEAST and unique.sketches.shape[1]:
+        p_value, witness = reference.p_value(unique.sketches, rng)
+        strangest = unique.digests[np.argsort(-witness)][:_STRANGEST]
+    return Watched(
+        str(opened.path),
+        str(log),
+        len(unique),
+        len(rows) - len(mine),
+        float(mine.times[0]),
+        float(mine.times[-1]),
+        ONE_PERIOD if every is None else LIMIT,
+        periods,
+        p_value,
+        tests.mix_of(unique),
+        estimate(unique),
+        wilson(int(tests.right.sum()), len(tests.right)),
+        tests.shares_of(unique),
+        tests.subgroups_of(unique),
+        None if labels is None else tests.truth_of(unique, Path(labels)),
+        tuple(strangest.tolist()),
+    )
+
+
+class _Tests:
+    """The test images of a run and its answers to them."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.info = run, run.info
+        found = run.predictions()
+        self.found, self.targets = found, found.targets.reshape(-1)
+        self.answers = decide(found.probabilities, self.info)
+        self.right = self.answers == self.targets
+        self.confidences = _given(found.probabilities, self.answers)
+        if run.data.get("folds"):
+            raise RunError(f"{run.path}: trained with folds, so no image was kept from it to compare others with.")
+
+    def reference(self) -> Reference | None:
+        """Return what the test images look like to the network; None where it has no features."""
+        kept = self.run.reference()
+        if kept is None:
+            return None
+        return Reference.of(kept[1].astype(np.float32))
+
+    def accuracy_of(self, rows: Rows) -> Figure:
+        return accuracy(_given(rows.probabilities, rows.numbers), self.confidences, self.right)
+
+    def mix_of(self, rows: Rows) -> dict[str, Share]:
+        classes = self.info.classes
+        counts = np.bincount(self.targets, minlength=len(classes))
+        now = class_mix(rows.probabilities, counts / counts.sum(), self.found.probabilities, self.targets)
+        return {
+            name: Share(name, one, wilson(int(count), len(self.targets)))
+            for name, one, count in zip(classes, now, counts, strict=True)
+        }
+
+    def shares_of(self, rows: Rows) -> tuple[Share, ...]:
+        learned, classes = learned_of(self.info), self.info.classes
+        found = [Share("none of these", _share(rows.none_of_these), _share(self.found.out_of_distribution))]
+        if self.info.asks.promises_coverage(self.info):
+            sizes = [
+                learned.sets(one, classes, _COVERAGE).sum(axis=1)
+                for one in (rows.probabilities, self.found.probabilities)
+            ]
+            found += [
+                Share("an empty prediction set", *(_share(one == 0) for one in sizes)),
+                Share("a prediction set of several classes", *(_share(one > 1) for one in sizes)),
+            ]
+        for number, name in enumerate(classes):
+            found.append(Share(name, _share(rows.numbers == number), _share(self.answers == number)))
+        return tuple(found)
+
+    def subgroups_of(self, rows: Rows) -> dict[str, tuple[int, Figure, Figure]]:
+        found = {}
+        for name in sorted(set(rows.subgroups.tolist()) - {""}):
+            own = rows.only(rows.subgroups == name)
+            found[name] = (len(own), _share(own.none_of_these), self.accuracy_of(own))
+        return found
+
+    def truth_of(self, rows: Rows, table: Path) -> tuple[int, Figure, Figure]:
+        """Return how many images have a label now, how many of their answers are right, and what would have been estimated."""
+        truth: dict[str, str] = {}
+        for row in read_table_file(table).rows:
+            if row.label not in self.info.classes:
+                raise DataError(f"{table}, row {row.number}: {row.label!r} is not a class of {self.run.path}.")
+            known = truth.setdefault(_digest(table, row.path, row.number), row.label)
+            if known != row.label:
+                raise DataError(f"{table}, row {row.number}: {row.path} is {row.label!r} here and {known!r} before.")
+        places = [place for place, digest in enumerate(rows.digests.tolist()) if digest in truth]
+        if not places:
+            raise DataError(f"{table}: none of its images is in the log.")
+        own = rows.only(np.array(places))
+        classes = np.array(self.info.classes)
+        right = [
+            classes[number] == truth[digest] for number, digest in zip(own.numbers, own.digests.tolist(), strict=True)
+        ]
+        return len(own), _share(np.array(right)), self.accuracy_of(own)
+
+
+def _first_of_each(rows: Rows) -> Rows:
+    """Return the rows without those of images that came before: sending one again says nothing new."""
+    return rows.only(np.sort(np.unique(rows.digests, return_index=True)[1]))
+
+
+def _periods(rows: Rows, every: float | None) -> list[tuple[float, float, Rows]]:
+    """Return begin, end and rows of each period; those without images too. Periods of days begin at midnight, UTC."""
+    if every is None:
+        return [(float(rows.times[0]), float(rows.times[-1]), rows)]
+    numbers = np.floor(rows.times / every).astype(np.int64)
+    if int(numbers[-1] - numbers[0]) > 10_000:
+        raise RequestError("the periods are too short for such a long log; choose longer ones, such as --every day.")
+    return [
+        (number * every, (number + 1) * every, rows.only(numbers == number))
+        for number in range(int(numbers[0]), int(numbers[-1]) + 1)
+    ]
+
+
+def _digest(table: Path, path: str, number: int) -> str:
+    if _DIGEST.fullmatch(path.lower()):
+        return path.lower()[:32]
+    try:
+        return hashlib.sha256((table.parent / path).read_bytes()).hexdigest()[:32]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{table}, row {number}: no file at {path}, and it is no digest.") from error
+
+
+def _given(probabilities: NDArray[np.floating], numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.asarray(probabilities[np.arange(len(numbers)), numbers], np.float64)
+
+
+def _share(which: NDArray[np.bool_] | None) -> Figure:
+    return wilson(0, 0) if which is None else wilson(int(which.sum()), len(which))
+
+
+def _iso(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,98 @@
+"""What was found about a model in use, in words, and as a page that stands by itself."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+
+import mirante
+from mirante.evaluation.figure import Figure
+from mirante.locale import Language
+from mirante.monitoring.monitor import Watched
+from mirante.templates import environment, raw_css
+
+
+def headline(found: Watched, say: Language) -> str:
+    """Say in a sentence whether the images still look like those of the test."""
+    values = {"count": say.number(found.count), "log": found.log}
+    if all(one.p_value is None for one in found.periods):
+        return say(
+            "{log}: {count} images; too few, or a network without features, to compare them with the test images.",
+            **values,
+        )
+    if found.alarm:
+        return say("{log}: {count} images. They look different from those that the model was tested on.", **values)
+    return say("{log}: {count} images. Nothing says that they look different from those of the test.", **values)
+
+
+def trust(found: Watched, say: Language) -> str:
+    """Say in a sentence how many answers are probably right, and whether that can be trusted."""
+    values = {"now": figure(found.accuracy, say), "then": figure(found.tested, say)}
+    if found.is_trusted:
+        return say("Probably right now, estimated without labels: {now}; in the test: {then}.", **values)
+    text = (
+        "Probably right now, estimated without labels: {now}; in the test: {then}. Do not trust the estimate: it counts on images "
+        "that look as they did in the test. Label some of these images and give them to --labels."
+    )
+    return say(text, **values)
+
+
+def figure(one: Figure, say: Language) -> str:
+    """Return a share with its interval in words."""
+    return f"{say.percent(one.value)} ({say.percent(one.low)} – {say.percent(one.high)})"
+
+
+def rows_of(found: Watched, say: Language) -> list[list[str]]:
+    """Return a row for each period: when, images, p-value, evidence, probably right."""
+    return [
+        [
+            moment(one.begin),
+            say.number(one.count),
+            "–" if one.p_value is None else say.number(one.p_value, 4),
+            f"{say.number(one.evidence, 1)}{' !' if one.evidence >= found.limit else ''}",
+            "–" if one.accuracy is None else figure(one.accuracy, say),
+        ]
+        for one in found.periods
+    ]
+
+
+def moment(seconds: float) -> str:
+    """Return a time as 2026-11-27 14:00 (UTC)."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def page(found: Watched, say: Language) -> str:
+    """Return a self-contained HTML page of what was found."""
+    pictures = [
+        "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii") for path in found.pictures()
+    ]
+    template = environment("mirante.monitoring").get_template("page.html.j2")
+    return (
+        template.render(
+            css=raw_css(),
+            say=say,
+            found=found,
+            headline=headline(found, say),
+            trust=trust(found, say),
+            rows=rows_of(found, say),
+            figure=lambda one: figure(one, say),
+            begin=moment(found.since),
+            end=moment(found.until),
+            pictures=pictures,
+            bars=_bars(found),
+            footer=say("Made by Mirante {version} on this computer. No image left it.", version=mirante.__version__),
+        )
+        + "\n"
+    )
+
+
+def _bars(found: Watched) -> list[tuple[float, float, bool]]:
+    """Return for each period the left edge and the height of its bar, 0 to 1 (a logarithm), and whether it is an alarm."""
+    import math
+
+    top = max(math.log10(1 + found.limit), *(math.log10(1 + one.evidence) for one in found.periods))
+    count = len(found.periods)
+    return [
+        (number / count, math.log10(1 + one.evidence) / top, one.evidence >= found.limit)
+        for number, one in enumerate(found.periods)
+    ]

@@ -1,0 +1,96 @@
+"""Records the answers of one model: a row for each image in its log, and some of the pictures if the user asks for them."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mirante.data.entries import Entry, Skipped
+from mirante.images import Pixels
+from mirante.monitoring.log import Log
+from mirante.monitoring.pictures import Sample
+from mirante.prediction.model import Model
+from mirante.prediction.onnx_model import Output
+from mirante.prediction.stream import predict_stream
+from mirante.task import Answer
+
+
+class Recorder:
+    """Records what a model answers. The model is opened with its features, so that its images can be compared later."""
+
+    def __init__(self, model: Model, folder: str | Path, megabytes: int, keep_images: int = 0) -> None:
+        """Open the log in a folder. Raises RunError for a model without one class an image, RequestError as Log does."""
+        model.require_one_class("logs that are watched")
+        self._model = model
+        version = hashlib.sha256(model.path.read_bytes()).hexdigest()[:16]
+        self._log = Log(folder, version, megabytes)
+        self._sample = Sample(Path(folder).expanduser(), keep_images) if keep_images else None
+
+    def add(
+        self,
+        contents: Sequence[Any],
+        found: Output,
+        answers: Sequence[Answer],
+        pixels: Sequence[Pixels],
+        subgroup: str = "",
+    ) -> None:
+        """Record answers to images: their bytes (or pixels), the network's output, and the pixels that it saw."""
+        self._keep([_digest(one) for one in contents], found, answers, pixels, subgroup)
+
+    def predict_stream(
+        self, entries: Iterable[Entry], coverage: float | None, subgroup: str = ""
+    ) -> Iterator[tuple[str | None, Answer | Skipped, Pixels | None]]:
+        """Do what mirante.prediction.stream.predict_stream does, and record it."""
+        digests: dict[str, str] = {}
+        lock = threading.Lock()
+
+        def content(entry: Entry) -> Any:
+            found = entry.content()
+            with lock:
+                digests[entry.path] = _digest(found)
+            return found
+
+        def noted() -> Iterator[Entry]:
+            for entry in entries:
+                yield entry if entry.error is not None else replace(entry, payload=partial(content, entry))
+
+        waiting: list[tuple[list[str], Output, list[Answer]]] = []
+
+        def note(paths: list[str | None], found: Output, answers: list[Answer]) -> None:
+            with lock:
+                names = [digests.pop(path or "", "") for path in paths]
+            waiting.append((names, found, answers))
+
+        seen: list[Pixels] = []
+        for path, answer, pixels in predict_stream(self._model, noted(), coverage, note=note):
+            if pixels is not None:
+                seen.append(pixels)
+            while waiting and len(seen) >= len(waiting[0][0]):
+                names, found, answers = waiting.pop(0)
+                self._keep(names, found, answers, seen[: len(names)], subgroup)
+                del seen[: len(names)]
+            yield path, answer, pixels
+
+    def close(self) -> None:
+        """Finish the log."""
+        self._log.close()
+
+    def _keep(
+        self, digests: list[str], found: Output, answers: Sequence[Any], pixels: Sequence[Pixels], subgroup: str
+    ) -> None:
+        numbers = [int(one.number) for one in answers]
+        self._log.add(digests, found, numbers, [one.label is None for one in answers], subgroup)
+        if self._sample is not None:
+            self._sample.add(digests, pixels, found.ood_scores.tolist())
+
+
+def _digest(content: Any) -> str:
+    data = content if isinstance(content, bytes) else np.ascontiguousarray(content).tobytes()
+    return hashlib.sha256(data).hexdigest()
