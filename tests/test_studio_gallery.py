@@ -16,7 +16,7 @@ from PIL import Image
 from studio_process import Studio, start_studio
 from test_studio_browser import shut_out, until, visitor
 
-from mirante.studio import collections, edits, thumbnails
+from mirante.studio import collections, edits, listing, thumbnails
 from mirante.studio.workspace import Workspace
 
 MANY = 3000
@@ -64,13 +64,15 @@ def test_thousands_of_images_are_one_grid_of_which_few_are_in_the_page(browser, 
     assert page.evaluate("document.activeElement.dataset.path") == "light/2998.png"
     page.keyboard.press("Control+a")
     assert page.inner_text("#chosen") == f"Chosen: {MANY:,}"
-    page.keyboard.press("Home")
-    assert page.evaluate("document.activeElement.dataset.path") == "dark/0001.png"
     page.keyboard.press("x")  # all of them
+    page.evaluate("scrollTo(0, 0)")
     until(page, "document.querySelector('#items .under').textContent === 'left out'")
     assert studio.json("GET", "/api/data/many/items?label=%09")["count"] == MANY
     page.keyboard.press("u")
     until(page, "document.querySelector('#items .under').textContent === 'dark'")
+    page.keyboard.press("Home")
+    assert page.evaluate("document.activeElement.dataset.path") == "dark/0001.png"
+    assert page.inner_text("#chosen") == "Chosen: 1"
     assert studio.json("GET", "/api/data/many/items?label=%09")["count"] == 0
     assert page.troubles == []
     page.context.close()
@@ -83,7 +85,7 @@ def test_images_are_chosen_with_a_frame_and_dragged_onto_a_class(browser, studio
     page.locator("#items").scroll_into_view_if_needed()
     page.evaluate("document.getElementById('tools').scrollIntoView()")
     boxes = [page.locator("#items button").nth(place).bounding_box() for place in range(10)]
-    page.mouse.move(boxes[0]["x"] + 40, boxes[0]["y"] + 40)  # begins on a picture that is not chosen
+    page.mouse.move(boxes[0]["x"] + 40, boxes[0]["y"] + boxes[0]["height"] + 14)  # begins beside a picture
     page.mouse.down()
     page.mouse.move(boxes[2]["x"] + 20, boxes[2]["y"] + 60, steps=4)
     page.mouse.up()
@@ -96,25 +98,65 @@ def test_images_are_chosen_with_a_frame_and_dragged_onto_a_class(browser, studio
     page.mouse.move(target["x"] + 10, target["y"] + 10, steps=4)
     assert page.locator("[data-give='bar'].over").count() == 1 and page.locator(".carried").inner_text() == "3"
     page.mouse.up()
-    until(page, "document.querySelectorAll('#items .under')[2].textContent === 'bar (was disc)'")
+    until(page, "document.querySelectorAll('#items li').length === 7")  # of those shown, three are discs no longer
+    assert page.inner_text("[data-give='bar']").split()[:2] == ["bar", "13"] and page.inner_text("#shown") == "7 images"
     items = studio.json("GET", "/api/data/shapes/items?label=bar")["items"]
     assert [one["path"] for one in items if one["original"] == "disc"] == [f"disc/00{n}.png" for n in range(3)]
-    page.locator("#items button").nth(5).click()  # a click chooses one more; Shift takes all up to it
-    page.locator("#items button").nth(8).click(modifiers=["Shift"])
-    assert page.inner_text("#chosen") == "Chosen: 7"
-    page.keyboard.press("Escape")
-    page.locator("#items button").nth(9).focus()
-    page.keyboard.press("1")  # only the one that the keyboard is on
-    until(page, "document.querySelectorAll('#items .under')[9].textContent === 'bar (was disc)'")
-    for left in (1, 0):
-        page.click("#undo")
-        until(page, f"document.querySelectorAll('#items .under')[{9 if left else 0}].textContent === 'disc'")
-    assert page.locator("#undo").is_disabled()
+    assert page.evaluate(pressed) == []
+    page.click("#undo")  # they come back, and are what is chosen
+    until(page, "document.querySelectorAll('#items li').length === 10")
+    assert page.evaluate(pressed) == ["disc/000.png", "disc/001.png", "disc/002.png"]
     page.click("#redo")
-    until(page, "document.querySelectorAll('#items .under')[0].textContent === 'bar (was disc)'")
+    until(page, "document.querySelectorAll('#items li').length === 7")
     page.keyboard.press("Control+z")
-    until(page, "document.querySelectorAll('#items .under')[0].textContent === 'disc'")
-    assert studio.json("GET", "/api/data/shapes/items?label=disc")["count"] == 10 and page.troubles == []
+    until(page, "document.querySelectorAll('#items li').length === 10")
+    assert page.locator("#undo").is_disabled() and page.troubles == []
+    page.context.close()
+
+
+def test_a_key_is_about_what_is_chosen_and_nothing_else(browser, studio: Studio) -> None:  # type: ignore[no-untyped-def]
+    page = opened(browser, studio, "shapes")
+    page.evaluate("document.getElementById('tools').scrollIntoView()")
+    under = "[...document.querySelectorAll('#items .under')].map((one) => one.textContent)"
+    button = page.locator("#items button")
+    button.nth(0).click()
+    page.keyboard.press("2")
+    until(page, "document.querySelectorAll('#items .under')[0].textContent === 'cross (was bar)'")
+    button.nth(1).click()  # only this one now
+    page.keyboard.press("3")
+    until(page, "document.querySelectorAll('#items .under')[1].textContent === 'disc (was bar)'")
+    assert page.evaluate(under)[:3] == ["cross (was bar)", "disc (was bar)", "bar"]
+    button.nth(2).click()
+    button.nth(5).click(modifiers=["Shift"])
+    button.nth(7).click(modifiers=["Control"])
+    assert page.inner_text("#chosen") == "Chosen: 5"
+    button.nth(7).click(modifiers=["Control"])  # it has the focus, but is not chosen
+    page.keyboard.press("x")
+    until(page, "document.querySelectorAll('#items .under')[5].textContent === 'left out'")
+    assert page.evaluate(under)[2:8] == ["left out"] * 4 + ["bar"] * 2
+    page.keyboard.press("u")
+    until(page, "document.querySelectorAll('#items .under')[5].textContent === 'bar'")
+    page.keyboard.press("u")
+    until(page, "document.querySelectorAll('#items .under')[1].textContent === 'bar'")
+    page.keyboard.press("1")  # about what was undone, which is chosen now, wherever the focus was
+    page.keyboard.press("2")
+    until(page, "document.querySelectorAll('#items .under')[1].textContent === 'cross (was bar)'")
+    assert page.evaluate(under)[2:8] == ["bar"] * 6
+    button.nth(3).click()
+    for key, count in (("Shift+ArrowRight", 2), ("Shift+ArrowRight", 3), ("Shift+ArrowLeft", 2), ("ArrowRight", 1)):
+        page.keyboard.press(key)
+        assert page.inner_text("#chosen") == f"Chosen: {count}"
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+a")
+    keys = "[...document.querySelectorAll('#keys button')].map((one) => one.innerText)"
+    page.keyboard.press("3")  # all of them: the other classes are empty now, and keep their keys
+    until(page, "document.querySelector('#keys button').innerText === 'bar 0 1'")
+    assert page.evaluate(keys) == ["bar 0 1", "cross 0 2", "disc 30 3"]
+    assert page.inner_text("#lead").startswith("30 images in 1 classes")
+    page.click("[data-do='first']")
+    until(page, "document.querySelector('#keys button').innerText === 'bar 10 1'")
+    assert studio.json("GET", "/api/data/shapes/items")["changed"] == ""
+    assert page.troubles == []
     page.context.close()
 
 
@@ -122,8 +164,8 @@ def test_images_are_chosen_with_a_frame_and_dragged_onto_a_class(browser, studio
 def test_two_images_are_compared_side_by_side(browser, studio: Studio, size: str, lang: str, scheme: str) -> None:  # type: ignore[no-untyped-def]
     page = opened(browser, studio, "shapes", size=size, lang=lang, scheme=scheme)
     assert page.locator("#compare").is_disabled()
-    for place in (0, 1):
-        page.locator("#items button").nth(place).click()
+    page.locator("#items button").nth(0).click()
+    page.locator("#items button").nth(1).click(modifiers=["Control"])
     page.click("#compare")
     until(page, "[...document.querySelectorAll('#two img')].filter((one) => one.naturalWidth === 24).length === 2")
     page.locator("#two button").nth(1).click()
@@ -131,11 +173,16 @@ def test_two_images_are_compared_side_by_side(browser, studio: Studio, size: str
         page,
         f"document.querySelectorAll('#two .soft')[1].textContent === '{'left out' if lang == 'en' else 'de fora'}'",
     )
+    left, right = (page.locator("#two figure").nth(place).bounding_box() for place in (0, 1))
+    assert abs(left["y"] - right["y"]) < 1 and right["x"] > left["x"]  # beside each other
+    page.locator("#two button").nth(1).click()  # brought back
+    until(
+        page,
+        f"document.querySelectorAll('#two .soft')[1].textContent !== '{'left out' if lang == 'en' else 'de fora'}'",
+    )
     page.keyboard.press("Escape")
     assert not page.locator("#pair").is_visible()
-    page.click("#undo")
-    until(page, "document.getElementById('undo').disabled")
-    page.locator("#items button").first.click()
+    assert studio.json("GET", "/api/data/shapes/items?label=%09")["count"] == 0
     assert shut_out(page, studio, "/data/shapes", "document.querySelectorAll('#items img').length > 3") == []
     page.context.close()
 
@@ -188,9 +235,9 @@ def test_every_change_can_be_undone_and_made_again(
     name = collections.open_collection(workspace, str(folder / "shapes")).name
     collections.allow_several(workspace, name, several)
 
-    def state() -> tuple[dict[str, str | None], dict[str, str]]:
+    def state() -> tuple[dict[str, str | None], dict[str, str], tuple[str, ...]]:
         one = collections.read_collection(workspace, name)
-        return one.edits, one.aside
+        return one.edits, one.aside, one.labels
 
     states = [state()]
     for paths, label in steps:
@@ -217,3 +264,20 @@ def test_a_change_after_an_undo_cannot_be_overtaken_by_what_was_undone(tmp_path:
     edits.edit(workspace, name, ["bar/000.png"], "cross")
     assert edits.redo(workspace, name) == []
     assert collections.read_collection(workspace, name).edits == {"bar/000.png": "cross"}
+
+
+def test_labels_given_the_other_way_are_no_classes_and_a_label_brings_an_image_back_as_it_was(tmp_path: Path) -> None:
+    write_shapes(tmp_path / "shapes", 2)
+    workspace = Workspace(tmp_path)
+    name = collections.open_collection(workspace, str(tmp_path / "shapes")).name
+    collections.allow_several(workspace, name, True)
+    edits.give_label(workspace, name, ["bar/000.png"], "spot", True)
+    edits.edit(workspace, name, ["bar/000.png"], None)
+    edits.give_label(workspace, name, ["bar/000.png"], "disc", True)
+    one = collections.read_collection(workspace, name)
+    assert {item.path: item.label for item in listing.listing(one).items}["bar/000.png"] == "bar|spot|disc"
+    edits.reset(workspace, name, ["bar/000.png"])
+    one = collections.read_collection(workspace, name)
+    assert one.edits == {} and one.aside == {}
+    collections.allow_several(workspace, name, False)
+    assert list(listing.listing(collections.read_collection(workspace, name)).counts) == ["bar", "cross", "disc"]

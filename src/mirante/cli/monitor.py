@@ -78,11 +78,12 @@ def _print(found: Watched, say: Language) -> None:
     if len(found.periods) > 1:
         header = [say("Period (UTC)"), say("Images"), say("p-value"), say("Evidence"), say("Probably right")]
         print_table(header, rows_of(found, say))
-    differing = [one for one in (*found.shares, *found.mix.values()) if one.differs]
+    kinds = [(say.known(one.name), one) for one in found.kinds]
+    differing = [(name, one) for name, one in (*kinds, *found.mix.items()) if one.differs]
     if differing:
         print_table(
             [say("What has changed"), say("Now"), say("In the test")],
-            [[say.known(one.name), figure(one.now, say), figure(one.then, say)] for one in differing],
+            [[name, figure(one.now, say), figure(one.then, say)] for name, one in differing],
         )
     for name, (count, none, right) in found.subgroups.items():
         text = "{name}: {count} images, {none} none of these, probably right: {right}"

@@ -11,6 +11,7 @@ inequality; Shin, Ramdas, Rinaldo, "E-detectors", 2024). A change that comes lat
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,8 @@ ALPHA = 0.05
 PERIODS = 30
 LEAST = 20  # images in a period, below which it is not tested
 _DRAWS = 9_999
+_SMALLEST = 1e-9  # p-value that is claimed
+_SAFETY = 10.0  # a p-value beyond what was drawn is taken so many times as large: the tail is only approximately known
 _FEATURES = 128  # random ones for each width
 _WIDTHS = (0.5, 1.0, 2.0)  # of the kernel, by the median distance
 _SHARE = (
@@ -74,7 +77,10 @@ class Reference:
         gap = chosen.mean(axis=0) - self.points.mean(axis=0)
         usual = self._usual(size)
         reached = int((usual >= float(gap @ gap)).sum())
-        return (reached + 1) / (len(usual) + 1), (points @ gap).astype(np.float32)
+        p_value = (reached + 1) / (len(usual) + 1)
+        if not reached:  # further away than any sample: how far tells more
+            p_value = min(p_value, max(_SMALLEST, _SAFETY * _tail(float(gap @ gap), usual)))
+        return p_value, (points @ gap).astype(np.float32)
 
     def _usual(self, size: int) -> NDArray[np.float64]:
         """Return the distances of samples of this size, drawn from the test images, from the others."""
@@ -92,6 +98,16 @@ class Reference:
                 found[start:stop] = (gap**2).sum(axis=1)
             known[size] = found
         return known[size]
+
+
+def _tail(value: float, usual: NDArray[np.float64]) -> float:
+    """Return the probability of such a distance or a larger one, if distances have a gamma distribution (Wilson and Hilferty 1931)."""
+    mean, spread = float(usual.mean()), float(usual.var())
+    if mean <= 0 or spread <= 0:
+        return 1.0
+    shape = mean**2 / spread
+    z = ((value / mean) ** (1 / 3) - (1 - 1 / (9 * shape))) * 3 * math.sqrt(shape)
+    return 0.5 * math.erfc(z / math.sqrt(2))
 
 
 def e_value(p_value: float) -> float:

@@ -79,7 +79,8 @@ class Watched:
     mix         class → its share in use, and its share of the test images
     accuracy    the share of answers that are probably right, or None without calibrated probabilities
     tested      the share that was right among the test images
-    shares      of other answers: none of these, empty and large prediction sets, each class answered
+    kinds       of answers: none of these, empty prediction sets, sets of several classes
+    answers     each class: the share of the images for which it was the answer
     subgroups   name → count, shares of none of these, estimated accuracy
     truth       where labels came later: how many, the share that is right, the estimate for the same images; else None
     strangest   digests of the images of which there were fewer before, the strangest first
@@ -97,7 +98,8 @@ class Watched:
     mix: dict[str, Share]
     accuracy: Figure
     tested: Figure
-    shares: tuple[Share, ...]
+    kinds: tuple[Share, ...]
+    answers: dict[str, Share]
     subgroups: dict[str, tuple[int, Figure, Figure]]
     truth: tuple[int, Figure, Figure] | None
     strangest: tuple[str, ...]
@@ -144,7 +146,8 @@ class Watched:
             "estimate_trusted": self.is_trusted,
             "test_accuracy": self.tested.to_dict(),
             "classes": {name: one.to_dict() for name, one in self.mix.items()},
-            "shares": {one.name: one.to_dict() for one in self.shares},
+            "kinds": {one.name: one.to_dict() for one in self.kinds},
+            "answers": {name: one.to_dict() for name, one in self.answers.items()},
             "subgroups": {
                 name: {"images": count, "none_of_these": none.to_dict(), "estimated_accuracy": right.to_dict()}
                 for name, (count, none, right) in self.subgroups.items()
@@ -218,7 +221,8 @@ def monitor(
         tests.mix_of(unique),
         estimate(unique),
         wilson(int(tests.right.sum()), len(tests.right)),
-        tests.shares_of(unique),
+        tests.kinds_of(unique),
+        tests.answers_of(unique),
         tests.subgroups_of(unique),
         None if labels is None else tests.truth_of(unique, Path(labels)),
         tuple(strangest.tolist()),
@@ -257,7 +261,7 @@ class _Tests:
             for name, one, count in zip(classes, now, counts, strict=True)
         }
 
-    def shares_of(self, rows: Rows) -> tuple[Share, ...]:
+    def kinds_of(self, rows: Rows) -> tuple[Share, ...]:
         learned, classes = learned_of(self.info), self.info.classes
         found = [Share("none of these", _share(rows.none_of_these), _share(self.found.out_of_distribution))]
         if self.info.asks.promises_coverage(self.info):
@@ -269,9 +273,13 @@ class _Tests:
                 Share("an empty prediction set", *(_share(one == 0) for one in sizes)),
                 Share("a prediction set of several classes", *(_share(one > 1) for one in sizes)),
             ]
-        for number, name in enumerate(classes):
-            found.append(Share(name, _share(rows.numbers == number), _share(self.answers == number)))
         return tuple(found)
+
+    def answers_of(self, rows: Rows) -> dict[str, Share]:
+        return {
+            name: Share(name, _share(rows.numbers == number), _share(self.answers == number))
+            for number, name in enumerate(self.info.classes)
+        }
 
     def subgroups_of(self, rows: Rows) -> dict[str, tuple[int, Figure, Figure]]:
         found = {}

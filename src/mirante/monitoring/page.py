@@ -22,6 +22,12 @@ def headline(found: Watched, say: Language) -> str:
         )
     if found.alarm:
         return say("{log}: {count} images. They look different from those that the model was tested on.", **values)
+    if found.p_value is not None and found.p_value < 0.01:
+        text = (
+            "{log}: {count} images. All together they look somewhat different from those of the test; period by period that is not "
+            "yet enough for an alarm."
+        )
+        return say(text, **values)
     return say("{log}: {count} images. Nothing says that they look different from those of the test.", **values)
 
 

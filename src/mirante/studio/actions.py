@@ -21,7 +21,7 @@ from mirante.model.notation import has_layers, parse_layers
 from mirante.see.drawing import draw_model, to_svg
 from mirante.sizes import input_size
 from mirante.studio import answers, augmentation, checks, collections, edits, listing, thumbnails, trainings
-from mirante.studio.pages import Visit, wanted_answers
+from mirante.studio.pages import Visit, described, wanted_answers
 from mirante.studio.workspace import UNCLEAR, require_text
 
 _TIMES = re.compile(r"\d{1,3}(s|m|h)")
@@ -133,6 +133,7 @@ def forget_data(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Forget a collection; its images stay where they are."""
     collections.forget_collection(asked.workspace, asked.parts["name"])
     edits.forget(asked.workspace, asked.parts["name"])
+    checks.forget(asked.workspace, asked.parts["name"])
     thumbnails.forget(asked.workspace, asked.parts["name"])
     return {"go": "/data"}
 
@@ -149,7 +150,10 @@ def edit(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     label = {"leave out": None, "take back": ""}.get(_text(values, "do"), _text(values, "label"))
     if _text(values, "do") == "label" and not label:
         raise RequestError("Which class? Write its name.")
-    edits.edit(asked.workspace, asked.parts["name"], paths, label)
+    if _text(values, "do") == "first":
+        edits.reset(asked.workspace, asked.parts["name"], paths)
+    else:
+        edits.edit(asked.workspace, asked.parts["name"], paths, label)
     return _changed(asked, paths)
 
 
@@ -184,7 +188,14 @@ def _item(item: listing.Item, several: bool) -> dict[str, Any]:
 
 def _counts(asked: Visit, one: collections.Collection, found: listing.Listing) -> dict[str, Any]:
     back, again = edits.steps(asked.workspace, one)
-    return {"counts": found.counts, "undo": back, "redo": again}
+    changed = asked.say("Changed here: {count}. ", count=asked.say.number(len(one.edits))) if one.edits else ""
+    return {
+        "counts": found.counts,
+        "undo": back,
+        "redo": again,
+        "lead": described(one, found, asked.say),
+        "changed": changed,
+    }
 
 
 def _paths(values: dict[str, Any]) -> list[str]:

@@ -27,13 +27,18 @@ _LINES = 6
 
 @dataclass(frozen=True)
 class Checking:
-    """One check: the collection's name, the folder that it is written to, its process and birth, finding → decision."""
+    """One check: the collection's name, the folder that it is written to, its process and birth.
+
+    decided  finding → decision
+    before   finding → how its images were before the decision (edits.state_of)
+    """
 
     name: str
     folder: str
     pid: int
     born: float
     decided: dict[str, Decision] = field(default_factory=dict)
+    before: dict[str, Any] = field(default_factory=dict)
 
 
 def start(workspace: Workspace, name: str) -> None:
@@ -62,6 +67,7 @@ def progress(workspace: Workspace, name: str, say: Language) -> dict[str, Any]:
         if processes.alive(one.pid, one.born):
             return {"state": "running", "said": lines[-1] if lines else ""}
         return {"state": "failed", "said": "\n".join(lines[-_LINES:])}
+    now = {item.path: item for item in listing.listing(collections.read_collection(workspace, name)).items}
     return {
         "state": "done",
         "findings": [
@@ -76,7 +82,7 @@ def progress(workspace: Workspace, name: str, say: Language) -> dict[str, Any]:
                     for path, label in zip(row["paths"], row["labels"], strict=False)
                 ],
                 "suggested": _suggested(row),
-                "decision": one.decided.get(str(number)),
+                "decision": _decision(one, number, row, now),
             }
             for number, row in enumerate(findings)
             if row["labels"]
@@ -102,11 +108,9 @@ def decide(workspace: Workspace, name: str, number: int, what: str) -> None:
             raise RequestError("There is no such finding; check these images again.")
         row, decided = findings[number], dict(one.decided)
         goes = _goes(row)
-        before = decided.pop(str(number), None)
-        if before == "relabel" and (had := row["text"][1].get("should_have")) is not None:
-            edits.give_label(workspace, name, goes, row["text"][1]["other"], not had)
-        elif before in ("leave out", "relabel"):
-            edits.edit(workspace, name, goes, "")
+        if decided.pop(str(number), None) in ("leave out", "relabel") and str(number) in one.before:
+            edits.restore(workspace, name, one.before[str(number)])
+        before = {**one.before, str(number): edits.state_of(collections.read_collection(workspace, name), goes)}
         if what == "leave out":
             edits.edit(workspace, name, goes, None)
         elif what == "relabel":
@@ -120,7 +124,22 @@ def decide(workspace: Workspace, name: str, number: int, what: str) -> None:
             raise RequestError(f"{what!r} is not a decision.")
         if what:
             decided[str(number)] = what  # type: ignore[assignment]
-        _write(workspace, replace(one, decided=decided))
+        _write(workspace, replace(one, decided=decided, before=before))
+
+
+def forget(workspace: Workspace, name: str) -> None:
+    """Forget the check of a collection that is forgotten itself."""
+    _file(workspace, name).unlink(missing_ok=True)
+
+
+def _decision(one: Checking, number: int, row: dict[str, Any], now: dict[str, listing.Item]) -> str | None:
+    """Return what was decided, unless it has been undone elsewhere since."""
+    what, goes = one.decided.get(str(number)), [path for path in _goes(row) if path in now]
+    if what == "leave out" and not all(now[path].left_out for path in goes):
+        return None
+    if what == "relabel" and any(now[path].label == now[path].original for path in goes):
+        return None
+    return what
 
 
 def _goes(row: dict[str, Any]) -> list[str]:

@@ -43,6 +43,7 @@ class Collection:
     made     whether its images were gathered here, so that more can be added
     classes  of a made collection, also those that are still empty
     several  whether an image may have several labels, or none; each change is then a text such as cat|dog
+    labels   that were given here where an image may have several, in the order of their keys
     aside    of images that were left out, path → the change that was made before
     other    edits and aside as they were under the other way, one class or several labels
     """
@@ -55,6 +56,7 @@ class Collection:
     several: bool = False
     aside: dict[str, str] = field(default_factory=dict)
     other: tuple[dict[str, str | None], dict[str, str]] = ({}, {})
+    labels: tuple[str, ...] = ()
 
 
 def list_collections(workspace: Workspace) -> list[Collection]:
@@ -75,10 +77,9 @@ def read_collection(workspace: Workspace, name: str) -> Collection:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         edits, other = dict(value["edits"]), value.get("other", ({}, {}))
         several, aside = bool(value.get("several", False)), dict(value.get("aside", {}))
-        classes = tuple(value["classes"])
-        return Collection(
-            name, value["location"], value["made"], classes, edits, several, aside, (dict(other[0]), dict(other[1]))
-        )
+        classes, labels = tuple(value["classes"]), tuple(value.get("labels", ()))
+        kept = dict(other[0]), dict(other[1])
+        return Collection(name, value["location"], value["made"], classes, edits, several, aside, kept, labels)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{name}: no such collection; open a folder or make one.") from error
 
@@ -202,7 +203,7 @@ def add_images_of(workspace: Workspace, name: str, label: str, filename: str, pa
                 add_image(workspace, name, label, own, content)
                 added += 1
             except ImageError as error:
-                refused.append(f"{file}: {inside}: {error}; it was not added.")
+                refused.append(f"{file}: {inside + ': ' if inside else ''}{error}; it was not added.")
     except ImageError as error:
         raise DataError(f"{file}: {error}.") from error
     except DataError as error:
@@ -249,6 +250,7 @@ def write_collection(workspace: Workspace, one: Collection) -> Collection:
         "several": one.several,
         "aside": one.aside,
         "other": one.other,
+        "labels": list(one.labels),
     }
     write_json(_file(workspace, one.name), value)
     return one

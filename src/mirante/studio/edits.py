@@ -19,7 +19,7 @@ from mirante.studio.workspace import Workspace, require_name, require_text
 _MOST = 200  # changes that are kept
 _MOST_IMAGES = 200_000  # in all of them
 _Change = dict[str, Any]
-"""What a change did to each of _PARTS: image → what was there before and after, each a list of one value or of none."""
+"""What a change did to each of _PARTS, image → what was there before and after, a list of one or none each; and to the labels."""
 _PARTS = ("edits", "aside")
 
 
@@ -48,6 +48,34 @@ def edit(workspace: Workspace, name: str, paths: Iterable[str], label: str | Non
         _keep(workspace, one, replace(one, edits=edits, aside=aside))
 
 
+def reset(workspace: Workspace, name: str, paths: Iterable[str]) -> None:
+    """Take back whatever was changed about images."""
+    gone = set(paths)
+    with LOCK:
+        one = read_collection(workspace, name)
+        edits: dict[str, str | None] = {path: value for path, value in one.edits.items() if path not in gone}
+        aside = {path: value for path, value in one.aside.items() if path not in gone}
+        _keep(workspace, one, replace(one, edits=edits, aside=aside))
+
+
+def state_of(one: Collection, paths: Iterable[str]) -> _Change:
+    """Return what was changed about images, for `restore`."""
+    return {part: {path: _at(getattr(one, part), path) for path in paths} for part in _PARTS}
+
+
+def restore(workspace: Workspace, name: str, state: _Change) -> None:
+    """Make images again what `state_of` said of them."""
+    with LOCK:
+        one = read_collection(workspace, name)
+        parts = {part: dict(getattr(one, part)) for part in _PARTS}
+        for part, values in parts.items():
+            for path, before in state[part].items():
+                values.pop(path, None)
+                for value in before:
+                    values[path] = value
+        _keep(workspace, one, replace(one, edits=parts["edits"], aside=parts["aside"]))
+
+
 def give_label(workspace: Workspace, name: str, paths: Iterable[str], label: str, has: bool) -> None:
     """Say that images have a label, or do not; "" with has=False says that they have none at all. Raises RequestError, DataError."""
     label = label.strip()
@@ -60,13 +88,14 @@ def give_label(workspace: Workspace, name: str, paths: Iterable[str], label: str
             require_text(label)
         found = listing(one)
         known = {item.path: item for item in found.items}
-        edits, classes = dict(one.edits), one.classes
+        edits, aside, labels = dict(one.edits), dict(one.aside), one.labels
         if label and label not in found.counts:
-            classes = (*found.counts, label)  # the order of the keys stays
+            labels = (*found.counts, label)  # the order of the keys stays
         for path in paths:
             if path not in known:
                 raise DataError(f"{path}: not in {name}.")
-            yes, not_known = parse(known[path].label or "") if label else ([], [])
+            now = aside.pop(path, known[path].label)  # an image that was left out comes back as it was
+            yes, not_known = parse(now or "") if label else ([], [])
             others = [other for other in yes if other != label]
             edits[path] = join([*others, label] if has else others, [other for other in not_known if other != label])
             before = known[path].original
@@ -74,7 +103,7 @@ def give_label(workspace: Workspace, name: str, paths: Iterable[str], label: str
                 label and not edits[path] and before is None
             ):  # as if nobody had said anything
                 del edits[path]
-        _keep(workspace, one, replace(one, edits=edits, classes=classes))
+        _keep(workspace, one, replace(one, edits=edits, aside=aside, labels=labels))
 
 
 def undo(workspace: Workspace, name: str) -> list[str]:
@@ -101,8 +130,9 @@ def forget(workspace: Workspace, name: str) -> None:
 def _keep(workspace: Workspace, before: Collection, after: Collection) -> None:
     """Write a collection, and what changed about it; what was undone before cannot be made again after it."""
     write_collection(workspace, after)
-    change = {part: _differences(getattr(before, part), getattr(after, part)) for part in _PARTS}
-    if any(change.values()):
+    change: _Change = {part: _differences(getattr(before, part), getattr(after, part)) for part in _PARTS}
+    if any(change.values()) or before.labels != after.labels:
+        change["labels"] = {"": [list(before.labels), list(after.labels)]}
         done, _ = _history(workspace, before)
         done = [*done, change][-_MOST:]
         while len(done) > 1 and sum(len(part) for one in done for part in one.values()) > _MOST_IMAGES:
@@ -124,7 +154,8 @@ def _step(workspace: Workspace, name: str, back: bool) -> list[str]:
                 values.pop(path, None)
                 for value in before if back else after:
                     values[path] = value
-        write_collection(workspace, replace(one, edits=parts["edits"], aside=parts["aside"]))
+        labels = tuple(change["labels"][""][0 if back else 1])
+        write_collection(workspace, replace(one, edits=parts["edits"], aside=parts["aside"], labels=labels))
         target.append(change)
         _write(workspace, one, done, undone)
         return list(dict.fromkeys(path for part in _PARTS for path in change[part]))

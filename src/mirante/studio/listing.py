@@ -92,7 +92,7 @@ def listing(collection: Collection) -> Listing:
                 image.digest,
             )
         )
-    counts = Counter(dict.fromkeys(collection.classes, 0))
+    counts = Counter(dict.fromkeys(collection.labels if collection.several else collection.classes, 0))
     copies: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         if not item.left_out:
@@ -102,7 +102,7 @@ def listing(collection: Collection) -> Listing:
     return Listing(
         tuple(items),
         tuple(skipped),
-        dict(counts) if collection.several and collection.classes else dict(sorted(counts.items())),
+        dict(counts) if collection.several and collection.labels else dict(sorted(counts.items())),
         tuple(tuple(item.path for item in group) for group in groups[:200]),
         sum(len({frozenset((item.label or "").split(SEPARATOR)) for item in group}) > 1 for group in groups),
     )

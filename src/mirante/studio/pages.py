@@ -121,19 +121,36 @@ def collection(asked: Visit) -> Response:
         problem: str | None = asked.say.told(error)
     else:
         problem = None
-    most = max(found.counts.values(), default=0)
-    shorter = sorted(min(item.height, item.width) for item in found.items)
     return _render(
         asked,
         "collection.html.j2",
         one=one,
         listing=found,
         problem=problem,
-        total=sum(found.counts.values()),
-        most=max(most, 1),
-        sizes=(shorter[0], shorter[-1]) if shorter else None,
+        lead=described(one, found, asked.say),
         changed=len(one.edits),
     )
+
+
+def described(one: collections.Collection, found: listing.Listing, say: Language) -> str:
+    """Return how many images a collection has, of how many classes or labels, and how large they are, in a sentence."""
+    if one.several:
+        count, left = say.number(len(found.items)), say.number(found.unlabelled)
+        text = say(
+            "{count} images with {classes} labels, {left} not labelled yet",
+            count=count,
+            classes=len(found.counts),
+            left=left,
+        )
+    else:
+        total = say.number(sum(found.counts.values()))
+        text = say("{count} images in {classes} classes", count=total, classes=len(found.counts))
+    shorter = sorted(min(item.height, item.width) for item in found.items)
+    if not shorter:
+        return text
+    if shorter[0] == shorter[-1]:
+        return text + say(", {side} pixels on the shorter side", side=shorter[0])
+    return text + say(", {low} to {high} pixels on the shorter side", low=shorter[0], high=shorter[-1])
 
 
 def check(asked: Visit) -> Response:

@@ -41,10 +41,10 @@ function show(place) {
   document.getElementById("title").textContent = one.title;
   document.getElementById("note").textContent = one.note;
   document.getElementById("meaning").textContent = one.meaning;
-  const shown = one.pictures.slice(0, 12), large = shown.length <= 2; // one or a pair: large, and whole
+  const pictures = one.pictures.slice(0, 12), large = pictures.length <= 2; // one or a pair: large, and whole
   const list = document.getElementById("pictures");
   list.className = large ? "side-by-side" : "thumbs";
-  list.replaceChildren(...shown.map((picture) => {
+  list.replaceChildren(...pictures.map((picture) => {
     const source = `/pictures/data/${encodeURIComponent(root.dataset.name)}/${large ? "large" : "thumbnail"}?` + new URLSearchParams({ path: picture.path });
     const under = picture.goes ? words("goes", picture) : picture.label;
     return element("li", { class: picture.goes ? "goes" : "" }, element("img", { src: source, alt: picture.path, width: 144, height: 144 }), element("div", { class: "under" }, under, element("div", { class: "soft small" }, picture.path)));

@@ -10,7 +10,8 @@ let points = [], classes = [], all = 0, view = { scale: 1, x: 0, y: 0 }, chosen 
 /** A colour for each class, told apart by hue and, of many, by lightness. */
 const colour = (number) => `hsl(${(number * 137.5) % 360} 70% ${number % 2 ? 42 : 55}%)`;
 let shown = []; // the points that pass the filters
-function filter() {
+function filter(event) {
+  if (Number(id("low").value) > Number(id("high").value)) { const [moved, other] = event?.target === id("low") ? ["low", "high"] : ["high", "low"]; id(other).value = id(moved).value; }
   const [label, answer] = [id("true-class").value, id("answer").value], [low, high] = [id("low").value / 100, id("high").value / 100];
   shown = points.filter((one) => (!id("only-wrong").checked || !one.right) && (!label || classes[one.label] === label)
     && (!answer || one.predicted === answer) && one.confidence >= low && one.confidence <= high);
@@ -25,6 +26,7 @@ function listSoon() {
   clearTimeout(still);
   still = setTimeout(() => {
     const inside = shown.filter((one) => at(one).every((value, n) => value >= 0 && value <= [canvas.width, canvas.height][n]));
+    id("in-view-count").textContent = number(inside.length) + (inside.length > LISTED ? ` · ${words("listed", { count: LISTED })}` : "");
     id("in-view").replaceChildren(...inside.slice(0, LISTED).map((one) => element("li", {}, element("a", { href: address(one) },
       element("img", { src: source(one), alt: one.path, width: 96, height: 96, loading: "lazy" }),
       element("div", { class: one.right ? "under" : "under wrong" }, words(one.right ? "right" : "wrong", { label: classes[one.label] ?? "", predicted: one.predicted }))))));
@@ -64,7 +66,7 @@ function draw() {
     } else {
       place.fillStyle = colour(one.label);
       place.beginPath();
-      place.arc(x, y, 5, 0, 7);
+      place.arc(x, y, 4 + unit(), 0, 7);
       place.fill();
     }
     if (!one.right || one === chosen) {
@@ -76,7 +78,9 @@ function draw() {
     }
   }
 }
-function nearest(x, y, within = NEAR) {
+/** How many of the canvas's own pixels one pixel of the screen is: more on a phone. */
+const unit = () => Math.min(4, Math.max(1, canvas.width / (canvas.getBoundingClientRect().width || canvas.width)));
+function nearest(x, y, within = NEAR * unit()) {
   let best = null, least = within;
   for (const one of shown) {
     const [px, py] = at(one), far = Math.hypot(px - x, py - y);
@@ -88,6 +92,10 @@ function choose(one) {
   if (one === chosen && one) return;
   chosen = one;
   const told = one && words(one.right ? "right" : "wrong", { label: classes[one.label] ?? "", predicted: one.predicted });
+  if (one) {
+    const [x, y] = at(one); // into view, if it is not
+    if (x < 0 || y < 0 || x > canvas.width || y > canvas.height) view = { ...view, x: view.x + canvas.width / 2 - x, y: view.y + canvas.height / 2 - y };
+  }
   id("near").replaceChildren(...(one ? [element("img", { src: picture(one).src, alt: "", width: 96, height: 96 }), element("span", {}, told)] : []));
   draw();
 }
@@ -120,8 +128,9 @@ canvas.addEventListener("pointerup", (event) => {
 canvas.addEventListener("wheel", (event) => { event.preventDefault(); zoom(event.deltaY < 0 ? 1.25 : 0.8, ...spot(event)); }, { passive: false });
 canvas.addEventListener("keydown", (event) => {
   const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  if (event.key === "+" || event.key === "=") zoom(1.25);
-  else if (event.key === "-") zoom(0.8);
+  const middle = chosen ? at(chosen) : [];
+  if (event.key === "+" || event.key === "=") zoom(1.25, ...middle);
+  else if (event.key === "-") zoom(0.8, ...middle);
   else if (event.key === "Enter" && chosen) open(chosen);
   else if (ways[event.key]) {
     event.preventDefault();
@@ -137,6 +146,8 @@ canvas.addEventListener("keydown", (event) => {
 id("as-pictures").addEventListener("change", draw);
 for (const one of ["only-wrong", "true-class", "answer", "low", "high"]) id(one).addEventListener("input", filter);
 id("whole").addEventListener("click", () => zoom(0));
+id("closer").addEventListener("click", () => zoom(1.5));
+id("further").addEventListener("click", () => zoom(1 / 1.5));
 
 try {
   const found = await ask(`/api/results/${encodeURIComponent(name)}/map`);

@@ -106,3 +106,12 @@ if (theme) {
     try { localStorage.setItem("theme", root.dataset.theme); } catch { /* it lasts for this page only */ }
   });
 }
+
+// What sticks to the top lies below the header, as high as it is; on a phone the header does not stick.
+const header = document.querySelector("body > header");
+if (header) {
+  new ResizeObserver(() => {
+    const height = getComputedStyle(header).position === "sticky" ? header.offsetHeight : 0;
+    document.documentElement.style.setProperty("--header", `${height}px`);
+  }).observe(header);
+}

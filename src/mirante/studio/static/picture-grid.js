@@ -77,8 +77,16 @@ export function pictureGrid(list, { make, changed, give }) {
     button.setAttribute("tabindex", 0);
     if (focus) { button.focus({ preventScroll: true }); button.scrollIntoView({ block: "nearest" }); }
   }
-  function chooseRange(from, to) {
-    for (let place = Math.min(from, to); place <= Math.max(from, to); place++) chosen.add(items[place].path);
+  function choose(paths) {
+    chosen.clear();
+    for (const path of paths) if (places.has(path)) chosen.add(path);
+    mark();
+  }
+  const range = (from, to) => items.slice(Math.min(from, to), Math.max(from, to) + 1).map((item) => item.path);
+  function toggle(place) {
+    const { path } = items[place];
+    if (!chosen.delete(path)) chosen.add(path);
+    anchor = place;
     mark();
   }
   const placeOf = (target) => { const node = target.closest?.("li"); return node && list.contains(node) ? Number(node.dataset.place) : null; };
@@ -86,8 +94,10 @@ export function pictureGrid(list, { make, changed, give }) {
   list.addEventListener("click", (event) => {
     const place = placeOf(event.target);
     if (place === null) return;
-    if (event.shiftKey) chooseRange(anchor, place);
-    else { const { path } = items[place]; if (!chosen.delete(path)) chosen.add(path); anchor = place; mark(); }
+    const byTouch = event.pointerType === "touch", byKey = event.detail === 0; // a finger has no Ctrl; Space and Enter choose and leave
+    if (event.shiftKey && !byKey) choose(range(anchor, place));
+    else if (event.ctrlKey || event.metaKey || byTouch || byKey) toggle(place);
+    else { choose([items[place].path]); anchor = place; }
     moveTo(place, false);
   });
   list.addEventListener("focusin", (event) => { const place = placeOf(event.target); if (place !== null && place !== cursor) moveTo(place, false); });
@@ -97,17 +107,18 @@ export function pictureGrid(list, { make, changed, give }) {
     if (to === undefined || event.altKey || event.metaKey || (event.ctrlKey && !["Home", "End"].includes(event.key))) return;
     event.preventDefault();
     if (to < 0 || to > last) return;
-    if (event.shiftKey) chooseRange(cursor, to); else anchor = to;
+    if (event.shiftKey) choose(range(anchor, to));
+    else { anchor = to; choose([items[to].path]); }
     moveTo(to);
   });
 
-  // ---- dragging: from a chosen picture it moves what is chosen, from anywhere else it draws a frame
+  // ---- dragging: a picture takes along what is chosen, or itself; beside pictures it draws a frame
   let drag = null;
   list.addEventListener("pointerdown", (event) => {
     if (event.button || event.pointerType === "touch") return; // a finger scrolls
-    const place = placeOf(event.target), carries = place !== null && chosen.has(items[place].path);
+    const carries = event.target.closest(".pick") !== null;
     const box = list.getBoundingClientRect();
-    drag = { carries, moved: false, x: event.clientX, y: event.clientY, startX: event.clientX - box.left, startY: event.clientY - box.top, before: event.shiftKey || event.ctrlKey || event.metaKey ? new Set(chosen) : new Set(), shown: null, over: null };
+    drag = { carries, moved: false, x: event.clientX, y: event.clientY, startX: event.clientX - box.left, startY: event.clientY - box.top, before: event.shiftKey || event.ctrlKey || event.metaKey ? new Set(chosen) : new Set(), shown: null, over: null, place: placeOf(event.target) };
   });
   addEventListener("pointermove", (event) => {
     if (!drag) return;
@@ -115,7 +126,9 @@ export function pictureGrid(list, { make, changed, give }) {
     if (!drag.moved) {
       drag.moved = true;
       drag.shown = element("div", { class: drag.carries ? "carried" : "frame", "aria-hidden": "true" });
+      if (drag.carries && !chosen.has(items[drag.place].path)) { choose([items[drag.place].path]); moveTo(drag.place, false); }
       if (drag.carries) drag.shown.textContent = chosen.size;
+      document.body.classList.add("dragging");
       (drag.carries ? document.body : list).append(drag.shown);
       edgeScroll();
     }
@@ -155,6 +168,7 @@ export function pictureGrid(list, { make, changed, give }) {
     const { moved, carries, over, shown } = drag;
     drag = null;
     shown?.remove();
+    document.body.classList.remove("dragging");
     over?.classList.remove("over");
     if (!moved) return;
     const stop = (click) => { click.stopPropagation(); click.preventDefault(); }; // the click that ends a drag
@@ -169,16 +183,18 @@ export function pictureGrid(list, { make, changed, give }) {
   return {
     /** The paths that are chosen. */
     chosen,
-    /** Show other items. */
-    show(now) {
+    /** Show other items; with `same`, those of the same view after a change: the place and what is chosen stay. */
+    show(now, same = false) {
+      const before = same ? [...chosen] : [], place = same ? Math.min(cursor, now.length - 1) : 0, focused = list.contains(document.activeElement);
       items = now;
       places = new Map(items.map((item, place) => [item.path, place]));
       for (const node of made.values()) node.remove();
       made.clear();
       chosen.clear();
-      cursor = anchor = 0;
+      cursor = anchor = Math.max(0, place);
       arrange();
-      changed();
+      choose(before);
+      if (focused && items.length) moveTo(cursor);
     },
     /** Show items of these paths as they are now: { path: item }. */
     update(now) {
@@ -198,11 +214,10 @@ export function pictureGrid(list, { make, changed, give }) {
       for (const path of paths) made.get(places.get(path))?.classList.add("waiting");
     },
     item: (path) => items[places.get(path)],
-    choose(paths) {
-      chosen.clear();
-      for (const path of paths) if (places.has(path)) chosen.add(path);
-      mark();
-    },
+    choose,
+    /** Go to an image, if it is here. */
+    goTo(path) { if (places.has(path)) moveTo(places.get(path)); },
+    focus() { if (items.length) moveTo(cursor); },
     all: () => items.map((item) => item.path),
     /** The picture that the keyboard is on, or null. */
     here: () => { const place = placeOf(document.activeElement ?? list); return place === null ? null : items[place].path; },

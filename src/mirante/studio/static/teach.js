@@ -32,14 +32,6 @@ function tellReady() {
   const all = classes.reduce((sum, one) => sum + one.count, 0);
   id("ready").textContent = full.length < 2 ? words("two classes") : words("ready", { count: number(all), classes: number(classes.filter((one) => one.count).length) });
 }
-/** Show images as the collection has them: those of an archive or a film, which this page has not seen. */
-async function showKept(shown, label) {
-  const { items } = await ask(`/api/data/${encodeURIComponent(collection)}/items?` + new URLSearchParams({ label }));
-  shown.replaceChildren(...items.slice(0, SHOWN).map(({ path }) => {
-    const source = `/pictures/data/${encodeURIComponent(collection)}/thumbnail?` + new URLSearchParams({ path });
-    return element("li", {}, element("img", { alt: "", width: 64, height: 64, src: source }));
-  }));
-}
 function addClass() {
   const zone = id("class").content.firstElementChild.cloneNode(true);
   const name = zone.querySelector(".name"), says = zone.querySelector(".says"), shown = zone.querySelector("ul");
@@ -48,20 +40,19 @@ function addClass() {
   classes.push(own);
   id("classes").append(zone);
   takeImages(zone, camera, (files) => busy(null, id("classes-error"), async () => {
-    if (classes.some((other) => other !== own && other.name.value.trim() === name.value.trim())) throw new Error(words("same name"));
+    const label = name.value.trim();
+    if (!label) throw new Error(words("no name"));
+    if (classes.some((other) => other !== own && other.name.value.trim().toLowerCase() === label.toLowerCase())) throw new Error(words("same name"));
     await gathered();
-    name.readOnly = true; // its folder has that name now
-    const { added, refused, frames } = await sendImages(collection, files, name.value.trim(), says);
-    own.count += added;
+    const { refused, frames } = await sendImages(collection, files, label, says);
+    const { items } = await ask(`/api/data/${encodeURIComponent(collection)}/items?` + new URLSearchParams({ label }));
+    own.count = items.length; // the same image twice is one
+    name.readOnly = own.count > 0; // its folder has that name now
     says.textContent = words("count", { count: number(own.count) }) + (frames ? ` ${words("alike")}` : "");
-    if (files.some(({ file }) => !file.type.startsWith("image/"))) await showKept(shown, name.value.trim());
-    else for (const { file } of files.slice(0, Math.max(0, SHOWN - shown.children.length))) {
-      const image = element("img", { alt: "", width: 64, height: 64 });
-      image.addEventListener("error", () => image.parentElement?.remove());
-      image.addEventListener("load", () => URL.revokeObjectURL(image.src), { once: true });
-      image.src = URL.createObjectURL(file);
-      shown.append(element("li", {}, image));
-    }
+    shown.replaceChildren(...items.slice(0, SHOWN).map(({ path }) => {
+      const source = `/pictures/data/${encodeURIComponent(collection)}/thumbnail?` + new URLSearchParams({ path });
+      return element("li", {}, element("img", { alt: "", width: 64, height: 64, src: source }));
+    }));
     tellReady();
     if (refused.length) throw new Error(refused.slice(0, 3).join("\n"));
   }));
