@@ -18,7 +18,7 @@ from PIL import Image, ImageFilter
 
 from mirante.evaluation.figure import Figure
 from mirante.images import Pixels
-from mirante.monitoring.drift import LIMIT, PERIODS, Reference, evidence
+from mirante.monitoring.drift import LIMIT, PERIODS, Images, Reference, evidence
 from mirante.monitoring.estimates import accuracy, class_mix
 from mirante.prediction.sketch import sketch
 from mirante.run import Run
@@ -61,38 +61,45 @@ class Simulated:
         self.rows = dataset.rows("test")
         self.pixels = np.asarray(pixels[self.rows])
         self.targets = dataset.targets[self.rows].reshape(-1)
-        self.sketches, self.probabilities = self.seen(self.pixels)
+        self.images, self.probabilities = self.seen(self.pixels)
 
-    def seen(self, pixels: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def seen(self, pixels: Pixels) -> tuple[Images, NDArray[np.float32]]:
         found = self.model.run(pixels)
-        return sketch(found.values["features"]).astype(np.float32), found.probabilities
+        sketches = sketch(found.values["features"]).astype(np.float32)
+        return Images(sketches, found.ood_scores, found.probabilities.max(axis=1)), found.probabilities
+
+
+def some(images: Images, rows: NDArray[np.integer]) -> Images:
+    return Images(*(one[rows] for one in images))
 
 
 def months(
-    data: Simulated, a_day: int, count: int, changed: NDArray[np.float32] | None, share: float, rng: np.random.Generator
+    data: Simulated, a_day: int, count: int, changed: Images | None, share: float, rng: np.random.Generator
 ) -> tuple[float, list[int]]:
     """Return the share of months with an alarm, and after how many days of change it came (without those in which it did not).
 
     changed  sketches of images to mix in from the first day, of the same rows where they have the same length
     """
-    kept = min(2000, len(data.sketches) // 2)
+    count_of_all = len(data.targets)
+    kept = min(2000, count_of_all // 2)
     alarms, days = 0, []
     for _ in range(count):
-        order = rng.permutation(len(data.sketches))
-        reference, used = Reference.of(data.sketches[order[:kept]]), order[kept:]
-        p_values: list[float | None] = []
+        order = rng.permutation(count_of_all)
+        reference, used = Reference(some(data.images, order[:kept])), order[kept:]
+        found: list[float | None] = []
         for _day in range(PERIODS):
             today = rng.choice(used, a_day, replace=False)
-            sketches = data.sketches[today].copy()
+            now = Images(*(one[today].copy() for one in data.images))
             if changed is not None:
                 which = rng.random(a_day) < share
-                same = len(changed) == len(data.sketches)
-                rows = today[which] if same else rng.integers(0, len(changed), int(which.sum()))
-                sketches[which] = changed[rows]
-            p_values.append(reference.p_value(sketches, rng)[0])
-            if changed is not None and evidence(p_values)[-1] >= LIMIT:
+                same = len(changed.sketches) == count_of_all
+                rows = today[which] if same else rng.integers(0, len(changed.sketches), int(which.sum()))
+                for values, others in zip(now, changed, strict=True):
+                    values[which] = others[rows]
+            found.append(reference.look(now, rng).e_value)
+            if changed is not None and evidence(found)[-1] >= LIMIT:
                 break
-        reached = [one >= LIMIT for one in evidence(p_values)]
+        reached = [one >= LIMIT for one in evidence(found)]
         if any(reached):
             alarms += 1
             days.append(reached.index(True) + 1)
@@ -163,7 +170,7 @@ def main() -> None:
         changed, _ = data.seen(np.stack([data.model.pixels(file) for file in files]))
         for share in (0.02, 0.05, 0.2):
             told("a new class", asked.others.name, 100, share, months(data, 100, few, changed, share, rng)[1])
-    one = data.sketches[data.targets == 0]
+    one = some(data.images, np.flatnonzero(data.targets == 0))
     for share in (0.05, 0.1, 0.3):
         told("changed mix", "more of one class", 100, share, months(data, 100, few, one, share, rng)[1])
     estimates(data, rng, asked.months)

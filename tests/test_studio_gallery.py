@@ -224,7 +224,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(several=st.booleans(), steps=STEPS)
 def test_every_change_can_be_undone_and_made_again(
     tmp_path_factory: pytest.TempPathFactory, several: bool, steps

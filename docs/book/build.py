@@ -34,7 +34,7 @@ DOCS, COURSE = ROOT / "docs", ROOT / "docs" / "course"
 LANGUAGES = ("en", "pt")
 ARCHIVES = {"cifar10": "cifar10-images.tar.xz", "x-rays": "chest-xray-320.tar.xz", "photos": "flowers-128.tar.xz"}
 GUIDES = {
-    "use": "data recipes layers see studio photos reading tags grades-and-trees films serve export machines",
+    "use": "data recipes layers see studio photos reading tags grades-and-trees films serve monitor export machines",
     "trust": "trust limits reliability privacy",
     "reference": "command-line python run-folder glossary design",
 }

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mirante.experiment.tune import tune as tune
     from mirante.exports.export import export as export
     from mirante.model.summary import summary as summary
+    from mirante.monitoring.monitor import monitor as monitor
     from mirante.photos.organise import organise as organise
     from mirante.prediction.model import Model as Model
     from mirante.prediction.model import load as load
@@ -74,6 +75,7 @@ _HOMES = {
     "evaluate": "mirante.experiment.evaluate",
     "export": "mirante.exports.export",
     "load": "mirante.prediction.model",
+    "monitor": "mirante.monitoring.monitor",
     "organise": "mirante.photos.organise",
     "resume": "mirante.experiment.train",
     "see": "mirante.see",

@@ -307,23 +307,28 @@ class Run:
         write_text(self.path / runfolder.MODEL, info.to_json() + "\n")
         self.__dict__["info"] = info
 
-    def publish_reference(self, rows: NDArray[np.int64], sketches: NDArray[np.float16]) -> None:
-        """Keep what some test images look like to the network: their rows (N,) of predictions.csv, their sketches (N, width)."""
-        write_file(
-            self.path / runfolder.REFERENCE, lambda part: np.savez(part.open("wb"), rows=rows, sketches=sketches)
-        )
+    def publish_reference(
+        self, rows: NDArray[np.int64], sketches: NDArray[np.float16], ood_scores: NDArray[np.float32]
+    ) -> None:
+        """Keep what some test images look like to the network: rows (N,) of predictions.csv, sketches (N, width), ood_scores (N,)."""
 
-    def reference(self) -> tuple[NDArray[np.int64], NDArray[np.float16]] | None:
+        def write(part: Path) -> None:
+            with part.open("wb") as file:
+                np.savez(file, rows=rows, sketches=sketches, ood_scores=ood_scores)
+
+        write_file(self.path / runfolder.REFERENCE, write)
+
+    def reference(self) -> tuple[NDArray[np.int64], NDArray[np.float16], NDArray[np.float32]] | None:
         """Return what `publish_reference` kept, or None. Raises RunError when it is damaged."""
         path = self.path / runfolder.REFERENCE
         if not path.exists():
             return None
         try:
             with np.load(path, allow_pickle=False) as found:
-                rows, sketches = found["rows"], found["sketches"]
+                rows, sketches, scores = found["rows"], found["sketches"], found["ood_scores"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise RunError(f"{path}: damaged; restore the file or train again.") from error
-        return np.asarray(rows, np.int64), np.asarray(sketches, np.float16)
+        return np.asarray(rows, np.int64), np.asarray(sketches, np.float16), np.asarray(scores, np.float32)
 
     def publish_heatmaps(self, drawn: bytes | None) -> None:
         """Keep where the network looked: the network may be gone when the run is evaluated."""

@@ -273,7 +273,7 @@ def _fit_and_predict(
         features = output.values.get("features")
     if features is not None:
         compared = spread(np.arange(len(rows)), _COMPARED)
-        run.publish_reference(compared, sketch(features[compared]))
+        run.publish_reference(compared, sketch(features[compared]), output.ood_scores[compared])
     few = spread(np.arange(len(rows)), _LOOKED_AT)
     run.publish_heatmaps(fitted.attention(dataset, pixels, rows[few], output.logits[few]))
     return fitted, info, task.predict(output, rows, dataset, info)

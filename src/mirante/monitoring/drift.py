@@ -1,18 +1,22 @@
-"""Do images still look like those that a model was tested on? A two-sample test for each period, and an alarm with a known error.
+"""Do images still look like those that a model was tested on? Two-sample tests for each period, and an alarm with a known error.
 
-The test compares means of random Fourier features of the images' sketches, at three widths of a Gaussian kernel: an approximation of
-the maximum mean discrepancy (Gretton et al. 2012; Rahimi and Recht 2007). What is usual is known from samples of the same size that
-are drawn from the test images and compared with the others. benchmarks/RESULTS.md lists what else was tried.
+Four tests, each good at what the others miss: of the sketches of images, the mean of random Fourier features at three widths of a
+Gaussian kernel, an approximation of the maximum mean discrepancy (Gretton et al. 2012; Rahimi and Recht 2007), and the mean of
+their main components; and the means of the ood_scores and of the confidences. What is usual is known from samples of the same size
+that are drawn from the test images and compared with the others. benchmarks/RESULTS.md lists what else was tried.
 
-Each period's p-value becomes an e-value, and e-values are added up as Shiryaev and Roberts do: before anything changes, the sum grows
-by one a period on average, so that it reaches PERIODS / ALPHA within that many periods with a probability of at most ALPHA (Doob's
-inequality; Shin, Ramdas, Rinaldo, "E-detectors", 2024). A change that comes late is found as soon as one that comes at once.
+Each p-value becomes an e-value; their mean, an e-value again however much they depend on each other, is the evidence of the period. It
+is added up as Shiryaev and Roberts do: before anything changes, the sum grows by one a period on average, so that it reaches PERIODS /
+ALPHA within that many periods with a probability of at most ALPHA (Doob's inequality; Shin, Ramdas, Rinaldo, "E-detectors", 2024). A
+change that comes late is found as soon as one that comes at once.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,61 +35,106 @@ _SHARE = (
 )
 
 
+_COMPONENTS = 32
+
+
+class Images(NamedTuple):
+    """What the tests look at: sketches (N, width), ood_scores (N,), and the confidences of the answers (N,)."""
+
+    sketches: NDArray[np.floating]
+    ood_scores: NDArray[np.floating]
+    confidences: NDArray[np.floating]
+
+
 @dataclass(frozen=True, eq=False)
+class Look:
+    """How different some images are. p_values of each test; witness (N,), higher for images of a kind that the test had fewer of."""
+
+    p_values: tuple[float, ...]
+    witness: NDArray[np.float32]
+
+    @property
+    def p_value(self) -> float:
+        """How probable it is, at most, that test images would look as different in any of the tests (Bonferroni)."""
+        return min(1.0, len(self.p_values) * min(self.p_values))
+
+    @property
+    def e_value(self) -> float:
+        """The evidence that something has changed: at most 1 on average while nothing has."""
+        return float(np.mean([e_value(one) for one in self.p_values]))
+
+
 class Reference:
-    """What test images look like, in the space that the test compares: means and spread of their sketches, and their features."""
+    """What test images look like, in the spaces that the tests compare."""
 
-    centre: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    directions: NDArray[np.float64]
-    offsets: NDArray[np.float64]
-    points: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, sketches: NDArray[np.floating]) -> Reference:
-        """Learn it from the sketches (N, width) of test images."""
-        wide = np.asarray(sketches, np.float64)
-        centre, scale = wide.mean(axis=0), wide.std(axis=0)
-        scale = np.where(scale > 1e-6 * max(scale.max(), 1e-30), scale, np.inf)  # what never changes says nothing
-        rng = np.random.default_rng(0)
-        few = ((wide - centre) / scale)[rng.permutation(len(wide))[:400]]
+    def __init__(self, images: Images) -> None:
+        """Learn it from test images."""
+        wide = np.asarray(images.sketches, np.float64)
+        self._centre, scale = wide.mean(axis=0), wide.std(axis=0)
+        # what never changes says nothing
+        self._scale = np.where(scale > 1e-6 * max(scale.max(initial=0), 1e-30), scale, np.inf)
+        rng, normed = np.random.default_rng(0), self._normed(wide)
+        few = normed[rng.permutation(len(normed))[:400]]
         apart = np.sqrt(np.maximum(((few[:, None] - few[None]) ** 2).sum(axis=2), 0))
-        median = float(np.median(apart[np.triu_indices(len(few), 1)])) if len(few) > 1 else 1.0
+        median = float(np.median(apart[np.triu_indices(len(few), 1)])) or 1.0
         shape = (wide.shape[1], _FEATURES)
-        directions = np.concatenate([rng.normal(size=shape) / (width * (median or 1.0)) for width in _WIDTHS], axis=1)
-        offsets = np.asarray(rng.uniform(0, 2 * np.pi, directions.shape[1]), np.float64)
-        made = cls(centre, scale, directions, offsets, np.zeros((0, 0), np.float32))
-        return replace(made, points=made.mapped(sketches))
+        self._directions = np.concatenate([rng.normal(size=shape) / (width * median) for width in _WIDTHS], axis=1)
+        self._offsets = rng.uniform(0, 2 * np.pi, self._directions.shape[1])
+        values, vectors = np.linalg.eigh(np.cov(normed, rowvar=False).reshape(wide.shape[1], -1))
+        kept = np.argsort(-values)[:_COMPONENTS]
+        kept = kept[values[kept] > 1e-6 * values.max()]
+        self._components = vectors[:, kept] / np.sqrt(values[kept])
+        self._views = [View(one) for one in self._points(images)]
 
-    def mapped(self, sketches: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return the random Fourier features (N, D) of sketches (N, width)."""
-        wide = (np.asarray(sketches, np.float64) - self.centre) / self.scale
-        return np.cos(wide @ self.directions + self.offsets).astype(np.float32)
+    def __len__(self) -> int:
+        return len(self._views[0].points)
 
-    def size(self, count: int) -> int:
-        """Return how many of so many images are compared at once."""
-        return min(count, max(LEAST, len(self.points) // _SHARE))
+    def look(self, images: Images, rng: np.random.Generator) -> Look:
+        """Compare images with the test images."""
+        points = self._points(images)
+        size = min(len(points[0]), max(LEAST, len(self) // _SHARE))
+        chosen = rng.permutation(len(points[0]))[:size]
+        gaps = [one[chosen].mean(axis=0) - view.mean for one, view in zip(points, self._views, strict=True)]
+        p_values = tuple(view.p_value(gap, size) for gap, view in zip(gaps, self._views, strict=True))
+        return Look(p_values, (points[0] @ gaps[0]).astype(np.float32))
 
-    def p_value(self, sketches: NDArray[np.floating], rng: np.random.Generator) -> tuple[float, NDArray[np.float32]]:
-        """Return how probable it is that test images would look as different as these (N, width) do, and how different each one is.
+    def _normed(self, sketches: NDArray[np.floating]) -> NDArray[np.float64]:
+        normed: NDArray[np.float64] = (np.asarray(sketches, np.float64) - self._centre) / self._scale
+        return normed
 
-        The second, (N,), is higher for images of a kind of which there are more now than there were (the witness function).
-        """
-        points = self.mapped(sketches)
-        size = self.size(len(points))
-        chosen = points[rng.permutation(len(points))[:size]]
-        gap = chosen.mean(axis=0) - self.points.mean(axis=0)
-        usual = self._usual(size)
-        reached = int((usual >= float(gap @ gap)).sum())
-        p_value = (reached + 1) / (len(usual) + 1)
+    def _points(self, images: Images) -> list[NDArray[np.float32]]:
+        normed = self._normed(images.sketches)
+        logits = np.log(np.clip(images.confidences, 1e-6, 1 - 1e-6) / (1 - np.clip(images.confidences, 1e-6, 1 - 1e-6)))
+        found = [
+            np.cos(normed @ self._directions + self._offsets),
+            normed @ self._components,
+            np.asarray(images.ood_scores).reshape(-1, 1),
+            logits.reshape(-1, 1),
+        ]
+        return [np.asarray(one, np.float32) for one in found]
+
+
+class View:
+    """One space in which test images (N, D) are compared with others by their means."""
+
+    def __init__(self, points: NDArray[np.float32]) -> None:
+        self.points = points
+        self.mean = points.mean(axis=0)
+        self._usual: dict[int, NDArray[np.float64]] = {}
+
+    def p_value(self, gap: NDArray[np.floating], size: int) -> float:
+        """Return how probable it is that the mean of so many test images lies as far from that of the others."""
+        usual = self.usual(size)
+        distance = float(gap @ gap)
+        reached = int((usual >= distance).sum())
+        found = (reached + 1) / (len(usual) + 1)
         if not reached:  # further away than any sample: how far tells more
-            p_value = min(p_value, max(_SMALLEST, _SAFETY * _tail(float(gap @ gap), usual)))
-        return p_value, (points @ gap).astype(np.float32)
+            found = min(found, max(_SMALLEST, _SAFETY * _tail(distance, usual)))
+        return found
 
-    def _usual(self, size: int) -> NDArray[np.float64]:
-        """Return the distances of samples of this size, drawn from the test images, from the others."""
-        known: dict[int, NDArray[np.float64]] = self.__dict__.setdefault("_known", {})
-        if size not in known:
+    def usual(self, size: int) -> NDArray[np.float64]:
+        """Return the squared distances of samples of this size, drawn from the test images, from the others."""
+        if size not in self._usual:
             rng, count = np.random.default_rng(1), len(self.points)
             total, found = self.points.sum(axis=0, dtype=np.float64), np.empty(_DRAWS)
             for start in range(0, _DRAWS, 500):
@@ -94,10 +143,10 @@ class Reference:
                 which = np.zeros((stop - start, count), np.float32)
                 np.put_along_axis(which, drawn, 1.0, axis=1)
                 sums = (which @ self.points).astype(np.float64)
-                gap = sums / size - (total - sums) / (count - size)
-                found[start:stop] = (gap**2).sum(axis=1)
-            known[size] = found
-        return known[size]
+                gaps = sums / size - (total - sums) / (count - size)
+                found[start:stop] = (gaps**2).sum(axis=1)
+            self._usual[size] = found
+        return self._usual[size]
 
 
 def _tail(value: float, usual: NDArray[np.float64]) -> float:
@@ -124,15 +173,15 @@ def e_value(p_value: float) -> float:
     return float((1 - p_value + p_value * log) / (p_value * log**2))
 
 
-def evidence(p_values: list[float | None]) -> list[float]:
+def evidence(e_values: Sequence[float | None]) -> list[float]:
     """Return the evidence that something has changed by the end of each period; None is a period without enough images.
 
     At LIMIT it is an alarm.
     """
-    found, sum_ = [], 0.0
-    for one in p_values:
-        sum_ = sum_ if one is None else (1 + sum_) * e_value(one)
-        found.append(sum_)
+    found, total = [], 0.0
+    for one in e_values:
+        total = total if one is None else (1 + total) * one
+        found.append(total)
     return found
 
 

@@ -223,8 +223,11 @@ class Log:
 _COLUMNS = ("time", "digest", "version", "number", "none_of_these", "ood_score", "probabilities", "sketch", "subgroup")
 
 
-def read_log(folder: str | Path) -> Rows:
-    """Return all rows of a log, the oldest first. Raises DataError when there is none, RequestError without pyarrow."""
+def read_log(folder: str | Path, version: str | None = None) -> tuple[Rows, int]:
+    """Return the rows of a version of the model, the oldest first, and how many there are of others; None takes all.
+
+    Raises DataError when there is none, RequestError without pyarrow.
+    """
     require_arrow()
     place = Path(folder).expanduser()
     if not place.is_dir():
@@ -234,6 +237,14 @@ def read_log(folder: str | Path) -> Rows:
     tables = [table for file in sorted(place.iterdir()) for table in _read(file) if table.num_rows]
     if not tables:
         raise DataError(f"{folder}: nothing has been logged there yet.")
+    count = sum(table.num_rows for table in tables)
+    if version is not None:
+        import pyarrow.compute as pc
+
+        tables = [table.filter(pc.equal(table["version"], version)) for table in tables]
+        tables = [table for table in tables if table.num_rows]
+        if not tables:
+            raise DataError(f"{folder}: its {count:,} rows are of other versions of the model.")
     parts = [_columns(table) for table in tables]
     shapes = {(part["probabilities"].shape[1], part["sketches"].shape[1]) for part in parts}
     if len(shapes) > 1:
@@ -241,7 +252,7 @@ def read_log(folder: str | Path) -> Rows:
             f"{folder}: it holds the answers of models with different classes; log each model to its own folder."
         )
     rows = Rows(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-    return rows.only(np.argsort(rows.times, kind="stable"))
+    return rows.only(np.argsort(rows.times, kind="stable")), count - len(rows)
 
 
 def _read(file: Path) -> Iterator[pa.Table]:

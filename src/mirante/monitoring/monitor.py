@@ -18,7 +18,7 @@ from mirante.data.tables import read_table_file
 from mirante.errors import DataError, RequestError, RunError
 from mirante.evaluation.figure import Figure
 from mirante.evaluation.metrics import wilson
-from mirante.monitoring.drift import LEAST, LIMIT, ONE_PERIOD, Reference, evidence
+from mirante.monitoring.drift import LEAST, LIMIT, ONE_PERIOD, Images, Look, Reference, evidence
 from mirante.monitoring.estimates import accuracy, class_mix
 from mirante.monitoring.log import Rows, read_log
 from mirante.monitoring.pictures import FOLDER
@@ -83,7 +83,7 @@ class Watched:
     answers     each class: the share of the images for which it was the answer
     subgroups   name → count, shares of none of these, estimated accuracy
     truth       where labels came later: how many, the share that is right, the estimate for the same images; else None
-    strangest   digests of the images of which there were fewer before, the strangest first
+    strangest   digests of images of a kind that the test had fewer of, the strangest first; of those whose pictures were kept, if any
     """
 
     run: str
@@ -116,7 +116,7 @@ class Watched:
 
     def pictures(self) -> list[Path]:
         """Return the pictures that were kept of the strangest images."""
-        found = [Path(self.log) / FOLDER / f"{digest}.png" for digest in self.strangest]
+        found = [Path(self.log).expanduser() / FOLDER / f"{digest}.png" for digest in self.strangest]
         return [one for one in found if one.is_file()]
 
     def to_dict(self) -> dict[str, Any]:
@@ -177,14 +177,12 @@ def monitor(
     """
     opened = Run(run)
     opened.info.require_one_class("logs that are watched", str(opened.path))
-    rows = read_log(log)
-    if since is not None:
-        rows = rows.only(rows.times >= time.time() - since)
     version = hashlib.sha256(opened.file(runfolder.ONNX).read_bytes()).hexdigest()[:16]
-    mine = rows.only(rows.versions == version)
+    mine, others = read_log(log, version)
+    if since is not None:
+        mine = mine.only(mine.times >= time.time() - since)
     if not len(mine):
-        other = " Its rows are of other versions of the model." if len(rows) else ""
-        raise DataError(f"{log}: no answer of {opened.path} in that time.{other}")
+        raise DataError(f"{log}: no answer of {opened.path} in that time.")
     if mine.probabilities.shape[1] != len(opened.classes):
         raise DataError(f"{log}: its rows have another number of classes than {opened.path}.")
     unique = _first_of_each(mine)
@@ -192,32 +190,40 @@ def monitor(
     reference = tests.reference()
     rng = np.random.default_rng(0)
     parts = _periods(unique, every)
-    looks: list[tuple[float | None, NDArray[np.float32] | None]] = []
-    for _, _, part in parts:
-        if reference is None or len(part) < LEAST or unique.sketches.shape[1] == 0:
-            looks.append((None, None))
-        else:
-            looks.append(reference.p_value(part.sketches, rng))
-    grown = evidence([p_value for p_value, _ in looks])
+
+    def look(part: Rows) -> Look | None:
+        if reference is None or len(part) < LEAST or not part.sketches.shape[1]:
+            return None
+        return reference.look(Images(part.sketches, part.ood_scores, _given(part.probabilities, part.numbers)), rng)
+
+    looks, whole = [look(part) for _, _, part in parts], look(unique)
+    grown = evidence([None if one is None else one.e_value for one in looks])
     estimate = tests.accuracy_of
     periods = tuple(
-        Period(begin, end, len(part), p_value, one, estimate(part) if len(part) >= LEAST else None)
-        for (begin, end, part), (p_value, _), one in zip(parts, looks, grown, strict=True)
+        Period(
+            begin,
+            end,
+            len(part),
+            None if one is None else one.p_value,
+            sum_,
+            estimate(part) if len(part) >= LEAST else None,
+        )
+        for (begin, end, part), one, sum_ in zip(parts, looks, grown, strict=True)
     )
-    p_value, strangest = None, unique.digests[np.argsort(-unique.ood_scores)][:_STRANGEST]
-    if reference is not None and len(unique) >= LEAST and unique.sketches.shape[1]:
-        p_value, witness = reference.p_value(unique.sketches, rng)
-        strangest = unique.digests[np.argsort(-witness)][:_STRANGEST]
+    strange = unique.ood_scores if whole is None else whole.witness
+    ranked = unique.digests[np.argsort(-strange, kind="stable")]
+    kept = {path.stem for path in (Path(log).expanduser() / FOLDER).glob("*.png")}
+    strangest = [one for one in ranked.tolist() if not kept or one in kept][:_STRANGEST]
     return Watched(
         str(opened.path),
         str(log),
         len(unique),
-        len(rows) - len(mine),
+        others,
         float(mine.times[0]),
         float(mine.times[-1]),
         ONE_PERIOD if every is None else LIMIT,
         periods,
-        p_value,
+        None if whole is None else whole.p_value,
         tests.mix_of(unique),
         estimate(unique),
         wilson(int(tests.right.sum()), len(tests.right)),
@@ -225,7 +231,7 @@ def monitor(
         tests.answers_of(unique),
         tests.subgroups_of(unique),
         None if labels is None else tests.truth_of(unique, Path(labels)),
-        tuple(strangest.tolist()),
+        tuple(strangest),
     )
 
 
@@ -247,7 +253,8 @@ class _Tests:
         kept = self.run.reference()
         if kept is None:
             return None
-        return Reference.of(kept[1].astype(np.float32))
+        rows, sketches, scores = kept
+        return Reference(Images(sketches.astype(np.float32), scores, self.confidences[rows]))
 
     def accuracy_of(self, rows: Rows) -> Figure:
         return accuracy(_given(rows.probabilities, rows.numbers), self.confidences, self.right)

@@ -1,0 +1,361 @@
+"""A model in use: its log, and what is found in it. Real processes, real Parquet files, real changes of real pictures."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import Command, draw_shape
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFilter
+from test_serving import serving
+
+from mirante import Run
+from mirante.errors import DataError, RequestError
+from mirante.model.last_layer import read_head
+from mirante.monitoring.drift import LIMIT, PERIODS, Images, Reference, e_value, evidence
+from mirante.monitoring.estimates import accuracy, class_mix
+from mirante.monitoring.log import Log, read_log
+from mirante.monitoring.monitor import monitor
+from mirante.monitoring.pictures import Sample
+from mirante.prediction.onnx_model import Output
+from mirante.prediction.sketch import sketch
+
+
+def output(count: int, seed: int = 0, classes: int = 3) -> Output:
+    rng = np.random.default_rng(seed)
+    shares = rng.dirichlet(np.ones(classes), count).astype(np.float32)
+    features = rng.normal(size=(count, 100)).astype(np.float32)
+    return Output({"logits": np.log(shares), "probabilities": shares, "features": features})
+
+
+def digests(count: int, seed: int = 0) -> list[str]:
+    return [hashlib.sha256(f"{seed} {number}".encode()).hexdigest() for number in range(count)]
+
+
+def add(log: Log, count: int, seed: int = 0, subgroup: str = "") -> Output:
+    found = output(count, seed)
+    numbers = found.probabilities.argmax(axis=1).tolist()
+    log.add(digests(count, seed), found, numbers, [False] * count, subgroup)
+    return found
+
+
+def test_a_log_holds_what_was_answered_and_never_a_picture(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log", "v1")
+    first, second = add(log, 5, 1, "north"), add(log, 3, 2)
+    read = read_log(tmp_path / "log")[0]  # also while it is written
+    assert len(read) == 8 and list(tmp_path.rglob("*.arrows"))
+    log.close()
+    (file,) = (tmp_path / "log").iterdir()
+    assert file.suffix == ".parquet" and pq.read_table(file).num_rows == 8
+    read, _ = read_log(tmp_path / "log")
+    assert np.array_equal(read.probabilities, np.concatenate([first.probabilities, second.probabilities]))
+    wanted = sketch(np.concatenate([first.values["features"], second.values["features"]]))
+    assert wanted.shape == (8, 64) and np.array_equal(read.sketches, wanted.astype(np.float32))
+    assert read.digests.tolist() == [one[:32] for one in (*digests(5, 1), *digests(3, 2))]
+    assert read.subgroups.tolist() == ["north"] * 5 + [""] * 3 and set(read.versions.tolist()) == {"v1"}
+    assert np.all(np.abs(read.times - time.time()) < 60)
+
+
+WRITER = """
+import sys, os, time
+sys.path.insert(0, {tests!r})
+from test_monitoring import add
+from mirante.monitoring.log import Log
+log = Log({folder!r}, "v1")
+for number in range(1000):
+    add(log, 7, number)
+    print(number, flush=True)
+    time.sleep(0.01)
+"""
+
+
+def test_a_killed_process_loses_nothing_that_it_had_logged(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    code = WRITER.format(tests=str(Path(__file__).parent), folder=str(folder))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for _ in range(20):
+        line = process.stdout.readline()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    written = int(line) + 1
+    assert len(read_log(folder)[0]) >= 7 * written
+    (stream,) = folder.glob("*.arrows")
+    with stream.open("rb+") as file:  # the last batch was cut off in the middle
+        file.truncate(stream.stat().st_size - 40)
+    before = len(read_log(folder)[0])
+    assert before >= 7 * (written - 1) and before % 7 == 0
+    beside = Log(folder, "v1")  # whoever comes next finishes it
+    assert not list(folder.glob("*.arrows")) and len(read_log(folder)[0]) == before
+    add(beside, 2, 5000)
+    third = Log(folder, "v1")  # and leaves alone what is still written
+    assert len(list(folder.glob("*.arrows"))) == 1
+    add(third, 2, 5001)
+    beside.close()
+    third.close()
+    assert len(read_log(folder)[0]) == before + 4 and {one.suffix for one in folder.iterdir()} == {".parquet"}
+
+
+FULL = """
+import resource, sys
+sys.path.insert(0, {tests!r})
+from test_monitoring import add
+from mirante.monitoring.log import Log
+log = Log({folder!r}, "v1")
+add(log, 5, 0)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for number in range(1, 9):
+    add(log, 50, number)
+print(log.missing)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of files are of Unix")
+def test_a_full_disk_costs_rows_and_never_an_answer(tmp_path: Path) -> None:
+    code = FULL.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "log"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.strip() == "400", done.stderr
+    assert done.stderr.count("the log cannot be written") == 1
+    assert len(read_log(tmp_path / "log")[0]) == 5
+
+
+def test_a_log_stays_within_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mirante.monitoring.log.ROWS_PER_FILE", 2000)
+    log = Log(tmp_path, "v1", megabytes=1)
+    for number in range(20):
+        add(log, 1000, number)
+    log.close()
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2 << 20
+    assert read_log(tmp_path)[0].digests[-1] == digests(1000, 19)[-1][:32]  # the newest are there
+
+
+def test_what_is_no_log_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such log"):
+        read_log(tmp_path / "gone")
+    with pytest.raises(DataError, match="nothing has been logged"):
+        read_log(tmp_path)
+    (tmp_path / "a.parquet").write_bytes(b"not parquet")
+    with pytest.raises(DataError, match="nothing has been logged"):
+        read_log(tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(RequestError, match="no log can be written"):
+        Log(tmp_path / "file", "v1")
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.floats(0, 1)), min_size=1, max_size=80), st.integers(1, 20))
+def test_the_sample_of_pictures_is_bounded_fair_and_holds_the_strangest(
+    tmp_path_factory: pytest.TempPathFactory, seen: list[tuple[int, float]], most: int
+) -> None:
+    folder = tmp_path_factory.mktemp("sample")
+    sample, half = Sample(folder, most), max(1, most // 2)
+    known: dict[str, float] = {}
+    for number, score in seen:
+        digest = hashlib.sha256(str(number).encode()).hexdigest()
+        known.setdefault(digest[:32], score)
+        sample.add([digest], [np.zeros((4, 4, 3), np.uint8)], [score])
+    kept = {file.stem for file in (folder / "images").glob("*.png")}
+    fair = set(sorted(known, key=lambda name: int(name[:12], 16))[:half])
+    assert fair <= kept and len(kept) <= 2 * half
+    assert kept >= {name for name in known if known[name] > sorted(known.values())[-half:][0]}
+
+
+def test_features_are_what_goes_into_the_last_layer(shapes_run: tuple[Path, Path]) -> None:
+    import onnx
+
+    run = Run(shapes_run[0])
+    images = np.random.default_rng(0).integers(0, 256, (70, *run.info.shape), np.uint8)  # more than a batch
+    found = run.model(features=True).run(images)
+    weight, bias = read_head(onnx.load(run.path / "model.onnx"))
+    assert np.allclose(found.values["features"] @ weight.T + bias, found.logits, atol=1e-3)
+    assert "features" not in run.model().run(images).values
+
+
+@given(st.floats(1e-12, 1))
+def test_evidence_falls_as_images_become_usual(p_value: float) -> None:
+    assert e_value(p_value) >= e_value(min(1.0, 1.5 * p_value)) > 0
+
+
+def test_evidence_is_at_most_one_on_average_while_nothing_changes() -> None:
+    possible = np.arange(1, 10_001) / 10_000  # the p-values of 9,999 draws, each as probable as the others
+    assert 0.85 < np.mean([e_value(float(one)) for one in possible]) <= 1
+
+
+def test_an_alarm_is_rare_without_a_change_and_soon_with_one() -> None:
+    rng = np.random.default_rng(0)
+
+    def images(count: int, shift: float = 0.0) -> Images:
+        sketches = rng.normal(size=(count, 16)) + shift
+        return Images(sketches, rng.uniform(0, 1, count), rng.uniform(0.5, 1, count))
+
+    alarms = 0
+    for _ in range(12):
+        reference = Reference(images(800))
+        found = evidence([reference.look(images(60), rng).e_value for _ in range(PERIODS)])
+        alarms += max(found) >= LIMIT
+        late = evidence(
+            [
+                *(reference.look(images(60), rng).e_value for _ in range(10)),
+                *(reference.look(images(60, 0.5), rng).e_value for _ in range(3)),
+            ]
+        )
+        assert late[-1] >= LIMIT > max(late[:10])
+    assert alarms <= 1
+    assert evidence([None, 3.0, None, 2.0]) == [0.0, 3.0, 3.0, 8.0]
+
+
+def test_the_mix_of_classes_and_the_accuracy_are_found_without_labels() -> None:
+    rng = np.random.default_rng(0)
+
+    def drawn(count: int, mix: list[float]):  # type: ignore[no-untyped-def]
+        targets = rng.choice(3, count, p=mix)
+        logits = rng.normal(size=(count, 3))
+        logits[np.arange(count), targets] += (
+            1.5  # the density of an image given its class, so that what follows is exact
+        )
+        weights = np.exp(1.5 * logits) / 3
+        return targets, (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    targets, tested = drawn(3000, [1 / 3] * 3)
+    truth, now = drawn(3000, [0.7, 0.2, 0.1])
+    found = class_mix(now, np.full(3, 1 / 3), tested, targets)
+    for one, share in zip(found, np.bincount(truth) / 3000, strict=True):
+        assert one.low <= share <= one.high and one.high - one.low < 0.15
+    same_targets, same = drawn(3000, [1 / 3] * 3)
+    estimate = accuracy(same.max(axis=1), tested.max(axis=1), tested.argmax(axis=1) == targets)
+    assert estimate.low <= (same.argmax(axis=1) == same_targets).mean() <= estimate.high
+    assert estimate.high - estimate.low < 0.08
+
+
+@pytest.fixture(scope="module")
+def used(shapes_run: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory, mirante: Command) -> Path:
+    """A folder with 120 new shapes, their blurred copies, and the log of each."""
+    folder = tmp_path_factory.mktemp("used")
+    rows = []
+    for number in range(120):
+        kind = ("bar", "cross", "disc")[number % 3]
+        picture = draw_shape(kind, 9000 + number)
+        for name, one in (("new", picture), ("blurred", picture.filter(ImageFilter.GaussianBlur(3)))):
+            (folder / name).mkdir(exist_ok=True)
+            one.save(folder / name / f"{number:03}.png")
+        rows.append((f"new/{number:03}.png", kind))
+    with (folder / "truth.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label"), *rows])
+    for name in ("new", "blurred"):
+        words = ["predict", str(shapes_run[0]), str(folder / name), "--log", str(folder / f"log-{name}")]
+        done = mirante(*words, "--log-subgroup", name, "--keep-images", "20", "--format", "csv")
+        assert done.returncode == 0 and len(done.stdout.splitlines()) == 121, done.stderr
+    return folder
+
+
+def test_a_log_of_usual_images_is_no_alarm(used: Path, shapes_run: tuple[Path, Path], mirante: Command) -> None:
+    words = ["monitor", str(shapes_run[0]), str(used / "log-new"), "--labels", str(used / "truth.csv")]
+    done = mirante(*words, "--lang", "en")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "120 images. Nothing says that they look different" in done.stdout and "new: 120 images" in done.stdout
+    told = json.loads(mirante(*words, "--format", "json").stdout)
+    answers = Run(shapes_run[0]).model().predict_many(sorted((used / "new").iterdir()))
+    right = np.mean([one.nearest == ("bar", "cross", "disc")[number % 3] for number, one in enumerate(answers)])
+    assert told["images"] == 120 and told["truth"]["images"] == 120
+    assert told["truth"]["accuracy"]["value"] == pytest.approx(right)
+    assert told["estimated_accuracy"]["low"] <= right <= told["estimated_accuracy"]["high"]
+    for one in told["classes"].values():
+        assert one["now"]["low"] <= 1 / 3 <= one["now"]["high"]
+    assert told["subgroups"]["new"]["images"] == 120
+
+
+@pytest.mark.parametrize(("lang", "sentence"), [("en", "They look different"), ("pt", "Elas são diferentes")])
+def test_blurred_images_are_an_alarm(
+    used: Path, shapes_run: tuple[Path, Path], mirante: Command, tmp_path: Path, lang: str, sentence: str
+) -> None:
+    page = tmp_path / "page.html"
+    words = ["monitor", str(shapes_run[0]), str(used / "log-blurred"), "--every", "day", "--since", "1d"]
+    done = mirante(*words, "--report", str(page), "--lang", lang)
+    assert done.returncode == 3 and sentence in done.stdout, done.stdout + done.stderr
+    text = page.read_text(encoding="utf-8")
+    assert sentence in text and text.count("data:image/png;base64,") >= 10 and "http" not in text.split("</style>")[1]
+
+
+def test_kept_pictures_are_what_the_network_saw(used: Path, shapes_run: tuple[Path, Path]) -> None:
+    model = Run(shapes_run[0]).model()
+    kept = sorted((used / "log-new" / "images").iterdir())
+    assert 10 <= len(kept) <= 20
+    seen = {hashlib.sha256(file.read_bytes()).hexdigest()[:32]: file for file in (used / "new").iterdir()}
+    for file in kept:
+        assert np.array_equal(np.asarray(Image.open(file)), model.pixels(seen[file.stem]).squeeze())
+
+
+def test_what_cannot_be_watched_is_said_in_a_sentence(
+    used: Path, shapes_run: tuple[Path, Path], mirante: Command, tmp_path: Path
+) -> None:
+    run = str(shapes_run[0])
+    (tmp_path / "wrong.csv").write_text("path,label\nnew/000.png,owl\n")
+    (tmp_path / "gone.csv").write_text("path,label\ngone.png,bar\n")
+    (tmp_path / "other.csv").write_text(f"path,label\n{'0' * 64},bar\n")
+    log = str(used / "log-new")
+    for words, sentence in (
+        (["monitor", run, str(tmp_path)], "nothing has been logged there yet"),
+        (["monitor", run, str(tmp_path / "gone")], "no such log"),
+        (["monitor", str(tmp_path), log], "not a Mirante run"),
+        (["monitor", run, log, "--labels", str(tmp_path / "wrong.csv")], "'owl' is not a class"),
+        (["monitor", run, log, "--labels", str(tmp_path / "gone.csv")], "no file at gone.png"),
+        (["monitor", run, log, "--labels", str(tmp_path / "other.csv")], "none of its images is in the log"),
+        (["monitor", run, log, "--every", "5s"], "is not a stretch of time"),
+        (["monitor", run, log, "--report", "page.txt"], "must end in .html"),
+        (["predict", run, str(used / "new"), "--keep-images", "3"], "--keep-images needs --log"),
+        (["predict", run, str(used / "new"), "--log", str(tmp_path / "wrong.csv")], "no log can be written there"),
+        (["predict", run, str(used / "new"), "--log", str(tmp_path / "x"), "--log-megabytes", "0"], "log-megabytes"),
+    ):
+        done = mirante(*words, "--lang", "en")
+        assert done.returncode == 2 and sentence in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_answers_of_another_model_are_left_out(used: Path, shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
+    log = Log(tmp_path, "another")
+    add(log, 30)
+    log.close()
+    with pytest.raises(DataError, match="other versions of the model"):
+        monitor(shapes_run[0], tmp_path)
+    for file in (used / "log-new").glob("*.parquet"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    found = monitor(shapes_run[0], tmp_path)
+    assert (found.count, found.others) == (120, 30) and not found.alarm
+
+
+def test_the_server_logs_and_counts_its_answers(used: Path, shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
+    files = sorted((used / "new").iterdir())[:40]
+    with serving(shapes_run[0], "--log", str(tmp_path), "--keep-images", "4") as server:
+        name = server.ask("GET", "/v1/models")[2]["models"][0]["name"]
+        for file in files:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+            headers = {"content-type": "image/png", "mirante-subgroup": "scanner 2"}
+            connection.request("POST", f"/v1/models/{name}/predict", file.read_bytes(), headers)
+            assert connection.getresponse().status == 200
+            connection.close()
+        counted = server.ask("GET", "/metrics")[2]
+        assert len(read_log(tmp_path / name)[0]) == 40  # while it runs
+        server.process.terminate()
+        server.process.wait(30)
+    answers = [line for line in counted.splitlines() if line.startswith("mirante_answers_total")]
+    assert sum(float(line.split()[-1]) for line in answers) == 40
+    assert f'mirante_confidence_count{{model="{name}"}} ' in counted
+    found = monitor(shapes_run[0], tmp_path / name)
+    assert found.count == 40 and found.subgroups["scanner 2"][0] == 40
+    assert len(list((tmp_path / name / "images").iterdir())) <= 4
+    wanted = {hashlib.sha256(file.read_bytes()).hexdigest()[:32] for file in files}
+    assert set(read_log(tmp_path / name)[0].digests.tolist()) == wanted
+    assert {one.suffix for one in (tmp_path / name).iterdir()} == {".parquet", ""}
