@@ -1,12 +1,12 @@
 """The log of a model in use: one row per image, without the picture, in Parquet files of a folder.
 
-    <time>-<process>.arrows    what is being written: a stream of Arrow, flushed with every batch of answers
+    <time>-<process>.arrows    what is being written: a stream of Arrow, flushed every second and every 256 rows
     <time>-<process>.lock      held by the process that writes it
     <time>-<process>.parquet   finished files, each made in one step from a stream
 
-A process that is killed leaves its stream; whoever logs to the folder next makes a Parquet file of it, and a reader takes all whole
-batches of it meanwhile. A folder has a size that it does not exceed: the oldest files go. When nothing can be written, the disk being
-full, answers go on and the log says how many rows it lacks.
+A process that is killed loses its last second, and leaves its stream; whoever logs to the folder next makes a Parquet file of it, and
+a reader takes all whole batches of it meanwhile. A folder has a size that it does not exceed: the oldest files go. When nothing can be
+written, the disk being full, answers go on and the log counts the rows that it lacks.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("mirante")
 
 ROWS_PER_FILE = 20_000
+ROWS_AT_ONCE = 256
+SECONDS_AT_ONCE = 1.0
 SECONDS_PER_FILE = 86_400.0
 MEGABYTES = 1000
 """How large a folder grows, unless the user says otherwise."""
@@ -95,6 +97,8 @@ class Log:
         self._sink: Any = None
         self._stream: Path | None = None
         self._handle = -1
+        self._pending: list[_Pending] = []
+        self._timer: threading.Timer | None = None
         self._rows, self._began = 0, 0.0
         self.missing = 0
         try:
@@ -113,53 +117,48 @@ class Log:
         if not len(found):
             return
         with self._lock:
-            try:
-                batch = self._batch(digests, found, numbers, none, subgroup)
-                if self._writer is not None and (
-                    self._rows >= ROWS_PER_FILE or time.monotonic() - self._began > SECONDS_PER_FILE
-                ):
-                    self._finish()
-                if self._writer is None:
-                    self._open(batch.schema)
-                self._writer.write_batch(batch)
-                self._sink.flush()
-                self._rows += len(digests)
-            except Exception as error:  # a log must never be the reason that nobody is answered
-                if not self.missing:
-                    _log.warning(f"{self.folder}: the log cannot be written ({error}); answers go on without it.")
-                self.missing += len(digests)
-                self._abandon()
+            self._pending.append(_Pending(time.time(), list(digests), found, list(numbers), list(none), subgroup))
+            if sum(len(one.digests) for one in self._pending) >= ROWS_AT_ONCE:
+                self._flush()
+            elif self._timer is None:
+                self._timer = threading.Timer(SECONDS_AT_ONCE, self.flush)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def flush(self) -> None:
+        """Write what waits to be written."""
+        with self._lock:
+            self._flush()
 
     def close(self) -> None:
         """Make a Parquet file of what was written."""
         with self._lock, contextlib.suppress(Exception):
+            self._flush()
             self._finish()
 
-    def _batch(
-        self, digests: Sequence[str], found: Output, numbers: Sequence[int], none: Sequence[bool], subgroup: str
-    ) -> pa.RecordBatch:
-        import pyarrow as pa
-
-        count, shares = len(found), np.ascontiguousarray(found.probabilities, np.float32)
-        features = found.values.get("features")
-        short = np.zeros((count, 0), np.float16) if features is None else sketch(features)
-        now = int(time.time() * 1e6)
-        return pa.RecordBatch.from_arrays(
-            [
-                pa.array([now] * count, pa.timestamp("us", "UTC")),
-                pa.array([one[:32] for one in digests], pa.string()),
-                pa.array([self._version] * count, pa.string()),
-                pa.array(list(numbers), pa.int32()),
-                pa.array(list(none), pa.bool_()),
-                pa.array(found.ood_scores.astype(np.float32)),
-                pa.FixedSizeListArray.from_arrays(pa.array(shares.ravel()), shares.shape[1]),
-                pa.FixedSizeListArray.from_arrays(pa.array(short.ravel()), max(1, short.shape[1]))
-                if short.shape[1]
-                else pa.array([[]] * count, pa.list_(pa.float16())),
-                pa.array([subgroup] * count, pa.string()),
-            ],
-            names=list(_COLUMNS),
-        )
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        try:
+            batch = _batch(pending, self._version)
+            if self._writer is not None and (
+                self._rows >= ROWS_PER_FILE or time.monotonic() - self._began > SECONDS_PER_FILE
+            ):
+                self._finish()
+            if self._writer is None:
+                self._open(batch.schema)
+            self._writer.write_batch(batch)
+            self._sink.flush()
+            self._rows += batch.num_rows
+        except Exception as error:  # a log must never be the reason that nobody is answered
+            if not self.missing:
+                _log.warning(f"{self.folder}: the log cannot be written ({error}); answers go on without it.")
+            self.missing += sum(len(one.digests) for one in pending)
+            self._abandon()
 
     def _open(self, schema: pa.Schema) -> None:
         import pyarrow as pa
@@ -218,6 +217,47 @@ class Log:
             _log.warning(f"{oldest}: removed, since the log has reached its size of {self._bytes >> 20} MB.")
             oldest.unlink(missing_ok=True)
             sizes.pop(oldest)
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """Answers that wait to be written: when, and what `Log.add` was given."""
+
+    time: float
+    digests: list[str]
+    found: Output
+    numbers: list[int]
+    none: list[bool]
+    subgroup: str
+
+
+def _batch(pending: Sequence[_Pending], version: str) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    counts = [len(one.digests) for one in pending]
+    shares = np.concatenate([one.found.probabilities for one in pending]).astype(np.float32, copy=False)
+    features = [one.found.values.get("features") for one in pending]
+    known = [one for one in features if one is not None]
+    short = sketch(np.concatenate(known)) if len(known) == len(pending) else np.zeros((sum(counts), 0), np.float16)
+    if short.shape[1]:
+        sketches = pa.FixedSizeListArray.from_arrays(pa.array(short.ravel()), short.shape[1])
+    else:
+        sketches = pa.array([[]] * sum(counts), pa.list_(pa.float16()))
+    times = np.repeat([int(1e6 * one.time) for one in pending], counts)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(times, pa.int64()).cast(pa.timestamp("us", "UTC")),
+            pa.array([digest[:32] for one in pending for digest in one.digests], pa.string()),
+            pa.array([version] * sum(counts), pa.string()),
+            pa.array([number for one in pending for number in one.numbers], pa.int32()),
+            pa.array([none for one in pending for none in one.none], pa.bool_()),
+            pa.array(np.concatenate([one.found.ood_scores for one in pending]).astype(np.float32, copy=False)),
+            pa.FixedSizeListArray.from_arrays(pa.array(shares.ravel()), shares.shape[1]),
+            sketches,
+            pa.array([one.subgroup for one in pending for _ in one.digests], pa.string()),
+        ],
+        names=list(_COLUMNS),
+    )
 
 
 _COLUMNS = ("time", "digest", "version", "number", "none_of_these", "ood_score", "probabilities", "sketch", "subgroup")

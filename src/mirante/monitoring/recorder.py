@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,8 @@ class Recorder:
 
         def noted() -> Iterator[Entry]:
             for entry in entries:
-                yield entry if entry.error is not None else replace(entry, payload=partial(content, entry))
+                known = entry.error is None
+                yield Entry(entry.path, partial(content, entry), entry.label, entry.split) if known else entry
 
         waiting: list[tuple[list[str], Output, list[Answer]]] = []
 

@@ -109,7 +109,10 @@ class OnnxModel:
                 path = runfolder.require_file(path, runfolder.ONNX)
         try:
             self._content = content or path.read_bytes()  # the file may be replaced by another model
-            self._session = open_session(_with_features(self._content) if features else self._content, threads)
+            self._session = open_session(self._content, threads)
+            if features and "features" not in [one.name for one in self._session.get_outputs()]:
+                self._content = _with_features(self._content)
+                self._session = open_session(self._content, threads)
         except Exception as error:  # ONNX Runtime has an exception for each status code
             raise RunError(f"{path}: this model cannot be opened; it is damaged or not an .onnx file.") from error
         text = self._session.get_modelmeta().custom_metadata_map.get("mirante")
