@@ -1,7 +1,9 @@
 """Look at data before training, check it, or download a named data set.
 
 `info DATA` shows what there is: classes, splits, sizes, images that cannot be read. `check DATA` looks for what is wrong
-with it: copies, leaks, wrong labels, shortcuts, odd images. `get NAME` downloads a data set.
+with it: copies, leaks, wrong labels, shortcuts, odd images. `get NAME` downloads a data set. `freeze DATA` writes down every image
+with its label and split, for `train --locked`; `diff OLD NEW` shows what has changed between two of them, or folders, or what runs
+were trained on.
 """
 
 from __future__ import annotations
@@ -13,18 +15,27 @@ from pathlib import Path
 
 from mirante.cli.arguments import add_data, add_format, add_rendering, add_task, data_options, task_options
 from mirante.cli.streams import tell
+from mirante.errors import RequestError
+
+_LISTED = 20  # changes of each kind that are printed; --format lists all
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
-        choices=("info", "check", "get"),
-        help="info: show what there is; check: find what is wrong; get: download a named data set",
+        choices=("info", "check", "get", "freeze", "diff"),
+        help="info: show what there is; check: find what is wrong; get: download a named data set; freeze: write down what there is; "
+        "diff: show what has changed",
     )
-    parser.add_argument("data", metavar="DATA", help="where the images are, as for train")
+    parser.add_argument(
+        "data", metavar="DATA", help="where the images are, as for train; for diff also a lock file or a run"
+    )
+    parser.add_argument("new", metavar="NEW", nargs="?", help="for diff: the later state, a lock file or a run too")
     add_format(parser)
     parser.add_argument(
-        "--out", metavar="DIR", help="for check: where report.html and findings.csv go (default: checks/DATA)"
+        "--out",
+        metavar="DIR",
+        help="for check: where report.html and findings.csv go (default: checks/DATA); for freeze: the lock file",
     )
     parser.add_argument(
         "--fix", metavar="DIR", help="for check: write a cleaned list of labels there; no image is changed"
@@ -32,12 +43,23 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-model", action="store_true", help="for check: do not use a network to find wrong labels and outliers"
     )
-    add_task(parser, "for info and check: as for train")
+    parser.add_argument("--report", metavar="FILE.html", help="for diff: write a page with the pictures")
+    add_task(parser, "for info, check, freeze and diff: as for train")
     add_data(parser)
     add_rendering(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
+    if (arguments.action == "diff") != (arguments.new is not None):
+        raise RequestError("mirante data diff OLD NEW compares two states; the other actions take one DATA.")
+    if arguments.action != "diff" and arguments.report is not None:
+        raise RequestError("--report is for mirante data diff.")
+    if arguments.action == "freeze":
+        _freeze(arguments)
+        return
+    if arguments.action == "diff":
+        _diff(arguments)
+        return
     if arguments.action == "get":
         _get(arguments.data)
         return
@@ -131,9 +153,47 @@ def _train_words(arguments: argparse.Namespace, table: Path, grouped: bool) -> l
     return ["mirante", "train", *words, *(["--group-column", "group"] if grouped else [])]
 
 
+def _freeze(arguments: argparse.Namespace) -> None:
+    from mirante.experiment.versions import LOCK_ENDING, freeze
+
+    out = arguments.out or f"{Path(arguments.data).name or 'data'}{LOCK_ENDING}"
+    state = freeze(arguments.data, out, **data_options(arguments), **task_options(arguments))
+    text = f"{out}: {len(state.files):,} images written down; mirante train {arguments.data} --locked {out} trains on these only."
+    tell(text, arguments.lang, sys.stdout)
+
+
+def _diff(arguments: argparse.Namespace) -> None:
+    from mirante.cli.tables import print_rows, print_table
+    from mirante.experiment.versions import KINDS, State, diff, page, titles
+    from mirante.files import write_text
+    from mirante.locale import language
+
+    if arguments.report is not None and not arguments.report.lower().endswith((".html", ".htm")):
+        raise RequestError(f"--report {arguments.report}: a page; its name must end in .html.")
+    options = {**data_options(arguments), **task_options(arguments)}
+    old, new = (State.read(one, **options) for one in (arguments.data, arguments.new))
+    changes, say = diff(old, new), language(arguments.lang)
+    if arguments.report is not None:
+        write_text(Path(arguments.report).expanduser(), page(old, new, changes, say))
+    if arguments.format != "table":
+        rows = [{"change": one.kind, "path": one.path, "before": one.before, "after": one.after} for one in changes]
+        print_rows(rows, arguments.format, arguments.lang)
+        return
+    if not changes:
+        print(say("Nothing: the same images with the same labels in the same splits."))
+        return
+    for kind in KINDS:
+        own = [one for one in changes if one.kind == kind]
+        if own:
+            lines = [[one.path, one.before, one.after] for one in own[:_LISTED]]
+            if len(own) > _LISTED:
+                lines.append([say("… and {count} more", count=say.number(len(own) - _LISTED)), "", ""])
+            title = f"{titles(say)[kind]}: {say.number(len(own))}"
+            print_table([say("Image"), say("Before"), say("Now")], lines, numbers_from=3, title=title)
+
+
 def _get(name: str) -> None:
     from mirante.data.downloads import FILES, get
-    from mirante.errors import RequestError
 
     if name not in FILES:
         raise RequestError(f"{name!r} is not a data set that can be downloaded; available: {', '.join(FILES)}.")

@@ -94,6 +94,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue the stopped or killed training at --out")
     parser.add_argument("--strict", action="store_true", help="treat an unreadable image as an error")
     parser.add_argument(
+        "--locked",
+        metavar="FILE",
+        help="train only if DATA is what a lock file says (mirante data freeze), image by image",
+    )
+    parser.add_argument(
         "--track",
         action="append",
         default=[],
@@ -137,6 +142,7 @@ def run(arguments: argparse.Namespace) -> None:
             device=arguments.device,
             strict=arguments.strict,
             overwrite=arguments.overwrite,
+            locked=arguments.locked,
             track=arguments.track,
             lang=arguments.lang,
             **data_options(arguments),

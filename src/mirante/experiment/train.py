@@ -22,6 +22,7 @@ from mirante.experiment.distributed import begun_before, led_by_rank_zero, load,
 from mirante.experiment.evaluate import judge_run, tell_skipped
 from mirante.experiment.options import Asked, TrainOptions, sort_options, with_options_of_run
 from mirante.experiment.training import Training
+from mirante.experiment.versions import require_locked
 from mirante.images import Pixels
 from mirante.locale import Language, language
 from mirante.model.notation import is_own_code, is_pretrained
@@ -56,6 +57,7 @@ def train(
     overwrite: bool = False,
     track: Sequence[str] = (),
     lang: str | None = None,
+    locked: str | Path | None = None,
     **options: Unpack[TrainOptions],
 ) -> Run:
     """Train a model on labelled images and write its run folder.
@@ -70,6 +72,7 @@ def train(
     overwrite  replace an existing run at `out`
     track      also log to these: tensorboard, mlflow, wandb
     lang       language of plots and report, en or pt; the system's when None
+    locked     a lock file (mirante data freeze): train on these images with these labels and splits, or not at all
     options    by name: those of Dataset.open (labels, group, classes, folds, task …), fields of the recipe (epochs, time, seed …), and
                objectives (sensitivity, prevalence, repeats …)
 
@@ -83,6 +86,10 @@ def train(
     say = language(lang)
     require_trackers(track)
     dataset, chosen = _open(data, recipe, asked)
+    if locked is not None:
+        require_locked(dataset, locked)
+        text = "The images, labels and splits are those of {lock}, written down with `mirante data freeze`."
+        dataset = replace(dataset, notes=(*dataset.notes, Note(text, {"lock": str(locked)}, grave=None)))
     target = None if out is None else Path(out).expanduser()
     if target is not None:
         require_free(target, overwrite)

@@ -1,0 +1,237 @@
+"""Two states of labelled images compared: what came, what went, what is another image or has another label now.
+
+A state is a data set, a run (what it was trained on), or a lock file, which `freeze` writes: path, digest, label and split of each
+image.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Unpack
+
+from PIL import Image
+
+import mirante
+from mirante import runfolder
+from mirante.data.dataset import DataOptions, Dataset
+from mirante.errors import DataError, ImageError, MiranteError, RequestError
+from mirante.files import write_json
+from mirante.images import read_image
+from mirante.locale import Language
+from mirante.run import Run
+from mirante.templates import environment, raw_css
+
+LOCK_ENDING = ".lock.json"
+KINDS = ("came", "went", "moved", "content", "label", "split", "copied")
+"""What can happen to an image: it is new, gone, in another place, another picture under the same path, otherwise labelled, in
+another split, or a further copy of one that was there.
+"""
+_SHOWN = 60  # pictures of each kind on a page
+_SIDE = 112  # pixels
+
+
+@dataclass(frozen=True)
+class State:
+    """Labelled images at one time: path → digest, label, split. `name` is what the user called it; `dataset` is there if it is one."""
+
+    name: str
+    files: Mapping[str, tuple[str, str, str]]
+    dataset: Dataset | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, name: str, dataset: Dataset) -> State:
+        """Return the state of a data set."""
+        rows = zip(dataset.paths, dataset.digests, dataset.names, dataset.splits.tolist(), strict=True)
+        return cls(name, {path: (digest, label, str(split)) for path, digest, label, split in rows}, dataset)
+
+    @classmethod
+    def read(cls, location: str, **options: Unpack[DataOptions]) -> State:
+        """Read a data set, a run folder or a lock file. Raises DataError, RunError."""
+        path = Path(location).expanduser()
+        if location.endswith(LOCK_ENDING) and path.is_file():
+            return cls(location, _listed(runfolder.parse(_text(path), location), location))
+        if path.is_dir() and runfolder.is_run(path):
+            return cls(location, _listed(Run(path).data, location))
+        return cls.of(location, Dataset.open(location, **options))
+
+    def with_training_united(self) -> State:
+        """Return the state with the validation images among those of the training."""
+        united = {
+            path: (digest, label, "train" if split == "val" else split)
+            for path, (digest, label, split) in self.files.items()
+        }
+        return State(self.name, united, self.dataset)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a lock file holds."""
+        files = [[path, *self.files[path]] for path in sorted(self.files)]
+        return {
+            "format": runfolder.FORMAT,
+            "made_by": f"mirante {mirante.__version__}",
+            "data": self.name,
+            "files": files,
+        }
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that happened to an image. before and after: a label, a split or a path, where there is one."""
+
+    kind: str
+    path: str
+    before: str = ""
+    after: str = ""
+
+
+def diff(old: State, new: State) -> list[Change]:
+    """Return what happened between two states, kind by kind, each sorted by path.
+
+    >>> old = State("old", {"a.png": ("1", "cat", "train"), "b.png": ("2", "dog", "test")})
+    >>> new = State("new", {"a.png": ("1", "dog", "train"), "c.png": ("2", "dog", "test"), "d.png": ("3", "dog", "train")})
+    >>> [(one.kind, one.path) for one in diff(old, new)]
+    [('came', 'd.png'), ('moved', 'c.png'), ('label', 'a.png')]
+    """
+    places: dict[str, list[str]] = defaultdict(list)
+    for path, (digest, *_) in sorted(old.files.items()):
+        if path not in new.files:
+            places[digest].append(path)
+    known = Counter(digest for digest, *_ in old.files.values())
+    found: list[Change] = []
+    moved = set()
+    for path, (digest, label, split) in sorted(new.files.items()):
+        before = old.files.get(path)
+        if before is None and places[digest]:
+            source = places[digest].pop(0)
+            moved.add(source)
+            found.append(Change("moved", path, source, path))
+            before = old.files[source]
+        elif before is None:
+            found.append(Change("copied" if known[digest] else "came", path, "", label))
+            continue
+        if before[0] != digest:
+            found.append(Change("content", path))
+        if before[1] != label:
+            found.append(Change("label", path, before[1], label))
+        if before[2] != split:
+            found.append(Change("split", path, before[2], split))
+    for path, (_, label, _) in old.files.items():
+        if path not in new.files and path not in moved:
+            found.append(Change("went", path, label, ""))
+    return sorted(found, key=lambda one: (KINDS.index(one.kind), one.path))
+
+
+def freeze(data: str, out: str | Path, **options: Unpack[DataOptions]) -> State:
+    """Write down a data set, for `require_locked`. Raises RequestError when the file is there already or has another ending."""
+    path = Path(out).expanduser()
+    if not path.name.endswith(LOCK_ENDING):
+        raise RequestError(f"{out}: a lock file; its name must end in {LOCK_ENDING}.")
+    if path.exists():
+        raise RequestError(f"{out}: exists already; a lock is kept as it is. Choose another name, or remove it.")
+    state = State.read(data, **options)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, state.to_dict())
+    return state
+
+
+def require_locked(dataset: Dataset, lock: str | Path) -> None:
+    """Raise RequestError unless a data set is what a lock file says, image by image."""
+    wanted = State.read(str(lock)) if str(lock).endswith(LOCK_ENDING) and Path(lock).is_file() else None
+    if wanted is None:
+        raise RequestError(f"{lock}: no such lock file; mirante data freeze DATA --out NAME{LOCK_ENDING} writes one.")
+    # which of the training images validate is for the recipe to say
+    now = State.of(dataset.location, dataset)
+    changes = Counter(one.kind for one in diff(wanted.with_training_united(), now.with_training_united()))
+    if changes:
+        told = ", ".join(f"{count:,} {kind}" for kind, count in changes.items())
+        raise RequestError(
+            f"{dataset.location}: not as it was when {lock} was written ({told}); mirante data diff {lock} {dataset.location} "
+            "shows what has changed."
+        )
+
+
+def page(old: State, new: State, changes: list[Change], say: Language) -> str:
+    """Return a self-contained HTML page of the changes, with pictures where the images can be read."""
+    shown = [one for kind in KINDS for one in [one for one in changes if one.kind == kind][:_SHOWN]]
+    before = _pictures(old, {one.before if one.kind == "moved" else one.path for one in shown})
+    after = _pictures(new, {one.path for one in shown})
+    parts = [
+        {
+            "title": titles(say)[kind],
+            "count": say.number(sum(one.kind == kind for one in changes)),
+            "changes": [
+                {
+                    "change": one,
+                    "pictures": _both(before.get(one.path), after.get(one.path)) if kind == "content"
+                    # one picture is enough of what is the same
+                    else [picture for picture in [after.get(one.path) or before.get(one.path)] if picture],
+                }
+                for one in shown
+                if one.kind == kind
+            ],
+        }
+        for kind in KINDS
+        if any(one.kind == kind for one in changes)
+    ]  # fmt: skip
+    template = environment("mirante.experiment").get_template("versions.html.j2")
+    footer = say("Made by Mirante {version} on this computer. No image left it.", version=mirante.__version__)
+    return template.render(css=raw_css(), say=say, old=old.name, new=new.name, parts=parts, footer=footer) + "\n"
+
+
+def titles(say: Language) -> dict[str, str]:
+    """Return what each kind of change is called."""
+    return {
+        "came": say("New images"),
+        "went": say("Images that are gone"),
+        "moved": say("Images in another place"),
+        "content": say("Another picture under the same path"),
+        "label": say("Another label"),
+        "split": say("In another split"),
+        "copied": say("Further copies of images that were there"),
+    }
+
+
+def _both(before: str | None, after: str | None) -> list[str]:
+    return [one for one in (before, after) if one is not None]
+
+
+def _pictures(state: State, paths: set[str]) -> dict[str, str]:
+    """Return small pictures of images, as data URLs, of those that can be read."""
+    found: dict[str, str] = {}
+    if state.dataset is None or not paths:
+        return found
+    try:
+        for entry in state.dataset.source.entries():
+            if entry.path not in paths or entry.error is not None:
+                continue
+            try:
+                pixels = read_image(entry.content(), (_SIDE, _SIDE), rendering=state.dataset.rendering)
+            except ImageError:
+                continue
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, "JPEG", quality=85)
+            found[entry.path] = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    except (MiranteError, OSError):
+        return found
+    return found
+
+
+def _listed(value: Mapping[str, Any], where: str) -> dict[str, tuple[str, str, str]]:
+    try:
+        files = {path: (digest, label, split) for path, digest, label, split in value["files"]}
+        if not all(isinstance(one, str) for path, row in files.items() for one in (path, *row)):
+            raise ValueError
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{where}: damaged: it does not list images; restore the file.") from error
+    return files
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read; restore the file.") from error
