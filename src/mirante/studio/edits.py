@@ -67,13 +67,7 @@ def restore(workspace: Workspace, name: str, state: _Change) -> None:
     """Make images again what `state_of` said of them."""
     with LOCK:
         one = read_collection(workspace, name)
-        parts = {part: dict(getattr(one, part)) for part in _PARTS}
-        for part, values in parts.items():
-            for path, before in state[part].items():
-                values.pop(path, None)
-                for value in before:
-                    values[path] = value
-        _keep(workspace, one, replace(one, edits=parts["edits"], aside=parts["aside"]))
+        _keep(workspace, one, _with(one, state))
 
 
 def give_label(workspace: Workspace, name: str, paths: Iterable[str], label: str, has: bool) -> None:
@@ -148,17 +142,23 @@ def _step(workspace: Workspace, name: str, back: bool) -> list[str]:
         if not source:
             return []
         change = source.pop()
-        parts = {part: dict(getattr(one, part)) for part in _PARTS}
-        for part, values in parts.items():
-            for path, (before, after) in change[part].items():
-                values.pop(path, None)
-                for value in before if back else after:
-                    values[path] = value
-        labels = tuple(change["labels"][""][0 if back else 1])
-        write_collection(workspace, replace(one, edits=parts["edits"], aside=parts["aside"], labels=labels))
+        side = 0 if back else 1
+        state = {part: {path: sides[side] for path, sides in change[part].items()} for part in _PARTS}
+        labels = tuple(change["labels"][""][side])
+        write_collection(workspace, replace(_with(one, state), labels=labels))
         target.append(change)
         _write(workspace, one, done, undone)
         return list(dict.fromkeys(path for part in _PARTS for path in change[part]))
+
+
+def _with(one: Collection, state: _Change) -> Collection:
+    """Return a collection in which what was changed about some images is what a state says."""
+    parts = {
+        part: {path: value for path, value in getattr(one, part).items() if path not in state[part]} for part in _PARTS
+    }
+    for part, values in parts.items():
+        values.update({path: held[0] for path, held in state[part].items() if held})
+    return replace(one, edits=parts["edits"], aside=parts["aside"])
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[list[Any]]]:
