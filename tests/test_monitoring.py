@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from PIL import Image, ImageFilter
 from test_serving import serving, wait
 
 from mirante import Run
-from mirante.errors import DataError, RequestError
+from mirante.errors import DataError, RequestError, RunError
 from mirante.model.last_layer import read_head
 from mirante.monitoring.drift import LIMIT, PERIODS, Images, Reference, e_value, evidence
 from mirante.monitoring.estimates import accuracy, class_mix
@@ -347,6 +348,15 @@ def test_answers_of_another_model_are_left_out(used: Path, shapes_run: tuple[Pat
         (tmp_path / file.name).write_bytes(file.read_bytes())
     found = monitor(shapes_run[0], tmp_path)
     assert (found.count, found.others) == (120, 30) and not found.alarm
+
+
+def test_a_run_with_folds_is_refused(used: Path, shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copytree(shapes_run[0], tmp_path / "run")
+    data = json.loads((tmp_path / "run" / "data.json").read_text(encoding="utf-8"))
+    data["options"]["folds"] = 3
+    (tmp_path / "run" / "data.json").write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(RunError, match="trained with folds"):
+        monitor(tmp_path / "run", used / "log-new")
 
 
 def test_the_server_logs_and_counts_its_answers(used: Path, shapes_run: tuple[Path, Path], tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from studio_process import Studio, start_studio
 from test_studio_browser import shut_out, until, visitor
 
+from mirante.files import write_file
 from mirante.studio import collections, edits, listing, thumbnails
 from mirante.studio.workspace import Workspace
 
@@ -204,6 +205,18 @@ def test_a_thumbnail_is_made_once_and_again_when_its_image_changes(tmp_path: Pat
     thumbnails.forget(workspace, one.name)
     assert not list((tmp_path / ".mirante" / "thumbnails").rglob("*.jpg"))
     assert Image.open(io.BytesIO(thumbnails.large(one, "bar/000.png"))).size == (24, 24)
+
+
+def test_a_thumbnail_that_cannot_be_kept_is_shown_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> None:
+        write_file(path, lambda part: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+
+    write_shapes(tmp_path / "shapes", 1)
+    workspace = Workspace(tmp_path)
+    one = collections.open_collection(workspace, str(tmp_path / "shapes"))
+    monkeypatch.setattr(thumbnails, "write_bytes", full)
+    assert Image.open(io.BytesIO(thumbnails.thumbnail(workspace, one, "bar/000.png"))).size == (128, 128)
+    assert not list((tmp_path / ".mirante" / "thumbnails").rglob("*.jpg"))
 
 
 def test_images_of_an_archive_are_shown_small_and_whole(tmp_path: Path) -> None:

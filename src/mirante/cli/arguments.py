@@ -66,6 +66,12 @@ def add_log(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def require_page(arguments: argparse.Namespace) -> None:
+    """Raise RequestError when --report names no page."""
+    if arguments.report is not None and not arguments.report.lower().endswith((".html", ".htm")):
+        raise RequestError(f"--report {arguments.report}: a page; its name must end in .html.")
+
+
 def require_log(arguments: argparse.Namespace) -> None:
     """Raise RequestError for options of a log without --log, or numbers that are none."""
     if arguments.log is None and arguments.keep_images is not None:

@@ -13,7 +13,15 @@ import shlex
 import sys
 from pathlib import Path
 
-from mirante.cli.arguments import add_data, add_format, add_rendering, add_task, data_options, task_options
+from mirante.cli.arguments import (
+    add_data,
+    add_format,
+    add_rendering,
+    add_task,
+    data_options,
+    require_page,
+    task_options,
+)
 from mirante.cli.streams import tell
 from mirante.errors import RequestError
 
@@ -168,8 +176,7 @@ def _diff(arguments: argparse.Namespace) -> None:
     from mirante.files import write_text
     from mirante.locale import language
 
-    if arguments.report is not None and not arguments.report.lower().endswith((".html", ".htm")):
-        raise RequestError(f"--report {arguments.report}: a page; its name must end in .html.")
+    require_page(arguments)
     options = {**data_options(arguments), **task_options(arguments)}
     old, new = (State.read(one, **options) for one in (arguments.data, arguments.new))
     changes, say = diff(old, new), language(arguments.lang)

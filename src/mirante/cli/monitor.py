@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mirante.cli.arguments import age
-from mirante.errors import RequestError
+from mirante.cli.arguments import age, require_page
 
 if TYPE_CHECKING:
     from mirante.locale import Language
@@ -47,8 +46,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    if arguments.report is not None and not arguments.report.lower().endswith((".html", ".htm")):
-        raise RequestError(f"--report {arguments.report}: a page; its name must end in .html.")
+    require_page(arguments)
     from mirante.files import to_json, write_text
     from mirante.locale import language
     from mirante.monitoring.monitor import monitor

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +10,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-from PIL import Image
 
 import mirante
 from mirante.data.check.copies import find_copies
@@ -29,19 +26,18 @@ from mirante.data.check.look import Looks, look
 from mirante.data.check.shortcuts import Shortcut, find_shortcuts
 from mirante.data.dataset import Dataset, SourceOptions
 from mirante.data.notes import Note
-from mirante.errors import ImageError, RequestError
+from mirante.errors import RequestError
 from mirante.evaluation.card_text import short_name
 from mirante.experiment.label_errors import LEAST_OF_LABEL, LabelErrors, find_label_errors
 from mirante.experiment.options import require_known
+from mirante.experiment.pictures import small_pictures
 from mirante.files import csv_text, next_free, write_json, write_text
-from mirante.images import read_image
 from mirante.locale import Language, language
 from mirante.model.packages import OFFLINE, at_hand
 from mirante.templates import environment, raw_css
 
 _SHOWN = 40  # findings per kind whose pictures are in the report; the table lists all
 _PICTURES = 6  # per finding
-_SIDE = 112  # pixels
 
 REPORT, TABLE, CLEANED, DOUBTFUL = "report.html", "findings.csv", "labels.csv", "doubtful.csv"
 FINDINGS = "findings.json"  # as findings.csv, with the notes in parts that can be translated
@@ -249,9 +245,8 @@ def _page(done: Check, say: Language) -> str:
     for one in done.findings:
         if len(shown[one.kind]) < _SHOWN:
             shown[one.kind].append(one)
-    pictures = _pictures(
-        done.dataset, {row for group in shown.values() for one in group for row in one.rows[:_PICTURES]}
-    )
+    rows = {row for group in shown.values() for one in group for row in one.rows[:_PICTURES]}
+    pictures = small_pictures(done.dataset, {done.dataset.paths[row] for row in rows})
     counts, names = done.counts(), done.dataset.names
     template = environment("mirante.experiment").get_template("check.html.j2")
     return template.render(
@@ -288,14 +283,14 @@ def _page(done: Check, say: Language) -> str:
 
 
 def _shown(
-    dataset: Dataset, names: Sequence[str], one: Finding, pictures: dict[int, str], say: Language
+    dataset: Dataset, names: Sequence[str], one: Finding, pictures: dict[str, str], say: Language
 ) -> dict[str, Any]:
     return {
         "note": one.note.said(say),
         "path": one.path,
         "pictures": [
             {
-                "data": pictures.get(row),
+                "data": pictures.get(dataset.paths[row]),
                 "path": dataset.paths[row],
                 "label": names[row] or "–",
                 "split": say({"train": "Training", "val": "Validation", "test": "Test"}[str(dataset.splits[row])]),
@@ -303,21 +298,3 @@ def _shown(
             for row in one.rows[:_PICTURES]
         ],
     }
-
-
-def _pictures(dataset: Dataset, rows: set[int]) -> dict[int, str]:
-    """Return small base64 JPEGs of the readable images in these rows."""
-    wanted = {dataset.paths[row]: row for row in rows}
-    found = {}
-    for entry in dataset.source.entries() if wanted else ():
-        if entry.path not in wanted:
-            continue
-        try:
-            payload = entry.content()
-            pixels = read_image(payload, (_SIDE, _SIDE), 3, "pad", dataset.rendering)
-        except ImageError:
-            continue
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=80)
-        found[wanted[entry.path]] = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return found

@@ -6,22 +6,18 @@ image.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
-from PIL import Image
-
 import mirante
 from mirante import runfolder
 from mirante.data.dataset import DataOptions, Dataset
-from mirante.errors import DataError, ImageError, MiranteError, RequestError
+from mirante.errors import DataError, MiranteError, RequestError
+from mirante.experiment.pictures import small_pictures
 from mirante.files import write_json
-from mirante.images import read_image
 from mirante.locale import Language
 from mirante.run import Run
 from mirante.templates import environment, raw_css
@@ -32,7 +28,6 @@ KINDS = ("came", "went", "moved", "content", "label", "split", "copied")
 another split, or a further copy of one that was there.
 """
 _SHOWN = 60  # pictures of each kind on a page
-_SIDE = 112  # pixels
 
 
 @dataclass(frozen=True)
@@ -201,23 +196,13 @@ def _both(before: str | None, after: str | None) -> list[str]:
 
 def _pictures(state: State, paths: set[str]) -> dict[str, str]:
     """Return small pictures of images, as data URLs, of those that can be read."""
-    found: dict[str, str] = {}
-    if state.dataset is None or not paths:
-        return found
+    if state.dataset is None:
+        return {}
     try:
-        for entry in state.dataset.source.entries():
-            if entry.path not in paths or entry.error is not None:
-                continue
-            try:
-                pixels = read_image(entry.content(), (_SIDE, _SIDE), rendering=state.dataset.rendering)
-            except ImageError:
-                continue
-            buffer = io.BytesIO()
-            Image.fromarray(pixels).save(buffer, "JPEG", quality=85)
-            found[entry.path] = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-    except (MiranteError, OSError):
-        return found
-    return found
+        found = small_pictures(state.dataset, paths, "crop")
+    except (MiranteError, OSError):  # what it was read from has gone
+        return {}
+    return {path: f"data:image/jpeg;base64,{content}" for path, content in found.items()}
 
 
 def _listed(value: Mapping[str, Any], where: str) -> dict[str, tuple[str, str, str]]:

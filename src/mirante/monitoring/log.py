@@ -177,10 +177,12 @@ class Log:
             return
         stream, writer, sink = self._stream, self._writer, self._sink
         self._writer = self._sink = self._stream = None
-        writer.close()
-        sink.close()
-        _to_parquet(stream)
-        self._let_go(stream)
+        try:
+            writer.close()
+            sink.close()
+            _to_parquet(stream)
+        finally:
+            self._let_go(stream)
 
     def _let_go(self, stream: Path) -> None:
         os.close(self._handle)

@@ -22,15 +22,14 @@ from mirante.monitoring.drift import LEAST, LIMIT, ONE_PERIOD, Images, Look, Ref
 from mirante.monitoring.estimates import accuracy, class_mix
 from mirante.monitoring.log import Rows, read_log
 from mirante.monitoring.pictures import FOLDER
+from mirante.prediction.onnx_model import version_of
 from mirante.run import Run
 from mirante.tasks.classify.decision import decide, learned_of
 
 _COVERAGE = 0.95
 _STRANGEST = 24
 _DIGEST = re.compile(r"[0-9a-f]{32}([0-9a-f]{32})?")
-_UNTRUSTED = (
-    0.01  # p-value of the images of all periods together, below which the estimated accuracy is not to be trusted
-)
+_UNTRUSTED = 0.01  # p-value of all images together, below which the estimated accuracy is not to be trusted
 
 
 @dataclass(frozen=True)
@@ -177,8 +176,7 @@ def monitor(
     """
     opened = Run(run)
     opened.info.require_one_class("logs that are watched", str(opened.path))
-    version = hashlib.sha256(opened.file(runfolder.ONNX).read_bytes()).hexdigest()[:16]
-    mine, others = read_log(log, version)
+    mine, others = read_log(log, version_of(opened.file(runfolder.ONNX)))
     if since is not None:
         mine = mine.only(mine.times >= time.time() - since)
     if not len(mine):
@@ -240,13 +238,13 @@ class _Tests:
 
     def __init__(self, run: Run) -> None:
         self.run, self.info = run, run.info
+        if run.data["options"].get("folds"):
+            raise RunError(f"{run.path}: trained with folds, so no image was kept from it to compare others with.")
         found = run.predictions()
         self.found, self.targets = found, found.targets.reshape(-1)
         self.answers = decide(found.probabilities, self.info)
         self.right = self.answers == self.targets
         self.confidences = _given(found.probabilities, self.answers)
-        if run.data.get("folds"):
-            raise RunError(f"{run.path}: trained with folds, so no image was kept from it to compare others with.")
 
     def reference(self) -> Reference | None:
         """Return what the test images look like to the network; None where it has no features."""

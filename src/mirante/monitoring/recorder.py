@@ -16,7 +16,7 @@ from mirante.images import Pixels
 from mirante.monitoring.log import Log
 from mirante.monitoring.pictures import Sample
 from mirante.prediction.model import Model
-from mirante.prediction.onnx_model import Output
+from mirante.prediction.onnx_model import Output, version_of
 from mirante.prediction.stream import predict_stream
 from mirante.task import Answer
 
@@ -28,8 +28,7 @@ class Recorder:
         """Open the log in a folder. Raises RunError for a model without one class an image, RequestError as Log does."""
         model.require_one_class("logs that are watched")
         self._model = model
-        version = hashlib.sha256(model.path.read_bytes()).hexdigest()[:16]
-        self._log = Log(folder, version, megabytes)
+        self._log = Log(folder, version_of(model.path), megabytes)
         self._sample = Sample(Path(folder).expanduser(), keep_images) if keep_images else None
 
     def add(

@@ -5,6 +5,7 @@ The file alone is enough: it names its task, its classes, its input and its cali
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,6 +77,11 @@ class Output:
     def of_logits(cls, logits: NDArray[np.float32], ood_scores: NDArray[np.float32], info: ModelInfo) -> Output:
         """Return what a graph with the calibration of `info` answers for these logits."""
         return cls({"logits": logits, "ood_score": ood_scores}).with_calibration(info)
+
+
+def version_of(path: Path) -> str:
+    """Return the version of a model: 16 digits of the SHA-256 of its model.onnx."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def moved_share(found: NDArray[np.floating], wanted: NDArray[np.floating]) -> NDArray[np.floating]:

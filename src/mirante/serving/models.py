@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from mirante import runfolder
 from mirante.errors import MiranteError, RequestError
 from mirante.prediction.model import Model
+from mirante.prediction.onnx_model import version_of
 from mirante.serving.batching import Batcher
 from mirante.serving.settings import Settings
 
@@ -59,7 +59,7 @@ class Models:
 
     def _serve(self, name: str, model: Model) -> Served:
         stamp = _stamp(model.path)
-        version = hashlib.sha256(model.path.read_bytes()).hexdigest()[:16]
+        version = version_of(model.path)
         batcher = Batcher(model, self._settings.room, lambda count, took: self._note(name, count, took))
         recorder, one = None, self._settings
         if one.log is not None:

@@ -128,7 +128,6 @@ def collection(asked: Visit) -> Response:
         listing=found,
         problem=problem,
         lead=described(one, found, asked.say),
-        changed=len(one.edits),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from mirante.data.cache import decoded
 from mirante.data.entries import Source
 from mirante.data.folders import FolderSource
-from mirante.errors import DataError, ImageError
+from mirante.errors import DataError, ImageError, WorkError
 from mirante.files import write_bytes
 from mirante.images import Pixels, read_bytes, read_image
 from mirante.rendering import Rendering, Window
@@ -43,10 +44,8 @@ def thumbnail(workspace: Workspace, collection: Collection, path: str) -> bytes:
     except OSError:
         pass
     content = _jpeg(_square(source, collection, path))
-    try:
+    with suppress(WorkError):  # a full disk: it is made again next time
         write_bytes(kept, content)
-    except OSError:  # a full disk: it is made again next time
-        kept.unlink(missing_ok=True)
     return content
 
 
