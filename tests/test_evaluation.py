@@ -52,7 +52,7 @@ ROOT = Path(__file__).parent.parent
 
 def test_a_run_holds_the_files_that_it_promises(shapes_run: tuple[Path, Path]) -> None:
     run, _ = shapes_run
-    names = "recipe.toml data.json history.csv model.safetensors model.json model.onnx predictions.csv metrics.json"
+    names = "recipe.toml data.json history.csv model.safetensors model.json model.onnx predictions.csv metrics.json reference.npz"
     assert {path.name for path in run.iterdir()} == {
         *names.split(),
         "report.html",

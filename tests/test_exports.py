@@ -142,7 +142,7 @@ def test_eight_bits_are_refused_where_the_processor_answers_otherwise(
     model, path = OnnxModel(photos_run), tmp_path / "elsewhere.onnx"
     graph = onnx.load(model.path)
     own = model.run(check_images(model.info)).probabilities
-    for noted, fits in ((own, True), (own + 0.04, True), (own[:, ::-1] + 0.2, False), (own[:, :1], False)):
+    for noted, fits in ((own, True), (own + 0.03, True), (own[:, ::-1] + 0.2, False), (own[:, :1], False)):
         onnx.helper.set_model_props(graph, {"mirante": model.info.to_json(), CHECK: json.dumps(noted.tolist())})
         onnx.save_model(graph, str(path))
         if fits:
@@ -225,7 +225,7 @@ def test_the_hubs_folder_has_a_card_that_the_hub_reads_and_an_example_that_runs(
     ).stdout
     answer = Model(photos_run).predict(picture)
     label, share = said.split()
-    assert label == answer.label and float(share) == pytest.approx(answer.confidence, abs=1e-4)
+    assert label == str(answer.label) and float(share) == pytest.approx(answer.confidence, abs=1e-4)
 
 
 def test_what_cannot_be_exported_is_said_and_nothing_is_left(
