@@ -38,7 +38,13 @@ GUIDES = {
     "trust": "trust limits reliability privacy",
     "reference": "command-line python run-folder glossary design",
 }
-BEYOND = ("CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/RESULTS.md")  # linked from the guides
+BEYOND = (
+    "CHANGELOG.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "benchmarks/RESULTS.md",
+)  # linked from the guides
 SENTENCES: dict[str, dict[str, str]] = json.loads(
     (Path(__file__).parent / "sentences.json").read_text(encoding="utf-8")
 )
