@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import logging
 import re
 import string
 import tomllib
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from mirante.cli import make_parser
 from mirante.locale import language
-from mirante.locale.messages import _catalogue, help_in, message_in
+from mirante.locale.messages import Formatter, _catalogue, help_in, message_in
 
 SOURCE = Path(__file__).parents[1] / "src" / "mirante"
 OTHERS = {
@@ -56,9 +57,9 @@ def raised_or_logged() -> Iterator[tuple[str, str]]:
                 continue
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             raised = (name.endswith("Error") or name == "NothingLabelled") and name not in OTHERS
-            logged = name in ("tell", "refuse") or (name in ("info", "warning") and "log" in ast.unparse(node.func))
-            if raised or logged:
-                for text in templates(node.args[0]):
+            logged = name in ("tell", "refuse", "in_words") or (name in ("info", "warning") and "log" in ast.unparse(node.func))
+            if raised or logged or name == "track":
+                for text in templates(node.args[1 if name == "track" else 0]):
                     yield text, f"{file.relative_to(SOURCE)}:{node.lineno}"
 
 
@@ -210,3 +211,18 @@ def test_help_is_in_the_language_that_is_asked_for(lang: str, mirante: Command) 
     assert done.returncode == 0
     assert done.stdout.startswith({"en": "usage: ", "pt": "uso: "}[lang])
     assert (" the " in done.stdout) is (lang == "en") and (" imagens " in done.stdout) is (lang == "pt")
+
+
+def test_progress_is_told_in_the_language_of_the_messages() -> None:
+    from mirante.progress import in_words
+
+    logger, handler = logging.getLogger("mirante"), logging.StreamHandler()
+    handler.setFormatter(Formatter("pt"))
+    assert in_words("Decoding images") == "Decoding images"
+    logger.addHandler(handler)
+    try:
+        assert in_words("Decoding images") == "Decodificando as imagens"
+        line = "epoch  1/10   50%  1,234 images/s  loss 1.234  accuracy 50.0%  0:30 left"
+        assert in_words(line).startswith("época  1/10   50%  1.234 imagens/s  perda 1.234")
+    finally:
+        logger.removeHandler(handler)

@@ -219,7 +219,7 @@ def test_images_change_class_in_the_page(browser, studio: Studio) -> None:  # ty
     page.locator("#items button").nth(1).click(modifiers=["Control"])
     page.fill("#to", "bar")
     page.press("#to", "Enter")
-    until(page, "document.getElementById('shown').textContent === '28 images'")
+    until(page, "document.getElementById('shown').textContent === 'Images: 28'")
     assert studio.json("GET", "/api/data/shapes/items?label=bar")["count"] == 32
     studio.json("POST", "/api/data/shapes/edit", {"paths": ["cross/000.png", "cross/001.png"], "do": "take back"})
     assert studio.json("GET", "/api/data/shapes/items?label=bar")["count"] == 30

@@ -16,6 +16,15 @@ def shows_progress() -> bool:
     return sys.stderr.isatty() and logging.getLogger("mirante").isEnabledFor(logging.INFO)
 
 
+def in_words(text: str) -> str:
+    """Return a text in the language of the log messages."""
+    from mirante.locale.messages import Formatter, message_in
+
+    formatters = [handler.formatter for handler in logging.getLogger("mirante").handlers]
+    code = next((one.code for one in formatters if isinstance(one, Formatter)), "en")
+    return message_in(code, text)
+
+
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
     """Yield the items; after one second, show how many are done, how fast, and the time left if `total` is known."""
     if not shows_progress():
@@ -39,7 +48,7 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
                     console=Console(stderr=True),
                     transient=True,
                 )
-                task = bar.add_task(description, total=total)
+                task = bar.add_task(in_words(description), total=total)
                 bar.start()
             if bar is not None:
                 bar.update(task, completed=count)

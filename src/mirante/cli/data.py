@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> None:
     for note in dataset.notes:
         print(note.said(say))
     if dataset.skipped:
-        print(say("{count} images were left out.", count=len(dataset.skipped)))
+        print(say("Images left out: {count}.", count=len(dataset.skipped)))
         for one in dataset.skipped:
             tell(f"  {one.path}: {one.reason}", arguments.lang, sys.stdout)
 

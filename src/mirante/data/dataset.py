@@ -185,7 +185,7 @@ class Dataset:
                 shown.append((self[row][0], names[row]))
             except ImageError:
                 continue
-        title = say("{count} images", count=say.number(len(self)))
+        title = say("Images: {count}", count=say.number(len(self)))
         counts = [[name, say.number(sum(splits.values()))] for name, splits in list(self.counts().items())[:_SHOWN]]
         return notebook.block(
             notebook.text(f"{self.location}: {title}", strong=True), notebook.grid(shown), notebook.table(counts)

@@ -100,7 +100,7 @@ def shared_content(judgement: Judgement, story: Story, card: Sequence[Question],
         ],
         "totals": [say.number(sum(per[split] for per in data["counts"].values())) for split in splits],
         "skipped": data["skipped"],
-        "skipped_sentence": say("{count} images were left out.", count=len(data["skipped"])),
+        "skipped_sentence": say("Images left out: {count}.", count=len(data["skipped"])),
         "model_sentence": say(
             "It takes images of {height}×{width} pixels and {channels} channels, and has {parameters} parameters:",
             height=story.model.height,

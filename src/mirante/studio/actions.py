@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote
 
 import numpy as np
@@ -200,9 +200,13 @@ def _counts(asked: Visit, one: collections.Collection, found: listing.Listing) -
 
 def _paths(values: dict[str, Any]) -> list[str]:
     paths = values.get("paths")
-    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
+    if not _are_paths(paths) or not paths:
         raise RequestError("Choose images first.")
     return paths
+
+
+def _are_paths(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(path, str) for path in value)
 
 
 def allow_several(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
@@ -287,10 +291,10 @@ def upload_image(asked: Visit, body: bytes) -> dict[str, Any]:
     """Take one image into a class of a made collection."""
     label, filename = asked.query.get("class", ""), asked.query.get("filename", "image")
     try:
-        path = collections.add_image(asked.workspace, asked.parts["name"], label, filename, body)
+        path, new = collections.add_image(asked.workspace, asked.parts["name"], label, filename, body)
     except ImageError as error:
         raise RequestError(f"{filename}: {error}; it was not added.") from error
-    return {"path": path}
+    return {"added": 1, **_told_apart([(path, new)])}
 
 
 @asynccontextmanager
@@ -328,7 +332,24 @@ async def upload_images(asked: Visit, stream: AsyncIterator[bytes]) -> dict[str,
         added, refused = await run_in_threadpool(
             collections.add_images_of, asked.workspace, name, label, filename, part
         )
-    return {"added": added, "refused": [asked.say.told(RequestError(one)) for one in refused]}
+    return {
+        "added": len(added),
+        "refused": [asked.say.told(RequestError(one)) for one in refused],
+        **_told_apart(added),
+    }
+
+
+def _told_apart(added: list[tuple[str, bool]]) -> dict[str, list[str]]:
+    return {"new": [path for path, new in added if new], "known": [path for path, new in added if not new]}
+
+
+def added(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
+    """Remember uploads that belong together as one change, which can be undone."""
+    new, known = values.get("new"), values.get("known")
+    if not (_are_paths(new) and _are_paths(known)):
+        raise RequestError(UNCLEAR)
+    edits.added(asked.workspace, asked.parts["name"], new, known)
+    return {"done": True}
 
 
 def ask_model(asked: Visit, body: bytes) -> dict[str, Any]:
@@ -406,6 +427,7 @@ ACTIONS: dict[str, Callable[[Visit, dict[str, Any]], dict[str, Any]]] = {
     "/api/data/make": make_data,
     "/api/data/{name}/forget": forget_data,
     "/api/data/{name}/classes": add_class,
+    "/api/data/{name}/added": added,
     "/api/data/{name}/edit": edit,
     "/api/data/{name}/undo": undo,
     "/api/data/{name}/redo": redo,

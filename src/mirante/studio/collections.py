@@ -148,8 +148,8 @@ def add_class(workspace: Workspace, name: str, label: str) -> Collection:
         return one
 
 
-def add_image(workspace: Workspace, name: str, label: str, filename: str, content: bytes) -> str:
-    """Put an image into a class and return its path; the same bytes are kept once per class.
+def add_image(workspace: Workspace, name: str, label: str, filename: str, content: bytes) -> tuple[str, bool]:
+    """Put an image into a class; return its path, and whether it is new: the same bytes are kept once per class.
 
     Mirante names its file: what is usable of `filename`, and the content's digest.
 
@@ -164,25 +164,29 @@ def add_image(workspace: Workspace, name: str, label: str, filename: str, conten
     folder = Path(one.location) / require_name(label)
     with LOCK:
         if any(folder.glob(f"*{digest}.*")):
-            return f"{label}/{next(folder.glob(f'*{digest}.*')).name}"
+            return f"{label}/{next(folder.glob(f'*{digest}.*')).name}", False
         if sum(len(os.listdir(Path(one.location) / kind)) for kind in one.classes) >= MAX_IMAGES:  # noqa: PTH208 (ten times as fast)
             raise RequestError(f"{name}: more than {MAX_IMAGES:,} images; open them as a folder instead.")
         path = folder / f"{stem + '-' if stem else ''}{digest}.{ending}"
         write_bytes(path, content)
-    return f"{label}/{path.name}"
+    return f"{label}/{path.name}", True
 
 
-def add_images_of(workspace: Workspace, name: str, label: str, filename: str, part: Path) -> tuple[int, list[str]]:
+def add_images_of(
+    workspace: Workspace, name: str, label: str, filename: str, part: Path
+) -> tuple[list[tuple[str, bool]], list[str]]:
     """Put the images of an archive, or frames of a film, that was uploaded to `part` into a class.
 
     Whatever folders an archive has inside, all its images get this class; of a film, one frame a second, those that are nearly the
-    same left out. Return how many were added, and a sentence for each that could not be. Raises DataError, RequestError.
+    same left out. Return what `add_image` says of each, and a sentence for each that could not be. Raises DataError, RequestError.
     """
     file = Path(filename.replace("\\", "/")).name
     suffix = next((one for one in (*ARCHIVE_SUFFIXES, *FILMS) if file.lower().endswith(one)), None)
     if suffix is None:
         raise DataError(f"{file}: not an archive and not a film.")
-    place, added, refused = part.with_name(part.name + suffix), 0, []
+    place = part.with_name(part.name + suffix)
+    added: list[tuple[str, bool]] = []
+    refused: list[str] = []
     part.replace(place)
     try:
         for entry in images_of([str(place)], Sampling(alike=False)):
@@ -200,8 +204,7 @@ def add_images_of(workspace: Workspace, name: str, label: str, filename: str, pa
                     if suffix in ARCHIVE_SUFFIXES
                     else f"{file[: -len(suffix)]} {inside}".replace(".", "_")
                 )
-                add_image(workspace, name, label, own, content)
-                added += 1
+                added.append(add_image(workspace, name, label, own, content))
             except ImageError as error:
                 refused.append(f"{file}: {inside + ': ' if inside else ''}{error}; it was not added.")
     except ImageError as error:

@@ -48,14 +48,24 @@ def edit(workspace: Workspace, name: str, paths: Iterable[str], label: str | Non
         _keep(workspace, one, replace(one, edits=edits, aside=aside))
 
 
+def added(workspace: Workspace, name: str, new: Iterable[str], known: Iterable[str]) -> None:
+    """Remember the images of one class that were added as one change; undone, they are left out.
+
+    known  those that were there already, which are again in the class of their folder
+    """
+    with LOCK:
+        one = read_collection(workspace, name)
+        there = {item.path for item in listing(one).items}
+        before = replace(one, edits=one.edits | dict.fromkeys(there.intersection(new)))
+        _keep(workspace, before, _unchanged(one, there.intersection((*new, *known))))
+
+
 def reset(workspace: Workspace, name: str, paths: Iterable[str]) -> None:
     """Take back whatever was changed about images."""
     gone = set(paths)
     with LOCK:
         one = read_collection(workspace, name)
-        edits: dict[str, str | None] = {path: value for path, value in one.edits.items() if path not in gone}
-        aside = {path: value for path, value in one.aside.items() if path not in gone}
-        _keep(workspace, one, replace(one, edits=edits, aside=aside))
+        _keep(workspace, one, _unchanged(one, gone))
 
 
 def state_of(one: Collection, paths: Iterable[str]) -> _Change:
@@ -149,6 +159,11 @@ def _step(workspace: Workspace, name: str, back: bool) -> list[str]:
         target.append(change)
         _write(workspace, one, done, undone)
         return list(dict.fromkeys(path for part in _PARTS for path in change[part]))
+
+
+def _unchanged(one: Collection, gone: set[str]) -> Collection:
+    """Return a collection in which nothing was changed about some images."""
+    return _with(one, {part: {path: [] for path in gone} for part in _PARTS})
 
 
 def _with(one: Collection, state: _Change) -> Collection:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mirante.progress import shows_progress
+from mirante.progress import in_words, shows_progress
 from mirante.training.history import Epoch
 
 if TYPE_CHECKING:  # a page that only reads steps does not load torch
@@ -45,11 +45,12 @@ class ProgressLine:
         self._note(progress, left)
         if not self._terminal:
             return
-        self._write(
+        told = in_words(
             f"epoch {self._of(progress.epoch + 1)}  {100 * progress.images // self._images:3d}%  "
             f"{self._seen / (now - self._started):,.0f} images/s  loss {progress.loss_sum / progress.images:.3f}  "
             f"accuracy {progress.correct / progress.images:.1%}  {_clock(left)} left"
         )
+        self._write(told)
 
     def epoch(self, done: Epoch, seconds: float, watch: str) -> None:
         """Print the line of a finished epoch that took `seconds`; `watch` names the images of val_loss."""

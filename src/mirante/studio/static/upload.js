@@ -47,10 +47,10 @@ export async function sendArchive(file) {
 export const isArchive = (file) => ARCHIVE.test(file.name);
 
 /** Put images into a collection; `label` is their class, or else the name of each one's folder. Shows progress in `says`.
- *  With a class, an archive gives all its images, and a film one frame a second. */
+ *  With a class, an archive gives all its images, and a film one frame a second. All that is added is one change, which can be undone. */
 export async function sendImages(collection, files, label, says) {
   const waiting = files.filter(({ path }) => !path.split("/").some((part) => part.startsWith(".")));
-  const all = waiting.length, refused = [];
+  const all = waiting.length, refused = [], fresh = [], known = [], api = `/api/data/${encodeURIComponent(collection)}`;
   let done = 0, added = 0, frames = 0;
   async function work() {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
@@ -59,10 +59,12 @@ export async function sendImages(collection, files, label, says) {
         if (!named) throw new Error(words("no class", { name: next.file.name }));
         const query = new URLSearchParams({ class: named, filename: next.file.name });
         const holds = label !== null && (isArchive(next.file) || FILM.test(next.file.name));
-        const found = await ask(`/api/data/${encodeURIComponent(collection)}/${holds ? "files" : "images"}?${query}`, next.file);
-        added += found.added ?? 1;
+        const found = await ask(`${api}/${holds ? "files" : "images"}?${query}`, next.file);
+        added += found.added;
+        fresh.push(...found.new);
+        known.push(...found.known);
         refused.push(...(found.refused ?? []));
-        if (FILM.test(next.file.name)) frames += found.added ?? 0;
+        if (FILM.test(next.file.name)) frames += found.added;
       } catch (error) {
         refused.push(error.message);
       }
@@ -71,5 +73,6 @@ export async function sendImages(collection, files, label, says) {
     }
   }
   await Promise.all([...Array(AT_ONCE)].map(work));
+  if (added) await ask(`${api}/added`, { new: fresh, known });
   return { added, refused, frames };
 }
