@@ -57,7 +57,9 @@ def raised_or_logged() -> Iterator[tuple[str, str]]:
                 continue
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             raised = (name.endswith("Error") or name == "NothingLabelled") and name not in OTHERS
-            logged = name in ("tell", "refuse", "in_words") or (name in ("info", "warning") and "log" in ast.unparse(node.func))
+            logged = name in ("tell", "refuse", "in_words") or (
+                name in ("info", "warning") and "log" in ast.unparse(node.func)
+            )
             if raised or logged or name == "track":
                 for text in templates(node.args[1 if name == "track" else 0]):
                     yield text, f"{file.relative_to(SOURCE)}:{node.lineno}"

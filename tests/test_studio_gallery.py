@@ -100,7 +100,9 @@ def test_images_are_chosen_with_a_frame_and_dragged_onto_a_class(browser, studio
     assert page.locator("[data-give='bar'].over").count() == 1 and page.locator(".carried").inner_text() == "3"
     page.mouse.up()
     until(page, "document.querySelectorAll('#items li').length === 7")  # of those shown, three are discs no longer
-    assert page.inner_text("[data-give='bar']").split()[:2] == ["bar", "13"] and page.inner_text("#shown") == "Images: 7"
+    assert (
+        page.inner_text("[data-give='bar']").split()[:2] == ["bar", "13"] and page.inner_text("#shown") == "Images: 7"
+    )
     items = studio.json("GET", "/api/data/shapes/items?label=bar")["items"]
     assert [one["path"] for one in items if one["original"] == "disc"] == [f"disc/00{n}.png" for n in range(3)]
     assert page.evaluate(pressed) == []
@@ -296,7 +298,9 @@ def test_labels_given_the_other_way_are_no_classes_and_a_label_brings_an_image_b
     assert list(listing.listing(collections.read_collection(workspace, name)).counts) == ["bar", "cross", "disc"]
 
 
-def test_images_that_were_added_together_go_and_come_back_as_one_change(browser, studio: Studio, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_images_that_were_added_together_go_and_come_back_as_one_change(
+    browser, studio: Studio, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
     """Undo leaves out what was added and touches no file; an image that is added once more is in its class again."""
     write_shapes(tmp_path / "shapes", 3)
     bars, discs = (sorted((tmp_path / "shapes" / kind).iterdir()) for kind in ("bar", "disc"))
