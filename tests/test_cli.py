@@ -52,6 +52,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["compare", "gone"], "gone: no such run"),
         (["summary", "32C3-MP2-"], "An empty word"),
         (["summary", "32C3", "--input", "32"], "'32' is not an input"),
+        (["summary", "runs/gone"], "runs/gone: no such run"),
         (["data", "info", "nowhere"], "nowhere: no such file or folder"),
         (["data", "get", "imagenet"], "'imagenet' is not a data set that can be downloaded"),
         (["dance"], "invalid choice: 'dance'"),

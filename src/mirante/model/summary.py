@@ -12,6 +12,7 @@ from pathlib import Path
 from mirante.errors import RequestError
 from mirante.model.notation import Layer, Shape, has_layers, parameters, parse_layers
 from mirante.model_info import read_model_info
+from mirante.runfolder import require_run
 
 _NAMES = {
     "conv": "Conv2D",
@@ -62,14 +63,16 @@ def summary(what: str | Path, shape: tuple[int, int, int] = (32, 32, 3), outputs
 
     outputs  number of classes, or (answers, classes) where an image has several answers
 
-    Raises LayersError for a misspelt line, RequestError for a network that is not a line of layers.
+    Raises LayersError for a misspelt line, RunError for a run that is missing, RequestError for a network that is not a line
+    of layers.
 
     >>> summary("32C3-MP2-64C3-MP2-64N").total
     167562
     """
-    line = str(what)
-    if Path(what).expanduser().is_dir():
-        info = read_model_info(Path(what).expanduser())
+    line, path = str(what), Path(what).expanduser()
+    if path.exists() or (has_layers(line) and len(path.parts) > 1):  # no layer has a / in its name
+        require_run(path)
+        info = read_model_info(path)
         line, shape, outputs = info.layers, info.shape, info.output
     if not has_layers(line):
         raise RequestError(f"{line}: not a line of layers; only those have a table.")
