@@ -43,6 +43,7 @@ BEYOND = (
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
+    "CODE_OF_CONDUCT.md",
     "benchmarks/RESULTS.md",
 )  # linked from the guides
 SENTENCES: dict[str, dict[str, str]] = json.loads(

@@ -17,12 +17,11 @@ def shows_progress() -> bool:
 
 
 def in_words(text: str) -> str:
-    """Return a text in the language of the log messages."""
-    from mirante.locale.messages import Formatter, message_in
-
-    formatters = [handler.formatter for handler in logging.getLogger("mirante").handlers]
-    code = next((one.code for one in formatters if isinstance(one, Formatter)), "en")
-    return message_in(code, text)
+    """Return a text as the log would show it, in its language."""
+    for handler in logging.getLogger("mirante").handlers:
+        if handler.formatter is not None:
+            return handler.formatter.format(logging.makeLogRecord({"msg": text}))
+    return text
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
