@@ -155,6 +155,11 @@ class OnnxModel:
         """Return the network again, for callers that run it on each core by itself."""
         return OnnxModel(self._content, 1, self._features)
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what `run` returns."""
+        return tuple(self._names)
+
     def pixels(self, picture: Picture) -> Pixels:
         """Return an image as the network takes it, uint8 (height, width, channels). Raises ImageError when it cannot be read."""
         return read_image(picture, self.info.size, self.info.channels, self.info.fit, self.info.rendering)

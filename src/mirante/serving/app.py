@@ -6,11 +6,11 @@ import asyncio
 import hmac
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,8 +21,10 @@ from starlette.routing import Route
 from mirante.errors import ImageError
 from mirante.files import to_json
 from mirante.images import Pixels, read_header
+from mirante.prediction.onnx_model import Output
+from mirante.serving import inference
 from mirante.serving.batching import QueueFullError
-from mirante.serving.body import Sent, read_body
+from mirante.serving.body import Sent, read_body, read_whole
 from mirante.serving.measures import Measures
 from mirante.serving.memory import DecodedAtOnce
 from mirante.serving.models import Models, Served
@@ -30,6 +32,8 @@ from mirante.serving.openapi import describe
 from mirante.serving.settings import Settings
 from mirante.task import Answer
 
+Body = TypeVar("Body")
+Reader = Callable[[Request, Settings], Awaitable[Body]]
 _COVERAGE = 0.95
 _RETRY_SECONDS = 1
 
@@ -49,9 +53,21 @@ def create_app(settings: Settings) -> Starlette:
         Route("/readyz", server.ready, methods=["GET"]),
         Route("/metrics", server.allowed(server.metrics), methods=["GET"]),
         Route("/openapi.json", server.openapi, methods=["GET"]),
-        Route("/v1/models", server.allowed(server.list), methods=["GET"]),
+        Route("/v1/models", server.allowed(server.models), methods=["GET"]),
         Route("/v1/models/{name}", server.allowed(server.tell), methods=["GET"]),
         Route("/v1/models/{name}/predict", server.allowed(server.predict), methods=["POST"]),
+        Route("/v2", server.server_metadata, methods=["GET"]),
+        Route("/v2/health/live", server.live, methods=["GET"]),
+        Route("/v2/health/ready", server.ready_v2, methods=["GET"]),
+        *(
+            Route(f"/v2/models/{{name}}{version}{what}", server.allowed(endpoint), methods=[method])
+            for version in ("", "/versions/{version}")
+            for what, endpoint, method in (
+                ("", server.model_metadata, "GET"),
+                ("/ready", server.model_ready, "GET"),
+                ("/infer", server.infer, "POST"),
+            )
+        ),
     ]
     handlers: dict[Any, Any] = {HTTPException: _refused, Exception: _failed}
     return Starlette(routes=routes, lifespan=server.lifespan, exception_handlers=handlers)
@@ -112,18 +128,42 @@ class _Server:
     async def openapi(self, _request: Request) -> Response:
         return JSONResponse(describe(list(self._models.by_name), bool(self._settings.tokens), self._settings))
 
-    async def list(self, _request: Request) -> Response:
+    async def models(self, _request: Request) -> Response:
         return _json({"models": [_described(served) for served in self._models.by_name.values()]})
 
     async def tell(self, request: Request) -> Response:
         return _json(_described(self._served(request)))
 
+    async def server_metadata(self, _request: Request) -> Response:
+        return _json(inference.SERVER)
+
+    async def live(self, _request: Request) -> Response:
+        return _json({"live": True})
+
+    async def ready_v2(self, _request: Request) -> Response:
+        return _json({"ready": not self._ending}, 503 if self._ending else 200)
+
+    async def model_metadata(self, request: Request) -> Response:
+        served = self._served(request)
+        return _json(inference.metadata(served.name, served.version, served.batcher.model))
+
+    async def model_ready(self, request: Request) -> Response:
+        return _json({"name": self._served(request).name, "ready": True})
+
     async def predict(self, request: Request) -> Response:
+        return await self._measured(request, self._predict)
+
+    async def infer(self, request: Request) -> Response:
+        return await self._measured(request, self._infer)
+
+    async def _measured(
+        self, request: Request, work: Callable[[Request, Served, float], Awaitable[Response]]
+    ) -> Response:
         served = self._served(request)
         began = time.monotonic()
         status = 500
         try:
-            response = await self._predict(request, served, began + self._settings.timeout)
+            response = await work(request, served, began + self._settings.timeout)
             status = response.status_code
             return response
         except HTTPException as error:
@@ -134,52 +174,97 @@ class _Server:
             self._measures.seconds.labels(served.name).observe(time.monotonic() - began)
 
     async def _predict(self, request: Request, served: Served, until: float) -> Response:
-        coverage = _coverage(request, served)
-        self._require_room(served, 1)  # a body that would be refused anyway is not read
+        coverage = _coverage(request.query_params.get("coverage"), served)
+        sent = await self._received(read_body, request, served, until)
+        self._require_room(served, len(sent))
+        pixels = await self._decoded(served, sent, until)
+        sound = [one for one in pixels if not isinstance(one, str)]
+        told: list[Answer] = []
+        if sound:
+            known = [one.content for one, read in zip(sent, pixels, strict=True) if not isinstance(read, str)]
+            _, told = await self._answered(request, served, known, sound, coverage, until)
+        self._measures.images.labels(served.name, "unreadable").inc(len(sent) - len(sound))
+        predictions = _predictions(sent, pixels, told)
+        return _json({"model": served.name, "version": served.version, "predictions": predictions})
+
+    async def _infer(self, request: Request, served: Served, until: float) -> Response:
+        body = await self._received(read_whole, request, served, until)
+        asked = inference.read(body, request.headers.get(inference.LENGTH), served.batcher.model, self._settings)
+        coverage = _coverage(asked.coverage, served)
+        self._require_room(served, len(asked))
+        if asked.files is None:
+            pixels: list[Pixels] = [] if asked.pixels is None else list(asked.pixels)
+            contents: list[bytes] | list[Pixels] = pixels
+        else:
+            pixels, contents = [], [one.content for one in asked.files]
+            for number, one in enumerate(await self._decoded(served, asked.files, until)):
+                if isinstance(one, str):
+                    raise HTTPException(400, f"File {number} of this request: {one}.")
+                pixels.append(one)
+        found, told = await self._answered(request, served, contents, pixels, coverage, until)
+        return inference.reply(asked, served.name, served.version, found, told)
+
+    async def _received(self, reader: Reader[Body], request: Request, served: Served, until: float) -> Body:
+        """Return a body that is read before the time `until`; where there is no room for one more image, it is not read."""
+        self._require_room(served, 1)
         try:
             async with asyncio.timeout(until - time.monotonic()):
-                sent = await read_body(request, self._settings)
+                return await reader(request, self._settings)
         except TimeoutError as error:
             raise HTTPException(
                 408, f"The body did not arrive within {self._settings.timeout:g} seconds.", _CLOSE
             ) from error
         except ClientDisconnect as error:
             raise HTTPException(400, "The sender disconnected.", _CLOSE) from error
-        self._require_room(served, len(sent))
+
+    async def _decoded(self, served: Served, sent: Sequence[Sent], until: float) -> list[Pixels | str]:
+        """Return the pixels of each image, or why there are none."""
         self._decoding += len(sent)
         try:
             async with asyncio.timeout(until - time.monotonic()):
                 loop = asyncio.get_running_loop()
-                read = [loop.run_in_executor(self._decoders, self._read, served, one, until) for one in sent]
-                pixels = await asyncio.gather(*read)
+                return await asyncio.gather(
+                    *(loop.run_in_executor(self._decoders, self._read, served, one, until) for one in sent)
+                )
         except TimeoutError as error:
             raise self._late() from error
         finally:
             self._decoding -= len(sent)
-        sound = [one for one in pixels if not isinstance(one, str)]
+
+    async def _answered(
+        self,
+        request: Request,
+        served: Served,
+        contents: Sequence[bytes] | Sequence[Pixels],
+        pixels: Sequence[Pixels],
+        coverage: float | None,
+        until: float,
+    ) -> tuple[Output, list[Answer]]:
+        """Return what the network finds in images, and the answers; they are counted and logged."""
         try:
-            found = await served.batcher.run(sound, until) if sound else None
+            found = await served.batcher.run(pixels, until)
         except QueueFullError as error:
             raise _full() from error
         except TimeoutError as error:
             raise self._late() from error
-        told = [] if found is None else list(served.batcher.model.tell(found, [None] * len(found), coverage))
-        predictions = _predictions(sent, pixels, told)
+        told = list(served.batcher.model.tell(found, [None] * len(found), coverage))
         for one in told:
             self._measures.note_answer(served.name, one)
-        if served.recorder is not None and found is not None:
-            known = [one.content for one, read in zip(sent, pixels, strict=True) if not isinstance(read, str)]
+        self._measures.images.labels(served.name, "answered").inc(len(told))
+        if served.recorder is not None:
             subgroup = request.headers.get("mirante-subgroup", "")[:100]
-            await asyncio.to_thread(served.recorder.add, known, found, told, sound, subgroup)
-        for outcome, count in (("answered", len(sound)), ("unreadable", len(sent) - len(sound))):
-            self._measures.images.labels(served.name, outcome).inc(count)
-        return _json({"model": served.name, "version": served.version, "predictions": predictions})
+            await asyncio.to_thread(served.recorder.add, contents, found, told, pixels, subgroup)
+        return found, told
 
     def _served(self, request: Request) -> Served:
         name = request.path_params["name"]
         if name not in self._models.by_name:
             raise HTTPException(404, f"There is no model {name!r}; GET /v1/models lists those that exist.")
-        return self._models.by_name[name]
+        served = self._models.by_name[name]
+        version = request.path_params.get("version", served.version)
+        if version != served.version:
+            raise HTTPException(404, f"The model {name!r} is version {served.version}, not {version!r}.")
+        return served
 
     def _require_room(self, served: Served, images: int) -> None:
         if self._decoding + served.batcher.waiting + images > self._settings.room:
@@ -211,16 +296,15 @@ def _full() -> HTTPException:
     return HTTPException(503, "Too many images are waiting; try again soon.", {"retry-after": str(_RETRY_SECONDS)})
 
 
-def _coverage(request: Request, served: Served) -> float | None:
-    text = request.query_params.get("coverage")
+def _coverage(asked: Any, served: Served) -> float | None:
     model = served.batcher.model
     if not model.asks.promises_coverage(model.info):
-        if text is not None:
+        if asked is not None:
             raise HTTPException(400, "This model cannot promise any coverage.")
         return None
     try:
-        value = _COVERAGE if text is None else float(text)
-    except ValueError:
+        value = _COVERAGE if asked is None else float(asked)
+    except (TypeError, ValueError, OverflowError):
         value = -1.0
     if not 0 < value < 1:
         raise HTTPException(400, "coverage must be a number between 0 and 1, such as 0.95.")

@@ -28,11 +28,9 @@ class Sent:
 async def read_body(request: Request, settings: Settings) -> list[Sent]:
     """Return the images of a request. Raises HTTPException: 400 for what is not understood, 413 for too much, 415 for another type."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if int(request.headers.get("content-length", "0") or 0) > settings.max_bytes:
-        raise _too_large(settings)
     if kind == "multipart/form-data":
         return _counted(await _multipart(request, settings), settings)
-    content = await _whole(request, settings)
+    content = await read_whole(request, settings)
     if kind == "application/json":
         return _counted(_from_json(content), settings)
     if kind.startswith("image/") or kind in ("application/octet-stream", "application/dicom"):
@@ -50,7 +48,11 @@ def _counted(sent: list[Sent], settings: Settings) -> list[Sent]:
     return sent
 
 
-async def _whole(request: Request, settings: Settings) -> bytes:
+async def read_whole(request: Request, settings: Settings) -> bytes:
+    """Return a body as it was sent; raises HTTPException 413 where it is too long, 415 where it is compressed."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise HTTPException(415, "Send the body as it is, not compressed.")
+    _require_small(request, settings)
     body = bytearray()
     async for part in request.stream():
         body += part
@@ -60,6 +62,8 @@ async def _whole(request: Request, settings: Settings) -> bytes:
 
 
 async def _multipart(request: Request, settings: Settings) -> list[Sent]:
+    _require_small(request, settings)
+
     async def limited() -> AsyncGenerator[bytes, None]:
         total = 0
         async for part in request.stream():
@@ -99,6 +103,11 @@ def _from_json(content: bytes) -> list[Sent]:
         except (binascii.Error, ValueError):
             found.append(Sent(b"", error="not base64"))
     return found
+
+
+def _require_small(request: Request, settings: Settings) -> None:
+    if int(request.headers.get("content-length", "0") or 0) > settings.max_bytes:
+        raise _too_large(settings)
 
 
 def _too_large(settings: Settings) -> HTTPException:

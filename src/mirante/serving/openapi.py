@@ -83,6 +83,7 @@ def describe(names: list[str], guarded: bool, settings: Settings) -> dict[str, A
         "/readyz": {"get": {"summary": "Whether it accepts requests", "responses": {"200": text, "503": text}}},
         "/metrics": {"get": {"summary": "Counters for Prometheus", "responses": {"200": text, **denied}, **security}},
     }  # fmt: skip
+    paths |= _inference(name, denied, security)
     schemes = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if guarded else {}
     info = {
         "title": "Mirante",
@@ -90,6 +91,53 @@ def describe(names: list[str], guarded: bool, settings: Settings) -> dict[str, A
         "description": "Image classifiers, with calibrated probabilities.",
     }
     return {"openapi": "3.1.0", "info": info, "paths": paths, "components": schemes}
+
+
+def _inference(name: dict[str, Any], denied: dict[str, Any], security: dict[str, Any]) -> dict[str, Any]:
+    """Return the addresses of the Open Inference Protocol."""
+    version = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
+    binary: dict[str, Any] = {}
+    infer = {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object", "required": ["inputs"], "properties": {"inputs": {"type": "array"}}},
+                "example": {"inputs": [{"name": "files", "datatype": "BYTES", "shape": [1], "data": ["iVBORw0KGgo…"]}]},
+            },
+            "application/octet-stream": binary,
+        },
+    }
+    refused = {
+        "400": _error("the body is not understood, or one of its images cannot be read"),
+        "408": _error("the body did not arrive in time"),
+        "413": _error("more bytes or images than are accepted"),
+        "415": _error("the body is compressed"),
+        "503": _error("too many images are waiting; Retry-After says when to try again"),
+        "504": _error("no answer in time"),
+    }
+    any_object = {"type": "object"}
+    missing, paths = {"404": _error("no such model, or another version"), **denied}, {}
+    for more, parameters in (("", [name]), ("/versions/{version}", [name, version])):
+        for what, summary in (("", "Describe the tensors of a model"), ("/ready", "Whether a model answers")):
+            answers = {"200": _answer(summary, any_object), **missing}
+            told = {"summary": summary, "parameters": parameters, "responses": answers, **security}
+            paths[f"/v2/models/{{name}}{more}{what}"] = {"get": told}
+        found = _answer("tensors; in binary form as application/octet-stream where that is asked for", any_object)
+        found["content"]["application/octet-stream"] = binary
+        asked = {"summary": "Ask a model about images, as tensors", "parameters": parameters, "requestBody": infer}
+        paths[f"/v2/models/{{name}}{more}/infer"] = {
+            "post": {**asked, "responses": {"200": found, **refused, **missing}, **security}
+        }
+    for address, summary in (
+        ("", "The server"),
+        ("/health/live", "Whether it is alive"),
+        ("/health/ready", "Whether it accepts requests"),
+    ):
+        answers = {"200": _answer(summary, any_object)}
+        if address == "/health/ready":
+            answers["503"] = _answer("it is ending", any_object)
+        paths[f"/v2{address}"] = {"get": {"summary": summary, "responses": answers}}
+    return paths
 
 
 def _prediction() -> dict[str, Any]:
