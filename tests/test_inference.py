@@ -18,7 +18,6 @@ from test_serving import Server, serving
 from mirante.prediction.model import Model
 
 
-
 @pytest.fixture(scope="module")
 def server(shapes_run: tuple[Path, Path]) -> Iterator[Server]:
     with serving(shapes_run[0], "--max-images", "8") as running:

@@ -236,7 +236,10 @@ def test_health_metrics_and_the_page_are_there(server: Server, picture: Path) ->
 
 def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
     words = ["run", f"http://127.0.0.1:{server.port}/openapi.json", "--max-examples", "25", "--no-color", "--seed", "1"]
-    words += ["--exclude-path-regex", "/infer$"]  # a body that fits the schema may hold no image: tests/test_inference.py
+    words += [
+        "--exclude-path-regex",
+        "/infer$",
+    ]  # a body that fits the schema may hold no image: tests/test_inference.py
     done = subprocess.run(
         [Path(sys.executable).parent / "schemathesis", *words],
         cwd=tmp_path,
