@@ -21,12 +21,12 @@ from test_studio_browser import until, visitor
 from mirante import xmp
 from mirante.data.entries import digest_of
 from mirante.errors import RequestError
+from mirante.experiment.model_versions import EARLIER
 from mirante.locale import language
 from mirante.model.packages import at_hand
 from mirante.photos.learn import learn
 from mirante.photos.library import Library, labels_of
 from mirante.photos.questions import RANDOM_EVERY
-from mirante.photos.versions import EARLIER
 from mirante.prediction.model import Model
 
 

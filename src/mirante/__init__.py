@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from mirante.experiment.compare import compare as compare
     from mirante.experiment.evaluate import Evaluation as Evaluation
     from mirante.experiment.evaluate import evaluate as evaluate
+    from mirante.experiment.model_versions import adopt as adopt
+    from mirante.experiment.model_versions import rollback as rollback
+    from mirante.experiment.model_versions import versions as versions
     from mirante.experiment.train import resume as resume
     from mirante.experiment.train import train as train
     from mirante.experiment.tune import tune as tune
@@ -70,6 +73,7 @@ _HOMES = {
     "RunError": "mirante.errors",
     "Skipped": "mirante.data.entries",
     "WorkError": "mirante.errors",
+    "adopt": "mirante.experiment.model_versions",
     "check": "mirante.experiment.check",
     "compare": "mirante.experiment.compare",
     "evaluate": "mirante.experiment.evaluate",
@@ -78,10 +82,12 @@ _HOMES = {
     "monitor": "mirante.monitoring.monitor",
     "organise": "mirante.photos.organise",
     "resume": "mirante.experiment.train",
+    "rollback": "mirante.experiment.model_versions",
     "see": "mirante.see",
     "summary": "mirante.model.summary",
     "train": "mirante.experiment.train",
     "tune": "mirante.experiment.tune",
+    "versions": "mirante.experiment.model_versions",
 }
 
 tell_off()

@@ -20,6 +20,7 @@ from mirante.cli import (
     monitor,
     photos,
     predict,
+    rollback,
     see,
     serve,
     streams,
@@ -27,13 +28,31 @@ from mirante.cli import (
     summary,
     train,
     tune,
+    versions,
 )
 from mirante.errors import MiranteError, RequestError, WorkError, explained
 from mirante.files import system_reason
 from mirante.places import keep_matplotlib_at_home
 from mirante.torchrun import leads
 
-VERBS = (demo, train, evaluate, predict, compare, summary, data, see, studio, photos, export, serve, monitor, tune)
+VERBS = (
+    demo,
+    train,
+    evaluate,
+    predict,
+    compare,
+    summary,
+    data,
+    see,
+    studio,
+    photos,
+    export,
+    serve,
+    monitor,
+    versions,
+    rollback,
+    tune,
+)
 
 
 def _show_log(quiet: bool, code: str) -> None:

@@ -21,6 +21,7 @@ from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.evaluation.objectives import Objectives
 from mirante.experiment.evaluate import judge_run, require_classes
+from mirante.experiment.model_versions import EARLIER, keep
 from mirante.files import write_file
 from mirante.images import Pixels
 from mirante.locale import Language
@@ -29,7 +30,6 @@ from mirante.model.last_layer import replace_head
 from mirante.model_info import ModelInfo
 from mirante.photos.features import FeatureExtractor, extractor_of_run
 from mirante.photos.library import Answer, Library, contradictions, is_kept_apart, labels_of, several_of
-from mirante.photos.versions import EARLIER, keep
 from mirante.prediction.onnx_model import Output
 from mirante.prediction.out_of_distribution import fit_subspace, ood_score
 from mirante.run import Run
@@ -315,7 +315,7 @@ def _adopt(
     say: Language,
 ) -> Path:
     """Keep the old model and its report, put the new one in its place, and judge it on the test images."""
-    kept = keep(run.path)
+    kept = keep(run.path, f"mirante photos learn, {taught} confirmed photos")
     write_file(run.path / runfolder.WEIGHTS, lambda part: _save_weights(kept / runfolder.WEIGHTS, part, old, new))
     run.publish_info(info)
     write_onnx(new.model, info, run.path / runfolder.ONNX)

@@ -1,0 +1,132 @@
+"""Versions of a model: what replaced what is known, everything that was can come back, and nothing is half replaced."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Command
+from test_serving import serving, wait
+
+import mirante
+from mirante.errors import RequestError
+from mirante.experiment import model_versions
+from mirante.prediction.onnx_model import version_of
+
+QUICK = {"layers": "8C3-MP2-16C3-MP2-16N", "recipe": "tutorial", "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def trained(shapes_run: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs `good` and `poor`, tested on the same images."""
+    folder = tmp_path_factory.mktemp("versions")
+    shutil.copytree(shapes_run[0], folder / "good")
+    mirante.train(shapes_run[1], **{**QUICK, "learning_rate": 1e-7}, out=folder / "poor")
+    return folder
+
+
+@pytest.fixture
+def runs(trained: Path, tmp_path: Path) -> Path:
+    shutil.copytree(trained, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return the files that make a model, but data.json, which is given a note."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+        and path.name != "data.json"
+        and "earlier" not in path.relative_to(folder).parts
+        and path.name != "replaced.json"
+    }
+
+
+def test_a_model_is_replaced_and_comes_back_whole(runs: Path, mirante: Command) -> None:
+    good, poor = runs / "good", runs / "poor"
+    before, other = files(good), files(poor)
+    done = mirante("versions", good, "--adopt", poor, "--why", "the new scanner", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    now, kept = json.loads(done.stdout)
+    assert files(good) == other and files(good / "earlier" / "1") == before and files(poor) == other
+    assert (now["number"], kept["number"], kept["why"]) == (None, 1, "the new scanner")
+    assert kept["replaced"] and now["replaced"] is None
+    assert now["version"] == version_of(poor / "model.onnx") != kept["version"]
+    assert kept["accuracy"] > now["accuracy"] and kept["images"] == now["images"]
+    assert kept["only_this"] - kept["only_now"] == round((kept["accuracy"] - now["accuracy"]) * now["images"])
+    assert kept["p_value"] < 0.05 and now["p_value"] == 1
+    done = mirante("rollback", good)
+    assert done.returncode == 0 and "earlier/2" in done.stdout.replace("\\", "/")
+    assert files(good) == before and files(good / "earlier" / "2") == other
+    assert mirante("rollback", good, "--to", "2").returncode == 0 and files(good) == other
+    assert [one.number for one in model_versions.versions(good)] == [None, 3, 2, 1]
+    shown = mirante("versions", good, "--lang", "pt").stdout
+    assert "em uso" in shown and "Substituído" in shown
+
+
+def test_a_kept_model_is_a_run_like_any_other(runs: Path, mirante: Command, shapes_run: tuple[Path, Path]) -> None:
+    assert mirante("versions", runs / "good", "--adopt", runs / "poor").returncode == 0
+    kept = runs / "good" / "earlier" / "1"
+    assert mirante("compare", runs / "good", kept).returncode == 0
+    assert mirante("predict", kept, shapes_run[1] / "disc" / "000.png").stdout
+    notes = [str(note) for note in __import__("mirante").Run(runs / "good").notes]
+    assert any("earlier/1" in note and "from poor" in note for note in notes)
+
+
+def test_a_server_changes_over_by_itself(runs: Path) -> None:
+    model_versions.adopt(runs / "good", runs / "poor")
+    with serving(runs / "good") as server:
+        first = server.ask("GET", "/v1/models/good")[2]["version"]
+        model_versions.rollback(runs / "good")
+        wait(lambda: server.ask("GET", "/v1/models/good")[2]["version"] != first)
+        assert server.ask("GET", "/v1/models/good")[2]["version"] == version_of(runs / "good" / "model.onnx")
+
+
+@pytest.mark.parametrize("at", range(1, 14, 3))
+def test_a_kill_in_the_middle_is_finished_by_the_next_call(runs: Path, at: int) -> None:
+    """The process ends after it has written some files; then there is one model or the other, never a mixture."""
+    code = f"""
+import os, sys
+from mirante.experiment import model_versions
+from mirante import files
+left, write = [{at}], files.write_bytes
+def dying(path, content):
+    left[0] -= 1
+    if not left[0]:
+        os._exit(9)
+    write(path, content)
+model_versions.write_bytes = dying
+model_versions.adopt({str(runs / "good")!r}, {str(runs / "poor")!r})
+"""
+    before, other = files(runs / "good"), files(runs / "poor")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode in (0, 9), done.stderr
+    (now, kept) = model_versions.versions(runs / "good")
+    assert files(runs / "good") == other and files(runs / "good" / "earlier" / "1") == before
+    assert now.version == version_of(runs / "poor" / "model.onnx") and kept.number == 1
+
+
+def test_what_cannot_be_replaced_is_said_and_left(runs: Path, mirante: Command) -> None:
+    good, before = runs / "good", files(runs / "good")
+    for words, said in (
+        (["rollback", good], "no earlier model to go back to"),
+        (["versions", good, "--adopt", good], "the same run"),
+        (["versions", good, "--why", "x"], "it needs --adopt"),
+        (["versions", good, "--adopt", runs], "not a Mirante run"),
+        (["versions", runs / "gone"], "no such run"),
+    ):
+        done = mirante(*words)
+        assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    model_versions.adopt(good, runs / "poor")
+    with pytest.raises(RequestError, match="no earlier model 7; there are 1"):
+        model_versions.rollback(good, 7)
+    (runs / "poor" / "predictions.csv").unlink()
+    with pytest.raises(Exception, match=r"predictions\.csv"):
+        model_versions.adopt(good, runs / "poor")
+    model_versions.rollback(good)
+    assert files(good) == before
