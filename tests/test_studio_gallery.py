@@ -334,3 +334,32 @@ def test_images_that_were_added_together_go_and_come_back_as_one_change(
     assert left_out() == [True] * 6
     for new, known in (("a", []), ([1], []), ([], None)):
         assert studio.ask("POST", "/api/data/added/added", {"new": new, "known": known})[0] == 400
+
+
+def test_what_a_person_said_of_an_image_survives_its_being_added_again(tmp_path: Path) -> None:
+    """With several labels, those that were given by hand; and what was said while the upload still ran."""
+    workspace = Workspace(tmp_path)
+    name = collections.make_collection(workspace, "mine", ["ball"]).name
+    content = io.BytesIO()
+    Image.new("RGB", (9, 9), "red").save(content, "PNG")
+    path, new = collections.add_image(workspace, name, "ball", "a.png", content.getvalue())
+    assert new
+    edits.edit(workspace, name, [path], "other")
+    edits.added(workspace, name, [path], [])
+
+    def label() -> str | None:
+        return listing.listing(collections.read_collection(workspace, name)).items[0].label
+
+    assert label() == "other"
+    edits.undo(workspace, name)
+    assert collections.read_collection(workspace, name).edits == {path: None}
+    edits.redo(workspace, name)
+    assert label() == "other"
+    collections.allow_several(workspace, name, True)
+    edits.give_label(workspace, name, [path], "spot", True)
+    assert collections.add_image(workspace, name, "ball", "a.png", content.getvalue()) == (path, False)
+    edits.added(workspace, name, [], [path])
+    assert label() == "ball|spot"
+    edits.edit(workspace, name, [path], None)
+    edits.added(workspace, name, [], [path])
+    assert collections.read_collection(workspace, name).edits.get(path, "") is not None

@@ -27,9 +27,10 @@ from mirante.data.splits import assign_folds, assign_splits
 from mirante.evaluation.objectives import Aim, Objectives
 from mirante.experiment.options import read_aims
 from mirante.locale import language
+from mirante.photos.feedback import Feedback, read_labels
 from mirante.photos.label_questions import TOGETHER, choose_labels
 from mirante.photos.learn import learn, learned_sentence
-from mirante.photos.library import Library, is_kept_apart
+from mirante.photos.library import Library, is_kept_apart, several_of
 from mirante.photos.questions import RANDOM_EVERY
 from mirante.prediction.calibration import fit_yes_or_no, sigmoid
 from mirante.prediction.conformal import COVERAGES, fit_risk_thresholds, labels_in_sets
@@ -542,3 +543,34 @@ def test_each_label_may_have_an_aim_of_its_own(tmp_path: Path, mirante: Command)
         (tmp_path / "wrong.csv").write_text(text)
         refused = mirante(*words, "--aims", tmp_path / "wrong.csv", "--out", tmp_path / "no")
         assert refused.returncode == 2 and said in refused.stderr, refused.stderr
+
+
+def test_what_others_say_about_a_photo_is_about_each_of_its_labels(tag_run: tuple[Path, Path], tmp_path: Path) -> None:
+    """A row of a table, or a correction sent to a server: what is named it has, what is not named it has not."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    content = next((tag_run[1]).rglob("*.png")).read_bytes()
+    (folder / "a.png").write_bytes(content)
+    run = Run(tag_run[0])
+    (named, *others), table = run.classes, tmp_path / "labels.csv"
+
+    def said() -> dict[str, int | None]:
+        library = Library(folder)
+        found = {label: one.has for label, one in next(iter(several_of(library.answers()).values())).items()}
+        library.close()
+        return found
+
+    table.write_text(f"path,label\na.png,{named}\n")
+    library = Library(folder)
+    assert read_labels(library, table, run.path) == (1, [])
+    assert said() == {named: 1} | dict.fromkeys(others, 0)
+    table.write_text("path,label\na.png,nothing like it\n")
+    with pytest.raises(DataError, match="is not a label of"):
+        read_labels(library, table, run.path)
+    library.close()
+    feedback = Feedback(folder, 10, run.info)
+    assert feedback.add(content, others) == [] and said() == {named: 0} | dict.fromkeys(others, 1)
+    assert feedback.add(content, []) == [] and said() == dict.fromkeys(run.classes, 0)
+    with pytest.raises(package.RequestError, match="is not a label of this model"):
+        feedback.add(content, ["nothing like it"])
+    feedback.close()

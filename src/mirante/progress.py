@@ -19,7 +19,7 @@ def shows_progress() -> bool:
 def in_words(text: str) -> str:
     """Return a text as the log would show it, in its language."""
     for handler in logging.getLogger("mirante").handlers:
-        if handler.formatter is not None:
+        if handler.formatter is not None and hasattr(handler.formatter, "code"):  # ours, which knows a language
             return handler.formatter.format(logging.makeLogRecord({"msg": text}))
     return text
 

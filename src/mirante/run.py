@@ -15,7 +15,7 @@ import shutil
 import tomllib
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,7 @@ from mirante.lock import held
 from mirante.model_info import ModelInfo, read_model_info
 from mirante.notebook import Drawn
 from mirante.predictions import Predictions
+from mirante.replacement import finish
 from mirante.training.history import Epoch, read_history
 from mirante.training.recipe import Recipe
 from mirante.training.snapshots import Snapshot, read_snapshots
@@ -355,6 +356,10 @@ class Run:
         self.data["notes"] = [*notes, [note.text, note.values, note.grave]]
         write_text(self.path / runfolder.DATA, _with_files(self.data))
 
+    def read_anew(self) -> None:
+        """Forget what was read: the model has been replaced."""
+        self.__dict__ = {"path": self.path}
+
     def finish(self) -> None:
         """Remove what is only needed to resume a training."""
         for unfinished in (runfolder.CHECKPOINT, runfolder.FOLDS):
@@ -363,11 +368,16 @@ class Run:
             part.unlink()
 
 
-def hold_run(path: Path) -> AbstractContextManager[None]:
-    """Hold the folder of a run while it is written. Raises RequestError when another process does."""
-    return held(
-        path, f"{path}: another process is writing this run; wait until it has finished, or choose another --out."
-    )
+@contextmanager
+def hold_run(path: Path) -> Iterator[None]:
+    """Hold the folder of a run while it is written. Raises RequestError when another process does.
+
+    A replacement of its model that was interrupted is finished first.
+    """
+    busy = f"{path}: another process is writing this run; wait until it has finished, or choose another --out."
+    with held(path, busy):
+        finish(path)
+        yield
 
 
 def require_free(out: Path, overwrite: bool) -> None:

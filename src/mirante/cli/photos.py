@@ -54,6 +54,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     learn.add_argument(
         "--read-xmp", action="store_true", help="also learn from keywords in XMP sidecars that are class names"
     )
+    learn.add_argument(
+        "--labels", metavar="FILE", help="also learn from a table with path and label, of photos in the folder"
+    )
     _add_memory(learn)
     watch = kind("watch", "classify new photos as they arrive, until Ctrl-C")
     watch.add_argument("run_folder", metavar="RUN", help="a run folder, or a model.onnx")
@@ -176,6 +179,15 @@ def _learn(arguments: argparse.Namespace) -> None:
         read, left = read_sidecars(library, run)
         print(
             say("{count} photos have a class or a label among their keywords.", count=say.number(read)), file=sys.stderr
+        )
+        name_left(left, arguments.lang)
+    if arguments.labels is not None:
+        from mirante.photos.feedback import read_labels
+
+        read, left = read_labels(library, Path(arguments.labels).expanduser(), run)
+        print(
+            say("{count} photos have a label in {file}.", count=say.number(read), file=arguments.labels),
+            file=sys.stderr,
         )
         name_left(left, arguments.lang)
     if not run.exists():

@@ -47,11 +47,26 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-megabytes", type=int, default=32, metavar="N", help="largest request (default: 32)")
     parser.add_argument("--max-images", type=int, default=64, metavar="N", help="images per request (default: 64)")
     parser.add_argument("--max-megapixels", type=int, default=50, metavar="N", help="largest image (default: 50)")
+    group = parser.add_argument_group("corrections, for mirante photos learn")
+    group.add_argument(
+        "--feedback",
+        metavar="DIR",
+        help="keep images that are sent to /v1/models/NAME/feedback with what they show, in DIR/NAME",
+    )
+    group.add_argument(
+        "--feedback-megabytes",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="how many of them are kept; then they are refused (default: 1000)",
+    )
     add_log(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    require_positive(arguments, "workers", "queue", "max_megabytes", "max_images", "max_megapixels")
+    require_positive(
+        arguments, "workers", "queue", "max_megabytes", "max_images", "max_megapixels", "feedback_megabytes"
+    )
     require_log(arguments)
     import uvicorn
 
@@ -73,6 +88,8 @@ def run(arguments: argparse.Namespace) -> None:
         None if arguments.log is None else str(Path(arguments.log).expanduser().resolve()),
         arguments.log_megabytes,
         arguments.keep_images or 0,
+        None if arguments.feedback is None else str(Path(arguments.feedback).expanduser().resolve()),
+        arguments.feedback_megabytes,
     )
     app = create_app(settings)  # reports what is wrong with a model before it listens
     listening = listen(arguments.host, arguments.port)

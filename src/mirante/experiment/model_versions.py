@@ -1,7 +1,6 @@
 """The models that a run has had: each kept whole in RUN/earlier/1, 2, …, with who replaced it, when and why; any can come back.
 
-A kept model is a run folder too, so that every verb takes it. What replaces a model is written down before the first file is
-touched, and finished by the next call if the process dies: model.onnx comes last, so that a server changes over once.
+A kept model is a run folder too, so that every verb takes it.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import logging
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -18,19 +18,16 @@ import numpy as np
 from mirante import runfolder
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError
+from mirante.evaluation.figure import Figure
 from mirante.evaluation.metrics import wilson
 from mirante.experiment.compare import mcnemar
-from mirante.files import write_bytes, write_json
+from mirante.files import write_json
 from mirante.prediction.onnx_model import version_of
+from mirante.replacement import commit, copy_model, is_pending, stage
 from mirante.run import Run, hold_run
 
 EARLIER = "earlier"
-_REPLACED, _UNDER_WAY = "replaced.json", "replacing.json"
-_MODEL = (
-    runfolder.RECIPE, runfolder.DATA, runfolder.HISTORY, runfolder.MODEL, runfolder.WEIGHTS, runfolder.METRICS, runfolder.PREDICTIONS,
-    runfolder.REFERENCE, runfolder.CARD, runfolder.REPORT, runfolder.PLOTS, runfolder.SNAPSHOTS, runfolder.ONNX,
-)  # fmt: skip
-"""What makes a model and its report; the last is written last."""
+_REPLACED = "replaced.json"
 
 
 @dataclass(frozen=True)
@@ -64,9 +61,12 @@ class Version:
 def versions(run: str | Path | Run) -> list[Version]:
     """Return the models that a run has and had, the one in use first, then the latest. Raises RunError."""
     opened = _opened(run)
-    _finish(opened.path)
+    if is_pending(opened.path):
+        with hold_run(opened.path):  # which finishes it
+            opened.read_anew()
     now = _right(opened)
-    return [_version(one, now) for one in (opened, *map(Run, reversed(_kept(opened.path))))]
+    kept = [(Run(one), int(one.name)) for one in reversed(_kept(opened.path))]
+    return [_version(one, number, now) for one, number in ((opened, None), *kept)]
 
 
 def rollback(run: str | Path | Run, to: int | None = None, *, why: str = "") -> Path:
@@ -78,7 +78,6 @@ def rollback(run: str | Path | Run, to: int | None = None, *, why: str = "") -> 
     """
     opened = _opened(run)
     with hold_run(opened.path):
-        _finish(opened.path)
         kept = {int(one.name): one for one in _kept(opened.path)}
         if not kept:
             raise RequestError(f"{opened.path}: there is no earlier model to go back to.")
@@ -103,7 +102,6 @@ def adopt(run: str | Path | Run, new: str | Path | Run, *, why: str = "") -> Pat
         raise RequestError(f"{other.path}: a model for the task {other.task}; that of {opened.path} is {opened.task}.")
     gone = [name for name in opened.classes if name not in other.classes]
     with hold_run(opened.path):
-        _finish(opened.path)
         if gone:
             logging.getLogger("mirante").warning(f"{other.path}: it no longer knows {', '.join(gone)}.")
         return _replace(opened, other.path, why or f"from {other.path.name}")
@@ -111,16 +109,12 @@ def adopt(run: str | Path | Run, new: str | Path | Run, *, why: str = "") -> Pat
 
 def keep(run: Path, why: str) -> Path:
     """Keep the model of a run as it is now, with why it is replaced, and return that folder, which is never there half-written."""
-    number = max([0, *(int(one.name) for one in _kept(run))]) + 1
-    kept = run / EARLIER / str(number)
+    folder = run / EARLIER
+    taken = [int(one.name) for one in folder.iterdir() if one.name.isdigit()] if folder.is_dir() else []
+    kept = folder / str(max([0, *taken]) + 1)
     part = kept.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    for name in _MODEL:
-        if (run / name).is_dir():
-            shutil.copytree(run / name, part / name)
-        elif (run / name).exists():
-            shutil.copyfile(run / name, part / name)
+    copy_model(run, part)
     when = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(part / _REPLACED, {"format": runfolder.FORMAT, "when": when, "who": _who(), "why": why})
     part.rename(kept)
@@ -128,42 +122,28 @@ def keep(run: Path, why: str) -> Path:
 
 
 def _replace(run: Run, source: Path, why: str) -> Path:
-    for name in _MODEL:
-        if name not in (runfolder.HISTORY, runfolder.REFERENCE, runfolder.SNAPSHOTS, runfolder.CARD, runfolder.PLOTS):
-            runfolder.require_file(source, name)
+    for name in (
+        runfolder.RECIPE,
+        runfolder.DATA,
+        runfolder.MODEL,
+        runfolder.METRICS,
+        runfolder.PREDICTIONS,
+        runfolder.ONNX,
+    ):
+        runfolder.require_file(source, name)
+    staged = stage(run.path, source)
     kept = keep(run.path, why)
-    write_json(run.path / _UNDER_WAY, {"format": runfolder.FORMAT, "source": str(source.resolve())})
-    _finish(run.path)
-    now = Run(run.path)
+    commit(run.path, staged)
+    run.read_anew()
     text = "This model was put in the place of another on {day}: {why}. The one before is kept in {folder}."
     day = datetime.now(UTC).date().isoformat()
-    now.note(Note(text, {"day": day, "why": why, "folder": f"{EARLIER}/{kept.name}"}))
+    run.note(Note(text, {"day": day, "why": why, "folder": f"{EARLIER}/{kept.name}"}))
     for name in ("exports", "evaluations"):
         if (run.path / name).exists():
             logging.getLogger("mirante").warning(
                 f"{run.path / name}: made with the model before; make again what you still need."
             )
     return kept
-
-
-def _finish(run: Path) -> None:
-    """Put the files of a model that is to replace the run's into their place, if a replacement is under way."""
-    if not (run / _UNDER_WAY).exists():
-        return
-    source = Path(str(runfolder.read_json(run, _UNDER_WAY).get("source")))
-    if not source.is_dir():
-        raise RunError(f"{run}: a model from {source} was to take its place, but is gone; put it back and try again.")
-    for name in _MODEL:
-        if (source / name).is_dir():
-            shutil.rmtree(run / name, ignore_errors=True)
-            shutil.copytree(source / name, run / name)
-        elif (source / name).exists():
-            write_bytes(run / name, (source / name).read_bytes())
-        elif (run / name).is_dir():
-            shutil.rmtree(run / name)
-        else:
-            (run / name).unlink(missing_ok=True)
-    (run / _UNDER_WAY).unlink()
 
 
 def _opened(run: str | Path | Run) -> Run:
@@ -178,27 +158,30 @@ def _kept(run: Path) -> list[Path]:
     return sorted((one for one in found if runfolder.is_run(one)), key=lambda one: int(one.name))
 
 
-_Right = dict[tuple[str, str], bool]
-"""Digest (or path, where it is unknown) and label of a test image → whether it was answered rightly."""
+_Right = dict[tuple[str, str, str], bool]
+"""Path, label and digest of a test image → whether it was answered rightly."""
 
 
 def _right(run: Run) -> _Right:
     table, digests = run.predictions(), run.digests
-    keys = [(digests.get(path, path), label) for path, label in zip(table.paths, table.labels, strict=True)]
+    keys = [(path, label, digests.get(path, "")) for path, label in zip(table.paths, table.labels, strict=True)]
     return dict(zip(keys, table.right.tolist(), strict=True))
 
 
-def _version(run: Run, now: _Right) -> Version:
+def _version(run: Run, number: int | None, now: _Right) -> Version:
     """Describe a model; `now` is how the one in use answers its test images."""
-    right = _right(run)
     noted: dict[str, str] = {}
     if (run.path / _REPLACED).exists():
         noted = runfolder.read_json(run.path, _REPLACED)
-    share = wilson(sum(right.values()), len(right))
+    try:
+        right = _right(run)
+    except RunError:  # a kept model without its predictions can still come back to look at, but not be compared
+        right = {}
+    share = wilson(sum(right.values()), len(right)) if right else Figure(nan, nan, nan)
     same = right.keys() == now.keys()
     here, there = (np.array([one[key] for key in now]) for one in (right, now)) if same else (None, None)
     return Version(
-        int(run.path.name) if run.path.parent.name == EARLIER else None,
+        number,
         version_of(run.path / runfolder.ONNX),
         str(run.path),
         noted.get("when"),

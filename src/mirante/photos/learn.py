@@ -32,7 +32,7 @@ from mirante.photos.features import FeatureExtractor, extractor_of_run
 from mirante.photos.library import Answer, Library, contradictions, is_kept_apart, labels_of, several_of
 from mirante.prediction.onnx_model import Output
 from mirante.prediction.out_of_distribution import fit_subspace, ood_score
-from mirante.run import Run
+from mirante.run import Run, hold_run
 
 NEEDED = 5
 """Answers that a new class needs before a model learns it."""
@@ -123,7 +123,8 @@ def learned_sentence(done: LearnResult, say: Language) -> str:
 
 def learn(path: Path, library: Library, say: Language) -> LearnResult:
     """Teach a run with the answers that a library holds. Raises RequestError when there is nothing to learn, RunError."""
-    run = Run(path)
+    with hold_run(path):
+        run = Run(path)
     info = run.info
     if not info.asks.is_taught:
         raise RunError(
@@ -189,7 +190,8 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     )
     if not done.adopted:
         return done
-    kept = _adopt(run, new_extractor, new_info, space, extractor, dataset, pixels, seen, len(taught.digests), say)
+    with hold_run(path):
+        kept = _adopt(run, new_extractor, new_info, space, extractor, dataset, pixels, seen, len(taught.digests), say)
     return replace(done, kept=kept)
 
 

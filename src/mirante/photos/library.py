@@ -27,8 +27,9 @@ from mirante.photos.walk import MEMORY, walk
 from mirante.progress import track
 
 DATABASE = "photos.sqlite"
-Kind = Literal["chosen", "random", "together", "group", "sidecar"]
-"""How an answer came about: a question that was chosen to help, one drawn at random, several at once, a named group, a keyword."""
+Kind = Literal["chosen", "random", "together", "group", "sidecar", "feedback", "table"]
+"""How an answer came about: a question that was chosen to help, one drawn at random, several at once, a named group, a keyword,
+what somebody told a server, a row of a table."""
 
 _MIGRATIONS = (
     """

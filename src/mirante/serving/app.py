@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from mirante.errors import ImageError
+from mirante.errors import ImageError, RequestError, WorkError
 from mirante.files import to_json
 from mirante.images import Pixels, read_header
 from mirante.prediction.onnx_model import Output
@@ -56,6 +56,7 @@ def create_app(settings: Settings) -> Starlette:
         Route("/v1/models", server.allowed(server.models), methods=["GET"]),
         Route("/v1/models/{name}", server.allowed(server.tell), methods=["GET"]),
         Route("/v1/models/{name}/predict", server.allowed(server.predict), methods=["POST"]),
+        Route("/v1/models/{name}/feedback", server.allowed(server.feedback), methods=["POST"]),
         Route("/v2", server.server_metadata, methods=["GET"]),
         Route("/v2/health/live", server.live, methods=["GET"]),
         Route("/v2/health/ready", server.ready_v2, methods=["GET"]),
@@ -148,10 +149,35 @@ class _Server:
         return _json(inference.metadata(served.name, served.version, served.batcher.model))
 
     async def model_ready(self, request: Request) -> Response:
-        return _json({"name": self._served(request).name, "ready": True})
+        told = {"name": self._served(request).name, "ready": not self._ending}
+        return _json(told, 503 if self._ending else 200)
 
     async def predict(self, request: Request) -> Response:
         return await self._measured(request, self._predict)
+
+    async def feedback(self, request: Request) -> Response:
+        """Keep what an image shows, as somebody who knows says."""
+        served = self._served(request)
+        if served.feedback is None:
+            raise HTTPException(404, "This server keeps no feedback; mirante serve --feedback DIR does.")
+        until = time.monotonic() + self._settings.timeout
+        sent = await self._received(read_body, request, served, until)
+        if len(sent) != 1:
+            raise HTTPException(400, f"One image is needed, with what it shows; there are {len(sent)}.")
+        (read,) = await self._decoded(served, sent, until)
+        if isinstance(read, str):
+            raise HTTPException(400, f"The image: {read}.")
+        labels = request.query_params.getlist("label")
+        if not labels:
+            raise HTTPException(400, "Say what the image shows: ?label=NAME.")
+        given = [label for label in labels if label.strip()]
+        try:
+            unknown = await asyncio.to_thread(served.feedback.add, sent[0].content, given)
+        except RequestError as error:
+            raise HTTPException(400, str(error)) from error
+        except WorkError as error:
+            raise HTTPException(507, str(error)) from error
+        return _json({"model": served.name, "labels": given, "new": unknown})
 
     async def infer(self, request: Request) -> Response:
         return await self._measured(request, self._infer)
@@ -189,7 +215,8 @@ class _Server:
 
     async def _infer(self, request: Request, served: Served, until: float) -> Response:
         body = await self._received(read_whole, request, served, until)
-        asked = inference.read(body, request.headers.get(inference.LENGTH), served.batcher.model, self._settings)
+        length = request.headers.get(inference.LENGTH)
+        asked = await asyncio.to_thread(inference.read, body, length, served.batcher.model, self._settings)
         coverage = _coverage(asked.coverage, served)
         self._require_room(served, len(asked))
         if asked.files is None:
@@ -197,12 +224,13 @@ class _Server:
             contents: list[bytes] | list[Pixels] = pixels
         else:
             pixels, contents = [], [one.content for one in asked.files]
-            for number, one in enumerate(await self._decoded(served, asked.files, until)):
+            for number, one in enumerate(await self._decoded(served, asked.files, until), 1):
                 if isinstance(one, str):
+                    self._measures.images.labels(served.name, "unreadable").inc()
                     raise HTTPException(400, f"File {number} of this request: {one}.")
                 pixels.append(one)
         found, told = await self._answered(request, served, contents, pixels, coverage, until)
-        return inference.reply(asked, served.name, served.version, found, told)
+        return await asyncio.to_thread(inference.reply, asked, served.name, served.version, found, told)
 
     async def _received(self, reader: Reader[Body], request: Request, served: Served, until: float) -> Body:
         """Return a body that is read before the time `until`; where there is no room for one more image, it is not read."""

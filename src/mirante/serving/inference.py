@@ -88,7 +88,7 @@ def read(body: bytes, length: str | None, model: OnnxModel, settings: Settings) 
     if count > settings.max_images:
         raise HTTPException(413, f"{count} images; up to {settings.max_images} are accepted in one request.")
     name = asked.get("id")
-    if not isinstance(name, str | None):
+    if not isinstance(name, str | None) or not (name or "").isprintable():
         raise _refused("id must be a text.")
     data = rest if binary is not None else sent.get("data")
     pixels = _pixels(data, (count, *info.shape)) if sent["name"] == _IMAGES else None
@@ -146,12 +146,14 @@ def _pixels(data: object, shape: tuple[int, ...]) -> Pixels:
         values = np.frombuffer(data, np.uint8)
     else:
         try:
-            found = np.array(data).ravel()
+            found = np.array(data)
         except (ValueError, OverflowError) as error:  # rows of different lengths
             raise _refused(f"The data of {_IMAGES} are whole numbers from 0 to 255, row by row.") from error
+        if found.ndim != 1 and found.shape != shape:
+            raise _refused(f"The data of {_IMAGES} are nested otherwise than their shape says.")
         if found.dtype.kind not in "iu" or (found.size and not 0 <= found.min() <= found.max() <= 255):
             raise _refused(f"The data of {_IMAGES} are whole numbers from 0 to 255, row by row.")
-        values = found.astype(np.uint8)
+        values = found.ravel().astype(np.uint8)
     if values.size != size:
         raise _refused(f"The data of {_IMAGES} hold {values.size:,} numbers; their shape says {size:,}.")
     return values.reshape(shape)
@@ -186,6 +188,8 @@ def _outputs(wanted: object, known: list[str], binary: bool) -> dict[str, bool]:
     if not isinstance(wanted, list) or not all(isinstance(one, dict) for one in wanted):
         raise _refused("outputs must be a list of objects with a name.")
     for one in wanted:
+        if {"classification", "shared_memory_region"} & _parameters(one).keys():
+            raise _refused("Classification and shared memory are not offered; ask for the output answer.")
         if one.get("name") not in known:
             raise _refused(f"There is no output {str(one.get('name'))[:100]!r}; there are {', '.join(known)}.")
     return {one["name"]: bool(_parameters(one).get("binary_data", binary)) for one in wanted}

@@ -18,6 +18,7 @@ from mirante.serving.settings import Settings
 
 if TYPE_CHECKING:
     from mirante.monitoring.recorder import Recorder
+    from mirante.photos.feedback import Feedback
 
 _log = logging.getLogger("mirante")
 _SECONDS = 1.0
@@ -33,10 +34,13 @@ class Served:
     version: str
     batcher: Batcher
     recorder: Recorder | None = None
+    feedback: Feedback | None = None
 
     def close(self) -> None:
         """Finish what is waiting, and the log."""
         self.batcher.close()
+        if self.feedback is not None:
+            self.feedback.close()
         if self.recorder is not None:
             self.recorder.close()
 
@@ -66,7 +70,12 @@ class Models:
             from mirante.monitoring.recorder import Recorder
 
             recorder = Recorder(model, Path(one.log) / name, one.log_megabytes, one.keep_images)
-        return Served(name, model.path, stamp, version, batcher, recorder)
+        feedback = None
+        if one.feedback is not None:
+            from mirante.photos.feedback import Feedback
+
+            feedback = Feedback(Path(one.feedback) / name, one.feedback_megabytes, model.info)
+        return Served(name, model.path, stamp, version, batcher, recorder, feedback)
 
     def _open(self, run: str | Path) -> Model:
         return Model(run, features=self._settings.log is not None)

@@ -83,6 +83,30 @@ def describe(names: list[str], guarded: bool, settings: Settings) -> dict[str, A
         "/readyz": {"get": {"summary": "Whether it accepts requests", "responses": {"200": text, "503": text}}},
         "/metrics": {"get": {"summary": "Counters for Prometheus", "responses": {"200": text, **denied}, **security}},
     }  # fmt: skip
+    if settings.feedback is not None:
+        label = {"name": "label", "in": "query", "required": True, "schema": {"type": "array", "items": {"type": "string"}},
+                 "description": "what it shows; of a model of several labels, each that it has, or one that is empty"}  # fmt: skip
+        kept = {"type": "object", "required": ["model", "labels", "new"]}
+        paths["/v1/models/{name}/feedback"] = {
+            "post": {
+                "summary": "Say what an image shows, for the next training",
+                "parameters": [name, label],
+                "requestBody": {"required": True, "content": {"image/*": binary, "application/octet-stream": binary}},
+                "responses": {
+                    "200": _answer("kept; `new` are labels that the model does not know yet", kept),
+                    "400": _error("the image cannot be read, or the label cannot be meant"),
+                    "408": _error("the body did not arrive in time"),
+                    "413": _error(f"more than {settings.max_bytes:,} bytes"),
+                    "415": _error("the body is of an unsupported type"),
+                    "503": _error("too many images are waiting"),
+                    "504": _error("no answer in time"),
+                    "507": _error("there is no room for more"),
+                    **missing,
+                    **denied,
+                },
+                **security,
+            }
+        }
     paths |= _inference(name, denied, security)
     schemes = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if guarded else {}
     info = {

@@ -18,6 +18,7 @@ class Settings:
     timeout  seconds within which a request is answered, or refused with 504; its body must have arrived by then
     max_bytes, max_images, max_pixels   per request, per request, per image
     tokens    of those who may ask; none lets everybody ask
+    feedback  folder in which corrections are kept with their images, for each model; None takes none; feedback_megabytes for each
     log       folder in which each model's answers are logged, None for no log; log_megabytes for each, keep_images pictures of each
     """
 
@@ -31,6 +32,8 @@ class Settings:
     log: str | None = None
     log_megabytes: int = 1000
     keep_images: int = 0
+    feedback: str | None = None
+    feedback_megabytes: int = 1000
 
     def keep(self) -> None:
         """Pass them on to the processes started from here."""

@@ -51,13 +51,17 @@ def edit(workspace: Workspace, name: str, paths: Iterable[str], label: str | Non
 def added(workspace: Workspace, name: str, new: Iterable[str], known: Iterable[str]) -> None:
     """Remember the images of one class that were added as one change; undone, they are left out.
 
-    known  those that were there already, which are again in the class of their folder
+    known  those that were there already: they are again in the class of their folder, or with several labels only brought back
     """
     with LOCK:
         one = read_collection(workspace, name)
         there = {item.path for item in listing(one).items}
-        before = replace(one, edits=one.edits | dict.fromkeys(there.intersection(new)))
-        _keep(workspace, before, _unchanged(one, there.intersection((*new, *known))))
+        again = {path for path in there.intersection(known) if not one.several or one.edits.get(path, "") is None}
+        after = _unchanged(one, again)
+        gone = there.intersection(new)
+        left_out = {path: label for path in gone if (label := after.edits.get(path)) is not None}
+        before = replace(one, edits=one.edits | dict.fromkeys(gone), aside=one.aside | left_out)
+        _keep(workspace, before, after)
 
 
 def reset(workspace: Workspace, name: str, paths: Iterable[str]) -> None:

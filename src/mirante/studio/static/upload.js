@@ -73,6 +73,6 @@ export async function sendImages(collection, files, label, says) {
     }
   }
   await Promise.all([...Array(AT_ONCE)].map(work));
-  if (added) await ask(`${api}/added`, { new: fresh, known });
+  if (added) await ask(`${api}/added`, { new: fresh, known }).catch((error) => refused.push(error.message));
   return { added, refused, frames };
 }

@@ -1,0 +1,126 @@
+"""What people say elsewhere about images: corrections sent to a server, each with its image, and tables of labels.
+
+Both become answers in the memory of a folder of photos, beside those given in the studio; `learn` learns from all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from mirante import runfolder
+from mirante.data.entries import Skipped, digest_of, printable
+from mirante.data.several import parse
+from mirante.data.tables import read_table_file
+from mirante.errors import DataError, RequestError, RunError, WorkError
+from mirante.files import write_bytes
+from mirante.formats import open_image
+from mirante.model_info import ModelInfo
+from mirante.photos.library import Library
+from mirante.run import Run
+
+_LONGEST = 100
+_SUFFIXES = {"JPEG": "jpg", "TIFF": "tif"}
+
+
+class Feedback:
+    """The corrections of one model: images in a folder, and what each shows. Several processes may write there."""
+
+    def __init__(self, folder: Path, megabytes: int, info: ModelInfo) -> None:
+        """Open or make the folder. Raises RunError for a model that does not learn from photos, RequestError."""
+        if not info.asks.is_taught:
+            raise RunError(
+                f"{folder}: a model for the task {info.task}; only one of classes or of several labels learns from photos."
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RequestError(f"{folder}: cannot be made; choose another folder for --feedback.") from error
+        self._folder, self._most, self._info = folder, megabytes << 20, info
+        self._library = Library(folder)
+        self._lock = threading.Lock()
+
+    def add(self, content: bytes, labels: Sequence[str]) -> list[str]:
+        """Keep an image that can be read, and what it shows; return the labels that the model does not know yet.
+
+        Raises RequestError for labels that cannot be meant, WorkError when the folder is full.
+        """
+        labels = [label.strip() for label in labels]
+        self._require_meant(labels)
+        digest = digest_of(content)
+        with self._lock:
+            if not any(self._folder.glob(f"{digest}.*")):
+                if (
+                    sum(one.stat().st_size for one in os.scandir(self._folder) if one.is_file()) + len(content)
+                    > self._most
+                ):
+                    raise WorkError(
+                        f"{self._folder}: holds {self._most >> 20:,} MB, as many as it may (--feedback-megabytes)."
+                    )
+                with open_image(content) as image:
+                    kind = image.format or "img"
+                write_bytes(self._folder / f"{digest}.{_SUFFIXES.get(kind, kind.lower())}", content)
+        if self._info.asks.several_labels:
+            for label in self._info.classes:
+                self._library.answer_label({digest: int(label in labels)}, label, "feedback", uuid.uuid4().hex)
+        else:
+            self._library.answer([digest], labels[0], "feedback", None, uuid.uuid4().hex)
+        return [label for label in labels if label not in self._info.classes]
+
+    def close(self) -> None:
+        self._library.close()
+
+    def _require_meant(self, labels: Sequence[str]) -> None:
+        known, several = self._info.classes, self._info.asks.several_labels
+        if several:
+            unknown = [label for label in labels if label not in known]
+            if unknown:
+                raise RequestError(
+                    f"{unknown[0][:_LONGEST]!r} is not a label of this model; it has {', '.join(known)}."
+                )
+        elif len(labels) != 1 or not labels[0]:
+            raise RequestError("Say what the image shows, once: ?label=NAME.")
+        elif len(labels[0]) > _LONGEST or not labels[0].isprintable():
+            raise RequestError(f"A class has up to {_LONGEST} printable characters.")
+
+
+def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Skipped]]:
+    """Take the labels of a table as answers; return how many, and the rows whose photo is not in the folder.
+
+    Paths are those in the folder, or from the table's own folder. A table that is read again changes nothing. For a run of several
+    labels a cell names all that a photo has, such as cat|dog, and it has no other. Raises DataError.
+    """
+    info = Run(run).info if runfolder.is_run(run) else None
+    several = info is not None and info.asks.several_labels
+    photos = {printable(one.path).replace("\\", "/"): one.digest for one in library.look()[0]}
+    root = library.folder.resolve()
+    read, left = 0, []
+    said: dict[str, str] = {}
+    for row in read_table_file(table).rows:
+        path = str(PurePosixPath(row.path.replace("\\", "/")))
+        if path not in photos:
+            beside = (table.parent / row.path).resolve()
+            path = beside.relative_to(root).as_posix() if beside.is_relative_to(root) else path
+        if path not in photos:
+            left.append(Skipped(f"{table}, row {row.number}", f"{row.path} is not in {library.folder}"))
+        elif not row.label and not several:
+            left.append(Skipped(f"{table}, row {row.number}", "has no label"))
+        elif said.setdefault(path, row.label) != row.label:
+            raise DataError(f"{table}, row {row.number}: {row.path} is {row.label!r} here and {said[path]!r} before.")
+        elif info is not None and several:
+            yes, not_known = parse(row.label)
+            unknown = [label for label in (*yes, *not_known) if label not in info.classes]
+            if unknown:
+                raise DataError(f"{table}, row {row.number}: {unknown[0]!r} is not a label of {run}.")
+            for label in info.classes:
+                if label not in not_known:
+                    has = int(label in yes)
+                    library.answer_label({photos[path]: has}, label, "table", f"table {photos[path]} {label} {has}")
+            read += 1
+        else:
+            library.answer([photos[path]], row.label, "table", None, f"table {photos[path]} {row.label}")
+            read += 1
+    return read, left

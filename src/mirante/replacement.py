@@ -1,0 +1,78 @@
+"""A run's model replaced by another as one step: all of it is staged in the run first, then moved; a later process finishes that.
+
+model.onnx is moved last, so that a server changes over once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from mirante import runfolder
+from mirante.errors import RunError
+from mirante.files import write_json
+
+MODEL = (
+    runfolder.RECIPE, runfolder.DATA, runfolder.HISTORY, runfolder.MODEL, runfolder.WEIGHTS, runfolder.METRICS, runfolder.PREDICTIONS,
+    runfolder.REFERENCE, runfolder.CARD, runfolder.REPORT, runfolder.PLOTS, runfolder.SNAPSHOTS, runfolder.ONNX,
+)  # fmt: skip
+"""What makes a model and its report."""
+
+_STAGED, _NAMES = "replacement", "names.json"
+
+
+def copy_model(source: Path, target: Path) -> None:
+    """Copy what makes a model into a new folder."""
+    target.mkdir(parents=True)
+    for name in MODEL:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name)
+        elif (source / name).exists():
+            shutil.copyfile(source / name, target / name)
+
+
+def stage(run: Path, source: Path) -> Path:
+    """Copy the model of another folder into the run, where `commit` makes it the one that is to come."""
+    part = run / f"{_STAGED}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    copy_model(source, part)
+    write_json(part / _NAMES, [name for name in MODEL if (part / name).exists()])
+    return part
+
+
+def commit(run: Path, part: Path) -> None:
+    """Put a staged model in the place of the run's."""
+    part.rename(run / _STAGED)
+    finish(run)
+
+
+def is_pending(run: Path) -> bool:
+    """Tell whether a process was stopped while it replaced the model of a run."""
+    return (run / _STAGED).is_dir()
+
+
+def finish(run: Path) -> None:
+    """Move what is left of a staged model into its place, if there is one. Raises RunError when it is damaged."""
+    if not is_pending(run):
+        return
+    staged = run / _STAGED
+    try:
+        names = json.loads((staged / _NAMES).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{staged}: damaged; remove it, and `mirante rollback {run}` brings an earlier model back."
+        ) from error
+    for name in MODEL:
+        place = run / name
+        if (staged / name).exists() or name not in names:
+            if place.is_dir():
+                shutil.rmtree(place)
+            elif name not in names:
+                place.unlink(missing_ok=True)
+        if (staged / name).exists():
+            (staged / name).replace(place)
+    part = run / f"{_STAGED}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    staged.rename(part)  # nothing is pending any more
+    shutil.rmtree(part, ignore_errors=True)

@@ -1,0 +1,124 @@
+"""Corrections from a server, from a table and from the studio end in one memory, and the model learns from all of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from conftest import Command, draw_shape
+from PIL import Image
+from test_photos_learn import rings
+from test_serving import serving, wait
+
+from mirante.data.entries import digest_of
+from mirante.errors import DataError
+from mirante.photos.feedback import Feedback, read_labels
+from mirante.photos.library import Library, labels_of
+from mirante.prediction.model import Model
+
+
+@pytest.fixture
+def own_run(shapes_run: tuple[Path, Path], tmp_path: Path) -> Path:
+    shutil.copytree(shapes_run[0], tmp_path / "run")
+    return tmp_path / "run"
+
+
+def png(kind: str, seed: int) -> bytes:
+    held = io.BytesIO()
+    draw_shape(kind, seed).save(held, "PNG")
+    return held.getvalue()
+
+
+def answers_of(folder: Path) -> dict[str, str | None]:
+    library = Library(folder)
+    try:
+        return labels_of(library.answers())
+    finally:
+        library.close()
+
+
+def test_a_new_class_is_learned_from_what_was_sent_to_a_server(own_run: Path, tmp_path: Path, mirante: Command) -> None:
+    """Five corrections are enough; the server itself answers with the new model, and the old classes stay as good."""
+    (tmp_path / "rings").mkdir()
+    rings(tmp_path / "rings", 8)
+    sent = sorted((tmp_path / "rings").iterdir())
+    place = tmp_path / "corrections" / "run"
+    with serving(own_run, "--feedback", str(place.parent)) as server:
+        for path in sent[:6]:
+            status, _, told = server.ask("POST", "/v1/models/run/feedback?label=ring", path.read_bytes(), "image/png")
+            assert status == 200 and told == {"model": "run", "labels": ["ring"], "new": ["ring"]}
+        first = server.ask("GET", "/v1/models/run")[2]["version"]
+        done = mirante("photos", "learn", own_run, place)
+        assert done.returncode == 0 and "ring" in done.stdout, done.stdout + done.stderr
+        wait(lambda: server.ask("GET", "/v1/models/run")[2]["version"] != first)
+        (told,) = server.predict(sent[7].read_bytes())[2]["predictions"]
+    assert told["nearest"] == "ring" and Model(own_run).classes == ("bar", "cross", "disc", "ring")
+    kept = json.loads(mirante("versions", own_run, "--format", "json").stdout)
+    assert kept[1]["why"].startswith("mirante photos learn") and kept[0]["accuracy"] >= kept[1]["accuracy"]
+
+
+def test_the_last_word_about_an_image_counts_and_it_is_kept_once(own_run: Path, tmp_path: Path) -> None:
+    content, place = png("disc", 700), tmp_path / "corrections" / "run"
+    with serving(own_run, "--feedback", str(place.parent)) as server:
+        for label in ("disc", "bär & co", "disc"):
+            address = f"/v1/models/run/feedback?label={quote(label)}"
+            assert server.ask("POST", address, content, "image/png")[0] == 200
+    (kept,) = place.glob("*.png")
+    assert kept.read_bytes() == content and answers_of(place) == {digest_of(content): "disc"}
+
+
+def test_what_cannot_be_meant_is_refused_and_nothing_is_kept(own_run: Path, tmp_path: Path) -> None:
+    place, good = tmp_path / "corrections" / "run", png("disc", 701)
+    wide = io.BytesIO()
+    Image.new("RGB", (1500, 1500)).save(wide, "PNG")
+    with serving(own_run, "--feedback", str(place.parent), "--max-megapixels", "1") as server:
+        for query, body, said in (
+            ("", good, "Say what the image shows"),
+            ("?label=", good, "Say what the image shows, once"),
+            ("?label=disc&label=bar", good, "Say what the image shows, once"),
+            ("?label=" + "x" * 101, good, "up to 100 printable"),
+            ("?label=a%0Ab", good, "printable"),
+            ("?label=disc", b"nothing", "The image:"),
+            ("?label=disc", b"", "The image:"),
+            ("?label=disc", wide.getvalue(), "pixels, more than"),
+        ):
+            status, _, told = server.ask("POST", f"/v1/models/run/feedback{query}", body, "image/png")
+            assert status == 400 and said in told["error"], (query, status, told)
+    assert [one for one in place.iterdir() if one.is_file()] == [] and answers_of(place) == {}
+    with serving(own_run) as server:
+        assert server.ask("POST", "/v1/models/run/feedback?label=disc", good, "image/png")[0] == 404
+
+
+def test_a_full_folder_is_said_and_keeps_what_it_has(own_run: Path, tmp_path: Path) -> None:
+    info = Model(own_run).info
+    feedback = Feedback(tmp_path / "full", 0, info)
+    with pytest.raises(Exception, match="holds 0 MB"):
+        feedback.add(png("disc", 1), ["disc"])
+    feedback.close()
+    assert answers_of(tmp_path / "full") == {}
+
+
+def test_a_table_of_labels_becomes_answers(own_run: Path, tmp_path: Path, mirante: Command) -> None:
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    contents = {"sub/a.png": png("disc", 1), "b.png": png("bar", 2), "c.png": png("bar", 3)}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label\nsub/a.png,disc\nphotos/b.png,bar\ngone.png,bar\n")
+    library = Library(folder)
+    read, left = read_labels(library, table, own_run)
+    assert (read, [one.reason for one in left]) == (2, [f"gone.png is not in {folder}"])
+    assert read_labels(library, table, own_run)[0] == 2 and len(library.answers()) == 2
+    table.write_text("path,label\nc.png,bar\nc.png,disc\n")
+    with pytest.raises(DataError, match=r"row 3: c\.png is 'disc' here and 'bar' before"):
+        read_labels(library, table, own_run)
+    library.close()
+    table.write_text("path,label\nc.png,bar\n")
+    done = mirante("photos", "learn", own_run, folder, "--labels", table)
+    assert done.returncode == 0 and "1 photos have a label in" in done.stderr, done.stderr
+    assert answers_of(folder)[digest_of(contents["c.png"])] == "bar"
