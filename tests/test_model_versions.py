@@ -37,14 +37,9 @@ def runs(trained: Path, tmp_path: Path) -> Path:
 
 def files(folder: Path) -> dict[str, bytes]:
     """Return the files that make a model, but data.json, which is given a note."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-        and path.name != "data.json"
-        and "earlier" not in path.relative_to(folder).parts
-        and path.name != "replaced.json"
-    }
+    found = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    beside = ("earlier", "replacement.part", "replaced.json", "data.json")
+    return {str(name): path.read_bytes() for name, path in found.items() if name.parts[0] not in beside}
 
 
 def test_a_model_is_replaced_and_comes_back_whole(runs: Path, mirante: Command) -> None:
