@@ -89,12 +89,14 @@ def photos_run(tmp_path_factory: pytest.TempPathFactory, test_data: Path, mirant
     return run
 
 
-@pytest.mark.parametrize("form", ["onnx", "keras", "torch", "hub-folder"])
+@pytest.mark.parametrize("form", ["onnx", "keras", "torch", "hub-folder", "openvino", "coreml"])
 def test_exports_agree_on_200_real_photos(photos_run: Path, mirante: Command, form: str) -> None:
     done = mirante("export", photos_run, "--to", form, "--format", "json", "--overwrite")
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)
-    assert found["images"] == 200 and found["largest_difference"] < (1e-4 if form in ("keras", "torch") else 1e-3)
+    most = {"keras": 1e-4, "torch": 1e-4, "coreml": 1e-4, "openvino": 1e-2}.get(form, 1e-3)
+    assert found["images"] == 200 and found["largest_difference"] < most
+    assert (found["speed"] is not None) == (form == "openvino")
     assert Path(found["folder"]) == photos_run / "exports" / form
 
 
@@ -152,9 +154,10 @@ def test_eight_bits_are_refused_where_the_processor_answers_otherwise(
 
 
 @pytest.mark.parametrize(("line", "characters", "mirror"), LINES)
-def test_every_word_of_the_notation_becomes_keras_and_torch(
+def test_every_word_of_the_notation_becomes_keras_torch_and_core_ml(
     line: str, characters: int, mirror: bool, tmp_path: Path
 ) -> None:
+    from mirante.exports.to_coreml import write_coreml
     from mirante.exports.to_keras import write_keras
     from mirante.exports.to_torch import write_torch
 
@@ -181,6 +184,48 @@ def test_every_word_of_the_notation_becomes_keras_and_torch(
     (tmp_path / "torch").mkdir()
     answers = write_torch("run", info, tmp_path / "weights.safetensors", tmp_path / "torch")
     assert np.abs(answers(images) - expected).max() < 1e-4
+    converted = write_coreml(info, tmp_path / "weights.safetensors", tmp_path / "model.mlpackage")
+    assert np.abs(converted(images) - expected).max() < 1e-4
+
+
+def test_openvino_answers_images_of_any_size_and_tells_nobody(
+    photos_run: Path, test_data: Path, mirante: Command
+) -> None:
+    """The files are read by OpenVINO alone, in a process of its own; its telemetry is not even imported by the export."""
+    assert mirante("export", photos_run, "--to", "openvino", "--overwrite", "--lang", "pt").returncode == 0
+    folder = photos_run / "exports" / "openvino"
+    code = (
+        "import json, sys, numpy, openvino\n"
+        f"model = openvino.Core().read_model({str(folder / 'model.xml')!r})\n"
+        "compiled = openvino.Core().compile_model(model, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})\n"
+        "image = numpy.random.default_rng(0).integers(0, 256, (1, 90, 131, 3), numpy.uint8)\n"
+        "found = compiled({'images': image})['probabilities'][0].tolist()\n"
+        "print(json.dumps([found, model.get_rt_info('mirante').astype(str)]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found, told = json.loads(done.stdout.splitlines()[-1])
+    image = np.random.default_rng(0).integers(0, 256, (90, 131, 3), np.uint8)
+    assert found == pytest.approx(Model(photos_run).predict(image).probabilities.tolist(), abs=1e-2)
+    assert json.loads(told)["classes"] == ["daisy", "dandelion", "rose", "sunflower", "tulip"]
+    code = (
+        "import sys\n"
+        "from mirante.exports.to_openvino import _openvino\n"
+        "_openvino().Core()\n"
+        "assert not [name for name in sys.modules if name.startswith('openvino_telemetry.')]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_package_for_core_ml_takes_images_and_names_its_classes(photos_run: Path, mirante: Command) -> None:
+    import coremltools
+
+    done = mirante("export", photos_run, "--to", "coreml", "--overwrite")
+    assert "Apple's systems only" in done.stdout, done.stderr
+    spec = coremltools.utils.load_spec(str(photos_run / "exports" / "coreml" / "model.mlpackage"))
+    (image,) = spec.description.input
+    assert (image.type.imageType.width, image.type.imageType.height) == (40, 48)
+    assert list(spec.mlProgram.functions["main"].block_specializations) and spec.description.predictedFeatureName
+    assert json.loads(spec.description.metadata.userDefined["mirante"])["classes"][0] == "daisy"
 
 
 def test_the_torch_module_needs_no_mirante(photos_run: Path, shapes_run: tuple[Path, Path], mirante: Command) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 from mirante.cli.arguments import add_format
 
-FORMS = ("onnx", "keras", "torch", "web", "hub-folder")
+FORMS = ("onnx", "keras", "torch", "web", "hub-folder", "openvino", "coreml")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--to",
         choices=FORMS,
         default="onnx",
-        help="onnx (images of any size), keras, torch, web (a page that classifies, offline), hub-folder (default: onnx)",
+        help="onnx (images of any size), keras, torch, web (a page that classifies, offline), hub-folder, openvino, coreml "
+        "(default: onnx)",
     )
     parser.add_argument(
         "--int8",
@@ -55,6 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
             "images": done.images,
             "largest_difference": done.difference,
             "takes": done.takes,
+            "speed": done.speed,
         }
         quantised = {f"int8_{name}": value for name, value in asdict(done.quantised).items()} if done.quantised else {}
         print_rows([row | quantised], arguments.format, arguments.lang)
@@ -68,6 +70,19 @@ def run(arguments: argparse.Namespace) -> None:
         )
     )
     print(done.takes)
+    if done.speed is not None:
+        print(
+            say(
+                "In batches, on this processor, it is {speed} times as fast as ONNX Runtime.",
+                speed=say.number(done.speed, 1),
+            )
+        )
+    if arguments.to == "coreml":
+        print(
+            say(
+                "Core ML runs on Apple's systems only: what was tried is the network that was converted, not the package."
+            )
+        )
     if done.quantised is not None:
         found = done.quantised
         text = say(

@@ -170,21 +170,26 @@ def compare(model: OnnxModel, other: OnnxModel, tried: Tried) -> Quantised:
     if tried.targets is not None:
         wanted = tried.targets.reshape(len(tried.targets), -1)
         shares = [float(((found == wanted) | (wanted < 0)).all(axis=1).mean()) for found in chosen]
-    batch = np.ascontiguousarray(np.resize(tried.pixels, (BATCH, *tried.pixels.shape[1:])))
-    taken: list[list[float]] = [[], []]
-    for _ in range(_ROUNDS):
-        for number, one in enumerate((model, other)):
-            taken[number].append(_seconds(one.run, batch))
-    before, after = (float(np.median(one)) for one in taken)
     return Quantised(
         shares[1],
         shares[0],
         float((chosen[0] != chosen[1]).any(axis=1).mean()),
         float(np.abs(answers[0] - answers[1]).max()),
-        before / after,
+        relative_speed(model, other.run, tried.pixels),
         other.path.stat().st_size,
         model.path.stat().st_size,
     )
+
+
+def relative_speed(model: OnnxModel, call: Callable[[Pixels], Any], pixels: Pixels) -> float:
+    """Return how many times as fast as the model something answers pixels (N, H, W, C), in batches; the two take turns."""
+    batch = np.ascontiguousarray(np.resize(pixels, (BATCH, *pixels.shape[1:])))
+    taken: list[list[float]] = [[], []]
+    for _ in range(_ROUNDS):
+        for number, one in enumerate((model.run, call)):
+            taken[number].append(_seconds(one, batch))
+    before, after = (float(np.median(one)) for one in taken)
+    return before / after
 
 
 def _seconds(call: Callable[[NDArray[np.uint8]], Any], batch: NDArray[np.uint8]) -> float:
