@@ -35,7 +35,7 @@ LANGUAGES = ("en", "pt")
 ARCHIVES = {"cifar10": "cifar10-images.tar.xz", "x-rays": "chest-xray-320.tar.xz", "photos": "flowers-128.tar.xz"}
 GUIDES = {
     "use": "data recipes layers see studio photos reading tags grades-and-trees films serve monitor export machines",
-    "trust": "trust limits reliability privacy",
+    "trust": "trust limits reliability privacy dossier",
     "reference": "command-line python run-folder glossary design",
 }
 BEYOND = (

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from mirante.run import Run as Run
     from mirante.tasks.classify.prediction import Prediction as Prediction
     from mirante.tasks.read.reading import Reading as Reading
+    from mirante.technical_file.write import dossier as dossier
     from mirante.training.recipe import Recipe as Recipe
 
 __version__ = version("mirante")
@@ -76,6 +77,7 @@ _HOMES = {
     "adopt": "mirante.experiment.model_versions",
     "check": "mirante.experiment.check",
     "compare": "mirante.experiment.compare",
+    "dossier": "mirante.technical_file.write",
     "evaluate": "mirante.experiment.evaluate",
     "export": "mirante.exports.export",
     "load": "mirante.prediction.model",

@@ -15,6 +15,7 @@ from mirante.cli import (
     compare,
     data,
     demo,
+    dossier,
     evaluate,
     export,
     monitor,
@@ -51,6 +52,7 @@ VERBS = (
     monitor,
     versions,
     rollback,
+    dossier,
     tune,
 )
 

@@ -1,0 +1,98 @@
+"""The technical file: figures that are those of the run, words that stay, blanks that say so, and nothing of a person's lost."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+from conftest import Command
+
+import mirante as package
+from mirante.errors import RequestError
+from mirante.prediction.onnx_model import version_of
+
+
+@pytest.fixture
+def run(shapes_run: tuple[Path, Path], tmp_path: Path) -> Path:
+    shutil.copytree(shapes_run[0], tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_it_collects_what_the_run_knows_and_marks_what_only_a_person_can_say(run: Path, mirante: Command) -> None:
+    done = mirante("dossier", run)
+    assert done.returncode == 0 and re.search(r"(\d+) of \1 answers", done.stdout), done.stdout + done.stderr
+    text = (run / "dossier" / "dossier.md").read_text(encoding="utf-8")
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert version_of(run / "model.onnx") in text and package.Run(run).data["fingerprint"] in text
+    for key in ("value", "low", "high"):
+        assert f"{100 * metrics['accuracy'][key]:.1f}%" in text
+    assert r"per\_class · disc · recall" in text and "| bar |" in text
+    answers = tomllib.loads((run / "dossier" / "answers.toml").read_text(encoding="utf-8"))
+    assert len(answers) == text.count("⚠ Missing") > 15
+    for link in re.findall(r"\]\(([^)]*)\)", text):
+        assert (run / "dossier" / link).exists(), link
+
+
+def test_answers_stay_and_figures_are_taken_anew(run: Path) -> None:
+    first = package.dossier(run, purpose='To tell "bars" from discs | <b>not</b> for crosses.\nNever alone.')
+    answers = run / "dossier" / "answers.toml"
+    text = answers.read_text(encoding="utf-8").replace('risks = ""', 'risks = "None was found."')
+    answers.write_text(text + '\nown = "kept too"\n', encoding="utf-8")
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["accuracy"] = {"value": 0.1234, "low": 0.1, "high": 0.2}
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    second = package.dossier(run)
+    assert len(second.missing) == len(first.missing) - 1 == second.asked - 2
+    made = (run / "dossier" / "dossier.md").read_text(encoding="utf-8")
+    page = (run / "dossier" / "dossier.html").read_text(encoding="utf-8")
+    assert "12.3%" in made and "None was found." in made and "Never alone." in made
+    assert "&lt;b&gt;not&lt;/b&gt;" in page and "12.3%" in page and "None was found." in page
+    assert tomllib.loads(answers.read_text(encoding="utf-8"))["own"] == "kept too"
+
+
+def test_what_a_person_wrote_is_never_overwritten(run: Path, mirante: Command) -> None:
+    package.dossier(run)
+    made = run / "dossier" / "dossier.md"
+    made.write_text(made.read_text(encoding="utf-8") + "My own words.\n", encoding="utf-8")
+    done = mirante("dossier", run)
+    assert (
+        done.returncode == 2
+        and "changed by hand" in done.stderr
+        and "My own words." in made.read_text(encoding="utf-8")
+    )
+    made.unlink()
+    answers = run / "dossier" / "answers.toml"
+    for content, said in (("purpose = ", "not TOML"), ("purpose = 3", "must be a text")):
+        answers.write_text(content, encoding="utf-8")
+        with pytest.raises(RequestError, match=said):
+            package.dossier(run)
+        assert answers.read_text(encoding="utf-8") == content
+
+
+def test_it_is_in_portuguese_and_shuts_nobody_out(run: Path, browser) -> None:  # type: ignore[no-untyped-def]
+    from axe_playwright_python.sync_playwright import Axe
+
+    package.dossier(run, lang="pt")
+    text = (run / "dossier" / "dossier.md").read_text(encoding="utf-8")
+    assert "Descrição geral" in text and "Falta: só uma pessoa" in text and "Acurácia" in text
+    english = re.findall(r"\b(the|which|missing|images of|how good)\b", text.replace("run", ""), re.IGNORECASE)
+    assert english == [], english
+    for scheme in ("light", "dark"):
+        page = browser.new_context(color_scheme=scheme).new_page()
+        page.goto((run / "dossier" / "dossier.html").as_uri())
+        found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        assert found == [], [one["id"] for one in found]
+
+
+def test_changes_and_use_are_told(run: Path, shapes_run: tuple[Path, Path], mirante: Command, tmp_path: Path) -> None:
+    other = shutil.copytree(run, tmp_path / "other")
+    package.adopt(run, other, why="the new scanner | twice")
+    log = tmp_path / "log"
+    assert mirante("predict", run, shapes_run[1], "--log", log).returncode == 0
+    assert mirante("dossier", run, "--log", log).returncode == 0
+    text = (run / "dossier" / "dossier.md").read_text(encoding="utf-8")
+    assert "the new scanner \\| twice" in text and "No log of its use" not in text and "Share of the images" in text
