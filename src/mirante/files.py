@@ -11,11 +11,14 @@ import io
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mirante.errors import WorkError
+
+_WAITS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # seconds: a virus scanner looks at a new file for about as long
 
 
 def write_file(path: Path, write: Callable[[Path], None]) -> None:
@@ -31,7 +34,7 @@ def write_file(path: Path, write: Callable[[Path], None]) -> None:
         with Path(name).open("rb+") as file:
             os.fsync(file.fileno())
         Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
+        move(Path(name), path)
     except Exception as error:
         if name:
             Path(name).unlink(missing_ok=True)
@@ -39,6 +42,18 @@ def write_file(path: Path, write: Callable[[Path], None]) -> None:
         if isinstance(error, OSError) or "os error" in str(error).lower():
             raise WorkError(f"{path} could not be written: {system_reason(error)}.") from error
         raise
+
+
+def move(part: Path, path: Path) -> None:
+    """Put a file in the place of another in one step. Where another process has that one open, Windows refuses; that is waited for."""
+    for wait in (*_WAITS, None):
+        try:
+            part.replace(path)
+            return
+        except PermissionError as error:
+            if wait is None or getattr(error, "winerror", None) is None:
+                raise
+            time.sleep(wait)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -67,6 +82,8 @@ def to_json(value: Any, indent: int | None = 2) -> str:
 
 def system_reason(error: BaseException) -> str:
     """Say in plain words why the system refused to write."""
+    if getattr(error, "winerror", None) in (5, 32):  # access denied, sharing violation
+        return "another program has it open, or the folder is not writable; close it there, or choose another folder"
     code = getattr(error, "errno", None)
     text = str(error)
     if code in (errno.ENOSPC, getattr(errno, "EDQUOT", None)) or "os error 28" in text or "No space" in text:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mirante import runfolder
 from mirante.errors import RunError
-from mirante.files import write_json
+from mirante.files import move, write_json
 
 MODEL = (
     runfolder.RECIPE, runfolder.DATA, runfolder.HISTORY, runfolder.MODEL, runfolder.WEIGHTS, runfolder.METRICS, runfolder.PREDICTIONS,
@@ -71,7 +71,7 @@ def finish(run: Path) -> None:
             elif name not in names:
                 place.unlink(missing_ok=True)
         if (staged / name).exists():
-            (staged / name).replace(place)
+            move(staged / name, place)
     part = run / f"{_STAGED}.part"
     shutil.rmtree(part, ignore_errors=True)
     staged.rename(part)  # nothing is pending any more
