@@ -30,6 +30,7 @@ from mirante.serving.memory import DecodedAtOnce
 from mirante.serving.models import Models, Served
 from mirante.serving.openapi import describe
 from mirante.serving.settings import Settings
+from mirante.serving.tracing import span
 from mirante.task import Answer
 
 Body = TypeVar("Body")
@@ -189,7 +190,8 @@ class _Server:
         began = time.monotonic()
         status = 500
         try:
-            response = await work(request, served, began + self._settings.timeout)
+            with span(request.url.path.rpartition("/")[2], request.headers, model=served.name, version=served.version):
+                response = await work(request, served, began + self._settings.timeout)
             status = response.status_code
             return response
         except HTTPException as error:
@@ -251,9 +253,10 @@ class _Server:
         try:
             async with asyncio.timeout(until - time.monotonic()):
                 loop = asyncio.get_running_loop()
-                return await asyncio.gather(
-                    *(loop.run_in_executor(self._decoders, self._read, served, one, until) for one in sent)
-                )
+                with span("decode", images=len(sent)):
+                    return await asyncio.gather(
+                        *(loop.run_in_executor(self._decoders, self._read, served, one, until) for one in sent)
+                    )
         except TimeoutError as error:
             raise self._late() from error
         finally:
@@ -270,7 +273,8 @@ class _Server:
     ) -> tuple[Output, list[Answer]]:
         """Return what the network finds in images, and the answers; they are counted and logged."""
         try:
-            found = await served.batcher.run(pixels, until)
+            with span("network", images=len(pixels)):
+                found = await served.batcher.run(pixels, until)
         except QueueFullError as error:
             raise _full() from error
         except TimeoutError as error:
