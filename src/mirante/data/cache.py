@@ -1,6 +1,7 @@
 """Each image is decoded once, into a folder of plain memory-mapped .npy arrays named by the content they were made from.
 
-A second run, and every epoch, reads no JPEG. Nothing here is precious: the folder may be deleted at any time.
+A second run, and every epoch, reads no JPEG; where images were added, only those are decoded, the others are copied from the array
+of before. Nothing here is precious: the folder may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
 
 from mirante.data.entries import Entry, Source, digest_of
 from mirante.data.processes import on_every_core
@@ -31,6 +33,9 @@ from mirante.resize import Fit
 _FORMAT = 5  # increment it when the same bytes would decode to different pixels
 # Decoding this many photos takes longer than starting processes to share the work.
 _MANY_PHOTOS = 200
+_DIGESTS = "digests.txt"  # of the rows, in order
+_LOOKED_AT = 8  # arrays of the same kind, the latest first
+_COPIED = 256  # images at once
 
 
 def decoded(
@@ -47,8 +52,9 @@ def decoded(
 
     An image that cannot be decoded is a row of zeros. Raises WorkError when the cache cannot be written.
     """
-    recipe = f"{_FORMAT} {size} {channels} {fit} {rendering}\n" + "".join(f"{digest}\n" for digest in wanted.values())
-    folder = cache_folder() / "images" / hashlib.sha256(recipe.encode()).hexdigest()[:32]
+    kind = hashlib.sha256(f"{_FORMAT} {size} {channels} {fit} {rendering}".encode()).hexdigest()[:12]
+    digests = "".join(f"{digest}\n" for digest in wanted.values())
+    folder = cache_folder() / "images" / f"{kind}-{hashlib.sha256(digests.encode()).hexdigest()[:32]}"
     shape = (len(wanted), *size, channels)
     read = partial(read_image, size=size, channels=channels, fit=fit, rendering=rendering)
     found, tries = _kept(folder, shape), 0
@@ -103,8 +109,11 @@ def _build(
         )
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix="part-"))
     try:
-        open_memmap(part / "images.npy", "w+", np.uint8, shape).flush()
-        rows = {path: row for row, path in enumerate(wanted)}
+        images = open_memmap(part / "images.npy", "w+", np.uint8, shape)
+        known = _copy_known(images, list(wanted.values()), folder)
+        images.flush()
+        del images
+        rows = {path: row for row, path in enumerate(wanted) if not known[row]}
         # the row and the digest are sent in place of the path and the label: they are all that the worker needs
         entries = (
             Entry(str(rows[one.path]), one.payload, wanted[one.path]) for one in source.entries() if one.path in rows
@@ -114,8 +123,8 @@ def _build(
         done: set[int] = set()
         for written, reasons in on_every_core(
             work,
-            track(entries, "Decoding images", len(wanted)),
-            many=len(wanted) >= _MANY_PHOTOS and shape[1] * shape[2] > 64 * 64,
+            track(entries, "Decoding images", len(rows)),
+            many=len(rows) >= _MANY_PHOTOS and shape[1] * shape[2] > 64 * 64,
         ):
             done.update(written)
             failed.update(reasons)
@@ -123,11 +132,42 @@ def _build(
             raise DataError(
                 f"{source.named(missing[0])}: changed or gone since the data was opened ({len(missing)} such images); try again."
             )
+        (part / _DIGESTS).write_text("\n".join(wanted.values()), encoding="ascii")
         (part / "failed.json").write_text(json.dumps(failed), encoding="utf-8")
         with suppress(OSError):  # another process was first: its array is the same
             part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _copy_known(images: Pixels, digests: list[str], folder: Path) -> NDArray[np.bool_]:
+    """Copy images that other folders of the same kind hold into the rows of their digests; return which rows are done (N,)."""
+    known = np.zeros(len(digests), bool)
+    others = sorted(folder.parent.glob(f"{folder.name.partition('-')[0]}-*"), key=lambda one: -_changed(one))
+    for other in others[:_LOOKED_AT]:
+        try:
+            held = (other / _DIGESTS).read_text(encoding="ascii").split("\n")
+        except (OSError, UnicodeDecodeError):
+            continue
+        found = _kept(other, (len(held), *images.shape[1:]))
+        if found is None:
+            continue
+        row_of = {digest: row for row, digest in enumerate(held) if str(row) not in found[1]}
+        places = [row for row in np.flatnonzero(~known).tolist() if digests[row] in row_of]
+        for start in range(0, len(places), _COPIED):
+            part = places[start : start + _COPIED]
+            images[part] = found[0][[row_of[digests[row]] for row in part]]
+        known[places] = True
+        if known.all():
+            break
+    return known
+
+
+def _changed(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:  # another process has just removed it
+        return 0.0
 
 
 def _decode_chunk(

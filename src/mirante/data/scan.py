@@ -1,14 +1,19 @@
 """One look at every image of a source: the digest of its content, its size and channels, or why it cannot be read.
 
-Cached under the source's stamp, so that an unchanged source is not read again.
+Cached under the source's stamp, so that an unchanged source is not read again; of one that has changed, only files whose size or
+time of change is another.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,19 +63,77 @@ def scan(source: Source, page: int = 0) -> list[Scanned]:
             return [Scanned(*row) for row in json.loads(kept.read_text(encoding="utf-8"))]
         except (ValueError, TypeError, OSError):
             kept.unlink(missing_ok=True)
-    entries = track(source.entries(), f"Reading {source.name}")
-    # an archive may hold a file twice: the last one counts, as it does when the archive is unpacked
-    found = list(
-        {row.path: row for rows in on_every_core(partial(_look_at_all, page), entries) for row in rows}.values()
-    )
+    files = _Files(source, page)
+    order: list[str] = []
+    rows: dict[
+        str, Scanned
+    ] = {}  # an archive may hold a file twice: the last one counts, as it does when the archive is unpacked
+
+    def fresh() -> Iterator[Entry]:
+        for entry in source.entries():
+            order.append(entry.path)
+            known = files.known(entry)
+            if known is None:
+                yield entry
+            else:
+                rows[entry.path] = known
+
+    for part in on_every_core(partial(_look_at_all, page), track(fresh(), f"Reading {source.name}")):
+        rows.update((row.path, row) for row in part)
+    found = [rows[path] for path in dict.fromkeys(order)]
     if any(row.passing for row in found):
         return found
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_text(kept, json.dumps([list(vars(row).values()) for row in found]))
+        files.write(found)
     except (MiranteError, OSError, UnicodeEncodeError):
         pass  # a cache that cannot be written, or a name that is not text: it will be read again
     return found
+
+
+class _Files:
+    """What is known about the files of a source from the last time that it was read, by path, size and time of change."""
+
+    def __init__(self, source: Source, page: int) -> None:
+        name = hashlib.sha256(
+            f"{_FORMAT} {page} {Path(source.named('')).absolute()}".encode("utf-8", "surrogateescape")
+        ).hexdigest()[:32]
+        self._place = cache_folder() / "scans" / f"files-{name}.json"
+        self._stamps: dict[str, list[Any]] = {}
+        self._before: dict[str, list[Any]] = {}
+        with suppress(OSError, ValueError):
+            self._before = dict(json.loads(self._place.read_text(encoding="utf-8")))
+
+    def known(self, entry: Entry) -> Scanned | None:
+        """Return what is known about an image that is a file of its own and has not changed since, or None.
+
+        A file that says whom it shows is read again: a table may say otherwise today.
+        """
+        if not isinstance(entry.payload, Path) or entry.error is not None:
+            return None
+        try:
+            status = entry.payload.stat()
+        except OSError:
+            return None
+        stamp = [str(entry.payload.absolute()), status.st_size, status.st_mtime_ns]
+        self._stamps[entry.path] = stamp
+        before = self._before.get(entry.path)
+        if before is None or before[0] != stamp or entry.group is not None:
+            return None
+        digest, height, width, channels, depth, pages = before[1]
+        return Scanned(
+            entry.path, digest, height, width, channels, entry.label, entry.split, None, None, False, depth, pages
+        )
+
+    def write(self, found: list[Scanned]) -> None:
+        """Keep what was found for the next time."""
+        kept = {
+            row.path: [self._stamps[row.path], [row.digest, row.height, row.width, row.channels, row.depth, row.pages]]
+            for row in found
+            if row.path in self._stamps and row.error is None and row.person is None
+        }
+        write_text(self._place, json.dumps(kept))
 
 
 def _look_at_all(page: int, chunk: list[Entry]) -> list[Scanned]:
