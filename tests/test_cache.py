@@ -66,12 +66,27 @@ def test_a_damaged_image_is_tried_again_and_a_damaged_cache_is_not_believed(tmp_
     fresh, failed = pixels_of(folder, wanted)
     assert list(failed) == ["bar/torn.png"]
     for place in (cache / "images").iterdir():
-        (place / "digests.txt").write_text("nonsense")
+        (place / "rows.txt").write_text("nonsense")
     Image.new("RGB", (9, 9)).save(folder / "disc" / "more.png")
     again, failed = pixels_of(folder, digests(folder))
     assert list(failed) == ["bar/torn.png"]
     rows = [row for row, path in enumerate(digests(folder)) if path != "disc/more.png"]
     assert (again[rows] == fresh).all()
+
+
+def test_pixels_that_were_overwritten_are_decoded_again(tmp_path: Path, cache: Path) -> None:
+    """A cache that was damaged does no harm to the arrays that come after it."""
+    folder = tmp_path / "shapes"
+    write_shapes(folder, 6)
+    before, _ = pixels_of(folder, digests(folder))
+    (place,) = (cache / "images").iterdir()
+    damaged = np.load(place / "images.npy", mmap_mode="r+")
+    damaged[3] = 7
+    damaged.flush()
+    Image.new("RGB", (9, 9)).save(folder / "disc" / "more.png")
+    wanted = digests(folder)
+    after, failed = pixels_of(folder, wanted)
+    assert failed == {} and (after[[row for row, path in enumerate(wanted) if path != "disc/more.png"]] == before).all()
 
 
 CHANGES = st.lists(

@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -33,9 +34,8 @@ from mirante.resize import Fit
 _FORMAT = 5  # increment it when the same bytes would decode to different pixels
 # Decoding this many photos takes longer than starting processes to share the work.
 _MANY_PHOTOS = 200
-_DIGESTS = "digests.txt"  # of the rows, in order
+_ROWS = "rows.txt"  # of each row, in order: the digest of the image, and the sum of its pixels (CRC-32)
 _LOOKED_AT = 8  # arrays of the same kind, the latest first
-_COPIED = 256  # images at once
 
 
 def decoded(
@@ -132,7 +132,10 @@ def _build(
             raise DataError(
                 f"{source.named(missing[0])}: changed or gone since the data was opened ({len(missing)} such images); try again."
             )
-        (part / _DIGESTS).write_text("\n".join(wanted.values()), encoding="ascii")
+        whole = np.load(part / "images.npy", mmap_mode="r")
+        lines = [f"{digest} {zlib.crc32(image)}" for digest, image in zip(wanted.values(), whole, strict=True)]
+        (part / _ROWS).write_text("\n".join(lines), encoding="ascii")
+        del whole
         (part / "failed.json").write_text(json.dumps(failed), encoding="utf-8")
         with suppress(OSError):  # another process was first: its array is the same
             part.rename(folder)
@@ -146,18 +149,18 @@ def _copy_known(images: Pixels, digests: list[str], folder: Path) -> NDArray[np.
     others = sorted(folder.parent.glob(f"{folder.name.partition('-')[0]}-*"), key=lambda one: -_changed(one))
     for other in others[:_LOOKED_AT]:
         try:
-            held = (other / _DIGESTS).read_text(encoding="ascii").split("\n")
-        except (OSError, UnicodeDecodeError):
+            held = [line.split() for line in (other / _ROWS).read_text(encoding="ascii").split("\n")]
+            row_of = {digest: (row, int(crc)) for row, (digest, crc) in enumerate(held)}
+        except (OSError, ValueError):
             continue
         found = _kept(other, (len(held), *images.shape[1:]))
         if found is None:
             continue
-        row_of = {digest: row for row, digest in enumerate(held) if str(row) not in found[1]}
-        places = [row for row in np.flatnonzero(~known).tolist() if digests[row] in row_of]
-        for start in range(0, len(places), _COPIED):
-            part = places[start : start + _COPIED]
-            images[part] = found[0][[row_of[digests[row]] for row in part]]
-        known[places] = True
+        for row in np.flatnonzero(~known).tolist():
+            place, crc = row_of.get(digests[row], (-1, 0))
+            if place >= 0 and str(place) not in found[1] and zlib.crc32(image := found[0][place]) == crc:
+                images[row] = image
+                known[row] = True
         if known.all():
             break
     return known
