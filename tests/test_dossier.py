@@ -7,6 +7,7 @@ import re
 import shutil
 import tomllib
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from conftest import Command
@@ -96,3 +97,28 @@ def test_changes_and_use_are_told(run: Path, shapes_run: tuple[Path, Path], mira
     assert mirante("dossier", run, "--log", log).returncode == 0
     text = (run / "dossier" / "dossier.md").read_text(encoding="utf-8")
     assert "the new scanner \\| twice" in text and "No log of its use" not in text and "Share of the images" in text
+
+
+def test_odd_names_and_files_of_other_editors_do_no_harm(run: Path) -> None:
+    moved = run.rename(run.parent / "odd #1 (x) 20% [b]")
+    made = package.dossier(moved, purpose="One.\r\nTwo.", out=moved.parent / "out here")
+    text = (made.folder / "dossier.md").read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)]*)\)", text):
+        assert (made.folder / unquote(link)).exists(), link
+    answers = made.folder / "answers.toml"
+    answers.write_bytes(b"\xef\xbb\xbf" + answers.read_bytes().replace(b"\n", b"\r\n"))
+    package.dossier(moved, out=made.folder)
+    assert tomllib.loads(answers.read_text(encoding="utf-8"))["purpose"] == "One.\nTwo."
+    with pytest.raises(RequestError, match="already says what the model is for"):
+        package.dossier(moved, purpose="Three.", out=made.folder)
+    (made.folder / "dossier.md").write_bytes(b"caf\xe9")
+    with pytest.raises(RequestError, match="changed by hand"):
+        package.dossier(moved, out=made.folder)
+
+
+def test_classes_may_have_any_name(run: Path) -> None:
+    from mirante.technical_file.contents import _figures
+
+    share = {"value": 0.5, "low": 0.4, "high": None}
+    found = dict(_figures({"per_class": {"value": share, "low": share, "high": share}}, ""))
+    assert list(found) == ["per_class · value", "per_class · low", "per_class · high"]

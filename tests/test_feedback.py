@@ -117,8 +117,25 @@ def test_a_table_of_labels_becomes_answers(own_run: Path, tmp_path: Path, mirant
     table.write_text("path,label\nc.png,bar\nc.png,disc\n")
     with pytest.raises(DataError, match=r"row 3: c\.png is 'disc' here and 'bar' before"):
         read_labels(library, table, own_run)
+    for label, stands in (("Bar ", "bar"), ("disc", "disc"), ("bar", "bar")):  # other letters; and the same once more
+        table.write_text(f"path,label\nc.png,{label}\n")
+        assert read_labels(library, table, own_run) == (1, [])
+        assert labels_of(library.answers())[digest_of(contents["c.png"])] == stands
     library.close()
     table.write_text("path,label\nc.png,bar\n")
     done = mirante("photos", "learn", own_run, folder, "--labels", table)
     assert done.returncode == 0 and "1 photos have a label in" in done.stderr, done.stderr
     assert answers_of(folder)[digest_of(contents["c.png"])] == "bar"
+
+
+def test_a_correction_in_any_format_is_a_photo_that_is_found(own_run: Path, tmp_path: Path) -> None:
+    feedback = Feedback(tmp_path / "kept", 10, Model(own_run).info)
+    for kind in ("JPEG2000", "TIFF", "JPEG", "BMP", "WEBP", "GIF"):
+        held = io.BytesIO()
+        Image.new("RGB", (20, 20), (len(kind), 9, 9)).save(held, kind)
+        feedback.add(held.getvalue(), ["Disc"])
+    feedback.close()
+    library = Library(tmp_path / "kept")
+    found, skipped = library.look()
+    assert (len(found), skipped) == (6, []) and set(labels_of(library.answers()).values()) == {"disc"}
+    library.close()

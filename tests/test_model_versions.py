@@ -70,7 +70,7 @@ def test_a_kept_model_is_a_run_like_any_other(runs: Path, mirante: Command, shap
     assert mirante("compare", runs / "good", kept).returncode == 0
     assert mirante("predict", kept, shapes_run[1] / "disc" / "000.png").stdout
     notes = [str(note) for note in package.Run(runs / "good").notes]
-    assert any("earlier/1" in note and "from poor" in note for note in notes)
+    assert any("earlier/1" in note and "poor" in note and "earlier/1" in note for note in notes)
 
 
 def test_a_server_changes_over_by_itself(runs: Path) -> None:

@@ -28,6 +28,7 @@ from mirante.photos.learn import learn
 from mirante.photos.library import Library, labels_of
 from mirante.photos.questions import RANDOM_EVERY
 from mirante.prediction.model import Model
+from mirante.run import Run
 
 
 @pytest.fixture
@@ -77,6 +78,7 @@ def test_the_new_model_is_taken_when_it_is_not_worse_and_the_old_one_is_kept(own
     done = learn(own_run, library, language("en"))
     assert (done.taught, done.adopted) == (45, True) and done.after >= done.before
     kept = files(own_run / EARLIER / "1")
+    assert kept.pop("replaced.json")
     assert all(kept[name] == before[name] for name in kept) and "model.onnx" in kept
     new = Model(own_run)
     assert new.classes == old.classes and files(own_run)["model.onnx"] != before["model.onnx"]
@@ -91,6 +93,13 @@ def test_the_new_model_is_taken_when_it_is_not_worse_and_the_old_one_is_kept(own
         assert found == right
     assert done.unseen == len(drawn) + metrics["images"]
     assert "Trained further on 45 photos" in (own_run / "report.html").read_text()
+
+    # mirante monitor compares with what the new model says of the test images
+    compared, table = Run(own_run).reference(), Run(own_run).predictions()
+    assert compared is not None and len(compared[0]) > 10
+    for place, score in list(zip(compared[0], compared[2], strict=True))[:10]:
+        shown = Run(own_run).dataset().source.named(table.paths[place])
+        assert new.predict(shown).ood_score == pytest.approx(float(score), abs=1e-3)
 
     # the weights in the other file are those of the model that answers
     from safetensors.numpy import load_file

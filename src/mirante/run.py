@@ -15,7 +15,7 @@ import shutil
 import tomllib
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +37,7 @@ from mirante.lock import held
 from mirante.model_info import ModelInfo, read_model_info
 from mirante.notebook import Drawn
 from mirante.predictions import Predictions
-from mirante.replacement import finish
+from mirante.replacement import finish, is_pending
 from mirante.training.history import Epoch, read_history
 from mirante.training.recipe import Recipe
 from mirante.training.snapshots import Snapshot, read_snapshots
@@ -56,6 +56,12 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         """Open it; raises RunError when it is not a Mirante run."""
         self.path = Path(path).expanduser()
+        if is_pending(self.path):
+            with (
+                suppress(RequestError, OSError),
+                hold_run(self.path),
+            ):  # another process may be at it, or nobody may write here
+                pass
         runfolder.require_run(self.path)
 
     def __repr__(self) -> str:

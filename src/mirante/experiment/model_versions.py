@@ -23,7 +23,7 @@ from mirante.evaluation.metrics import wilson
 from mirante.experiment.compare import mcnemar
 from mirante.files import write_json
 from mirante.prediction.onnx_model import version_of
-from mirante.replacement import commit, copy_model, is_pending, stage
+from mirante.replacement import commit, copy_model, stage
 from mirante.run import Run, hold_run
 
 EARLIER = "earlier"
@@ -61,9 +61,6 @@ class Version:
 def versions(run: str | Path | Run) -> list[Version]:
     """Return the models that a run has and had, the one in use first, then the latest. Raises RunError."""
     opened = _opened(run)
-    if is_pending(opened.path):
-        with hold_run(opened.path):  # which finishes it
-            opened.read_anew()
     now = _right(opened)
     kept = [(Run(one), int(one.name)) for one in reversed(_kept(opened.path))]
     return [_version(one, number, now) for one, number in ((opened, None), *kept)]
@@ -104,7 +101,7 @@ def adopt(run: str | Path | Run, new: str | Path | Run, *, why: str = "") -> Pat
     with hold_run(opened.path):
         if gone:
             logging.getLogger("mirante").warning(f"{other.path}: it no longer knows {', '.join(gone)}.")
-        return _replace(opened, other.path, why or f"from {other.path.name}")
+        return _replace(opened, other.path, why or f"from {other.path}")
 
 
 def keep(run: Path, why: str) -> Path:
@@ -182,7 +179,7 @@ def _version(run: Run, number: int | None, now: _Right) -> Version:
     here, there = (np.array([one[key] for key in now]) for one in (right, now)) if same else (None, None)
     return Version(
         number,
-        version_of(run.path / runfolder.ONNX),
+        version_of(run.path / runfolder.ONNX) if (run.path / runfolder.ONNX).exists() else "",
         str(run.path),
         noted.get("when"),
         noted.get("who", ""),

@@ -17,13 +17,12 @@ from mirante.data.several import parse
 from mirante.data.tables import read_table_file
 from mirante.errors import DataError, RequestError, RunError, WorkError
 from mirante.files import write_bytes
-from mirante.formats import open_image
+from mirante.formats import ENDINGS, open_image
 from mirante.model_info import ModelInfo
-from mirante.photos.library import Library
+from mirante.photos.library import Library, labels_of, several_of
 from mirante.run import Run
 
 _LONGEST = 100
-_SUFFIXES = {"JPEG": "jpg", "TIFF": "tif"}
 
 
 class Feedback:
@@ -48,7 +47,7 @@ class Feedback:
 
         Raises RequestError for labels that cannot be meant, WorkError when the folder is full.
         """
-        labels = [label.strip() for label in labels]
+        labels = [_known_as(label, self._info.classes) for label in labels]
         self._require_meant(labels)
         digest = digest_of(content)
         with self._lock:
@@ -62,10 +61,10 @@ class Feedback:
                     )
                 with open_image(content) as image:
                     kind = image.format or "img"
-                write_bytes(self._folder / f"{digest}.{_SUFFIXES.get(kind, kind.lower())}", content)
+                write_bytes(self._folder / f"{digest}.{ENDINGS[kind][0] if kind in ENDINGS else 'img'}", content)
         if self._info.asks.several_labels:
-            for label in self._info.classes:
-                self._library.answer_label({digest: int(label in labels)}, label, "feedback", uuid.uuid4().hex)
+            said = {label: int(label in labels) for label in self._info.classes}
+            self._library.answer_labels(digest, said, "feedback", uuid.uuid4().hex)
         else:
             self._library.answer([digest], labels[0], "feedback", None, uuid.uuid4().hex)
         return [label for label in labels if label not in self._info.classes]
@@ -96,31 +95,41 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
     info = Run(run).info if runfolder.is_run(run) else None
     several = info is not None and info.asks.several_labels
     photos = {printable(one.path).replace("\\", "/"): one.digest for one in library.look()[0]}
-    root = library.folder.resolve()
+    root, answers = library.folder.resolve(), library.answers()
+    one_class, labels_said = labels_of(answers), several_of(answers)
     read, left = 0, []
     said: dict[str, str] = {}
     for row in read_table_file(table).rows:
+        label = row.label.strip() if several or info is None else _known_as(row.label, info.classes)
         path = str(PurePosixPath(row.path.replace("\\", "/")))
         if path not in photos:
             beside = (table.parent / row.path).resolve()
             path = beside.relative_to(root).as_posix() if beside.is_relative_to(root) else path
         if path not in photos:
             left.append(Skipped(f"{table}, row {row.number}", f"{row.path} is not in {library.folder}"))
-        elif not row.label and not several:
+            continue
+        if not label and not several:
             left.append(Skipped(f"{table}, row {row.number}", "has no label"))
-        elif said.setdefault(path, row.label) != row.label:
-            raise DataError(f"{table}, row {row.number}: {row.path} is {row.label!r} here and {said[path]!r} before.")
-        elif info is not None and several:
-            yes, not_known = parse(row.label)
-            unknown = [label for label in (*yes, *not_known) if label not in info.classes]
+            continue
+        digest = photos[path]
+        if said.setdefault(digest, label) != label:  # the same file, or a copy of it
+            raise DataError(f"{table}, row {row.number}: {row.path} is {label!r} here and {said[digest]!r} before.")
+        if info is not None and several:
+            yes, not_known = parse(label)
+            unknown = [name for name in (*yes, *not_known) if name not in info.classes]
             if unknown:
                 raise DataError(f"{table}, row {row.number}: {unknown[0]!r} is not a label of {run}.")
-            for label in info.classes:
-                if label not in not_known:
-                    has = int(label in yes)
-                    library.answer_label({photos[path]: has}, label, "table", f"table {photos[path]} {label} {has}")
-            read += 1
-        else:
-            library.answer([photos[path]], row.label, "table", None, f"table {photos[path]} {row.label}")
-            read += 1
+            wanted = {name: int(name in yes) for name in info.classes if name not in not_known}
+            stands = labels_said.get(digest, {})
+            if any(name not in stands or stands[name].has != has for name, has in wanted.items()):
+                library.answer_labels(digest, wanted, "table", uuid.uuid4().hex)
+        elif one_class.get(digest) != label:
+            library.answer([digest], label, "table", None, uuid.uuid4().hex)
+        read += 1
     return read, left
+
+
+def _known_as(label: str, classes: Sequence[str]) -> str:
+    """Return a label as the model writes it, where it knows it in other letters."""
+    label = label.strip()
+    return label if label in classes else next((one for one in classes if one.casefold() == label.casefold()), label)

@@ -334,6 +334,9 @@ def _adopt(
             f"{run.path}: the new model.onnx does not answer as it was taught ({difference:.1e}); the old one is in {kept}."
         )
     judge_run(run, run.path, info.asks.predict(output, rows, dataset, info), dataset, pixels, say)
+    if (compared := run.reference()) is not None:  # what the network sees is the same, what is unlike it is not
+        places, sketches, _ = compared
+        run.publish_reference(places, sketches, output.ood_scores[places])
     return kept
 
 

@@ -194,6 +194,10 @@ class Library:
         """Keep which photos have a label, digest → 1 yes, 0 no, -1 not sure; as `answer` does."""
         self._keep(((digest, label, has) for digest, has in said.items()), kind, label, turn)
 
+    def answer_labels(self, digest: str, said: Mapping[str, int], kind: Kind, turn: str) -> None:
+        """Keep which labels one photo has, label → 1 yes, 0 no, all at once; as `answer` does."""
+        self._keep(((digest, label, has) for label, has in said.items()), kind, None, turn)
+
     def _keep(
         self, rows: Iterable[tuple[str, str | None, int | None]], kind: Kind, asked: str | None, turn: str
     ) -> None:

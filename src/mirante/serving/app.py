@@ -157,11 +157,12 @@ class _Server:
         return await self._measured(request, self._predict)
 
     async def feedback(self, request: Request) -> Response:
+        return await self._measured(request, self._feedback)
+
+    async def _feedback(self, request: Request, served: Served, until: float) -> Response:
         """Keep what an image shows, as somebody who knows says."""
-        served = self._served(request)
         if served.feedback is None:
             raise HTTPException(404, "This server keeps no feedback; mirante serve --feedback DIR does.")
-        until = time.monotonic() + self._settings.timeout
         sent = await self._received(read_body, request, served, until)
         if len(sent) != 1:
             raise HTTPException(400, f"One image is needed, with what it shows; there are {len(sent)}.")

@@ -53,16 +53,15 @@ class Models:
         self._settings, self._note = settings, note_batch
         self.by_name: dict[str, Served] = {}
         for run in settings.runs:
-            model = self._open(run)
+            stamp, model = self._open(run)
             name = model.path.parent.resolve().name if model.path.name == runfolder.ONNX else model.path.stem
             if name in self.by_name:
                 raise RequestError(
                     f"{run}: another model is already called {name!r}; copy one to a folder with another name."
                 )
-            self.by_name[name] = self._serve(name, model)
+            self.by_name[name] = self._serve(name, stamp, model)
 
-    def _serve(self, name: str, model: Model) -> Served:
-        stamp = _stamp(model.path)
+    def _serve(self, name: str, stamp: tuple[int, int], model: Model) -> Served:
         version = version_of(model.path)
         batcher = Batcher(model, self._settings.room, lambda count, took: self._note(name, count, took))
         recorder, one = None, self._settings
@@ -77,11 +76,14 @@ class Models:
             feedback = Feedback(Path(one.feedback) / name, one.feedback_megabytes, model.info)
         return Served(name, model.path, stamp, version, batcher, recorder, feedback)
 
-    def _open(self, run: str | Path) -> Model:
-        return Model(run, features=self._settings.log is not None)
+    def _open(self, run: str | Path) -> tuple[tuple[int, int], Model]:
+        """Return a model, and the stamp that its file had before: if it is replaced meanwhile, it is opened again soon."""
+        place = Path(run).expanduser()
+        stamp = _stamp(place / runfolder.ONNX if place.is_dir() else place)
+        return stamp, Model(run, features=self._settings.log is not None)
 
     def _serve_anew(self, name: str, path: Path) -> Served:
-        return self._serve(name, self._open(path))
+        return self._serve(name, *self._open(path))
 
     async def watch(self) -> None:
         """Reopen models whose files change, for ever. The old one answers until the new one can, and finishes its requests."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 
@@ -24,6 +25,7 @@ def span(name: str, headers: Mapping[str, str] | None = None, **attributes: str 
         yield
 
 
+@cache
 def _api() -> tuple[Any, Any] | None:
     try:
         from opentelemetry import propagate, trace

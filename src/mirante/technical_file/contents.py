@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mirante import runfolder
+from mirante.data.entries import printable
 from mirante.evaluation.card_text import short_name
 from mirante.evaluation.figure import Figure
 from mirante.experiment.model_versions import versions
@@ -19,6 +20,7 @@ from mirante.locale import Language
 from mirante.monitoring.monitor import Watched
 from mirante.monitoring.page import figure, headline, trust
 from mirante.prediction.onnx_model import version_of
+from mirante.replacement import MODEL
 from mirante.run import Run
 
 
@@ -70,9 +72,9 @@ def sections(run: Run, watched: Watched | None, log: str, say: Language) -> list
 
 def _general(run: Run, say: Language) -> Section:
     info = run.info
-    exports = sorted(one.name for one in (run.path / "exports").glob("*") if one.is_dir())
+    exports = sorted(one.name for one in (run.path / "exports").glob("[!.]*") if one.is_dir())
     rows = [
-        [say("Name"), run.path.resolve().name],
+        [say("Name"), printable(run.path.resolve().name)],
         [say("Version"), version_of(run.file(runfolder.ONNX))],
         [say("Task"), info.task],
         [say("Classes"), ", ".join(info.classes)],
@@ -108,7 +110,7 @@ def _general(run: Run, say: Language) -> Section:
 
 def _development(run: Run, say: Language) -> Section:
     recipe = run.settings["recipe"]
-    rows = [[name, _cell(value)] for name, value in recipe.items() if name not in ("weights", "sizes") and value != ""]
+    rows = _rows({name: value for name, value in recipe.items() if name not in ("weights", "sizes")}, run.classes, say)
     if recipe.get("weights"):
         rows.append(["weights", short_name(str(recipe["weights"]))])
     parts: list[str | Table | Blank] = [
@@ -157,9 +159,7 @@ def _data(run: Run, say: Language) -> Section:
 
 def _functioning(run: Run, say: Language) -> Section:
     learned = run.info.learned.to_dict() if hasattr(run.info.learned, "to_dict") else {}
-    rows = [
-        [name, _cell(value)] for name, value in learned.items() if isinstance(value, int | float | str) and value != ""
-    ]
+    rows = _rows(learned, run.classes, say)
     parts: list[str | Table | Blank] = [
         say(
             "Where it fails most, and what it says to images that show something else, stands in the model card; the report "
@@ -188,9 +188,7 @@ def _functioning(run: Run, say: Language) -> Section:
 
 def _performance(run: Run, say: Language) -> Section:
     title, rows = run.info.asks.key_figures(run.metrics, say)
-    objectives = [
-        [name, _cell(value)] for name, value in run.settings.get("objectives", {}).items() if value not in ("", [], 0)
-    ]
+    objectives = _rows(run.settings.get("objectives", {}), run.classes, say)
     parts: list[str | Table | Blank] = [
         say("Measured on {images}.", images=title),
         Table([say("Figure"), say("Value"), say("95% interval")], rows),
@@ -266,7 +264,8 @@ def _every_figure(run: Run, say: Language) -> Section:
 def _figures(value: Any, name: str) -> Iterator[tuple[str, Figure]]:
     if not isinstance(value, Mapping):
         return
-    if {"value", "low", "high"} <= value.keys():
+    shares = [value.get(one) for one in ("value", "low", "high")]
+    if len(value.keys() & {"value", "low", "high"}) == 3 and all(isinstance(one, int | float | None) for one in shares):
         numbers = [float("nan") if value[one] is None else float(value[one]) for one in ("value", "low", "high")]
         yield name, Figure(*numbers)
         return
@@ -275,24 +274,34 @@ def _figures(value: Any, name: str) -> Iterator[tuple[str, Figure]]:
 
 
 def _files(run: Run, say: Language) -> Section:
-    names = [
-        runfolder.RECIPE,
-        runfolder.DATA,
-        runfolder.MODEL,
-        runfolder.WEIGHTS,
-        runfolder.ONNX,
-        runfolder.METRICS,
-        runfolder.PREDICTIONS,
-        runfolder.REPORT,
-        runfolder.CARD,
+    found = [
+        path for name in MODEL for path in sorted([run.path / name, *(run.path / name).rglob("*")]) if path.is_file()
     ]
-    rows = [
-        [name, hashlib.sha256((run.path / name).read_bytes()).hexdigest()]
-        for name in names
-        if (run.path / name).exists()
-    ]
+    rows = [[path.relative_to(run.path).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()] for path in found]
     return Section(say("Files"), [Table([say("File"), "SHA-256"], rows)])
 
 
-def _cell(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+def _rows(values: Mapping[str, Any], classes: Sequence[str], say: Language, before: str = "") -> list[list[str]]:
+    """Return names and values as rows, what is inside others too; a list with one value for each class names them."""
+    rows: list[list[str]] = []
+    for key, value in values.items():
+        name = f"{before} · {key}" if before else str(key)
+        if isinstance(value, Mapping):
+            rows += _rows(value, classes, say, name)
+        elif (
+            isinstance(value, list | tuple)
+            and len(value) == len(classes)
+            and all(isinstance(one, float) for one in value)
+        ):
+            rows += _rows(dict(zip(classes, value, strict=True)), classes, say, name)
+        elif value not in ("", None) and value != []:
+            rows.append([name, _cell(value, say)])
+    return rows
+
+
+def _cell(value: Any, say: Language) -> str:
+    if isinstance(value, bool):
+        return say("yes") if value else say("no")
+    if isinstance(value, float):
+        return say.number(value, 4).rstrip("0").rstrip(".,") or "0"
+    return ", ".join(_cell(one, say) for one in value) if isinstance(value, list | tuple) else str(value)

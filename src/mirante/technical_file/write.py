@@ -8,7 +8,9 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
+from mirante.data.entries import printable
 from mirante.errors import RequestError
 from mirante.files import write_text
 from mirante.locale import Language, language
@@ -52,9 +54,12 @@ def dossier(
     _require_ours(folder / MARKDOWN)
     answers = _read(folder / ANSWERS)
     if purpose:
+        purpose = _lines(printable(purpose) if not purpose.isprintable() and "\n" not in purpose else purpose)
+        if answers.get("purpose", "").strip() not in ("", purpose.strip()):
+            raise RequestError(f"{folder / ANSWERS}: already says what the model is for; change it there.")
         answers["purpose"] = purpose
-    watched = None if log is None else monitor(opened.path, log)
-    found = sections(opened, watched, "" if log is None else os.path.relpath(log, opened.path), say)
+    watched = None if log is None else monitor(opened.path, Path(log).expanduser())
+    found = sections(opened, watched, "" if log is None else str(Path(log).expanduser().resolve()), say)
     blanks = [part for section in found for part in section.parts if isinstance(part, Blank)]
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / ANSWERS, _answers(blanks, answers, say))
@@ -70,7 +75,7 @@ def _require_ours(path: Path) -> None:
     """Raise RequestError where a person has changed the file since it was made."""
     if not path.exists():
         return
-    text, _, made = path.read_text(encoding="utf-8").rpartition(_MADE)
+    text, _, made = path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n").rpartition(_MADE)
     if made.strip() != f"{hashlib.sha256(text.encode()).hexdigest()} -->":
         raise RequestError(
             f"{path}: was changed by hand and would be lost; write into {ANSWERS} beside it instead, and move this file away."
@@ -79,13 +84,18 @@ def _require_ours(path: Path) -> None:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"{path}: not TOML ({error}); mend it, it was left as it is.") from error
     wrong = [key for key, value in values.items() if not isinstance(value, str)]
     if wrong:
         raise RequestError(f"{path}: {wrong[0]} must be a text in quotes.")
-    return values
+    return {key: _lines(value) for key, value in values.items()}
+
+
+def _lines(text: str) -> str:
+    """Return a text with one kind of line end."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _answers(blanks: Sequence[Blank], answers: Mapping[str, str], say: Language) -> str:
@@ -104,10 +114,15 @@ def _answers(blanks: Sequence[Blank], answers: Mapping[str, str], say: Language)
 
 
 def _link(run: Run, folder: Path, name: str) -> str:
+    place = run.path.resolve() / name  # a name that begins at the root stands for itself
     try:
-        return Path(os.path.relpath(run.path / name, folder)).as_posix()
+        return quote(Path(os.path.relpath(place, folder.resolve())).as_posix(), errors="surrogateescape")
     except ValueError:  # on another drive
-        return (run.path / name).resolve().as_uri()
+        return place.as_uri()
+
+
+def _name(run: Run) -> str:
+    return printable(run.path.resolve().name)
 
 
 def _lead(say: Language) -> str:
@@ -118,7 +133,7 @@ def _lead(say: Language) -> str:
 
 
 def _markdown(run: Run, found: Sequence[Section], answers: Mapping[str, str], folder: Path, say: Language) -> str:
-    parts = [f"# {say('Technical file')}: {_plain(run.path.resolve().name)}", _lead(say)]
+    parts = [f"# {say('Technical file')}: {_plain(_name(run))}", _lead(say)]
     for number, section in enumerate(found, 1):
         parts.append(f"## {number}. {section.title}")
         for part in section.parts:
@@ -131,7 +146,9 @@ def _markdown(run: Run, found: Sequence[Section], answers: Mapping[str, str], fo
             else:
                 parts.append(_plain(part))
         if section.files:
-            links = ", ".join(f"[{name}]({_link(run, folder, name)})" for name in section.files)
+            links = ", ".join(
+                f"[{_plain(printable(Path(name).name))}]({_link(run, folder, name)})" for name in section.files
+            )
             parts.append(f"{say('From:')} {links}")
     return "\n\n".join(parts) + "\n\n"
 
@@ -148,7 +165,7 @@ def _page(run: Run, found: Sequence[Section], answers: Mapping[str, str], folder
         template.render(
             css=raw_css(),
             say=say,
-            name=run.path.resolve().name,
+            name=_name(run),
             lead=_lead(say),
             sections=found,
             answers=answers,
