@@ -139,7 +139,7 @@ def test_two_things_of_ones_own_are_learned_and_named(site: Path, offline: Any, 
         zone = offline.locator(".own-class").nth(number)
         zone.locator(".own-name").fill("dïsc “1”" if kind == "disc" else kind)
         zone.locator("input[type=file]").set_input_files(files[kind])
-        until(offline, f"document.querySelectorAll('.own-count')[{number}].textContent.startsWith('24')")
+        until(offline, f"document.querySelectorAll('.own-count')[{number}].textContent === 'Images: 24'")
     offline.fill("#epochs", "30")
     offline.click("#train")
     offline.wait_for_selector("#download:not([disabled])", timeout=90_000)
