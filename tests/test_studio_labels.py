@@ -114,7 +114,7 @@ def test_the_answers_of_a_model_of_several_labels_can_be_looked_through(browser,
     for label, predicted, wanted in (("disc", "", has), ("!disc", "disc", ~has & said), ("disc", "!disc", has & ~said)):
         page.select_option("[name=label]", label)
         page.select_option("[name=predicted]", predicted)
-        until(page, f"document.getElementById('count').textContent.startsWith('{int(wanted.sum())} ')")
+        until(page, f"document.getElementById('count').textContent.endsWith(' {int(wanted.sum())}')")
     page.select_option("#deciding [name=class]", "disc")
     page.evaluate("""() => { const one = document.querySelector('#deciding input[type=range]');
         one.value = 99.5; one.dispatchEvent(new Event('input')); }""")

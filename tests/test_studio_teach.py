@@ -31,7 +31,7 @@ def test_images_become_a_model_that_answers_on_one_page(browser, tmp_path: Path,
         for number, (kind, paths) in enumerate(files.items()):
             page.locator("#classes .name").nth(number).fill(kind)
             page.locator("#classes input[type=file]").nth(number).set_input_files([str(path) for path in paths[:12]])
-            until(page, f"document.querySelectorAll('#classes .says')[{number}].textContent.startsWith('12 ')")
+            until(page, f"document.querySelectorAll('#classes .says')[{number}].textContent.endsWith(' 12')")
         page.locator("#classes input[type=file]").nth(0).set_input_files(str(broken))
         until(page, "document.getElementById('classes-error').textContent.includes('broken.png')")
         recorder = page.locator("#classes button.record").nth(2)
@@ -77,10 +77,10 @@ def test_an_archive_and_a_film_become_images_of_the_class_they_are_dropped_on(br
         for number, name in enumerate(("bar", "disc")):
             page.locator("#classes .name").nth(number).fill(name)
         choose.nth(0).set_input_files(str(tmp_path / "bars.zip"))
-        until(page, "document.querySelectorAll('#classes .says')[0].textContent.startsWith('7 ')")
+        until(page, "document.querySelectorAll('#classes .says')[0].textContent.endsWith(' 7')")
         until(page, "document.getElementById('classes-error').textContent.includes('bars.zip: torn.png')")
         choose.nth(1).set_input_files(str(tmp_path / "discs.mp4"))
-        until(page, "document.querySelectorAll('#classes .says')[1].textContent.startsWith('6 ')")
+        until(page, "document.querySelectorAll('#classes .says')[1].textContent.endsWith(' 6')")
         assert "resemble each other" in page.locator("#classes .says").nth(1).inner_text()
         until(page, "[...document.querySelectorAll('#classes ul img')].filter((one) => one.naturalWidth).length === 13")
         items = studio.json("GET", "/api/data/my%20images/items?label=disc")["items"]
