@@ -50,7 +50,7 @@ def opened(browser, studio: Studio, name: str, **how: str):  # type: ignore[no-u
 
 def test_thousands_of_images_are_one_grid_of_which_few_are_in_the_page(browser, studio: Studio) -> None:  # type: ignore[no-untyped-def]
     page = opened(browser, studio, "many")
-    assert page.inner_text("#shown") == f"{MANY:,} images"
+    assert page.inner_text("#shown") == f"Images: {MANY:,}"
     shown = "[...document.querySelectorAll('#items button')].map((one) => one.dataset.path)"
     assert page.evaluate(shown)[:2] == ["dark/0001.png", "dark/0003.png"]
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
