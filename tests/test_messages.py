@@ -215,16 +215,14 @@ def test_help_is_in_the_language_that_is_asked_for(lang: str, mirante: Command) 
     assert (" the " in done.stdout) is (lang == "en") and (" imagens " in done.stdout) is (lang == "pt")
 
 
-def test_progress_is_told_in_the_language_of_the_messages() -> None:
+def test_progress_is_told_in_the_language_of_the_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     from mirante.progress import in_words
 
-    logger, handler = logging.getLogger("mirante"), logging.StreamHandler()
+    handler = logging.StreamHandler()
     handler.setFormatter(Formatter("pt"))
+    monkeypatch.setattr(logging.getLogger("mirante"), "handlers", [])
     assert in_words("Decoding images") == "Decoding images"
-    logger.addHandler(handler)
-    try:
-        assert in_words("Decoding images") == "Decodificando as imagens"
-        line = "epoch  1/10   50%  1,234 images/s  loss 1.234  accuracy 50.0%  0:30 left"
-        assert in_words(line).startswith("época  1/10   50%  1.234 imagens/s  perda 1.234")
-    finally:
-        logger.removeHandler(handler)
+    monkeypatch.setattr(logging.getLogger("mirante"), "handlers", [handler])
+    assert in_words("Decoding images") == "Decodificando as imagens"
+    line = "epoch  1/10   50%  1,234 images/s  loss 1.234  accuracy 50.0%  0:30 left"
+    assert in_words(line).startswith("época  1/10   50%  1.234 imagens/s  perda 1.234")
