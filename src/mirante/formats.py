@@ -71,6 +71,11 @@ _OTHERS = (
 )  # fmt: skip
 
 
+def ending_of(image: Image.Image) -> str:
+    """Return the ending, without its dot, that a file of this opened image has; img for a format of no usual ending."""
+    return ENDINGS[image.format][0] if image.format in ENDINGS else "img"
+
+
 def open_image(data: bytes) -> Image.Image:
     """Return an encoded image, opened by Pillow and not yet decoded; of a RAW photo, the preview inside.
 

@@ -65,9 +65,8 @@ def scan(source: Source, page: int = 0) -> list[Scanned]:
             kept.unlink(missing_ok=True)
     files = _Files(source, page)
     order: list[str] = []
-    rows: dict[
-        str, Scanned
-    ] = {}  # an archive may hold a file twice: the last one counts, as it does when the archive is unpacked
+    # an archive may hold a file twice: the last one counts, as it does when the archive is unpacked
+    rows: dict[str, Scanned] = {}
 
     def fresh() -> Iterator[Entry]:
         for entry in source.entries():

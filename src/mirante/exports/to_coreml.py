@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mirante.errors import RequestError
+from mirante.exports.to_torch import in_parts
 from mirante.images import Pixels
 from mirante.model.network import load_network
 from mirante.model_info import ModelInfo
@@ -66,11 +67,4 @@ def write_coreml(info: ModelInfo, weights: Path, path: Path) -> Callable[[Pixels
         made.user_defined_metadata["mirante"] = info.to_json()
         made.save(str(path))
 
-    def answers(pixels: Pixels) -> NDArray[np.floating]:
-        with torch.no_grad():
-            whole = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-            parts = [model(whole[start : start + 64]) for start in range(0, len(whole), 64)]
-        found: NDArray[np.floating] = torch.cat(parts).numpy()
-        return found
-
-    return answers
+    return in_parts(lambda images: model(images.permute(0, 3, 1, 2).float() / 255))

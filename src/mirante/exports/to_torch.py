@@ -109,6 +109,12 @@ def write_torch(
     spec.loader.exec_module(module)  # written a moment ago, by this function
     model = module.Model.load(folder / "model.safetensors")
 
+    return in_parts(model)
+
+
+def in_parts(model: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Pixels], NDArray[np.floating]]:
+    """Return what a model of uint8 images (N, H, W, C) answers to pixels, so many of them at a time as fit anywhere."""
+
     def answers(pixels: Pixels) -> NDArray[np.floating]:
         with torch.no_grad():
             parts = [model(torch.from_numpy(pixels[start : start + 64])) for start in range(0, len(pixels), 64)]

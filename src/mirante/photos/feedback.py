@@ -17,7 +17,7 @@ from mirante.data.several import parse
 from mirante.data.tables import read_table_file
 from mirante.errors import DataError, RequestError, RunError, WorkError
 from mirante.files import write_bytes
-from mirante.formats import ENDINGS, open_image
+from mirante.formats import ending_of, open_image
 from mirante.model_info import ModelInfo
 from mirante.photos.library import Library, labels_of, several_of
 from mirante.run import Run
@@ -60,8 +60,8 @@ class Feedback:
                         f"{self._folder}: holds {self._most >> 20:,} MB, as many as it may (--feedback-megabytes)."
                     )
                 with open_image(content) as image:
-                    kind = image.format or "img"
-                write_bytes(self._folder / f"{digest}.{ENDINGS[kind][0] if kind in ENDINGS else 'img'}", content)
+                    ending = ending_of(image)
+                write_bytes(self._folder / f"{digest}.{ending}", content)
         if self._info.asks.several_labels:
             said = {label: int(label in labels) for label in self._info.classes}
             self._library.answer_labels(digest, said, "feedback", uuid.uuid4().hex)

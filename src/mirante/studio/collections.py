@@ -27,7 +27,7 @@ from mirante.data.films import Sampling
 from mirante.data.sources import images_of, open_source
 from mirante.errors import DataError, ImageError, RequestError
 from mirante.files import next_free, write_bytes, write_json
-from mirante.formats import ENDINGS, open_image
+from mirante.formats import ending_of, open_image
 from mirante.images import read_header
 from mirante.studio.workspace import Workspace, name_from, require_name
 
@@ -157,7 +157,7 @@ def add_image(workspace: Workspace, name: str, label: str, filename: str, conten
     """
     read_header(content)
     with open_image(content) as image:
-        ending = ENDINGS[image.format][0] if image.format in ENDINGS else "img"
+        ending = ending_of(image)
     one = add_class(workspace, name, label)
     digest = hashlib.sha256(content).hexdigest()[:12]
     stem = re.sub(r"[^\w-]+", "-", Path(filename.replace("\\", "/")).stem)[:40].strip("-_")

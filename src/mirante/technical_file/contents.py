@@ -158,8 +158,7 @@ def _data(run: Run, say: Language) -> Section:
 
 
 def _functioning(run: Run, say: Language) -> Section:
-    learned = run.info.learned.to_dict() if hasattr(run.info.learned, "to_dict") else {}
-    rows = _rows(learned, run.classes, say)
+    rows = _rows(run.info.learned.to_dict(), run.classes, say)
     parts: list[str | Table | Blank] = [
         say(
             "Where it fails most, and what it says to images that show something else, stands in the model card; the report "
