@@ -26,8 +26,10 @@ from mirante.model.export import build_onnx, largest_difference, write_onnx
 from mirante.model.network import build_network
 from mirante.model.notation import parameters, parse_layers
 from mirante.prediction.model import Model
+from mirante.prediction.onnx_model import Output
 from mirante.studio.answers import open_run
-from mirante.tasks.read.calibrate import fit_confidence_threshold
+from mirante.tasks.read import TASK
+from mirante.tasks.read.calibrate import calibrate, fit_confidence_threshold, predict
 from mirante.tasks.read.texts import NO_CHARACTER, decode, encode, text_size
 
 LETTERS = "abd4Å"
@@ -198,6 +200,23 @@ def test_texts_survive_being_numbers(texts: list[str]) -> None:
     alphabet = (*sorted(set("".join(texts))), NO_CHARACTER)
     numbers = encode("", texts, alphabet, 12)
     assert numbers.shape == (len(texts), 12) and decode(numbers, alphabet) == texts
+
+
+def test_a_text_is_right_whichever_place_says_that_there_is_no_character(tmp_path: Path) -> None:
+    data = draw_texts(tmp_path / "texts", 12, shortest=2, longest=2)
+    dataset = Dataset.open(data, task="read", length=3)
+    wanted = dataset.targets[:, [0, 2, 1]]  # a letter, nothing, a letter: the same text
+    logits = np.full((*wanted.shape, len(dataset.classes)), -4, np.float32)
+    np.put_along_axis(logits, wanted[:, :, None], 4, axis=2)
+    logits[:, 0] *= 2  # its first letter is the surest
+    info = model_info(dataset.classes, (20, 30, 1), "8C3-ATT", "squash", 3)
+    rows = np.arange(len(wanted))
+    info = calibrate(Output({"logits": logits}), rows, dataset, info)
+    found = predict(Output({"logits": logits, **TASK.from_logits(logits, info)}), rows, dataset, info)
+    assert found.right.all() and [row.predicted for row in found] == [row.label for row in found]
+    assert found.predicted.tolist() == dataset.targets.tolist()
+    assert (found.probabilities[:, 0] > found.probabilities[:, 1]).all()
+    assert (found.confidences > 0.9).all(), "calibrated as if every text was wrong"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from mirante.prediction.calibration import fit_power, fit_temperature, softmax
 from mirante.prediction.onnx_model import Output
 from mirante.predictions import Predictions
 from mirante.task import Learned
+from mirante.tasks.read.texts import without_gaps
 
 SURE_WITHOUT_PROOF = 0.99
 """The confidence from which a text counts as sure when held-out images are too few to tell."""
@@ -55,8 +56,9 @@ def calibrate(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: M
     letters = output.logits.reshape(-1, len(info.classes))
     temperature = fit_temperature(letters, targets.ravel())
     shares = softmax(output.logits / temperature)
-    right = (shares.argmax(axis=2) == targets).all(axis=1)
-    products = shares.max(axis=2).prod(axis=1)
+    read, each = _read(shares, info)
+    right = (read == targets).all(axis=1)
+    products = each.prod(axis=1)
     power = fit_power(products, right)
     threshold = fit_confidence_threshold(products**power, right)
     return replace(info, learned=ReadLearned(temperature, power=power, confidence_threshold=threshold))
@@ -65,20 +67,28 @@ def calibrate(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: M
 def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo) -> Predictions:
     """Return the predictions that a model's output gives for these rows of the data set."""
     confidences = output.values["confidence"]
+    predicted, probabilities = _read(output.probabilities, info)
     return Predictions(
         task=info.task,
         classes=info.classes,
         paths=tuple(dataset.paths[row] for row in rows),
         targets=dataset.targets[rows],
-        predicted=output.probabilities.argmax(axis=2),
+        predicted=predicted,
         confidences=confidences,
-        probabilities=output.probabilities.max(axis=2),
+        probabilities=probabilities,
         unsure=confidences < learned_of(info).sure_from,
         groups=None if dataset.groups is None else tuple(dataset.groups[row] for row in rows),
         subgroups=None if dataset.subgroups is None else tuple(dataset.subgroups[row] for row in rows),
         uncalibrated=softmax(output.logits).max(axis=2).prod(axis=1),
         rows=rows,
     )
+
+
+def _read(shares: NDArray[np.floating], info: ModelInfo) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
+    """Return the numbers (N, characters) of the texts that the probabilities of each place's letters say, and those letters'."""
+    found = shares.argmax(axis=2)
+    order = without_gaps(found, info.classes)
+    return np.take_along_axis(found, order, axis=1), np.take_along_axis(shares.max(axis=2), order, axis=1)
 
 
 def fit_confidence_threshold(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> float:

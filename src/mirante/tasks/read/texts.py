@@ -107,6 +107,17 @@ def encode(location: str, texts: Sequence[str], alphabet: Sequence[str], charact
     return found
 
 
+def without_gaps(numbers: NDArray[np.int64], alphabet: Sequence[str]) -> NDArray[np.int64]:
+    """Return, for numbers (N, characters) as a network reads them, the order of each row's places in which every "no character" comes
+    last: a network decides on each place by itself and may leave one out, but a text is its letters one after the other.
+
+    >>> without_gaps(np.array([[1, 2, 0]]), ("a", "b", "")).tolist()
+    [[0, 2, 1]]
+    """
+    empty = numbers == alphabet.index(NO_CHARACTER)
+    return np.argsort(empty, axis=1, kind="stable")
+
+
 def decode(numbers: NDArray[np.int64], alphabet: Sequence[str]) -> list[str]:
     """Return the texts for numbers (N, characters).
 
