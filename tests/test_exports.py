@@ -27,6 +27,7 @@ from safetensors.torch import save_file
 
 from mirante.exports import int8
 from mirante.exports.any_size import with_resize
+from mirante.exports.verify import images_to_try
 from mirante.images import Fit, read_image
 from mirante.locale import language
 from mirante.model.export import build_onnx, write_onnx
@@ -186,6 +187,49 @@ def test_every_word_of_the_notation_becomes_keras_torch_and_core_ml(
     assert np.abs(answers(images) - expected).max() < 1e-4
     converted = write_coreml(info, tmp_path / "weights.safetensors", tmp_path / "model.mlpackage")
     assert np.abs(converted(images) - expected).max() < 1e-4
+
+
+def test_openvino_in_8_bits_is_measured(photos_run: Path, mirante: Command, tmp_path: Path) -> None:
+    import openvino
+
+    done = mirante("export", photos_run, "--to", "openvino", "--int8", "--out", tmp_path / "vino", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)
+    assert found["int8_file"] == "model-int8.xml" and 0.2 < found["int8_bytes"] / found["int8_were"] < 0.5
+    compiled = openvino.Core().compile_model(tmp_path / "vino" / "model-int8.xml", "CPU")
+    tried = images_to_try(Run(photos_run).model(), Run(photos_run), None)
+    whole = [np.asarray(Model(photos_run).pixels(one)) for one in tried.pictures]
+    shares = np.concatenate([compiled({"images": one[None]})["probabilities"] for one in whole])
+    wanted = Run(photos_run).model().run(np.stack(whole)).probabilities
+    assert np.abs(shares - wanted).max() == pytest.approx(found["int8_difference"], abs=0.05)
+    assert (shares.argmax(1) != wanted.argmax(1)).mean() == pytest.approx(found["int8_changed"], abs=0.05)
+    assert not list((tmp_path / "vino").glob("*.onnx"))
+
+
+def test_litert_answers_as_the_model_does(photos_run: Path, mirante: Command, tmp_path: Path) -> None:
+    words = ["export", photos_run, "--to", "litert", "--int8", "--out", tmp_path / "lite", "--lang", "en"]
+    alone = mirante(*words, PATH="/nowhere")
+    assert alone.returncode == 2 and "needs the converter onnx2tf" in alone.stderr and not (tmp_path / "lite").exists()
+    if shutil.which("onnx2tf") is None:
+        pytest.skip("NO CONVERTER here: onnx2tf needs Python 3.12 and an environment of its own; pipx install onnx2tf")
+    from ai_edge_litert.interpreter import Interpreter
+
+    done = mirante(*words, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)
+    assert found["largest_difference"] < 1e-4 and found["speed"] > 0
+    assert found["int8_file"] == "model-int8.tflite" and found["int8_bytes"] < found["int8_were"]
+    assert (tmp_path / "lite" / "labels.txt").read_text().splitlines() == list(Run(photos_run).classes)
+    tried = images_to_try(Run(photos_run).model(), Run(photos_run), None).pixels[:20]
+    wanted = Run(photos_run).model().run(tried)
+    interpreter = Interpreter(str(tmp_path / "lite" / "model.tflite"))
+    interpreter.allocate_tensors()
+    for row, image in enumerate(tried):
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
+        for one in interpreter.get_output_details():
+            name = one["name"].partition(":")[0]
+            assert np.abs(interpreter.get_tensor(one["index"])[0] - wanted.values[name][row]).max() < 1e-3, name
 
 
 def test_openvino_answers_images_of_any_size_and_tells_nobody(

@@ -7,7 +7,7 @@ import hashlib
 import http.client
 import json
 import os
-import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import Command, draw_shape
+from conftest import Command, draw_shape, write_shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 from test_serving import serving, wait
 
 from mirante import Run
-from mirante.errors import DataError, RequestError, RunError
+from mirante.errors import DataError, RequestError
 from mirante.model.last_layer import read_head
 from mirante.monitoring.drift import LIMIT, PERIODS, Images, Reference, e_value, evidence
 from mirante.monitoring.estimates import accuracy, class_mix
@@ -56,8 +56,8 @@ def logged(folder: Path) -> int:
 
 def add(log: Log, count: int, seed: int = 0, subgroup: str = "") -> Output:
     found = output(count, seed)
-    numbers = found.probabilities.argmax(axis=1).tolist()
-    log.add(digests(count, seed), found, numbers, [False] * count, subgroup)
+    answers = [("abc"[row.argmax()], float(row.max()), False) for row in found.probabilities]
+    log.add(digests(count, seed), found, answers, subgroup)
     return found
 
 
@@ -325,7 +325,7 @@ def test_what_cannot_be_watched_is_said_in_a_sentence(
         (["monitor", run, str(tmp_path)], "nothing has been logged there yet"),
         (["monitor", run, str(tmp_path / "gone")], "no such log"),
         (["monitor", str(tmp_path), log], "not a Mirante run"),
-        (["monitor", run, log, "--labels", str(tmp_path / "wrong.csv")], "'owl' is not a class"),
+        (["monitor", run, log, "--labels", str(tmp_path / "wrong.csv")], "'owl' is no answer that"),
         (["monitor", run, log, "--labels", str(tmp_path / "gone.csv")], "no file at gone.png"),
         (["monitor", run, log, "--labels", str(tmp_path / "other.csv")], "none of its images is in the log"),
         (["monitor", run, log, "--every", "5s"], "is not a stretch of time"),
@@ -350,18 +350,69 @@ def test_answers_of_another_model_are_left_out(used: Path, shapes_run: tuple[Pat
     assert (found.count, found.others) == (120, 30) and not found.alarm
 
 
-def test_a_run_with_folds_is_refused(used: Path, shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
-    shutil.copytree(shapes_run[0], tmp_path / "run")
-    data = json.loads((tmp_path / "run" / "data.json").read_text(encoding="utf-8"))
-    data["options"]["folds"] = 3
-    (tmp_path / "run" / "data.json").write_text(json.dumps(data), encoding="utf-8")
-    with pytest.raises(RunError, match="trained with folds"):
-        monitor(tmp_path / "run", used / "log-new")
+def test_a_run_with_folds_is_watched_too(used: Path, mirante: Command, tmp_path: Path) -> None:
+    data = write_shapes(tmp_path / "shapes", 60)
+    for recipe, compared in ((["--recipe", "transfer"], True), (["--model", "8C3-MP2-16N", "--epochs", "2"], False)):
+        run = tmp_path / f"run {compared}"
+        done = mirante("train", data, *recipe, "--folds", "3", "--out", run, "--lang", "en")
+        assert done.returncode == 0, done.stderr
+        for name, alarm in (("new", False), ("blurred", True)):
+            log = tmp_path / f"log {compared} {name}"
+            assert mirante("predict", run, used / name, "--log", log).returncode == 0
+            words = ["monitor", run, log, "--labels", used / "truth.csv"]
+            words = words if name == "new" else words[:-2]
+            done = mirante(*words, "--lang", "en")
+            found = monitor(run, log)
+            if compared:  # a backbone has seen none of the images, so they look as new ones do
+                assert found.alarm == alarm and done.returncode == 3 * alarm, done.stdout
+                assert found.is_trusted != alarm
+            else:  # a network that was trained on all of them
+                assert found.p_value is None and not found.alarm and not found.is_trusted
+                assert "keeps nothing to compare them with" in done.stdout and "Do not trust" in done.stdout
+            assert found.tested.value == pytest.approx(Run(run).metrics["accuracy"]["value"])
+        assert (
+            "120 images have a label now"
+            in mirante(
+                "monitor", run, tmp_path / f"log {compared} new", "--labels", used / "truth.csv", "--lang", "en"
+            ).stdout
+        )
+
+
+def test_a_decision_threshold_is_part_of_what_is_watched(photographed: Path, mirante: Command, tmp_path: Path) -> None:
+    run, log = tmp_path / "run", tmp_path / "log"
+    words = ["--labels", "labels.csv", "--group-column", "person", "--sensitivity", "95%", "--positive", "disc"]
+    layers = ["--model", "8C3-MP2-16N", "--epochs", "2", "--folds", "3"]
+    done = mirante("train", photographed, *words, *layers, "--out", run, "--lang", "en")
+    assert done.returncode == 0, done.stderr
+    assert mirante("predict", run, photographed / "bar", photographed / "disc", "--log", log).returncode == 0
+    rows, _ = read_log(log)
+    model = Run(run).model()
+    for path in sorted((photographed / "bar").iterdir())[:9]:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+        row = rows.only(rows.digests == digest)
+        answer = model.predict(path)
+        assert row.answers[0] == answer.nearest and row.confidences[0] == pytest.approx(answer.nearest_confidence)
+    found, table = monitor(run, log), Run(run).predictions()
+    assert found.answers["disc"].then.value == pytest.approx(np.mean(table.given == 1))
+    assert found.answers["disc"].now.value == pytest.approx(np.mean(rows.answers == "disc"))
+    assert found.tested.value == pytest.approx(np.mean(table.given == table.targets))
+
+
+def monitored(text: str, model: str) -> dict[str, float]:
+    """Return what /metrics says of the log of a model: name, with further labels → value."""
+    lines = re.findall(r"^mirante_monitor_(\w+){([^}]*)} (\S+)$", text, re.M)
+    own = f'model="{model}"'
+    return {
+        " ".join([name, *(one for one in labels.split(",") if one != own)]): float(value)
+        for name, labels, value in lines
+        if own in labels.split(",")
+    }
 
 
 def test_the_server_logs_and_counts_its_answers(used: Path, shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
     files = sorted((used / "new").iterdir())[:40]
-    with serving(shapes_run[0], "--log", str(tmp_path), "--keep-images", "4") as server:
+    words = ["--log", str(tmp_path), "--keep-images", "4", "--monitor-every", "2s"]
+    with serving(shapes_run[0], *words) as server:
         name = server.ask("GET", "/v1/models")[2]["models"][0]["name"]
         for file in files:
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
@@ -371,12 +422,24 @@ def test_the_server_logs_and_counts_its_answers(used: Path, shapes_run: tuple[Pa
             connection.close()
         counted = server.ask("GET", "/metrics")[2]
         wait(lambda: logged(tmp_path / name) == 40)  # while it runs
+        watched: dict[str, float] = {}
+
+        def looked() -> bool:
+            watched.update(monitored(server.ask("GET", "/metrics")[2], name))
+            return watched.get("images") == 40
+
+        wait(looked)
         server.process.terminate()
         server.process.wait(30)
     answers = [line for line in counted.splitlines() if line.startswith("mirante_answers_total")]
     assert sum(float(line.split()[-1]) for line in answers) == 40
     assert f'mirante_confidence_count{{model="{name}"}} ' in counted
-    found = monitor(shapes_run[0], tmp_path / name)
+    found = monitor(shapes_run[0], tmp_path / name, every=86_400)
+    assert watched["alarm"] == found.alarm and watched["trusted"] == found.is_trusted
+    assert watched["evidence"] == pytest.approx(found.periods[-1].evidence)
+    assert watched['accuracy bound="value"'] == pytest.approx(found.accuracy.value)
+    assert watched['accuracy bound="low"'] == pytest.approx(found.accuracy.low)
+    assert watched['share kind="none of these"'] == pytest.approx(found.kinds[0].now.value)
     assert found.count == 40 and found.subgroups["scanner 2"][0] == 40
     assert len(list((tmp_path / name / "images").iterdir())) <= 4
     wanted = {hashlib.sha256(file.read_bytes()).hexdigest()[:32] for file in files}

@@ -6,11 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Command
+from conftest import Command, draw_shape
 
 import mirante as package
 from mirante import files
-from mirante.errors import WorkError
+from mirante.errors import RequestError, WorkError
+from mirante.photos.organise import organise
+from mirante.studio.collections import add_class, make_collection
+from mirante.studio.workspace import Workspace
 
 
 def refused(code: int) -> PermissionError:
@@ -41,6 +44,26 @@ def test_a_file_that_another_process_has_open_is_replaced_when_it_is_closed(
     with pytest.raises(WorkError, match="another program has it open"):
         files.write_bytes(target, b"newer")
     assert target.read_bytes() == b"new" and list(tmp_path.iterdir()) == [target]
+
+
+def test_no_two_photos_get_names_that_differ_only_in_case(tmp_path: Path, shapes_run: tuple[Path, Path]) -> None:
+    """macOS, Windows and memory cards take them for one file: the second would be put over the first."""
+    for folder, name in (("a", "IMG_1.png"), ("b", "img_1.PNG"), ("c", "Img_1.png")):
+        (tmp_path / "album" / folder).mkdir(parents=True)
+        draw_shape("disc", ord(folder)).save(tmp_path / "album" / folder / name, "PNG")
+    organise(shapes_run[0], tmp_path / "album", into=tmp_path / "sorted", layout="all", min_confidence=0.0)
+    names = [path.name.casefold() for path in (tmp_path / "sorted" / "all").iterdir()]
+    assert len(names) == 3 == len(set(names)), names
+
+
+def test_no_two_classes_get_folders_that_differ_only_in_case(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    with pytest.raises(RequestError, match="'Cat' and 'cat' differ only in upper and lower case"):
+        make_collection(workspace, "pets", ["Cat", "dog", "cat"])
+    make_collection(workspace, "pets", ["Cat", "dog"])  # the name is still free
+    with pytest.raises(RequestError, match="'dog' and 'Dog' differ only in upper and lower case"):
+        add_class(workspace, "pets", "Dog")
+    assert sorted(path.name for path in (tmp_path / "images" / "pets").iterdir()) == ["Cat", "dog"]
 
 
 def test_a_run_whose_texts_have_the_line_ends_of_windows_is_the_same_run(

@@ -25,6 +25,8 @@ from mirante.cluster.plan import make_plan
 from mirante.model.export import build_onnx, largest_difference, write_onnx
 from mirante.model.network import build_network
 from mirante.model.notation import parameters, parse_layers
+from mirante.monitoring.log import read_log
+from mirante.monitoring.monitor import monitor
 from mirante.prediction.model import Model
 from mirante.prediction.onnx_model import Output
 from mirante.studio.answers import open_run
@@ -283,3 +285,29 @@ def test_what_a_text_model_cannot_be_used_for_is_said_in_a_sentence(
     table.write_text("\n".join([header, ",".join([path, "?", *cells]), *rest]), encoding="utf-8")
     with pytest.raises(RunError, match="damaged; mirante evaluate"):
         Run(tmp_path / "run").predictions()
+
+
+def test_a_model_that_reads_texts_is_watched_in_use(
+    texts_run: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    run, _ = texts_run
+    new = draw_texts(tmp_path / "new", 150, seed=9)
+    done = mirante("predict", run, new, "--log", tmp_path / "log")
+    assert done.returncode == 0, done.stderr
+    paths = sorted(new.iterdir())
+    answers = Model(run).predict_many(paths)
+    truth = tmp_path / "truth.csv"
+    lines = [f"new/{path.name},{path.stem.partition('_')[0]}\n" for path in paths]
+    truth.write_text("path,label\n" + "".join(lines), encoding="utf-8")
+    found = monitor(run, tmp_path / "log", labels=truth)
+    right = np.mean([one.text == path.stem.partition("_")[0] for one, path in zip(answers, paths, strict=True)])
+    assert not found.alarm and found.truth is not None and found.truth[1].value == pytest.approx(right)
+    assert found.truth[2].low <= right <= found.truth[2].high
+    assert [(one.name, one.now.value) for one in found.kinds] == [
+        ("unsure", pytest.approx(np.mean([one.unsure for one in answers])))
+    ]
+    rows, _ = read_log(tmp_path / "log")
+    assert sorted(rows.answers.tolist()) == sorted(one.text for one in answers) and rows.probabilities.shape == (150, 0)
+    page = tmp_path / "page.html"
+    done = mirante("monitor", run, tmp_path / "log", "--report", page, "--lang", "pt")
+    assert done.returncode == 0 and "em dúvida" in page.read_text(encoding="utf-8")

@@ -20,6 +20,9 @@ from conftest import Command, draw_shape, write_shapes
 from PIL import Image
 from studio_process import Studio, start_studio
 
+from mirante.locale import language
+from mirante.monitoring.monitor import monitor
+from mirante.monitoring.page import figure
 from mirante.studio.pages import CHAPTERS
 
 QUICK = {"layers": "8C3-MP2-16C3-MP2-16N", "recipe": "tutorial", "time": ""}
@@ -45,6 +48,31 @@ def trained(studio: Studio) -> Studio:
     studio.json("POST", "/api/train/start", {**QUICK, "collection": "shapes", "name": "first"})
     studio.wait("first", "finished")
     return studio
+
+
+def test_a_model_in_use_has_its_page(trained: Studio, mirante: Command, tmp_path: Path) -> None:
+    empty = trained.ask("GET", "/results/first/use?lang=en")[2].decode()
+    assert "Folder of the log" in empty and "probably right" not in empty
+    assert "/results/first/use" in trained.ask("GET", "/results/first")[2].decode()
+    new = write_shapes(tmp_path / "new", 30, first=500)
+    log = trained.folder / "logs" / "first"
+    assert (
+        mirante("predict", trained.folder / "runs" / "first", new, "--log", log, "--keep-images", "8").returncode == 0
+    )
+    assert 'value="logs/first"' in trained.ask("GET", "/results/first/use")[2].decode()
+    for lang, told in (("en", "90 images."), ("pt", "90 imagens.")):
+        page = trained.ask("GET", f"/results/first/use?log=logs/first&every=day&since=30d&labels=&lang={lang}")[
+            2
+        ].decode()
+        found = monitor(trained.folder / "runs" / "first", log)
+        assert told in page and figure(found.accuracy, language(lang)) in page
+        assert page.count("data:image/png;base64,") == len(list((log / "images").iterdir()))
+    for query, sentence in (
+        ("log=nowhere", "no such log"), ("log=logs/first&since=soon", "is not a stretch of time"),
+        ("log=logs/first&labels=gone.csv", "gone.csv"),
+    ):  # fmt: skip
+        status, _, body = trained.ask("GET", f"/results/first/use?{query}&lang=en")
+        assert status == 200 and sentence in body.decode(), body
 
 
 def png(kind: str = "disc", seed: int = 0) -> bytes:
@@ -211,7 +239,7 @@ def pages(studio: Studio) -> list[str]:
     return [
         "/", "/learn", *(f"/learn/{name}" for name in CHAPTERS), "/teach", "/photos", "/data", "/data/shapes",
         "/data/shapes/check", "/train", "/train?collection=shapes",
-        "/train/first", "/results", "/results/first", "/results/first/images/0", "/predict", "/compare",
+        "/train/first", "/results", "/results/first", "/results/first/use", "/results/first/images/0", "/predict", "/compare",
     ]  # fmt: skip
 
 

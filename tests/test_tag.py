@@ -27,6 +27,7 @@ from mirante.data.splits import assign_folds, assign_splits
 from mirante.evaluation.objectives import Aim, Objectives
 from mirante.experiment.options import read_aims
 from mirante.locale import language
+from mirante.monitoring.monitor import monitor
 from mirante.photos.feedback import Feedback, read_labels
 from mirante.photos.label_questions import TOGETHER, choose_labels
 from mirante.photos.learn import learn, learned_sentence
@@ -34,6 +35,7 @@ from mirante.photos.library import Library, is_kept_apart, several_of
 from mirante.photos.questions import RANDOM_EVERY
 from mirante.prediction.calibration import fit_yes_or_no, sigmoid
 from mirante.prediction.conformal import COVERAGES, fit_risk_thresholds, labels_in_sets
+from mirante.prediction.model import Model
 from mirante.prediction.onnx_model import Output
 from mirante.tasks.tag.calibrate import calibrate, learned_of
 from mirante.tasks.tag.judge import _average_precision
@@ -574,3 +576,34 @@ def test_what_others_say_about_a_photo_is_about_each_of_its_labels(tag_run: tupl
     with pytest.raises(package.RequestError, match="is not a label of this model"):
         feedback.add(content, ["nothing like it"])
     feedback.close()
+
+
+def test_a_model_of_several_labels_is_watched_in_use(
+    tag_run: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    run, _ = tag_run
+    new = draw_marks(tmp_path / "new", 200, seed=5)
+    done = mirante("predict", run, new, "--log", tmp_path / "log")
+    assert done.returncode == 0, done.stderr
+    truth = tmp_path / "truth.csv"
+    rows = list(csv.DictReader((new / "labels.csv").open(encoding="utf-8")))
+    truth.write_text("path,label\n" + "".join(f"new/{row['path']},{row['labels']}\n" for row in rows), encoding="utf-8")
+    found = monitor(run, tmp_path / "log", labels=truth)
+    answers = Model(run).predict_many([new / row["path"] for row in rows])
+    right = [
+        set(one.labels) == set(filter(None, row["labels"].split("|"))) for one, row in zip(answers, rows, strict=True)
+    ]
+    assert not found.alarm and found.truth is not None
+    count, real, estimate = found.truth
+    assert count == 200 and real.value == pytest.approx(np.mean(right))
+    assert estimate.low <= np.mean(right) <= estimate.high
+    for name in MARKS:
+        share = np.mean([name in row["labels"].split("|") for row in rows])
+        assert found.mix[name].now.low <= share <= found.mix[name].now.high
+        assert found.answers[name].now.value == pytest.approx(np.mean([name in one.labels for one in answers]))
+    page = tmp_path / "page.html"
+    done = mirante("monitor", run, tmp_path / "log", "--report", page, "--lang", "pt")
+    assert done.returncode == 0 and "A mistura de rótulos" in page.read_text(encoding="utf-8")
+    (tmp_path / "wrong.csv").write_text("path,label\nnew/0000.png,owl\n")
+    done = mirante("monitor", run, tmp_path / "log", "--labels", tmp_path / "wrong.csv", "--lang", "en")
+    assert done.returncode == 2 and "'owl' is no answer that" in done.stderr

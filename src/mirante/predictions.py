@@ -100,6 +100,16 @@ class Predictions:
         return Row(number, self.paths[number], label, predicted, float(self.confidences[number]), shares, right)
 
     @property
+    def given(self) -> NDArray[np.int64]:
+        """The answers given (N, …), where they may differ from the most probable ones."""
+        return self.predicted if self.decided is None else self.decided
+
+    @property
+    def given_confidences(self) -> NDArray[np.float32]:
+        """The probability (N,) that each answer given is right."""
+        return self.confidences if self.decided is None else self.probabilities[np.arange(len(self)), self.decided]
+
+    @property
     def right(self) -> NDArray[np.bool_]:
         """Which images (N,) are predicted correctly; for several answers, all that are known must be."""
         right: NDArray[np.bool_] = (

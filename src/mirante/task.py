@@ -120,6 +120,21 @@ def _as_tuples(value: Any) -> Any:
     return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What is counted of N answers, to compare those in use with those to the test images.
+
+    kinds    kind of answer, in words → which images (N,) have it
+    answers  class or label → for which images (N,) it was the answer
+    mixes    questions with several alternatives, one of which is true: the probability of each (N, alternatives), the number of the
+             true one (N,), -1 where it is not known, and the names of those whose share is wanted, the first ones
+    """
+
+    kinds: Mapping[str, NDArray[np.bool_]]
+    answers: Mapping[str, NDArray[np.bool_]]
+    mixes: Sequence[tuple[tuple[str, ...], NDArray[np.floating], NDArray[np.int64]]] = ()
+
+
 class Answer(Protocol):
     """What a model says about one image.
 
@@ -153,6 +168,7 @@ class Task(ABC):
     activation  what turns the calibrated logits of one answer into probabilities
     is_taught  whether a person's answers about photos can teach a model (mirante.photos.learn)
     one_class  whether the answer is one of the classes
+    few_answers  whether answers are few enough for each to be counted
     has_pages  whether the studio can show its answers one by one
     hub_task  the task's name on the Hugging Face Hub
     """
@@ -167,6 +183,7 @@ class Task(ABC):
     activation: Literal["softmax", "sigmoid"] = "softmax"
     is_taught: bool = False
     one_class: bool = False
+    few_answers: bool = True
     has_pages: bool = False
     hub_task: str
 
@@ -330,6 +347,17 @@ class Task(ABC):
             if one.label in number:
                 shares[row, number[one.label]] = sure
         return [Track(tuple(told), shares)]
+
+    def recorded(self, answer: Any) -> tuple[str, float, bool]:
+        """Return what a log keeps of an answer: it in words, as `encode_labels` reads it; the probability that it is right; whether
+        the image seems to be none of the classes.
+        """
+        return answer.label, answer.confidence, False
+
+    def count(self, predictions: Predictions, info: ModelInfo) -> Counted:
+        """Return what is counted of answers in use, and of those to the test images."""
+        none = predictions.out_of_distribution
+        return Counted({} if none is None else {"none of these": none}, {})
 
     def keywords(self, answer: Any) -> list[tuple[str, float]]:
         """Return what an answer says the image shows, each with its probability, the surest first; for the keywords of a photo."""

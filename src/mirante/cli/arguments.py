@@ -43,8 +43,8 @@ def words(text: str) -> tuple[str, ...]:
     return () if found == ("none",) else found
 
 
-def add_log(parser: argparse.ArgumentParser) -> None:
-    """Add the options for keeping a log of answers."""
+def add_log(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options for keeping a log of answers, and return their group."""
     group = parser.add_argument_group("log of answers, for mirante monitor")
     group.add_argument(
         "--log",
@@ -64,6 +64,7 @@ def add_log(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="also keep up to N pictures in the log: half at random, half those least like the training images",
     )
+    return group
 
 
 def require_page(arguments: argparse.Namespace) -> None:

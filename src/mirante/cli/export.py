@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 from mirante.cli.arguments import add_format
 
-FORMS = ("onnx", "keras", "torch", "web", "hub-folder", "openvino", "coreml")
+FORMS = ("onnx", "keras", "torch", "web", "hub-folder", "openvino", "coreml", "litert")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -19,13 +19,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--to",
         choices=FORMS,
         default="onnx",
-        help="onnx (images of any size), keras, torch, web (a page that classifies, offline), hub-folder, openvino, coreml "
-        "(default: onnx)",
+        help="onnx (images of any size), keras, torch, web (a page that classifies, offline), hub-folder, openvino, coreml, "
+        "litert (default: onnx)",
     )
     parser.add_argument(
         "--int8",
         action="store_true",
-        help="with --to onnx: also export in 8 bits, and report what that costs and gains",
+        help="with --to onnx, openvino or litert: also export in 8 bits, and report what that costs and gains",
     )
     parser.add_argument("--out", metavar="FOLDER", help="the folder to make (default: RUN/exports/FORM)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing export")
@@ -71,12 +71,11 @@ def run(arguments: argparse.Namespace) -> None:
     )
     print(done.takes)
     if done.speed is not None:
-        print(
-            say(
-                "In batches, on this processor, it is {speed} times as fast as ONNX Runtime.",
-                speed=say.number(done.speed, 1),
-            )
-        )
+        speed = say.number(done.speed, 1)
+        if arguments.to == "litert":
+            print(say("Image by image, on this processor, it is {speed} times as fast as ONNX Runtime.", speed=speed))
+        else:
+            print(say("In batches, on this processor, it is {speed} times as fast as ONNX Runtime.", speed=speed))
     if arguments.to == "coreml":
         print(
             say(
@@ -86,8 +85,9 @@ def run(arguments: argparse.Namespace) -> None:
     if done.quantised is not None:
         found = done.quantised
         text = say(
-            "model-int8.onnx, in 8 bits: {speed} times as fast, {size} of the size; {changed} of the answers change, probabilities "
+            "{file}, in 8 bits: {speed} times as fast, {size} of the size; {changed} of the answers change, probabilities "
             "differ by at most {difference}.",
+            file=found.file,
             speed=say.number(found.speed, 1),
             size=say.percent(found.bytes / found.were, 0),
             changed=say.percent(found.changed),

@@ -60,7 +60,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many of them are kept; then they are refused (default: 1000)",
     )
-    add_log(parser)
+    add_log(parser).add_argument(
+        "--monitor-every",
+        type=seconds,
+        default=3600.0,
+        metavar="T",
+        help="how often the log is compared with the test images, for /metrics (default: 1h)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -88,6 +94,7 @@ def run(arguments: argparse.Namespace) -> None:
         None if arguments.log is None else str(Path(arguments.log).expanduser().resolve()),
         arguments.log_megabytes,
         arguments.keep_images or 0,
+        arguments.monitor_every,
         None if arguments.feedback is None else str(Path(arguments.feedback).expanduser().resolve()),
         arguments.feedback_megabytes,
     )

@@ -27,6 +27,7 @@ from mirante.images import Pixels
 from mirante.locale import Language, language
 from mirante.model.notation import is_own_code, is_pretrained
 from mirante.model_info import ModelInfo
+from mirante.prediction.onnx_model import Output
 from mirante.prediction.sketch import sketch
 from mirante.predictions import Predictions
 from mirante.resize import FITS, Fit
@@ -256,7 +257,6 @@ def _fit_and_predict(
     """Train, calibrate on held-out images, publish the model, and have it predict the test images."""
     from mirante.experiment.cross_validation import out_of_fold, predict_folds
     from mirante.experiment.fit_network import CALIBRATED, ask, fit_network
-    from mirante.experiment.transfer import backbone_features
 
     dataset, pixels, task = training.dataset, training.pixels, training.info.asks
     if dataset.folds:
@@ -265,25 +265,39 @@ def _fit_and_predict(
         fitted = fit_network(whole, tracker.epoch, spent, known.chosen)
         info = task.calibrate(known.output, known.rows, dataset, fitted.info, objectives)
         run.publish(fitted.model, info, fitted.network)
+        if (
+            fitted.probed
+        ):  # what it sees was learned from other images, so that even its training images look as new ones do
+            _publish_reference(run, whole, fitted, known.rows, known.output)
         return fitted, info, predict_folds(known, dataset, info, objectives)
     fitted = fit_network(training, tracker.epoch, spent)
     held = spread(dataset.rows("val"), CALIBRATED)
     info = task.calibrate(ask(fitted, dataset, pixels, held), held, dataset, fitted.info, objectives)
     run.publish(fitted.model, info, fitted.network)
     rows = dataset.rows("test")
-    # a backbone's features are kept, so that the next training does not look again
-    if fitted.probed:
-        output = ask(fitted, dataset, pixels, rows).with_calibration(info)
-        features: NDArray[np.float32] | None = backbone_features(fitted.network, dataset, pixels, fitted.info, rows)
-    else:
-        output = run.model(features=True).run(pixels[rows])
-        features = output.values.get("features")
-    if features is not None:
-        compared = spread(np.arange(len(rows)), _COMPARED)
-        run.publish_reference(compared, sketch(features[compared]), output.ood_scores[compared])
+    output = (
+        ask(fitted, dataset, pixels, rows).with_calibration(info)
+        if fitted.probed
+        else run.model(features=True).run(pixels[rows])
+    )
+    _publish_reference(run, training, fitted, rows, output)
     few = spread(np.arange(len(rows)), _LOOKED_AT)
     run.publish_heatmaps(fitted.attention(dataset, pixels, rows[few], output.logits[few]))
     return fitted, info, task.predict(output, rows, dataset, info)
+
+
+def _publish_reference(
+    run: Run, training: Training, fitted: FittedNetwork, rows: NDArray[np.int64], output: Output
+) -> None:
+    """Keep what the network sees in some of these rows, where it has features, to compare images in use with them."""
+    from mirante.experiment.transfer import backbone_features
+
+    features = output.values.get("features")
+    if fitted.probed:  # a backbone's features are kept, so that the next training does not look again
+        features = backbone_features(fitted.network, training.dataset, training.pixels, fitted.info, rows)
+    if features is not None:
+        compared = spread(np.arange(len(rows)), _COMPARED)
+        run.publish_reference(compared, sketch(features[compared]), output.ood_scores[compared])
 
 
 def _check_graph(run: Run, training: Training, info: ModelInfo, fitted: FittedNetwork) -> tuple[int | None, float]:

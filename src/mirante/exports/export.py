@@ -25,7 +25,8 @@ from mirante.model.running import open_graph
 from mirante.prediction.onnx_model import OnnxModel
 from mirante.run import Run
 
-Form = Literal["onnx", "keras", "torch", "web", "hub-folder", "openvino", "coreml"]
+Form = Literal["onnx", "keras", "torch", "web", "hub-folder", "openvino", "coreml", "litert"]
+_IN_8_BITS = ("onnx", "openvino", "litert")
 _ANY_SIZE = "model-any-size.onnx"
 _ANY_SIZE_TOLERANCE = 1e-3  # decoders differ; the resize does not
 _COARSE_TOLERANCE = (
@@ -37,7 +38,7 @@ _CALIBRATED = 256
 @dataclass(frozen=True)
 class Exported:
     """An export: its folder, how many images it was tried on, the largest difference in any probability, what its
-    pixels must be, what 8 bits brought, and under openvino how many times as fast it is as ONNX Runtime here."""
+    pixels must be, what 8 bits brought, and under openvino and litert how many times as fast it is as ONNX Runtime here."""
 
     folder: Path
     images: int
@@ -61,8 +62,8 @@ def export(
     """Write a finished run in another form.
 
     form       onnx (any image size), keras, torch, web (a page for the browser), hub-folder (for the Hugging Face Hub), openvino,
-               coreml
-    int8       under onnx: also a model in 8 bits
+               coreml, litert
+    int8       under onnx, openvino and litert: also a model in 8 bits
     out        the folder to make; RUN/exports/FORM when None
     overwrite  replace an existing export
     images     a folder of images to try it on; None takes the run's own
@@ -75,8 +76,8 @@ def export(
         raise RequestError(f"form {form!r}: must be one of {', '.join(get_args(Form))}.")
     opened = run if isinstance(run, Run) else Run(run)
     path = opened.path
-    if int8 and form != "onnx":
-        raise RequestError(f"--int8 works with --to onnx, not with --to {form}.")
+    if int8 and form not in _IN_8_BITS:
+        raise RequestError(f"--int8 works with --to {', '.join(_IN_8_BITS)}, not with --to {form}.")
     model = opened.model()
     target = Path(out).expanduser() if out is not None else path / "exports" / form
     if target.exists() and not (overwrite and _is_export(target)) and (not target.is_dir() or any(target.iterdir())):
@@ -103,6 +104,19 @@ def export(
             from mirante.exports.to_coreml import write_coreml
 
             difference = largest_difference(model, tried, write_coreml(model.info, weights, folder / "model.mlpackage"))
+        elif form == "litert":
+            from mirante.exports.to_litert import write_litert, write_litert_int8
+
+            file = folder / "model.tflite"
+            answers = write_litert(model.path, model.info, file)
+            difference, speed = (
+                largest_difference(model, tried, answers),
+                relative_speed(model, answers, tried.pixels, 1),
+            )
+            if int8:
+                small = folder / "model-int8.tflite"
+                answers = write_litert_int8(file, small)
+                quantised = compare(model, answers, _sizes(small, file), small.name, tried, 1)
         else:
             tolerance = _ANY_SIZE_TOLERANCE
             any_size = with_resize(onnx.load(model.path), model.info)
@@ -123,10 +137,22 @@ def export(
             else:
                 write_hub(opened, model.info, any_size.SerializeToString(), folder)
         require_agreement(difference, tolerance, f"The {form} export")
-        if int8:
+        if int8 and form != "litert":
             learned = images_to_try(model, opened, images, "train", _CALIBRATED)
-            write_int8(model, learned.pixels, folder / "model-int8.onnx")
-            quantised = compare(model, OnnxModel(folder / "model-int8.onnx"), tried)
+            small = folder / "model-int8.onnx"
+            write_int8(model, learned.pixels, small)
+            other = OnnxModel(small)
+            if form == "openvino":
+                from mirante.exports.to_openvino import write_openvino
+
+                any_size = with_resize(onnx.load(small), model.info)
+                answers = write_openvino(any_size.SerializeToString(), model.info, folder / "model-int8.xml")
+                sizes = _sizes(folder / "model-int8.bin", folder / "model.bin")
+                quantised = compare(model, answers, sizes, "model-int8.xml", tried)
+                small.unlink()
+            else:
+                sizes = _sizes(small, model.path)
+                quantised = compare(model, lambda pixels: other.run(pixels).probabilities, sizes, small.name, tried)
         (folder / _MARK).write_text("An export made by Mirante, which can be made again.\n", encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)
@@ -135,6 +161,10 @@ def export(
 
 
 _MARK = ".mirante-export"
+
+
+def _sizes(small: Path, large: Path) -> tuple[int, int]:
+    return small.stat().st_size, large.stat().st_size
 
 
 def _is_export(folder: Path) -> bool:

@@ -39,6 +39,7 @@ _RIDGE = 1.0  # how firmly the last layer is held where it was, in units of the 
 class Quantised:
     """What 8 bits gained, against the model itself on the same images.
 
+    file              its name
     accuracy, before  shares of right answers, or NaN where the labels are not known
     changed           share of images whose answer changes
     difference        the largest in any probability
@@ -46,6 +47,7 @@ class Quantised:
     bytes, were       sizes of the files
     """
 
+    file: str
     accuracy: float
     before: float
     changed: float
@@ -161,9 +163,19 @@ def _kept_in_float(model: onnx.ModelProto) -> list[str]:
     return names
 
 
-def compare(model: OnnxModel, other: OnnxModel, tried: Tried) -> Quantised:
-    """Compare the quantised model with the original on the images; the two take turns."""
-    answers = [one.run(tried.pixels).probabilities for one in (model, other)]
+def compare(
+    model: OnnxModel,
+    call: Callable[[Pixels], NDArray[np.floating]],
+    sizes: tuple[int, int],
+    name: str,
+    tried: Tried,
+    batch: int = BATCH,
+) -> Quantised:
+    """Compare the probabilities that a quantised model answers with the original's, on the images; the two take turns.
+
+    sizes  of its file and of the one in 32 bits, in bytes; batch images are answered at once where the time is taken
+    """
+    answers = [model.run(tried.pixels).probabilities, call(tried.pixels)]
     info = model.info
     chosen = [info.asks.answered(found, info).reshape(len(found), -1) for found in answers]
     shares = [np.nan, np.nan]
@@ -171,19 +183,19 @@ def compare(model: OnnxModel, other: OnnxModel, tried: Tried) -> Quantised:
         wanted = tried.targets.reshape(len(tried.targets), -1)
         shares = [float(((found == wanted) | (wanted < 0)).all(axis=1).mean()) for found in chosen]
     return Quantised(
+        name,
         shares[1],
         shares[0],
         float((chosen[0] != chosen[1]).any(axis=1).mean()),
         float(np.abs(answers[0] - answers[1]).max()),
-        relative_speed(model, other.run, tried.pixels),
-        other.path.stat().st_size,
-        model.path.stat().st_size,
+        relative_speed(model, call, tried.pixels, batch),
+        *sizes,
     )
 
 
-def relative_speed(model: OnnxModel, call: Callable[[Pixels], Any], pixels: Pixels) -> float:
+def relative_speed(model: OnnxModel, call: Callable[[Pixels], Any], pixels: Pixels, size: int = BATCH) -> float:
     """Return how many times as fast as the model something answers pixels (N, H, W, C), in batches; the two take turns."""
-    batch = np.ascontiguousarray(np.resize(pixels, (BATCH, *pixels.shape[1:])))
+    batch = np.ascontiguousarray(np.resize(pixels, (size, *pixels.shape[1:])))
     taken: list[list[float]] = [[], []]
     for _ in range(_ROUNDS):
         for number, one in enumerate((model.run, call)):

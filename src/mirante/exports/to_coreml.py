@@ -48,7 +48,7 @@ def write_coreml(info: ModelInfo, weights: Path, path: Path) -> Callable[[Pixels
     model = _OfImage(info, weights).eval()
     shape = (1, info.channels, info.height, info.width)
     layout = coremltools.colorlayout.GRAYSCALE if info.channels == 1 else coremltools.colorlayout.RGB
-    one_class = info.task == "classify"
+    one_class = info.asks.one_class
     logging.getLogger("coremltools").setLevel(
         logging.ERROR
     )  # which releases of torch and scikit-learn it was tried with

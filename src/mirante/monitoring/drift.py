@@ -39,11 +39,14 @@ _COMPONENTS = 32
 
 
 class Images(NamedTuple):
-    """What the tests look at: sketches (N, width), ood_scores (N,), and the confidences of the answers (N,)."""
+    """What the tests look at: sketches (N, width), ood_scores (N,), and the confidences of the answers (N,).
+
+    The last two are None for test images that were answered by other networks; then images are compared by their sketches alone.
+    """
 
     sketches: NDArray[np.floating]
-    ood_scores: NDArray[np.floating]
-    confidences: NDArray[np.floating]
+    ood_scores: NDArray[np.floating] | None = None
+    confidences: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +94,7 @@ class Reference:
 
     def look(self, images: Images, rng: np.random.Generator) -> Look:
         """Compare images with the test images."""
-        points = self._points(images)
+        points = self._points(images)[: len(self._views)]
         size = min(len(points[0]), max(LEAST, len(self) // _SHARE))
         chosen = rng.permutation(len(points[0]))[:size]
         gaps = [one[chosen].mean(axis=0) - view.mean for one, view in zip(points, self._views, strict=True)]
@@ -104,13 +107,12 @@ class Reference:
 
     def _points(self, images: Images) -> list[NDArray[np.float32]]:
         normed = self._normed(images.sketches)
-        logits = np.log(np.clip(images.confidences, 1e-6, 1 - 1e-6) / (1 - np.clip(images.confidences, 1e-6, 1 - 1e-6)))
-        found = [
-            np.cos(normed @ self._directions + self._offsets),
-            normed @ self._components,
-            np.asarray(images.ood_scores).reshape(-1, 1),
-            logits.reshape(-1, 1),
-        ]
+        found = [np.cos(normed @ self._directions + self._offsets), normed @ self._components]
+        if images.ood_scores is not None:
+            found.append(np.asarray(images.ood_scores).reshape(-1, 1))
+        if images.confidences is not None:
+            shares = np.clip(images.confidences, 1e-6, 1 - 1e-6)
+            found.append(np.log(shares / (1 - shares)).reshape(-1, 1))
         return [np.asarray(one, np.float32) for one in found]
 
 

@@ -59,10 +59,11 @@ class Rows:
     times          (N,) seconds since 1970, UTC
     digests        (N,) SHA-256 of each image's bytes, 32 hexadecimal digits of it
     versions       (N,) of the model: 16 digits of the SHA-256 of its model.onnx
-    numbers        (N,) the class that was answered, or would have been if it were one of them
+    answers        (N,) in words, as in predictions.csv; for none of the classes, what it would have been if it were one of them
+    confidences    (N,) the probability that the answer is right
     none_of_these  (N,) whether the answer was that it is none of the classes
     ood_scores     (N,) how unlike the training images it is, 0 to 1
-    probabilities  (N, classes)
+    probabilities  (N, classes); no columns for a model that reads texts
     sketches       (N, width) a short version of its features; no columns for a network without any
     subgroups      (N,) what the sender said that it belongs to, "" if nothing
     """
@@ -70,7 +71,8 @@ class Rows:
     times: NDArray[np.float64]
     digests: NDArray[np.str_]
     versions: NDArray[np.str_]
-    numbers: NDArray[np.int64]
+    answers: NDArray[np.str_]
+    confidences: NDArray[np.float32]
     none_of_these: NDArray[np.bool_]
     ood_scores: NDArray[np.float32]
     probabilities: NDArray[np.float32]
@@ -111,13 +113,16 @@ class Log:
         self._finish_orphans()
 
     def add(
-        self, digests: Sequence[str], found: Output, numbers: Sequence[int], none: Sequence[bool], subgroup: str = ""
+        self, digests: Sequence[str], found: Output, answers: Sequence[tuple[str, float, bool]], subgroup: str = ""
     ) -> None:
-        """Add a row for each image, and have it written; never raises: what cannot be written is counted in `missing`."""
+        """Add a row for each image, and have it written; never raises: what cannot be written is counted in `missing`.
+
+        answers  of each image what Task.recorded says: the answer, its probability, whether it is none of the classes
+        """
         if not len(found):
             return
         with self._lock:
-            self._pending.append(_Pending(time.time(), list(digests), found, list(numbers), list(none), subgroup))
+            self._pending.append(_Pending(time.time(), list(digests), found, list(answers), subgroup))
             if sum(len(one.digests) for one in self._pending) >= ROWS_AT_ONCE:
                 self._flush()
             elif self._timer is None:
@@ -228,8 +233,7 @@ class _Pending:
     time: float
     digests: list[str]
     found: Output
-    numbers: list[int]
-    none: list[bool]
+    answers: list[tuple[str, float, bool]]
     subgroup: str
 
 
@@ -238,31 +242,48 @@ def _batch(pending: Sequence[_Pending], version: str) -> pa.RecordBatch:
 
     counts = [len(one.digests) for one in pending]
     shares = np.concatenate([one.found.probabilities for one in pending]).astype(np.float32, copy=False)
+    if shares.ndim > 2:  # of each place of a text
+        shares = shares[:, 0, :0]
+    answers, confidences, none = zip(*(answer for one in pending for answer in one.answers), strict=True)
     features = [one.found.values.get("features") for one in pending]
     known = [one for one in features if one is not None]
     short = sketch(np.concatenate(known)) if len(known) == len(pending) else np.zeros((sum(counts), 0), np.float16)
-    if short.shape[1]:
-        sketches = pa.FixedSizeListArray.from_arrays(pa.array(short.ravel()), short.shape[1])
-    else:
-        sketches = pa.array([[]] * sum(counts), pa.list_(pa.float16()))
     times = np.repeat([int(1e6 * one.time) for one in pending], counts)
     return pa.RecordBatch.from_arrays(
         [
             pa.array(times, pa.int64()).cast(pa.timestamp("us", "UTC")),
             pa.array([digest[:32] for one in pending for digest in one.digests], pa.string()),
             pa.array([version] * sum(counts), pa.string()),
-            pa.array([number for one in pending for number in one.numbers], pa.int32()),
-            pa.array([none for one in pending for none in one.none], pa.bool_()),
+            pa.array(answers, pa.string()),
+            pa.array(confidences, pa.float32()),
+            pa.array(none, pa.bool_()),
             pa.array(np.concatenate([one.found.ood_scores for one in pending]).astype(np.float32, copy=False)),
-            pa.FixedSizeListArray.from_arrays(pa.array(shares.ravel()), shares.shape[1]),
-            sketches,
+            _lists(shares),
+            _lists(short),
             pa.array([one.subgroup for one in pending for _ in one.digests], pa.string()),
         ],
         names=list(_COLUMNS),
     )
 
 
-_COLUMNS = ("time", "digest", "version", "number", "none_of_these", "ood_score", "probabilities", "sketch", "subgroup")
+_COLUMNS = (
+    "time", "digest", "version", "answer", "confidence", "none_of_these", "ood_score", "probabilities", "sketch", "subgroup",
+)  # fmt: skip
+
+
+def _lists(values: NDArray[np.floating]) -> pa.Array:
+    """Return rows (N, width) as a column of lists."""
+    import pyarrow as pa
+
+    flat = pa.array(values.ravel())
+    if not values.shape[1]:
+        return pa.array([[]] * len(values), pa.list_(flat.type))
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+def is_log(folder: Path) -> bool:
+    """Tell whether a folder holds a log."""
+    return any(file.suffix in (".parquet", ".arrows") for file in folder.glob("*"))
 
 
 def read_log(folder: str | Path, version: str | None = None) -> tuple[Rows, int]:
@@ -303,9 +324,14 @@ def _read(file: Path) -> Iterator[pa.Table]:
 
     try:
         if file.suffix == ".parquet":
-            yield pq.read_table(file)
+            found = pq.read_table(file)
         elif file.suffix == ".arrows" and not file.with_suffix(".parquet").exists():
-            yield pa.Table.from_batches(_whole_batches(file))
+            found = pa.Table.from_batches(_whole_batches(file))
+        else:
+            return
+        if missing := set(_COLUMNS) - set(found.column_names):
+            raise OSError(f"no column {min(missing)}")
+        yield found
     except (OSError, pa.ArrowException) as error:
         _log.warning(f"{file}: passed over, it cannot be read ({str(error).splitlines()[0]}).")
     except IndexError:  # a stream without a batch
@@ -353,13 +379,14 @@ def _columns(table: Any) -> dict[str, NDArray[Any]]:
         return np.array(table[name].to_pylist(), np.str_)
 
     plain: Mapping[str, Any] = {
-        name: table[name].to_numpy() for name in ("time", "number", "none_of_these", "ood_score")
+        name: table[name].to_numpy() for name in ("time", "confidence", "none_of_these", "ood_score")
     }
     return {
         "times": plain["time"].astype("datetime64[us]").astype(np.int64) / 1e6,
         "digests": texts("digest"),
         "versions": texts("version"),
-        "numbers": plain["number"].astype(np.int64),
+        "answers": texts("answer"),
+        "confidences": plain["confidence"].astype(np.float32),
         "none_of_these": plain["none_of_these"].astype(bool),
         "ood_scores": plain["ood_score"].astype(np.float32),
         "probabilities": lists("probabilities", np.float32),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mirante import runfolder
 from mirante.data.tables import read_table_file
-from mirante.errors import DataError, RequestError, RunError
+from mirante.errors import DataError, RequestError
 from mirante.evaluation.figure import Figure
 from mirante.evaluation.metrics import wilson
 from mirante.monitoring.drift import LEAST, LIMIT, ONE_PERIOD, Images, Look, Reference, evidence
@@ -23,10 +23,10 @@ from mirante.monitoring.estimates import accuracy, class_mix
 from mirante.monitoring.log import Rows, read_log
 from mirante.monitoring.pictures import FOLDER
 from mirante.prediction.onnx_model import version_of
+from mirante.predictions import Predictions
 from mirante.run import Run
-from mirante.tasks.classify.decision import decide, learned_of
+from mirante.task import Counted
 
-_COVERAGE = 0.95
 _STRANGEST = 24
 _DIGEST = re.compile(r"[0-9a-f]{32}([0-9a-f]{32})?")
 _UNTRUSTED = 0.01  # p-value of all images together, below which the estimated accuracy is not to be trusted
@@ -70,6 +70,7 @@ class Share:
 class Watched:
     """What `monitor` found.
 
+    several     whether an image may have several labels, or none
     count       images that were looked at, each once, however often it was sent
     others      rows of other versions of the model, left out
     limit       of the evidence at which it is an alarm
@@ -87,6 +88,7 @@ class Watched:
 
     run: str
     log: str
+    several: bool
     count: int
     others: int
     since: float
@@ -175,14 +177,11 @@ def monitor(
     Raises RunError, DataError or RequestError when that cannot be done.
     """
     opened = Run(run)
-    opened.info.require_one_class("logs that are watched", str(opened.path))
     mine, others = read_log(log, version_of(opened.file(runfolder.ONNX)))
     if since is not None:
         mine = mine.only(mine.times >= time.time() - since)
     if not len(mine):
         raise DataError(f"{log}: no answer of {opened.path} in that time.")
-    if mine.probabilities.shape[1] != len(opened.classes):
-        raise DataError(f"{log}: its rows have another number of classes than {opened.path}.")
     unique = _first_of_each(mine)
     tests = _Tests(opened)
     reference = tests.reference()
@@ -192,11 +191,11 @@ def monitor(
     def look(part: Rows) -> Look | None:
         if reference is None or len(part) < LEAST or not part.sketches.shape[1]:
             return None
-        return reference.look(Images(part.sketches, part.ood_scores, _given(part.probabilities, part.numbers)), rng)
+        return reference.look(Images(part.sketches, part.ood_scores, part.confidences), rng)
 
     looks, whole = [look(part) for _, _, part in parts], look(unique)
     grown = evidence([None if one is None else one.e_value for one in looks])
-    estimate = tests.accuracy_of
+    estimate, now = tests.accuracy_of, tests.count(unique)
     periods = tuple(
         Period(
             begin,
@@ -215,6 +214,7 @@ def monitor(
     return Watched(
         str(opened.path),
         str(log),
+        opened.info.asks.several_labels,
         len(unique),
         others,
         float(mine.times[0]),
@@ -222,11 +222,11 @@ def monitor(
         ONE_PERIOD if every is None else LIMIT,
         periods,
         None if whole is None else whole.p_value,
-        tests.mix_of(unique),
+        tests.mix_of(now),
         estimate(unique),
         wilson(int(tests.right.sum()), len(tests.right)),
-        tests.kinds_of(unique),
-        tests.answers_of(unique),
+        tests.kinds_of(now),
+        tests.answers_of(now),
         tests.subgroups_of(unique),
         None if labels is None else tests.truth_of(unique, Path(labels)),
         tuple(strangest),
@@ -238,52 +238,59 @@ class _Tests:
 
     def __init__(self, run: Run) -> None:
         self.run, self.info = run, run.info
-        if run.data["options"].get("folds"):
-            raise RunError(f"{run.path}: trained with folds, so no image was kept from it to compare others with.")
         found = run.predictions()
-        self.found, self.targets = found, found.targets.reshape(-1)
-        self.answers = decide(found.probabilities, self.info)
-        self.right = self.answers == self.targets
-        self.confidences = _given(found.probabilities, self.answers)
+        self.answers, self.confidences = found.given, found.given_confidences
+        # where it is not known whether an image has a label, nothing says whether the answer is right
+        self.known = (found.targets >= 0).reshape(len(found), -1).all(axis=1)
+        self.right = (self.answers == found.targets).reshape(len(found), -1).all(axis=1)[self.known]
+        self.counted = self.info.asks.count(found, self.info)
 
     def reference(self) -> Reference | None:
-        """Return what the test images look like to the network; None where it has no features."""
+        """Return what the test images look like to the network; None where it has no features, or was trained on them all."""
         kept = self.run.reference()
         if kept is None:
             return None
         rows, sketches, scores = kept
+        if self.run.data["options"].get("folds"):  # answered by other networks, one for each fold
+            return Reference(Images(sketches.astype(np.float32)))
         return Reference(Images(sketches.astype(np.float32), scores, self.confidences[rows]))
 
     def accuracy_of(self, rows: Rows) -> Figure:
-        return accuracy(_given(rows.probabilities, rows.numbers), self.confidences, self.right)
+        return accuracy(rows.confidences, self.confidences[self.known], self.right)
 
-    def mix_of(self, rows: Rows) -> dict[str, Share]:
-        classes = self.info.classes
-        counts = np.bincount(self.targets, minlength=len(classes))
-        now = class_mix(rows.probabilities, counts / counts.sum(), self.found.probabilities, self.targets)
+    def count(self, rows: Rows) -> Counted:
+        """Return what is counted of the answers in use."""
+        info, answers = self.info, self._encoded(rows.answers.tolist())
+        found = Predictions(
+            info.task,
+            info.classes,
+            tuple(rows.digests.tolist()),
+            np.full_like(answers, -1),
+            answers,
+            rows.confidences,
+            rows.probabilities,
+            out_of_distribution=rows.none_of_these if info.asks.judges_ood else None,
+        )
+        return info.asks.count(found, info)
+
+    def mix_of(self, now: Counted) -> dict[str, Share]:
+        found = {}
+        for (names, shares, _), (_, tested, targets) in zip(now.mixes, self.counted.mixes, strict=True):
+            known = targets >= 0
+            counts = np.bincount(targets[known], minlength=shares.shape[1])
+            figures = class_mix(shares, counts / max(1, counts.sum()), tested[known], targets[known])
+            for name, one, count in zip(names, figures, counts, strict=False):
+                found[name] = Share(name, one, wilson(int(count), int(known.sum())))
+        return found
+
+    def kinds_of(self, now: Counted) -> tuple[Share, ...]:
+        return tuple(
+            Share(name, _share(which), _share(self.counted.kinds.get(name))) for name, which in now.kinds.items()
+        )
+
+    def answers_of(self, now: Counted) -> dict[str, Share]:
         return {
-            name: Share(name, one, wilson(int(count), len(self.targets)))
-            for name, one, count in zip(classes, now, counts, strict=True)
-        }
-
-    def kinds_of(self, rows: Rows) -> tuple[Share, ...]:
-        learned, classes = learned_of(self.info), self.info.classes
-        found = [Share("none of these", _share(rows.none_of_these), _share(self.found.out_of_distribution))]
-        if self.info.asks.promises_coverage(self.info):
-            sizes = [
-                learned.sets(one, classes, _COVERAGE).sum(axis=1)
-                for one in (rows.probabilities, self.found.probabilities)
-            ]
-            found += [
-                Share("an empty prediction set", *(_share(one == 0) for one in sizes)),
-                Share("a prediction set of several classes", *(_share(one > 1) for one in sizes)),
-            ]
-        return tuple(found)
-
-    def answers_of(self, rows: Rows) -> dict[str, Share]:
-        return {
-            name: Share(name, _share(rows.numbers == number), _share(self.answers == number))
-            for number, name in enumerate(self.info.classes)
+            name: Share(name, _share(which), _share(self.counted.answers[name])) for name, which in now.answers.items()
         }
 
     def subgroups_of(self, rows: Rows) -> dict[str, tuple[int, Figure, Figure]]:
@@ -297,8 +304,8 @@ class _Tests:
         """Return how many images have a label now, how many of their answers are right, and what would have been estimated."""
         truth: dict[str, str] = {}
         for row in read_table_file(table).rows:
-            if row.label not in self.info.classes:
-                raise DataError(f"{table}, row {row.number}: {row.label!r} is not a class of {self.run.path}.")
+            if not self._is_answer(row.label):
+                raise DataError(f"{table}, row {row.number}: {row.label!r} is no answer that {self.run.path} can give.")
             known = truth.setdefault(_digest(table, row.path, row.number), row.label)
             if known != row.label:
                 raise DataError(f"{table}, row {row.number}: {row.path} is {row.label!r} here and {known!r} before.")
@@ -306,11 +313,20 @@ class _Tests:
         if not places:
             raise DataError(f"{table}: none of its images is in the log.")
         own = rows.only(np.array(places))
-        classes = np.array(self.info.classes)
-        right = [
-            classes[number] == truth[digest] for number, digest in zip(own.numbers, own.digests.tolist(), strict=True)
-        ]
-        return len(own), _share(np.array(right)), self.accuracy_of(own)
+        given, wanted = (
+            self._encoded(one) for one in (own.answers.tolist(), [truth[digest] for digest in own.digests.tolist()])
+        )
+        right = ((given == wanted) | (wanted < 0)).reshape(len(own), -1).all(axis=1)
+        return len(own), _share(right), self.accuracy_of(own)
+
+    def _is_answer(self, label: str) -> bool:
+        try:
+            return len(self._encoded([label])) == 1
+        except (KeyError, DataError):
+            return False
+
+    def _encoded(self, answers: list[str]) -> NDArray[np.int64]:
+        return self.info.asks.encode_labels(answers, self.info.classes, self.info.output)
 
 
 def _first_of_each(rows: Rows) -> Rows:
@@ -338,10 +354,6 @@ def _digest(table: Path, path: str, number: int) -> str:
         return hashlib.sha256((table.parent / path).read_bytes()).hexdigest()[:32]
     except (OSError, ValueError) as error:
         raise DataError(f"{table}, row {number}: no file at {path}, and it is no digest.") from error
-
-
-def _given(probabilities: NDArray[np.floating], numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.asarray(probabilities[np.arange(len(numbers)), numbers], np.float64)
 
 
 def _share(which: NDArray[np.bool_] | None) -> Figure:

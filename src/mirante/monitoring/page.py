@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+from typing import Any
 
 import mirante
 from mirante.evaluation.figure import Figure
@@ -17,7 +18,7 @@ def headline(found: Watched, say: Language) -> str:
     values = {"count": say.number(found.count), "log": found.log}
     if all(one.p_value is None for one in found.periods):
         return say(
-            "{log}: {count} images; too few, or a network without features, to compare them with the test images.",
+            "{log}: {count} images; too few to compare them with the test images, or the run keeps nothing to compare them with.",
             **values,
         )
     if found.alarm:
@@ -69,27 +70,28 @@ def moment(seconds: float) -> str:
 
 def page(found: Watched, say: Language) -> str:
     """Return a self-contained HTML page of what was found."""
+    footer = say("Made by Mirante {version} on this computer. No image left it.", version=mirante.__version__)
+    template = environment("mirante.monitoring").get_template("page.html.j2")
+    return template.render(css=raw_css(), say=say, footer=footer, **content(found, say)) + "\n"
+
+
+def content(found: Watched, say: Language) -> dict[str, Any]:
+    """Return what found.html.j2 shows, the part of the page that the studio shows too."""
     pictures = [
         "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii") for path in found.pictures()
     ]
-    template = environment("mirante.monitoring").get_template("page.html.j2")
-    return (
-        template.render(
-            css=raw_css(),
-            say=say,
-            found=found,
-            headline=headline(found, say),
-            trust=trust(found, say),
-            rows=rows_of(found, say),
-            figure=lambda one: figure(one, say),
-            begin=moment(found.since),
-            end=moment(found.until),
-            pictures=pictures,
-            bars=_bars(found),
-            footer=say("Made by Mirante {version} on this computer. No image left it.", version=mirante.__version__),
-        )
-        + "\n"
-    )
+    return {
+        "found": found,
+        "several": found.several,
+        "headline": headline(found, say),
+        "trust": trust(found, say),
+        "rows": rows_of(found, say),
+        "figure": lambda one: figure(one, say),
+        "begin": moment(found.since),
+        "end": moment(found.until),
+        "pictures": pictures,
+        "bars": _bars(found),
+    }
 
 
 def _bars(found: Watched) -> list[tuple[float, float, bool]]:

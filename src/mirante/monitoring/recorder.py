@@ -25,8 +25,7 @@ class Recorder:
     """Records what a model answers. The model is opened with its features, so that its images can be compared later."""
 
     def __init__(self, model: Model, folder: str | Path, megabytes: int, keep_images: int = 0) -> None:
-        """Open the log in a folder. Raises RunError for a model without one class an image, RequestError as Log does."""
-        model.require_one_class("logs that are watched")
+        """Open the log in a folder. Raises RequestError as Log does."""
         self._model = model
         self._log = Log(folder, version_of(model.path), megabytes)
         self._sample = Sample(Path(folder).expanduser(), keep_images) if keep_images else None
@@ -84,8 +83,7 @@ class Recorder:
     def _keep(
         self, digests: list[str], found: Output, answers: Sequence[Any], pixels: Sequence[Pixels], subgroup: str
     ) -> None:
-        numbers = [int(one.number) for one in answers]
-        self._log.add(digests, found, numbers, [one.label is None for one in answers], subgroup)
+        self._log.add(digests, found, [self._model.asks.recorded(one) for one in answers], subgroup)
         if self._sample is not None:
             self._sample.add(digests, pixels, found.ood_scores.tolist())
 

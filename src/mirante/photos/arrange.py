@@ -97,7 +97,7 @@ def arrange(
                 found.left.append(Skipped(printable(photo.path), f"cannot be opened ({error.strerror})"))
                 continue
             found.steps += steps
-            taken.update(targets)
+            taken.update(map(_alike, targets))
         counted = (
             below
             if into is not None or one.keywords is None
@@ -145,11 +145,16 @@ def folder_names(classes: Iterable[str]) -> dict[str, str]:
             continue
         name = safe_name(label)
         number = 2
-        while unicodedata.normalize("NFC", name).casefold() in taken:
+        while _alike(name) in taken:
             name, number = f"{safe_name(label)} ({number})", number + 1
-        taken.add(unicodedata.normalize("NFC", name).casefold())
+        taken.add(_alike(name))
         found[label] = name
     return found
+
+
+def _alike(name: str) -> str:
+    """Return what two names share that some file systems take for one: however written, upper and lower case."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _below(layout: str, path: Path, one: Decided, say: Language, names: Mapping[str, str]) -> str:
@@ -176,10 +181,10 @@ def _targets(places: list[str], folder: Path, taken: set[str]) -> list[str] | No
     number = 1
     while True:
         targets = [str(folder / numbered(name, stem, number, longest)) for name in names]
-        if os.path.lexists(targets[0]) and targets[0] not in taken:
+        if os.path.lexists(targets[0]) and _alike(targets[0]) not in taken:
             if Path(targets[0]).is_file() and same_content(places[0], targets[0]):
                 return None
-        elif not any(target in taken or os.path.lexists(target) for target in targets):
+        elif not any(_alike(target) in taken or os.path.lexists(target) for target in targets):
             return targets
         number += 1
 

@@ -194,7 +194,8 @@ def _with_features(content: bytes) -> bytes:
     name = seen_as(model)
     if name is None:
         return content
-    model.graph.node.append(helper.make_node("Identity", [name], ["features"]))
+    if name != "features":  # a backbone's are called that already
+        model.graph.node.append(helper.make_node("Identity", [name], ["features"]))
     model.graph.output.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, None))
     changed: bytes = model.SerializeToString()
     return changed

@@ -31,6 +31,7 @@ from mirante.serving.models import Models, Served
 from mirante.serving.openapi import describe
 from mirante.serving.settings import Settings
 from mirante.serving.tracing import span
+from mirante.serving.watching import watch
 from mirante.task import Answer
 
 Body = TypeVar("Body")
@@ -90,10 +91,15 @@ class _Server:
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        watching = asyncio.create_task(self._models.watch())
+        tasks = [asyncio.create_task(self._models.watch())]
+        if (log := self._settings.log) is not None:
+            looking = watch(self._models, log, self._settings.monitor_every, self._measures.note_use)
+            tasks.append(asyncio.create_task(looking))
         yield
         self._ending = True
-        watching.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for served in self._models.by_name.values():
             if served.recorder is not None:
                 served.recorder.close()
@@ -281,8 +287,9 @@ class _Server:
         except TimeoutError as error:
             raise self._late() from error
         told = list(served.batcher.model.tell(found, [None] * len(found), coverage))
+        by_name = served.batcher.model.asks.few_answers
         for one in told:
-            self._measures.note_answer(served.name, one)
+            self._measures.note_answer(served.name, one, by_name)
         self._measures.images.labels(served.name, "answered").inc(len(told))
         if served.recorder is not None:
             subgroup = request.headers.get("mirante-subgroup", "")[:100]

@@ -7,6 +7,7 @@ prometheus_client reads when it is imported.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,37 @@ class Measures:
             "mirante_waiting_images", "Images in the queue", ["model"], registry=here, multiprocess_mode="livesum"
         )
 
-    def note_answer(self, model: str, answer: Answer) -> None:
-        """Count an answer: what it was, and how probable."""
+        use: dict[str, Any] = {"registry": here, "multiprocess_mode": "mostrecent"}
+        self._images_in_use = Gauge("mirante_monitor_images", "Images of the last 30 days in the log", ["model"], **use)
+        self._evidence = Gauge(
+            "mirante_monitor_evidence", "Evidence that images look different from the test's", ["model"], **use
+        )
+        self._alarm = Gauge(
+            "mirante_monitor_alarm", "1 if the evidence reached its limit in the last 30 days", ["model"], **use
+        )
+        self._accuracy = Gauge(
+            "mirante_monitor_accuracy", "Estimated share of right answers, and its interval", ["model", "bound"], **use
+        )
+        self._trusted = Gauge("mirante_monitor_trusted", "1 if that estimate can be trusted", ["model"], **use)
+        self._kinds = Gauge("mirante_monitor_share", "Share of a kind of answer", ["model", "kind"], **use)
+
+    def note_use(self, model: str, found: Mapping[str, Any]) -> None:
+        """Set what was found in the log of a model (Watched.to_dict)."""
+        self._images_in_use.labels(model).set(found["images"])
+        self._evidence.labels(model).set(found["periods"][-1]["evidence"])
+        self._alarm.labels(model).set(found["alarm"])
+        self._trusted.labels(model).set(found["estimate_trusted"])
+        for bound in ("value", "low", "high"):
+            self._accuracy.labels(model, bound).set(found["estimated_accuracy"][bound])
+        for kind, share in found["kinds"].items():
+            self._kinds.labels(model, kind).set(share["now"]["value"])
+
+    def note_answer(self, model: str, answer: Answer, by_name: bool = True) -> None:
+        """Count an answer, how probable it was and, with `by_name`, what it was."""
         several = getattr(answer, "labels", None)
         names = ([answer.label] if answer.label is not None else []) if several is None else list(several)
+        if not by_name:
+            names = ["(text)"]
         for name in names or ["(none)"]:
             self.answers.labels(model, name[:100]).inc()
         if answer.confidence is not None:

@@ -19,7 +19,8 @@ class Settings:
     max_bytes, max_images, max_pixels   per request, per request, per image
     tokens    of those who may ask; none lets everybody ask
     feedback  folder in which corrections are kept with their images, for each model; None takes none; feedback_megabytes for each
-    log       folder in which each model's answers are logged, None for no log; log_megabytes for each, keep_images pictures of each
+    log       folder in which each model's answers are logged, None for no log; log_megabytes for each, keep_images pictures of each;
+              every monitor_every seconds it is compared with the test images
     """
 
     runs: tuple[str, ...]
@@ -32,6 +33,7 @@ class Settings:
     log: str | None = None
     log_megabytes: int = 1000
     keep_images: int = 0
+    monitor_every: float = 3600.0
     feedback: str | None = None
     feedback_megabytes: int = 1000
 

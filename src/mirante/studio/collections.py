@@ -107,7 +107,8 @@ def open_collection(workspace: Workspace, location: str) -> Collection:
 
 def make_collection(workspace: Workspace, name: str, classes: Iterable[str] = ()) -> Collection:
     """Make an empty collection whose images will lie in images/NAME. Raises RequestError when the name is taken."""
-    name = require_name(name)
+    name, classes = require_name(name), [require_name(one) for one in classes]
+    _require_apart(classes)
     with LOCK:
         folder = workspace.images / name
         if _file(workspace, name).exists() or (folder.exists() and any(folder.iterdir())):
@@ -142,10 +143,22 @@ def add_class(workspace: Workspace, name: str, label: str) -> Collection:
     with LOCK:
         one = read_collection(workspace, name)
         _require_made(one)
+        _require_apart((*one.classes, label))
         if label not in one.classes:
             one = write_collection(workspace, replace(one, classes=(*one.classes, label)))
         (Path(one.location) / label).mkdir(exist_ok=True)
         return one
+
+
+def _require_apart(labels: Iterable[str]) -> None:
+    """Raise RequestError for two classes that would share a folder where upper and lower case are the same."""
+    seen: dict[str, str] = {}
+    for label in labels:
+        other = seen.setdefault(label.casefold(), label)
+        if other != label:
+            raise RequestError(
+                f"{other!r} and {label!r} differ only in upper and lower case; their folders would be one on some systems."
+            )
 
 
 def add_image(workspace: Workspace, name: str, label: str, filename: str, content: bytes) -> tuple[str, bool]:

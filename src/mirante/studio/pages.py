@@ -212,6 +212,29 @@ def result(asked: Visit) -> Response:
     )
 
 
+def use(asked: Visit) -> Response:
+    """What became of a model in use: its log beside its test images."""
+    from mirante.monitoring.page import content
+    from mirante.studio import use as in_use
+
+    name = asked.parts["name"]
+    path = asked.workspace.run(name)
+    known = in_use.logs(asked.workspace, name)
+    wanted = {one: asked.query.get(one, "") for one in ("log", "every", "since", "labels")}
+    found, problem = None, None
+    if wanted["log"].strip():
+        try:
+            found = content(in_use.look(asked.workspace, name, wanted), asked.say)
+        except MiranteError as error:
+            problem = asked.say.told(error)
+    elif known:
+        wanted["log"] = known[0]
+    has_pages = Run(path).info.asks.has_pages
+    return _render(
+        asked, "use.html.j2", name=name, pages=has_pages, logs=known, wanted=wanted, content=found, problem=problem
+    )
+
+
 def image_map(asked: Visit) -> Response:
     """A map of a run's test images."""
     run = asked.workspace.run(asked.parts["name"])
@@ -360,6 +383,7 @@ PAGES: dict[str, Callable[[Visit], Response]] = {
     "/results": results,
     "/results/{name}": result,
     "/results/{name}/map": image_map,
+    "/results/{name}/use": use,
     "/results/{name}/images/{row:int}": image,
     "/results/{name}/report": report,
     "/predict": predict,
@@ -373,7 +397,7 @@ PAGES: dict[str, Callable[[Visit], Response]] = {
 
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
-    made = environment("mirante.studio/templates")
+    made = environment("mirante.studio/templates", "mirante.monitoring")
     made.filters["part"] = lambda text: quote(str(text), safe="")
     return made
 

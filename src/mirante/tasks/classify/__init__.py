@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mirante.errors import RunError
 from mirante.predictions import PROBABILITY
-from mirante.task import Task
+from mirante.task import Counted, Task
 from mirante.tasks.classify.decision import ClassifyLearned, learned_of
 
 if TYPE_CHECKING:
@@ -176,6 +176,14 @@ class Classify(Task):
                 f"{where}: none of its classes has a threshold; train it with --sensitivity, --specificity or --cost."
             )
         return replace(info, learned=replace(learned, threshold=threshold))
+
+    def recorded(self, answer: Prediction) -> tuple[str, float, bool]:
+        return answer.classes[answer.number], float(answer.probabilities[answer.number]), answer.none_of_these
+
+    def count(self, predictions: Predictions, info: ModelInfo) -> Counted:
+        from mirante.tasks.classify.counted import count
+
+        return count(predictions, super().count(predictions, info).kinds, info)
 
     def csv_row(self, answer: Prediction) -> dict[str, Any]:
         from mirante.tasks.classify.terminal import csv_row

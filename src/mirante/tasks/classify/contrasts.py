@@ -39,18 +39,13 @@ class Contrasts:
 def one_against_rest(predictions: Predictions, setting: Setting) -> Contrasts:
     """Return each class against all others; of two, only the positive one."""
     classes, positive, learned = predictions.classes, setting.objectives.positive, learned_of(setting.info)
-    answers = answers_of(predictions)
+    answers = predictions.given
     found = {
         name: Contrast(predictions.probabilities[:, number], predictions.targets == number, answers == number)
         for number, name in enumerate(classes)
         if len(classes) > 2 or name == positive
     }
     return Contrasts(found, learned.positive or positive, None if learned.positive is None else learned.threshold)
-
-
-def answers_of(predictions: Predictions) -> NDArray[np.int64]:
-    """Return the class numbers (N,) that are answered, where they may differ from the most probable ones."""
-    return predictions.predicted if predictions.decided is None else predictions.decided
 
 
 Contrasting = Callable[[Predictions, Setting], Contrasts]

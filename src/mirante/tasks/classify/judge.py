@@ -22,7 +22,7 @@ from mirante.evaluation.roc import Discrimination, decisions, discriminate
 from mirante.images import Pixels
 from mirante.locale import Language
 from mirante.predictions import Predictions
-from mirante.tasks.classify.contrasts import Contrasting, Contrasts, answers_of, one_against_rest
+from mirante.tasks.classify.contrasts import Contrasting, Contrasts, one_against_rest
 from mirante.tasks.classify.decision import learned_of
 from mirante.tasks.classify.human_votes import compare_with_humans, read_human_votes
 from mirante.tasks.classify.subgroups import figures_by_subgroup
@@ -90,7 +90,7 @@ def measure(
     }
     measured["positive"] = contrasts.positive
     measured["one_vs_rest"] = {name: found.figures for name, found in told.items()}
-    decided = answers_of(predictions)
+    decided = predictions.given
     if learned.class_weights:
         measured["evened_out"] = figures.answer_figures(decided, targets, classes, groups)
     if positive is not None and contrasts.threshold is not None:

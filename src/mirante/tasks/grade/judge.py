@@ -17,7 +17,7 @@ from mirante.evaluation.plots.style import BLUE, GREY, new_figure, tidy
 from mirante.evaluation.roc import decisions
 from mirante.locale import Language
 from mirante.predictions import Predictions
-from mirante.tasks.classify.contrasts import Contrast, Contrasts, answers_of
+from mirante.tasks.classify.contrasts import Contrast, Contrasts
 from mirante.tasks.classify.judge import measure, plots
 from mirante.tasks.grade.decision import at_least, grades_learned
 
@@ -30,7 +30,7 @@ def boundary(grade: str) -> str:
 def boundaries_of(predictions: Predictions, setting: Setting) -> Contrasts:
     """Return, for each grade but the lowest, it and those above it against those below."""
     classes, positive = predictions.classes, setting.objectives.positive
-    upper, answers = at_least(predictions.probabilities), answers_of(predictions)
+    upper, answers = at_least(predictions.probabilities), predictions.given
     found = {
         boundary(name): Contrast(upper[:, number - 1], predictions.targets >= number, answers >= number)
         for number, name in enumerate(classes)
@@ -45,7 +45,7 @@ def judge(predictions: Predictions, setting: Setting) -> Judgement:
     """Measure labelled predictions, and draw."""
     metrics, told = measure(predictions, setting, boundaries_of)
     targets, groups, say = predictions.targets, predictions.groups, setting.say
-    answers = answers_of(predictions)
+    answers = predictions.given
     metrics["grades"] = {
         **distance_figures(predictions.predicted, targets, len(predictions.classes), groups),
         "by_distance": by_distance(predictions.predicted, targets, len(predictions.classes), groups),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mirante.errors import DataError, RequestError, RunError
 from mirante.resize import Fit
-from mirante.task import Task
+from mirante.task import Counted, Task
 
 if TYPE_CHECKING:
     import onnx
@@ -48,6 +48,7 @@ class Read(Task):
     fit: Fit = "squash"  # a text must not lose its ends
     mirrors = False
     judges_ood = False
+    few_answers = False
     hub_task = "image-to-text"
 
     def require_options(self, folds: int, classes: Sequence[str] | None, length: int | None) -> None:
@@ -202,6 +203,11 @@ class Read(Task):
         from mirante.tasks.read.reading import readings_of
 
         return readings_of(output, info, paths)
+
+    def count(self, predictions: Predictions, info: ModelInfo) -> Counted:
+        from mirante.tasks.read.calibrate import learned_of
+
+        return Counted({"unsure": predictions.confidences < learned_of(info).sure_from}, {})
 
     def require_coverage(self, info: ModelInfo, where: str) -> None:
         raise RunError(f"{where}: coverage is only available for classes; an uncertain text is marked unsure.")

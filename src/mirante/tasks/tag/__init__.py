@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mirante.errors import DataError, RequestError, RunError
 from mirante.predictions import PROBABILITY
-from mirante.task import Task
+from mirante.task import Counted, Task
 
 if TYPE_CHECKING:
     import onnx
@@ -173,6 +173,17 @@ class Tag(Task):
 
     def keywords(self, answer: Tags) -> list[tuple[str, float]]:
         return [] if answer.none_of_these else [(name, answer.share_of(name)) for name in answer.labels]
+
+    def recorded(self, answer: Tags) -> tuple[str, float, bool]:
+        return answer.label, answer.confidence, answer.none_of_these
+
+    def count(self, predictions: Predictions, info: ModelInfo) -> Counted:
+        answers, mixes = {}, []
+        for number, name in enumerate(info.classes):
+            share, target = predictions.probabilities[:, number], predictions.targets[:, number]
+            answers[name] = predictions.predicted[:, number] > 0
+            mixes.append(((name,), np.stack([share, 1 - share], axis=1), np.where(target < 0, -1, 1 - target)))
+        return Counted(super().count(predictions, info).kinds, answers, mixes)
 
     def answered(self, probabilities: NDArray[np.floating], info: ModelInfo) -> NDArray[np.int64]:
         from mirante.tasks.tag.calibrate import decide
