@@ -229,6 +229,13 @@ def test_an_alarm_is_rare_without_a_change_and_soon_with_one() -> None:
         )
         assert late[-1] >= LIMIT > max(late[:10])
     assert alarms <= 1
+    small, wide = 0, rng.normal(size=(64, 64)) * np.linspace(2, 0.05, 64)
+    for _ in range(20):  # few test images, of more numbers than there are images
+        drawn = [Images(rng.normal(size=(count, 64)) @ wide, rng.uniform(size=count), rng.uniform(0.5, 1, count))
+                 for count in (40, *[60] * PERIODS)]  # fmt: skip
+        reference = Reference(drawn[0])
+        small += max(evidence([reference.look(one, rng).e_value for one in drawn[1:]])) >= LIMIT
+    assert small <= 3
     assert evidence([None, 3.0, None, 2.0]) == [0.0, 3.0, 3.0, 8.0]
 
 
@@ -368,7 +375,7 @@ def test_a_run_with_folds_is_watched_too(used: Path, mirante: Command, tmp_path:
                 assert found.is_trusted != alarm
             else:  # a network that was trained on all of them
                 assert found.p_value is None and not found.alarm and not found.is_trusted
-                assert "keeps nothing to compare them with" in done.stdout and "Do not trust" in done.stdout
+                assert "cannot be compared with the test images" in done.stdout and "Do not trust" in done.stdout
             assert found.tested.value == pytest.approx(Run(run).metrics["accuracy"]["value"])
         assert (
             "120 images have a label now"

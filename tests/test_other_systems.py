@@ -51,8 +51,8 @@ def test_no_two_photos_get_names_that_differ_only_in_case(tmp_path: Path, shapes
     for folder, name in (("a", "IMG_1.png"), ("b", "img_1.PNG"), ("c", "Img_1.png")):
         (tmp_path / "album" / folder).mkdir(parents=True)
         draw_shape("disc", ord(folder)).save(tmp_path / "album" / folder / name, "PNG")
-    organise(shapes_run[0], tmp_path / "album", into=tmp_path / "sorted", layout="all", min_confidence=0.0)
-    names = [path.name.casefold() for path in (tmp_path / "sorted" / "all").iterdir()]
+    organise(shapes_run[0], tmp_path / "album", into=tmp_path / "sorted", layout="{camera}", min_confidence=0.0)
+    names = [path.name.casefold() for path in (tmp_path / "sorted").rglob("*") if path.suffix.lower() == ".png"]
     assert len(names) == 3 == len(set(names)), names
 
 

@@ -295,7 +295,7 @@ def test_a_model_that_reads_texts_is_watched_in_use(
     done = mirante("predict", run, new, "--log", tmp_path / "log")
     assert done.returncode == 0, done.stderr
     paths = sorted(new.iterdir())
-    answers = Model(run).predict_many(paths)
+    answers = list(Model(run).predict_many(paths))
     truth = tmp_path / "truth.csv"
     lines = [f"new/{path.name},{path.stem.partition('_')[0]}\n" for path in paths]
     truth.write_text("path,label\n" + "".join(lines), encoding="utf-8")

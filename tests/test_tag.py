@@ -587,9 +587,10 @@ def test_a_model_of_several_labels_is_watched_in_use(
     assert done.returncode == 0, done.stderr
     truth = tmp_path / "truth.csv"
     rows = list(csv.DictReader((new / "labels.csv").open(encoding="utf-8")))
-    truth.write_text("path,label\n" + "".join(f"new/{row['path']},{row['labels']}\n" for row in rows), encoding="utf-8")
+    lines = [f"new/{row['path']},{row['labels']}\n" for row in rows]
+    truth.write_text("path,labels\n" + "".join(lines), encoding="utf-8")
     found = monitor(run, tmp_path / "log", labels=truth)
-    answers = Model(run).predict_many([new / row["path"] for row in rows])
+    answers = list(Model(run).predict_many([new / row["path"] for row in rows]))
     right = [
         set(one.labels) == set(filter(None, row["labels"].split("|"))) for one, row in zip(answers, rows, strict=True)
     ]
@@ -604,6 +605,6 @@ def test_a_model_of_several_labels_is_watched_in_use(
     page = tmp_path / "page.html"
     done = mirante("monitor", run, tmp_path / "log", "--report", page, "--lang", "pt")
     assert done.returncode == 0 and "A mistura de rótulos" in page.read_text(encoding="utf-8")
-    (tmp_path / "wrong.csv").write_text("path,label\nnew/0000.png,owl\n")
+    (tmp_path / "wrong.csv").write_text("path,labels\nnew/0000.png,owl\n")
     done = mirante("monitor", run, tmp_path / "log", "--labels", tmp_path / "wrong.csv", "--lang", "en")
     assert done.returncode == 2 and "'owl' is no answer that" in done.stderr

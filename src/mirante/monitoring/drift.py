@@ -25,17 +25,18 @@ ALPHA = 0.05
 """The probability of an alarm within PERIODS periods in which nothing changes."""
 PERIODS = 30
 LEAST = 20  # images in a period, below which it is not tested
+LEAST_TESTED = 30  # test images, below which nothing is: of 20, one in eight months without a change had an alarm
 _DRAWS = 9_999
 _SMALLEST = 1e-9  # p-value that is claimed
 _SAFETY = 10.0  # a p-value beyond what was drawn is taken so many times as large: the tail is only approximately known
 _FEATURES = 128  # random ones for each width
 _WIDTHS = (0.5, 1.0, 2.0)  # of the kernel, by the median distance
 _SHARE = (
-    4  # a sample is at most this part of the reference: else the reference's own chance would be taken for a change
+    4  # a sample is at most one in so many of the reference: else the reference's own chance would look like a change
 )
 
 
-_COMPONENTS = 32
+_COMPONENTS, _FOR_A_COMPONENT = 32, 10  # at most so many, and one for so many test images
 
 
 class Images(NamedTuple):
@@ -84,7 +85,8 @@ class Reference:
         self._directions = np.concatenate([rng.normal(size=shape) / (width * median) for width in _WIDTHS], axis=1)
         self._offsets = rng.uniform(0, 2 * np.pi, self._directions.shape[1])
         values, vectors = np.linalg.eigh(np.cov(normed, rowvar=False).reshape(wide.shape[1], -1))
-        kept = np.argsort(-values)[:_COMPONENTS]
+        # of few images only the first are really there: on the others they themselves look nearer than any new image
+        kept = np.argsort(-values)[: max(1, min(_COMPONENTS, len(wide) // _FOR_A_COMPONENT))]
         kept = kept[values[kept] > 1e-6 * values.max()]
         self._components = vectors[:, kept] / np.sqrt(values[kept])
         self._views = [View(one) for one in self._points(images)]
@@ -95,7 +97,7 @@ class Reference:
     def look(self, images: Images, rng: np.random.Generator) -> Look:
         """Compare images with the test images."""
         points = self._points(images)[: len(self._views)]
-        size = min(len(points[0]), max(LEAST, len(self) // _SHARE))
+        size = min(len(points[0]), len(self) // _SHARE)
         chosen = rng.permutation(len(points[0]))[:size]
         gaps = [one[chosen].mean(axis=0) - view.mean for one, view in zip(points, self._views, strict=True)]
         p_values = tuple(view.p_value(gap, size) for gap, view in zip(gaps, self._views, strict=True))

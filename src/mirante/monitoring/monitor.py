@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante import runfolder
-from mirante.data.tables import read_table_file
+from mirante.data.tables import Columns, read_table_file
 from mirante.errors import DataError, RequestError
 from mirante.evaluation.figure import Figure
 from mirante.evaluation.metrics import wilson
-from mirante.monitoring.drift import LEAST, LIMIT, ONE_PERIOD, Images, Look, Reference, evidence
+from mirante.monitoring.drift import LEAST, LEAST_TESTED, LIMIT, ONE_PERIOD, Images, Look, Reference, evidence
 from mirante.monitoring.estimates import accuracy, class_mix
 from mirante.monitoring.log import Rows, read_log
 from mirante.monitoring.pictures import FOLDER
@@ -248,7 +248,7 @@ class _Tests:
     def reference(self) -> Reference | None:
         """Return what the test images look like to the network; None where it has no features, or was trained on them all."""
         kept = self.run.reference()
-        if kept is None:
+        if kept is None or len(kept[0]) < LEAST_TESTED:
             return None
         rows, sketches, scores = kept
         if self.run.data["options"].get("folds"):  # answered by other networks, one for each fold
@@ -303,7 +303,7 @@ class _Tests:
     def truth_of(self, rows: Rows, table: Path) -> tuple[int, Figure, Figure]:
         """Return how many images have a label now, how many of their answers are right, and what would have been estimated."""
         truth: dict[str, str] = {}
-        for row in read_table_file(table).rows:
+        for row in read_table_file(table, Columns(several=self.info.asks.several_labels)).rows:
             if not self._is_answer(row.label):
                 raise DataError(f"{table}, row {row.number}: {row.label!r} is no answer that {self.run.path} can give.")
             known = truth.setdefault(_digest(table, row.path, row.number), row.label)

@@ -12,15 +12,18 @@ from mirante.locale import Language
 from mirante.monitoring.monitor import Watched
 from mirante.templates import environment, raw_css
 
+_LEAST_TOLD, _MOST_TOLD = 1e-4, 1_000_000  # p-values and evidence beyond these are told as such
+
 
 def headline(found: Watched, say: Language) -> str:
     """Say in a sentence whether the images still look like those of the test."""
     values = {"count": say.number(found.count), "log": found.log}
     if all(one.p_value is None for one in found.periods):
-        return say(
-            "{log}: {count} images; too few to compare them with the test images, or the run keeps nothing to compare them with.",
-            **values,
+        text = (
+            "{log}: {count} images. They cannot be compared with the test images: there are too few of either, or the run keeps "
+            "nothing of them."
         )
+        return say(text, **values)
     if found.alarm:
         return say("{log}: {count} images. They look different from those that the model was tested on.", **values)
     if found.p_value is not None and found.p_value < 0.01:
@@ -55,12 +58,22 @@ def rows_of(found: Watched, say: Language) -> list[list[str]]:
         [
             moment(one.begin),
             say.number(one.count),
-            "–" if one.p_value is None else say.number(one.p_value, 4),
-            f"{say.number(one.evidence, 1)}{' !' if one.evidence >= found.limit else ''}",
+            _p_value(one.p_value, say),
+            f"{_evidence(one.evidence, say)}{' !' if one.evidence >= found.limit else ''}",
             "–" if one.accuracy is None else figure(one.accuracy, say),
         ]
         for one in found.periods
     ]
+
+
+def _p_value(value: float | None, say: Language) -> str:
+    if value is None:
+        return "–"
+    return say.number(value, 4) if value >= _LEAST_TOLD else f"< {say.number(_LEAST_TOLD, 4)}"
+
+
+def _evidence(value: float, say: Language) -> str:
+    return say.number(value, 1) if value <= _MOST_TOLD else f"> {say.number(_MOST_TOLD)}"
 
 
 def moment(seconds: float) -> str:
