@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Command, draw_shape
+from numpy.typing import NDArray
 from PIL import Image
 from studio_process import Studio, start_studio
 from test_studio_browser import until, visitor
@@ -24,11 +25,12 @@ from mirante.errors import RequestError
 from mirante.experiment.model_versions import EARLIER
 from mirante.locale import language
 from mirante.model.packages import at_hand
-from mirante.photos.learn import learn
+from mirante.photos.learn import _imagined, _is_as_good, learn
 from mirante.photos.library import Library, labels_of
 from mirante.photos.questions import RANDOM_EVERY
 from mirante.prediction.model import Model
 from mirante.run import Run
+from mirante.training.head import fit_head
 
 
 @pytest.fixture
@@ -149,6 +151,44 @@ def test_a_new_class_is_known_after_five_photos(own_run: Path, tmp_path: Path, m
     again = mirante("evaluate", own_run, "--lang", "en")  # the run is whole with one class more
     assert again.returncode == 0, again.stderr
     assert mirante("photos", "learn", own_run, tmp_path / "photos").returncode == 0  # and can be taught further
+
+
+def test_a_class_of_five_photos_is_answered_and_costs_the_others_little() -> None:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(4, 64))
+    targets = np.repeat(np.arange(3), 300)
+
+    def images(numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        return (centres[numbers] + 2.5 * rng.normal(size=(len(numbers), 64))).astype(np.float32)
+
+    own, tested, new = images(targets), images(targets), images(np.full(205, 3))
+    few, few_targets = new[:5], np.full(5, 3)
+    imagined, imagined_targets = _imagined(few, few_targets, own, targets)
+    assert len(imagined) == 300 and set(imagined_targets.tolist()) == {3}
+    named, right = [], []
+    for more, more_targets in ((own[:0], targets[:0]), (imagined, imagined_targets)):
+        head = fit_head(
+            np.concatenate([own, few, more]),
+            np.concatenate([targets, few_targets, more_targets]),
+            own[:0],
+            targets[:0],
+            4,
+            0.1,
+        )
+        answers = [(one @ head.weight.T + head.bias).argmax(axis=1) for one in (new[5:], tested)]
+        named.append(float((answers[0] == 3).mean()))
+        right.append(float((answers[1] == targets).mean()))
+    assert named[0] < 0.1 and named[1] > 0.3, named
+    assert right[1] > right[0] - 0.1, right
+    assert not len(_imagined(few, few_targets - 1, own, targets)[0]), "a class with images needs none imagined"
+
+
+def test_a_model_that_knows_a_class_more_may_lose_what_is_chance_and_no_other_may() -> None:
+    before = np.ones(500, bool)
+    for lost, more, taken in ((0, False, True), (1, False, False), (3, True, True), (30, True, False)):
+        after = before.copy()
+        after[:lost] = False
+        assert _is_as_good(before, after, more) == taken, (lost, more)
 
 
 def test_photos_that_the_run_is_tested_on_teach_it_nothing(

@@ -1,7 +1,8 @@
 """Teach a run with a person's answers: retrain its last layer, on its own training images and the confirmed photos.
 
 Old and new are compared on images that neither saw: the run's test images, and the photos of questions drawn at random.
-The new model takes the old one's place only if it is not worse, and the old one is kept in RUN/earlier.
+The new model takes the old one's place only if it is not worse (if it knows a class more, not clearly worse), and the old one is
+kept in RUN/earlier.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mirante.data.features import Features, known_or_new
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.evaluation.objectives import Objectives
+from mirante.experiment.compare import mcnemar
 from mirante.experiment.evaluate import judge_run, require_classes
 from mirante.experiment.model_versions import EARLIER, keep
 from mirante.files import write_file
@@ -38,6 +40,8 @@ NEEDED = 5
 """Answers that a new class needs before a model learns it."""
 
 _FAMILIAR = 5000
+_FIRM = 0.1  # the least L2 strength where a class is known from a few photos (benchmarks/update.py)
+_CLEARLY = 0.05  # p-value below which a model that knows a class more is worse on the others
 _WEIGHTS = (
     1,
     3,
@@ -174,18 +178,19 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     right, losses = [], []
     for one, known_info in ((extractor, info), (new_extractor, new_info)):
         shares = _output(one.logits(judged), known_info).probabilities
-        right.append(int((known_info.asks.answered(shares, known_info) == wanted).sum()))
+        right.append(known_info.asks.answered(shares, known_info) == wanted)
         losses.append(_loss_of_labels(shares, wanted) if info.asks.several_labels else 0.0)
+    added = said.classes[len(info.classes) :]
     said_twice = {photos[one].path: names for one, names in contradictions(answers).items() if one in photos}
     done = LearnResult(
         len(taught.digests),
         int((wanted >= 0).sum()),
-        right[0],
-        right[1],
-        said.classes[len(info.classes) :],
+        int(right[0].sum()),
+        int(right[1].sum()),
+        added,
         said.waiting,
         said_twice,
-        losses[1] <= losses[0] if info.asks.several_labels else right[1] >= right[0],
+        losses[1] <= losses[0] if info.asks.several_labels else _is_as_good(right[0], right[1], bool(added)),
         losses=(losses[0], losses[1]) if info.asks.several_labels else None,
     )
     if not done.adopted:
@@ -193,6 +198,14 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     with hold_run(path):
         kept = _adopt(run, new_extractor, new_info, space, extractor, dataset, pixels, seen, len(taught.digests), say)
     return replace(done, kept=kept)
+
+
+def _is_as_good(before: NDArray[np.bool_], after: NDArray[np.bool_], knows_more: bool) -> bool:
+    """Tell whether a new model may take the old one's place, given which images (N,) each gets right.
+
+    One that knows a class more may lose what is chance (McNemar, exact): each class more makes all others a little harder.
+    """
+    return bool(after.sum() >= before.sum()) or (knows_more and mcnemar(before, after) >= _CLEARLY)
 
 
 def _said_classes(answers: list[Answer], classes: tuple[str, ...], tested: set[str], trained: set[str]) -> _Said:
@@ -241,7 +254,7 @@ def _fit(
     """Return the extractor with the new last layer, all that held-out images teach of it, and the familiar directions (width, d)."""
     from mirante.data.partition import spread
     from mirante.experiment.fit_network import CALIBRATED
-    from mirante.training.head import fit_head, mean_loss
+    from mirante.training.head import Head, fit_head, mean_loss
 
     classes = dataset.classes
     own, own_targets = _not_confirmed(dataset, taught)
@@ -251,16 +264,22 @@ def _fit(
         which: NDArray[np.int64], weight: int, strength: float | None
     ) -> tuple[Features, NDArray[np.float32], float]:
         often = np.repeat(which, weight)
-        head = fit_head(
-            np.concatenate([seen[own], taught.features[often]]),
-            np.concatenate([own_targets, taught.targets[often]]),
-            seen[val],
-            dataset.targets[val],
-            len(classes),
-            strength,
-            extractor.info.rooted,
-            [dataset.digests[row] for row in own] + [taught.digests[row] for row in often],
-        )
+        imagined, imagined_targets = _imagined(taught.features[which], taught.targets[which], seen[own], own_targets)
+        features = np.concatenate([seen[own], taught.features[often], imagined])
+        targets = np.concatenate([own_targets, taught.targets[often], imagined_targets])
+        units = [
+            *(dataset.digests[row] for row in own),
+            *(taught.digests[row] for row in often),
+            *(f"imagined {number}" for number in range(len(imagined))),
+        ]
+
+        def head_of(strength: float | None) -> Head:
+            known = seen[val], dataset.targets[val]
+            return fit_head(features, targets, *known, len(classes), strength, extractor.info.rooted, units)
+
+        head = head_of(strength)
+        if len(imagined) and head.strength < _FIRM:
+            head = head_of(_FIRM)
         return head.weight, head.bias, head.strength
 
     everything = np.arange(len(taught.digests))
@@ -285,6 +304,30 @@ def _fit(
     output = _output(changed.logits(seen[rows]), plain, scores)
     info = asks.calibrate(output, rows, dataset, plain, asks.require_objectives(objectives, classes))
     return replace(changed, info=info), info, space
+
+
+def _imagined(
+    taught: Features, taught_targets: NDArray[np.int64], own: Features, own_targets: NDArray[np.int64]
+) -> tuple[Features, NDArray[np.int64]]:
+    """Return features and class numbers of images that classes without training images may look like; of several labels, none.
+
+    A few photos say where a class lies, and not how far its images lie apart. That is taken from the other classes: the distances of
+    their images from the means of their classes, around the mean of the new one, as many as a class has images (Yang, Liu, Xu, "Free
+    lunch for few-shot learning: distribution calibration", ICLR 2021).
+    """
+    if taught_targets.ndim > 1 or not len(own):
+        return own[:0], own_targets[:0]
+    known = np.unique(own_targets)
+    means = {number: own[own_targets == number].mean(axis=0) for number in known.tolist()}
+    apart = own - np.stack([means[number] for number in own_targets.tolist()])
+    each, chance = len(own) // len(known), np.random.default_rng(0)
+    features, targets = [own[:0]], [own_targets[:0]]
+    for number in sorted(set(taught_targets.tolist()) - set(means)):
+        centre = taught[taught_targets == number].mean(axis=0)
+        drawn = centre + apart[chance.integers(0, len(own), each)]
+        features.append(np.maximum(drawn, own.min()).astype(own.dtype))
+        targets.append(np.full(each, number))
+    return np.concatenate(features), np.concatenate(targets)
 
 
 def _not_confirmed(dataset: Dataset, taught: _Known) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
