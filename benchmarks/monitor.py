@@ -1,8 +1,10 @@
 """How soon a change in the images is found, how often there is an alarm without one, and how good the estimate of the accuracy is.
 
-python benchmarks/monitor.py RUN [--months 100] [--others FOLDER]     a run whose test images are many, and images of something else
+python benchmarks/monitor.py RUN [--months 100] [--others FOLDER] [--images 2000] [--keep FILE.npz]
 
-Months are simulated from the test images of the run: some, drawn anew each time, are the reference, the others the images in use.
+RUN is a run whose test images are many, or one with folds of a pretrained network; FOLDER has images of something else. Months are
+simulated from its images: some, drawn anew each time, are the reference, the others the images in use. FILE.npz is for
+benchmarks/others/drift_side.py, which gives the same sketches to other programs.
 """
 
 from __future__ import annotations
@@ -55,10 +57,14 @@ CHANGES: dict[str, list[tuple[str, Change]]] = {
 class Simulated:
     """A run's test images with all that the network says about them, and about changed versions of them."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, most: int) -> None:
         self.model = run.model(features=True)
         dataset, pixels = run.dataset().load(run.info.size, run.info.channels, run.info.fit, run.info.rendering)
-        self.rows = dataset.rows("test")
+        self.folds = bool(
+            dataset.folds
+        )  # all images were trained on, and only what a pretrained network sees of them is as of new ones
+        rows = np.arange(len(dataset)) if self.folds else dataset.rows("test")
+        self.rows = np.sort(np.random.default_rng(0).permutation(rows)[:most])
         self.pixels = np.asarray(pixels[self.rows])
         self.targets = dataset.targets[self.rows].reshape(-1)
         self.images, self.probabilities = self.seen(self.pixels)
@@ -66,11 +72,13 @@ class Simulated:
     def seen(self, pixels: Pixels) -> tuple[Images, NDArray[np.float32]]:
         found = self.model.run(pixels)
         sketches = sketch(found.values["features"]).astype(np.float32)
+        if self.folds:
+            return Images(sketches), found.probabilities
         return Images(sketches, found.ood_scores, found.probabilities.max(axis=1)), found.probabilities
 
 
 def some(images: Images, rows: NDArray[np.integer]) -> Images:
-    return Images(*(one[rows] for one in images))
+    return Images(*(None if one is None else one[rows] for one in images))
 
 
 def months(
@@ -89,13 +97,14 @@ def months(
         found: list[float | None] = []
         for _day in range(PERIODS):
             today = rng.choice(used, a_day, replace=False)
-            now = Images(*(one[today].copy() for one in data.images))
+            now = some(data.images, today)  # a copy
             if changed is not None:
                 which = rng.random(a_day) < share
                 same = len(changed.sketches) == count_of_all
                 rows = today[which] if same else rng.integers(0, len(changed.sketches), int(which.sum()))
                 for values, others in zip(now, changed, strict=True):
-                    values[which] = others[rows]
+                    if values is not None:
+                        values[which] = others[rows]
             found.append(reference.look(now, rng).e_value)
             if changed is not None and evidence(found)[-1] >= LIMIT:
                 break
@@ -154,8 +163,11 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("--months", type=int, default=100)
     parser.add_argument("--others", type=Path)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--keep", type=Path)
     asked = parser.parse_args()
-    data, rng = Simulated(Run(asked.run)), np.random.default_rng(0)
+    data, rng = Simulated(Run(asked.run), asked.images), np.random.default_rng(0)
+    kept = {"": data.images.sketches}
     for a_day in (30, 100, 200):
         share, _ = months(data, a_day, asked.months, None, 0.0, rng)
         print(f"{a_day} images a day, nothing changes: an alarm in {share:.1%} of {asked.months} months", flush=True)
@@ -164,16 +176,21 @@ def main() -> None:
     for name, changes in CHANGES.items():
         for strength, change in changes:
             changed, _ = data.seen(change(data.pixels))
+            kept[f"{name} {strength}"] = changed.sketches
             told(name, strength, 100, 1.0, months(data, 100, few, changed, 1.0, rng)[1])
     if asked.others is not None:
         files = sorted(asked.others.rglob("*.jpg"))[:1000]
         changed, _ = data.seen(np.stack([data.model.pixels(file) for file in files]))
-        for share in (0.02, 0.05, 0.2):
-            told("a new class", asked.others.name, 100, share, months(data, 100, few, changed, share, rng)[1])
+        kept[asked.others.name] = changed.sketches
+        for share in (0.02, 0.05, 0.2, 1.0):
+            told("other images", asked.others.name, 100, share, months(data, 100, few, changed, share, rng)[1])
     one = some(data.images, np.flatnonzero(data.targets == 0))
     for share in (0.05, 0.1, 0.3):
         told("changed mix", "more of one class", 100, share, months(data, 100, few, one, share, rng)[1])
-    estimates(data, rng, asked.months)
+    if asked.keep is not None:
+        np.savez(asked.keep, **kept)
+    if not data.folds:
+        estimates(data, rng, asked.months)
 
 
 if __name__ == "__main__":
