@@ -57,14 +57,8 @@ for name, side in SIDES.items():
         false.append(any(ask(own[rng.choice(used, A_DAY, replace=False)]) for _ in range(DAYS)))
         for kind in kept.files[1:]:
             changed = kept[kind].astype(np.float32)
-            for day in range(1, DAYS + 1):
-                rows = (
-                    rng.choice(used, A_DAY, replace=False)
-                    if len(changed) == len(own)
-                    else rng.integers(0, len(changed), A_DAY)
-                )
-                if ask(changed[rows]):
-                    break
+            pool = used if len(changed) == len(own) else np.arange(len(changed))
+            day = next((day for day in range(1, DAYS + 1) if ask(changed[rng.choice(pool, A_DAY)])), DAYS)
             found.setdefault(kind, []).append(day)
     told = ", ".join(f"{kind}: {A_DAY * np.median(days):.0f}" for kind, days in found.items())
     print(
