@@ -1,6 +1,6 @@
 """How soon a change in the images is found, how often there is an alarm without one, and how good the estimate of the accuracy is.
 
-python benchmarks/monitor.py RUN [--months 100] [--others FOLDER] [--images 2000] [--keep FILE.npz]
+python benchmarks/monitor.py RUN [--months 100] [--others FOLDER] [--images 10000] [--keep FILE.npz]
 
 RUN is a run whose test images are many, or one with folds of a pretrained network; FOLDER has images of something else. Months are
 simulated from its images: some, drawn anew each time, are the reference, the others the images in use. FILE.npz is for

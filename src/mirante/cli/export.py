@@ -1,4 +1,4 @@
-"""Export a finished model: ONNX for any image size, 8-bit ONNX, Keras, PyTorch, a web page or a folder for the Hub.
+"""Export a finished model: ONNX for any image size, 8 bits, Keras, PyTorch, OpenVINO, Core ML, LiteRT, a web page, the Hub.
 
 Each export is tested on real images, and its largest difference from model.onnx is printed; one that disagrees is not kept.
 """

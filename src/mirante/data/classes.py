@@ -23,7 +23,8 @@ def choose_classes(
 
     Raises DataError for an unknown class, a single class, or labels that look alike.
     """
-    rows = [replace(row, label=unicodedata.normalize("NFC", row.label)) for row in rows]  # as most systems write names
+    composed = {row.label: unicodedata.normalize("NFC", row.label) for row in rows}  # as most systems write names
+    rows = [row if row.label == composed[row.label] else replace(row, label=composed[row.label]) for row in rows]
     if all(re.fullmatch(r"-?\d+(\.0)?", row.label) for row in rows):  # pandas makes 1.0 of 1 where a value is missing
         rows = [replace(row, label=row.label.removesuffix(".0")) for row in rows]
     present = {row.label for row in rows}

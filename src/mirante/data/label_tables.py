@@ -52,8 +52,8 @@ def hub_table(source: Source, scanned: Sequence[Scanned], columns: Columns) -> T
     if not isinstance(source, FolderSource):
         return None
     folders = {""}
-    for image in scanned:
-        parts = image.path.split("/")[:-1]
+    for inside in {image.path.rpartition("/")[0] for image in scanned} - {""}:
+        parts = inside.split("/")
         folders |= {"/".join(parts[:depth]) for depth in range(1, min(len(parts), 3) + 1)}
     rows: list[Row] = []
     read = []

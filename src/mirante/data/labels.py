@@ -35,16 +35,17 @@ def label_by_folder(
     `nested`, they are classes of their own, under paths such as animal/bird/owl.
     """
     rows, skipped = [], []
-    parts = {image.path: image.path.split("/")[:-1] for image in scanned if image.label is None}
-    shared = _shared_depth(
-        [names for path, names in parts.items() if not path.endswith("/")]
-    )  # folders without images end so
-    folders = {path: names[shared:] for path, names in parts.items()}
-    has_splits = _has_splits(location, [names for path, names in folders.items() if not path.endswith("/")])
+    places = {
+        image.path.rpartition("/")[0] for image in scanned if image.label is None and not image.path.endswith("/")
+    }
+    parts = {place: place.split("/") if place else [] for place in places}  # folders without images end with a slash
+    shared = _shared_depth(list(parts.values()))
+    has_splits = _has_splits(location, [names[shared:] for names in parts.values()])
     for image in scanned:
         label, split = image.label, image.split
         if label is None:
-            names = folders[image.path]
+            place = image.path.rpartition("/")[0]
+            names = (parts[place] if place in parts else place.split("/"))[shared:]
             if len(names) < 1 + has_splits:
                 skipped.append(Skipped(image.path, image.error or NOT_IN_CLASS))
                 continue

@@ -141,16 +141,32 @@ def _draw(
     numbers = np.array([_number(split, name) for name in names])
     pool = splits == "train"
     taken = pool & (numbers[units] < share)
-    for label in np.unique(labels[pool]):
-        mine = np.unique(units[pool & (labels == label)])
+    by_unit = np.argsort(units, kind="stable")
+    starts = np.searchsorted(units[by_unit], np.arange(len(names) + 1))
+
+    def rows_of(unit: int) -> NDArray[np.int64]:
+        rows: NDArray[np.int64] = by_unit[starts[unit] : starts[unit + 1]]
+        return rows
+
+    for rows in _by_value(labels, np.flatnonzero(pool)):
+        own = units[rows]
+        mine = np.unique(own)
         mine = mine[np.argsort(numbers[mine])]
-        if len(mine) > leave and not taken[units == mine[0]].any():
-            taken |= pool & (units == mine[0])
+        first = rows_of(mine[0])
+        if len(mine) > leave and not taken[first].any():
+            taken[first] = pool[first]
         for unit in mine[::-1]:
-            if len(np.unique(units[pool & ~taken & (labels == label)])) >= min(leave, len(mine) - 1):
+            if len(np.unique(own[~taken[rows]])) >= min(leave, len(mine) - 1):
                 break
-            taken &= units != unit
+            taken[rows_of(unit)] = False
     splits[taken] = split
+
+
+def _by_value(values: NDArray[np.int64], rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the rows that share a value together, the smallest value first."""
+    ordered = rows[np.argsort(values[rows], kind="stable")]
+    starts = np.flatnonzero(np.diff(values[ordered])) + 1
+    return np.split(ordered, starts) if len(rows) else []
 
 
 def _unit_keys(digests: Sequence[str], groups: Sequence[str] | None) -> NDArray[np.str_]:

@@ -111,12 +111,12 @@ def export(
             answers = write_litert(model.path, model.info, file)
             difference, speed = (
                 largest_difference(model, tried, answers),
-                relative_speed(model, answers, tried.pixels, 1),
+                relative_speed(model.run, answers, tried.pixels, 1),
             )
             if int8:
                 small = folder / "model-int8.tflite"
-                answers = write_litert_int8(file, small)
-                quantised = compare(model, answers, _sizes(small, file), small.name, tried, 1)
+                rounded = write_litert_int8(file, small)
+                quantised = compare(model, answers, rounded, _sizes(small, file), small.name, tried, 1)
         else:
             tolerance = _ANY_SIZE_TOLERANCE
             any_size = with_resize(onnx.load(model.path), model.info)
@@ -129,7 +129,7 @@ def export(
                 require_agreement(largest_difference(model, tried, answers), TOLERANCE, f"The {form} export")
                 found, tolerance = np.concatenate([answers(image[None]) for image in whole]), _COARSE_TOLERANCE
                 difference = float(np.abs(found - model.run(tried.pixels).probabilities).max())
-                speed = relative_speed(model, answers, tried.pixels)
+                speed = relative_speed(model.run, answers, tried.pixels)
             elif form == "onnx":
                 write_file(folder / _ANY_SIZE, lambda part: onnx.save_model(any_size, str(part)))
             elif form == "web":
@@ -146,13 +146,15 @@ def export(
                 from mirante.exports.to_openvino import write_openvino
 
                 any_size = with_resize(onnx.load(small), model.info)
-                answers = write_openvino(any_size.SerializeToString(), model.info, folder / "model-int8.xml")
+                rounded = write_openvino(any_size.SerializeToString(), model.info, folder / "model-int8.xml")
                 sizes = _sizes(folder / "model-int8.bin", folder / "model.bin")
-                quantised = compare(model, answers, sizes, "model-int8.xml", tried)
+                quantised = compare(model, answers, rounded, sizes, "model-int8.xml", tried)
                 small.unlink()
             else:
                 sizes = _sizes(small, model.path)
-                quantised = compare(model, lambda pixels: other.run(pixels).probabilities, sizes, small.name, tried)
+                quantised = compare(
+                    model, model.run, lambda pixels: other.run(pixels).probabilities, sizes, small.name, tried
+                )
         (folder / _MARK).write_text("An export made by Mirante, which can be made again.\n", encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)

@@ -165,15 +165,17 @@ def _kept_in_float(model: onnx.ModelProto) -> list[str]:
 
 def compare(
     model: OnnxModel,
+    whole: Callable[[Pixels], Any],
     call: Callable[[Pixels], NDArray[np.floating]],
     sizes: tuple[int, int],
     name: str,
     tried: Tried,
     batch: int = BATCH,
 ) -> Quantised:
-    """Compare the probabilities that a quantised model answers with the original's, on the images; the two take turns.
+    """Compare the probabilities that a quantised model answers with the original's, on the images.
 
-    sizes  of its file and of the one in 32 bits, in bytes; batch images are answered at once where the time is taken
+    whole  answers in 32 bits in the same program; the two take turns, `batch` images at once
+    sizes  of the two files, in bytes
     """
     answers = [model.run(tried.pixels).probabilities, call(tried.pixels)]
     info = model.info
@@ -188,17 +190,19 @@ def compare(
         shares[0],
         float((chosen[0] != chosen[1]).any(axis=1).mean()),
         float(np.abs(answers[0] - answers[1]).max()),
-        relative_speed(model, call, tried.pixels, batch),
+        relative_speed(whole, call, tried.pixels, batch),
         *sizes,
     )
 
 
-def relative_speed(model: OnnxModel, call: Callable[[Pixels], Any], pixels: Pixels, size: int = BATCH) -> float:
-    """Return how many times as fast as the model something answers pixels (N, H, W, C), in batches; the two take turns."""
+def relative_speed(
+    whole: Callable[[Pixels], Any], call: Callable[[Pixels], Any], pixels: Pixels, size: int = BATCH
+) -> float:
+    """Return how many times as fast as `whole` something answers pixels (N, H, W, C), in batches; the two take turns."""
     batch = np.ascontiguousarray(np.resize(pixels, (size, *pixels.shape[1:])))
     taken: list[list[float]] = [[], []]
     for _ in range(_ROUNDS):
-        for number, one in enumerate((model.run, call)):
+        for number, one in enumerate((whole, call)):
             taken[number].append(_seconds(one, batch))
     before, after = (float(np.median(one)) for one in taken)
     return before / after

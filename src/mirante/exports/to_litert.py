@@ -86,11 +86,14 @@ def _answers(path: Path) -> Answers:
     """Return what a .tflite answers, asked one image after the other."""
     from ai_edge_litert.interpreter import Interpreter
 
-    with _quiet():  # it tells on stderr which of its parts it uses
-        interpreter: Any = Interpreter(str(path))
-        interpreter.allocate_tensors()
-    (taken,) = interpreter.get_input_details()
-    given = next(one for one in interpreter.get_output_details() if one["name"].startswith("probabilities"))
+    try:
+        with _quiet():  # it tells on stderr which of its parts it uses
+            interpreter: Any = Interpreter(str(path))
+            interpreter.allocate_tensors()
+        (taken,) = interpreter.get_input_details()
+        (given,) = (one for one in interpreter.get_output_details() if one["name"].startswith("probabilities"))
+    except (RuntimeError, ValueError) as error:
+        raise WorkError(f"{path.name}: LiteRT cannot open what onnx2tf made ({error}).") from error
 
     def answers(pixels: Pixels) -> NDArray[np.floating]:
         found = []

@@ -28,6 +28,8 @@ LEAST = 20  # images in a period, below which it is not tested
 LEAST_TESTED = 30  # test images, below which nothing is: of 20, one in eight months without a change had an alarm
 _DRAWS = 9_999
 _SMALLEST = 1e-9  # p-value that is claimed
+_MOST = 1e300  # evidence that is added up
+_STEP = 1.12  # from one size of sample to the next
 _SAFETY = 10.0  # a p-value beyond what was drawn is taken so many times as large: the tail is only approximately known
 _FEATURES = 128  # random ones for each width
 _WIDTHS = (0.5, 1.0, 2.0)  # of the kernel, by the median distance
@@ -97,7 +99,7 @@ class Reference:
     def look(self, images: Images, rng: np.random.Generator) -> Look:
         """Compare images with the test images."""
         points = self._points(images)[: len(self._views)]
-        size = min(len(points[0]), len(self) // _SHARE)
+        size = _rounded(min(len(points[0]), len(self) // _SHARE))
         chosen = rng.permutation(len(points[0]))[:size]
         gaps = [one[chosen].mean(axis=0) - view.mean for one, view in zip(points, self._views, strict=True)]
         p_values = tuple(view.p_value(gap, size) for gap, view in zip(gaps, self._views, strict=True))
@@ -116,6 +118,16 @@ class Reference:
             shares = np.clip(images.confidences, 1e-6, 1 - 1e-6)
             found.append(np.log(shares / (1 - shares)).reshape(-1, 1))
         return [np.asarray(one, np.float32) for one in found]
+
+
+def _rounded(size: int) -> int:
+    """Return a size at most so large, and few of them: what is usual is drawn anew for each size.
+
+    >>> [_rounded(one) for one in (7, 20, 21, 100)]
+    [7, 20, 20, 96]
+    """
+    found = size if size < 10 else int(10 * _STEP ** int(math.log(size / 10) / math.log(_STEP) + 1e-9))
+    return max(1, found)
 
 
 class View:
@@ -184,7 +196,7 @@ def evidence(e_values: Sequence[float | None]) -> list[float]:
     """
     found, total = [], 0.0
     for one in e_values:
-        total = total if one is None else (1 + total) * one
+        total = total if one is None else min((1 + total) * one, _MOST)
         found.append(total)
     return found
 

@@ -286,8 +286,10 @@ def is_log(folder: Path) -> bool:
     return any(file.suffix in (".parquet", ".arrows") for file in folder.glob("*"))
 
 
-def read_log(folder: str | Path, version: str | None = None) -> tuple[Rows, int]:
+def read_log(folder: str | Path, version: str | None = None, since: float | None = None) -> tuple[Rows, int]:
     """Return the rows of a version of the model, the oldest first, and how many there are of others; None takes all.
+
+    since  seconds since 1970, from which rows are read; None takes all
 
     Raises DataError when there is none, RequestError without pyarrow.
     """
@@ -297,8 +299,10 @@ def read_log(folder: str | Path, version: str | None = None) -> tuple[Rows, int]
         raise DataError(
             f"{folder}: no such log; mirante predict … --log {folder} and mirante serve … --log {folder} write one."
         )
-    tables = [table for file in sorted(place.iterdir()) for table in _read(file) if table.num_rows]
+    tables = [table for file in sorted(place.iterdir()) for table in _read(file, since) if table.num_rows]
     if not tables:
+        if since is not None:
+            raise DataError(f"{folder}: nothing has been logged there in that time.")
         raise DataError(f"{folder}: nothing has been logged there yet.")
     count = sum(table.num_rows for table in tables)
     if version is not None:
@@ -318,11 +322,14 @@ def read_log(folder: str | Path, version: str | None = None) -> tuple[Rows, int]
     return rows.only(np.argsort(rows.times, kind="stable")), count - len(rows)
 
 
-def _read(file: Path) -> Iterator[pa.Table]:
+def _read(file: Path, since: float | None) -> Iterator[pa.Table]:
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     try:
+        if since is not None and file.stat().st_mtime < since:
+            return  # finished before
         if file.suffix == ".parquet":
             found = pq.read_table(file)
         elif file.suffix == ".arrows" and not file.with_suffix(".parquet").exists():
@@ -331,6 +338,8 @@ def _read(file: Path) -> Iterator[pa.Table]:
             return
         if missing := set(_COLUMNS) - set(found.column_names):
             raise OSError(f"no column {min(missing)}")
+        if since is not None:
+            found = found.filter(pc.greater_equal(found["time"], dt.datetime.fromtimestamp(since, dt.UTC)))
         yield found
     except (OSError, pa.ArrowException) as error:
         _log.warning(f"{file}: passed over, it cannot be read ({str(error).splitlines()[0]}).")

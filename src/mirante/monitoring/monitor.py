@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import re
 import time
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,8 @@ class Watched:
     @property
     def is_trusted(self) -> bool:
         """Whether the estimated accuracy can be trusted: it is worked out as if images of a kind were answered as well as before."""
-        return not self.alarm and self.p_value is not None and self.p_value >= _UNTRUSTED
+        known = self.p_value is not None and not np.isnan(self.accuracy.value)
+        return known and not self.alarm and (self.p_value or 0) >= _UNTRUSTED
 
     def pictures(self) -> list[Path]:
         """Return the pictures that were kept of the strangest images."""
@@ -177,9 +179,8 @@ def monitor(
     Raises RunError, DataError or RequestError when that cannot be done.
     """
     opened = Run(run)
-    mine, others = read_log(log, version_of(opened.file(runfolder.ONNX)))
-    if since is not None:
-        mine = mine.only(mine.times >= time.time() - since)
+    after = None if since is None else time.time() - since
+    mine, others = read_log(log, version_of(opened.file(runfolder.ONNX)), after)
     if not len(mine):
         raise DataError(f"{log}: no answer of {opened.path} in that time.")
     unique = _first_of_each(mine)
@@ -277,8 +278,11 @@ class _Tests:
         found = {}
         for (names, shares, _), (_, tested, targets) in zip(now.mixes, self.counted.mixes, strict=True):
             known = targets >= 0
+            if not known.any():
+                continue
             counts = np.bincount(targets[known], minlength=shares.shape[1])
-            figures = class_mix(shares, counts / max(1, counts.sum()), tested[known], targets[known])
+            before = (counts + 0.5) / (counts + 0.5).sum()  # a class that the test has none of may still come
+            figures = class_mix(shares, before, tested[known], targets[known])
             for name, one, count in zip(names, figures, counts, strict=False):
                 found[name] = Share(name, one, wilson(int(count), int(known.sum())))
         return found
@@ -302,28 +306,36 @@ class _Tests:
 
     def truth_of(self, rows: Rows, table: Path) -> tuple[int, Figure, Figure]:
         """Return how many images have a label now, how many of their answers are right, and what would have been estimated."""
-        truth: dict[str, str] = {}
+        truth: dict[str, NDArray[np.int64] | None] = {}
         for row in read_table_file(table, Columns(several=self.info.asks.several_labels)).rows:
-            if not self._is_answer(row.label):
+            wanted = self._target_of(row.label)
+            if wanted is None and self.info.asks.few_answers:  # a text of other letters is one that it cannot get right
                 raise DataError(f"{table}, row {row.number}: {row.label!r} is no answer that {self.run.path} can give.")
-            known = truth.setdefault(_digest(table, row.path, row.number), row.label)
-            if known != row.label:
-                raise DataError(f"{table}, row {row.number}: {row.path} is {row.label!r} here and {known!r} before.")
+            digest = _digest(table, row.path, row.number)
+            if digest in truth and not np.array_equal(truth[digest], wanted):  # type: ignore[arg-type]
+                raise DataError(
+                    f"{table}, row {row.number}: {row.path} is {row.label!r} here and something else before."
+                )
+            truth[digest] = wanted
         places = [place for place, digest in enumerate(rows.digests.tolist()) if digest in truth]
         if not places:
             raise DataError(f"{table}: none of its images is in the log.")
         own = rows.only(np.array(places))
-        given, wanted = (
-            self._encoded(one) for one in (own.answers.tolist(), [truth[digest] for digest in own.digests.tolist()])
+        pairs = zip(
+            self._encoded(own.answers.tolist()), (truth[digest] for digest in own.digests.tolist()), strict=True
         )
-        right = ((given == wanted) | (wanted < 0)).reshape(len(own), -1).all(axis=1)
+        right = np.array(
+            [wanted is not None and bool(((given == wanted) | (wanted < 0)).all()) for given, wanted in pairs]
+        )
         return len(own), _share(right), self.accuracy_of(own)
 
-    def _is_answer(self, label: str) -> bool:
+    def _target_of(self, label: str) -> NDArray[np.int64] | None:
+        """Return a label as a target; None for one that the model cannot answer."""
         try:
-            return len(self._encoded([label])) == 1
+            found: NDArray[np.int64] = self._encoded([unicodedata.normalize("NFC", label).strip()])[0]
         except (KeyError, DataError):
-            return False
+            return None
+        return found
 
     def _encoded(self, answers: list[str]) -> NDArray[np.int64]:
         return self.info.asks.encode_labels(answers, self.info.classes, self.info.output)

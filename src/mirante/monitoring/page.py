@@ -18,7 +18,7 @@ _LEAST_TOLD, _MOST_TOLD = 1e-4, 1_000_000  # p-values and evidence beyond these 
 def headline(found: Watched, say: Language) -> str:
     """Say in a sentence whether the images still look like those of the test."""
     values = {"count": say.number(found.count), "log": found.log}
-    if all(one.p_value is None for one in found.periods):
+    if found.p_value is None and all(one.p_value is None for one in found.periods):
         text = (
             "{log}: {count} images. They cannot be compared with the test images: there are too few of either, or the run keeps "
             "nothing of them."

@@ -7,6 +7,7 @@ prometheus_client reads when it is imported.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SHARES = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
+_BOUNDS = ("value", "low", "high")
 _IMAGES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -63,16 +65,27 @@ class Measures:
             "mirante_monitor_accuracy", "Estimated share of right answers, and its interval", ["model", "bound"], **use
         )
         self._trusted = Gauge("mirante_monitor_trusted", "1 if that estimate can be trusted", ["model"], **use)
+        self._looked = Gauge(
+            "mirante_monitor_time_seconds", "When that was found, seconds since 1970", ["model"], **use
+        )
         self._kinds = Gauge("mirante_monitor_share", "Share of a kind of answer", ["model", "kind"], **use)
 
-    def note_use(self, model: str, found: Mapping[str, Any]) -> None:
-        """Set what was found in the log of a model (Watched.to_dict)."""
+    def note_use(self, model: str, found: Mapping[str, Any] | None) -> None:
+        """Set what was found in the log of a model (Watched.to_dict); None where it cannot be compared any more."""
+        if found is None:
+            for one in (self._images_in_use, self._evidence, self._alarm, self._trusted):
+                one.labels(model).set(float("nan"))
+            for bound in _BOUNDS:
+                self._accuracy.labels(model, bound).set(float("nan"))
+            return
+        self._looked.labels(model).set(time.time())
         self._images_in_use.labels(model).set(found["images"])
         self._evidence.labels(model).set(found["periods"][-1]["evidence"])
         self._alarm.labels(model).set(found["alarm"])
         self._trusted.labels(model).set(found["estimate_trusted"])
-        for bound in ("value", "low", "high"):
-            self._accuracy.labels(model, bound).set(found["estimated_accuracy"][bound])
+        for bound in _BOUNDS:
+            estimate = found["estimated_accuracy"][bound]
+            self._accuracy.labels(model, bound).set(float("nan") if estimate is None else estimate)
         for kind, share in found["kinds"].items():
             self._kinds.labels(model, kind).set(share["now"]["value"])
 

@@ -22,15 +22,23 @@ from mirante.serving.models import Models
 
 _log = logging.getLogger("mirante")
 _SOON = 60.0  # seconds after the start, at most
+_LONGEST = 1800.0  # seconds of one look
 _FOUND = (0, 3)  # exit statuses of mirante monitor: all is as usual, or an alarm
 
 
-async def watch(models: Models, log: str, every: float, note: Callable[[str, Mapping[str, Any]], None]) -> None:
-    """Look at the logs for ever, and tell `note` of each model what was found (Watched.to_dict).
+Note = Callable[[str, Mapping[str, Any] | None], None]
+
+
+async def watch(models: Models, log: str, every: float, note: Note) -> None:
+    """Look at the logs for ever, and tell `note` of each model what was found (Watched.to_dict), or None where nothing can be.
 
     every  seconds between two looks
     """
-    handle = os.open(Path(log) / ".monitor.lock", os.O_RDWR | os.O_CREAT)
+    try:
+        handle = os.open(Path(log) / ".monitor.lock", os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        _log.warning(f"{log}: the logs are not compared with the test images ({error.strerror}).")
+        return
     mine, pause = False, min(every, _SOON)
     try:
         while True:
@@ -39,13 +47,16 @@ async def watch(models: Models, log: str, every: float, note: Callable[[str, Map
             for served in list(models.by_name.values()) if mine else []:
                 run = served.path.parent
                 if served.path.name == runfolder.ONNX and runfolder.is_run(run):
-                    with contextlib.suppress(OSError):  # no process can be started now; the next look may
-                        await _look(served.name, run, Path(log) / served.name, note)
+                    try:
+                        note(served.name, await _look(served.name, run, Path(log) / served.name))
+                    except Exception as error:  # whatever it is, the server goes on and looks again
+                        _log.warning(f"{served.name}: its log cannot be compared ({error}).")
+                        note(served.name, None)
     finally:
         os.close(handle)
 
 
-async def _look(name: str, run: Path, log: Path, note: Callable[[str, Mapping[str, Any]], None]) -> None:
+async def _look(name: str, run: Path, log: Path) -> Mapping[str, Any] | None:
     words = [sys.executable, "-m", "mirante", "monitor", str(run), str(log)]
     process = await asyncio.create_subprocess_exec(
         *words, "--every", "day", "--since", "30d", "--format", "json",
@@ -55,15 +66,18 @@ async def _look(name: str, run: Path, log: Path, note: Callable[[str, Mapping[st
     )  # fmt: skip
     try:
         _step_back(process.pid)
-        told, failed = await process.communicate()
-    except asyncio.CancelledError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        raise
-    if process.returncode in _FOUND:
-        note(name, json.loads(told))
-    else:  # nothing logged yet, or no run with test images: said, and tried again
+        async with asyncio.timeout(_LONGEST):
+            told, failed = await process.communicate()
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if process.returncode not in _FOUND:  # nothing logged yet, or no run with test images: said, and tried again
         _log.info(f"{name}: its log cannot be compared ({failed.decode(errors='replace').strip()})")
+        return None
+    found: Mapping[str, Any] = json.loads(told)
+    return found
 
 
 def _step_back(process: int) -> None:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import threading
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -108,7 +109,8 @@ def open_collection(workspace: Workspace, location: str) -> Collection:
 def make_collection(workspace: Workspace, name: str, classes: Iterable[str] = ()) -> Collection:
     """Make an empty collection whose images will lie in images/NAME. Raises RequestError when the name is taken."""
     name, classes = require_name(name), [require_name(one) for one in classes]
-    _require_apart(classes)
+    for number, one_class in enumerate(classes):
+        _require_apart(one_class, classes[:number])
     with LOCK:
         folder = workspace.images / name
         if _file(workspace, name).exists() or (folder.exists() and any(folder.iterdir())):
@@ -143,22 +145,24 @@ def add_class(workspace: Workspace, name: str, label: str) -> Collection:
     with LOCK:
         one = read_collection(workspace, name)
         _require_made(one)
-        _require_apart((*one.classes, label))
         if label not in one.classes:
+            _require_apart(label, one.classes)
             one = write_collection(workspace, replace(one, classes=(*one.classes, label)))
         (Path(one.location) / label).mkdir(exist_ok=True)
         return one
 
 
-def _require_apart(labels: Iterable[str]) -> None:
-    """Raise RequestError for two classes that would share a folder where upper and lower case are the same."""
-    seen: dict[str, str] = {}
-    for label in labels:
-        other = seen.setdefault(label.casefold(), label)
-        if other != label:
+def _require_apart(label: str, others: Iterable[str]) -> None:
+    """Raise RequestError for a class that would share a folder with another where upper and lower case are the same."""
+    for other in others:
+        if other != label and _alike(other) == _alike(label):
             raise RequestError(
                 f"{other!r} and {label!r} differ only in upper and lower case; their folders would be one on some systems."
             )
+
+
+def _alike(label: str) -> str:
+    return unicodedata.normalize("NFC", label).casefold()
 
 
 def add_image(workspace: Workspace, name: str, label: str, filename: str, content: bytes) -> tuple[str, bool]:

@@ -31,7 +31,12 @@ def look(workspace: Workspace, name: str, asked: Mapping[str, str]) -> Watched:
             raise RequestError(f"{error}.") from error
 
     def place(text: str) -> Path:
-        return workspace.root / Path(text.strip()).expanduser()
+        try:
+            found = workspace.root / Path(text.strip()).expanduser()
+            found.exists()
+        except (RuntimeError, ValueError, OSError) as error:
+            raise RequestError(f"{text!r}: no such place.") from error
+        return found
 
     labels = asked["labels"].strip()
     return monitor(

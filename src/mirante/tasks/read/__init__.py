@@ -204,6 +204,11 @@ class Read(Task):
 
         return readings_of(output, info, paths)
 
+    def answered(self, probabilities: NDArray[np.floating], info: ModelInfo) -> NDArray[np.int64]:
+        from mirante.tasks.read.calibrate import read
+
+        return read(probabilities, info)[0]
+
     def count(self, predictions: Predictions, info: ModelInfo) -> Counted:
         from mirante.tasks.read.calibrate import learned_of
 

@@ -56,8 +56,8 @@ def calibrate(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: M
     letters = output.logits.reshape(-1, len(info.classes))
     temperature = fit_temperature(letters, targets.ravel())
     shares = softmax(output.logits / temperature)
-    read, each = _read(shares, info)
-    right = (read == targets).all(axis=1)
+    found, each = read(shares, info)
+    right = (found == targets).all(axis=1)
     products = each.prod(axis=1)
     power = fit_power(products, right)
     threshold = fit_confidence_threshold(products**power, right)
@@ -67,7 +67,7 @@ def calibrate(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: M
 def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo) -> Predictions:
     """Return the predictions that a model's output gives for these rows of the data set."""
     confidences = output.values["confidence"]
-    predicted, probabilities = _read(output.probabilities, info)
+    predicted, probabilities = read(output.probabilities, info)
     return Predictions(
         task=info.task,
         classes=info.classes,
@@ -84,7 +84,7 @@ def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: Mod
     )
 
 
-def _read(shares: NDArray[np.floating], info: ModelInfo) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
+def read(shares: NDArray[np.floating], info: ModelInfo) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
     """Return the numbers (N, characters) of the texts that the probabilities of each place's letters say, and those letters'."""
     found = shares.argmax(axis=2)
     order = without_gaps(found, info.classes)
