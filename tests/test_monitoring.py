@@ -338,6 +338,7 @@ def test_what_cannot_be_watched_is_said_in_a_sentence(
         (["monitor", run, log, "--every", "5s"], "is not a stretch of time"),
         (["monitor", run, log, "--report", "page.txt"], "must end in .html"),
         (["predict", run, str(used / "new"), "--keep-images", "3"], "--keep-images needs --log"),
+        (["serve", run, "--monitor-every", "5m"], "--monitor-every needs --log"),
         (["predict", run, str(used / "new"), "--log", str(tmp_path / "wrong.csv")], "no log can be written there"),
         (["predict", run, str(used / "new"), "--log", str(tmp_path / "x"), "--log-megabytes", "0"], "log-megabytes"),
     ):
@@ -355,6 +356,27 @@ def test_answers_of_another_model_are_left_out(used: Path, shapes_run: tuple[Pat
         (tmp_path / file.name).write_bytes(file.read_bytes())
     found = monitor(shapes_run[0], tmp_path)
     assert (found.count, found.others) == (120, 30) and not found.alarm
+
+
+def test_an_image_that_is_named_twice_is_one_image(
+    used: Path, shapes_run: tuple[Path, Path], mirante: Command, tmp_path: Path
+) -> None:
+    image = used / "new" / "000.png"
+    done = mirante("predict", shapes_run[0], image, image, used / "new" / "001.png", image, "--log", tmp_path / "log")
+    assert done.returncode == 0, done.stderr
+    wanted = [hashlib.sha256((used / "new" / name).read_bytes()).hexdigest()[:32] for name in ("000.png", "001.png")]
+    assert sorted(read_log(tmp_path / "log")[0].digests.tolist()) == sorted([wanted[0]] * 3 + [wanted[1]])
+    found = monitor(shapes_run[0], tmp_path / "log")
+    assert found.count == 2 and not found.mix, "two images say nothing about the mix"
+    with pytest.raises(DataError, match="nothing has been logged there in that time"):
+        monitor(shapes_run[0], tmp_path / "log", since=-60)
+
+
+def test_an_estimate_is_no_surer_than_the_test() -> None:
+    sure = np.full(90, 0.9999)
+    found = accuracy(sure, sure, np.ones(90, bool))
+    assert 0.96 < found.low < 0.985 and found.high == 1
+    assert np.isnan(accuracy(sure, sure[:0], np.ones(0, bool)).value)
 
 
 def test_a_run_with_folds_is_watched_too(used: Path, mirante: Command, tmp_path: Path) -> None:

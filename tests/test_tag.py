@@ -605,6 +605,13 @@ def test_a_model_of_several_labels_is_watched_in_use(
     page = tmp_path / "page.html"
     done = mirante("monitor", run, tmp_path / "log", "--report", page, "--lang", "pt")
     assert done.returncode == 0 and "A mistura de rótulos" in page.read_text(encoding="utf-8")
+    lines = [f"new/{row['path']},{int('bar' in row['labels'].split('|'))}\n" for row in rows]
+    (tmp_path / "bars.csv").write_text("path,bar\n" + "".join(lines), encoding="utf-8")
+    bars = monitor(run, tmp_path / "log", labels=tmp_path / "bars.csv").truth  # which says nothing of the other labels
+    said = [
+        ("bar" in one.labels) == ("bar" in row["labels"].split("|")) for one, row in zip(answers, rows, strict=True)
+    ]
+    assert bars is not None and bars[1].value == pytest.approx(np.mean(said))
     (tmp_path / "wrong.csv").write_text("path,labels\nnew/0000.png,owl\n")
     done = mirante("monitor", run, tmp_path / "log", "--labels", tmp_path / "wrong.csv", "--lang", "en")
     assert done.returncode == 2 and "'owl' is no answer that" in done.stderr

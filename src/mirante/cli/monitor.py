@@ -73,6 +73,9 @@ def _print(found: Watched, say: Language) -> None:
 
     print(headline(found, say))
     print(trust(found, say))
+    if found.others:
+        text = "{count} answers of other versions of the model are left out."
+        print(say(text, count=say.number(found.others)))
     if len(found.periods) > 1:
         header = [say("Period (UTC)"), say("Images"), say("p-value"), say("Evidence"), say("Probably right")]
         print_table(header, rows_of(found, say))

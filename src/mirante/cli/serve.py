@@ -63,7 +63,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_log(parser).add_argument(
         "--monitor-every",
         type=seconds,
-        default=3600.0,
         metavar="T",
         help="how often the log is compared with the test images, for /metrics (default: 1h)",
     )
@@ -74,6 +73,8 @@ def run(arguments: argparse.Namespace) -> None:
         arguments, "workers", "queue", "max_megabytes", "max_images", "max_megapixels", "feedback_megabytes"
     )
     require_log(arguments)
+    if arguments.monitor_every is not None and arguments.log is None:
+        raise RequestError("--monitor-every needs --log: the log is what is compared.")
     import uvicorn
 
     from mirante.cli.streams import tell
@@ -94,7 +95,7 @@ def run(arguments: argparse.Namespace) -> None:
         None if arguments.log is None else str(Path(arguments.log).expanduser().resolve()),
         arguments.log_megabytes,
         arguments.keep_images or 0,
-        arguments.monitor_every,
+        arguments.monitor_every or Settings.monitor_every,
         None if arguments.feedback is None else str(Path(arguments.feedback).expanduser().resolve()),
         arguments.feedback_megabytes,
     )

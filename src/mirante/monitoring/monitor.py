@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante import runfolder
+from mirante.data.several import parse
 from mirante.data.tables import Columns, read_table_file
 from mirante.errors import DataError, RequestError
 from mirante.evaluation.figure import Figure
@@ -223,7 +224,7 @@ def monitor(
         ONE_PERIOD if every is None else LIMIT,
         periods,
         None if whole is None else whole.p_value,
-        tests.mix_of(now),
+        tests.mix_of(now, len(unique)),
         estimate(unique),
         wilson(int(tests.right.sum()), len(tests.right)),
         tests.kinds_of(now),
@@ -274,8 +275,10 @@ class _Tests:
         )
         return info.asks.count(found, info)
 
-    def mix_of(self, now: Counted) -> dict[str, Share]:
-        found = {}
+    def mix_of(self, now: Counted, count: int) -> dict[str, Share]:
+        found: dict[str, Share] = {}
+        if count < LEAST:  # too few to draw from
+            return found
         for (names, shares, _), (_, tested, targets) in zip(now.mixes, self.counted.mixes, strict=True):
             known = targets >= 0
             if not known.any():
@@ -307,8 +310,12 @@ class _Tests:
     def truth_of(self, rows: Rows, table: Path) -> tuple[int, Figure, Figure]:
         """Return how many images have a label now, how many of their answers are right, and what would have been estimated."""
         truth: dict[str, NDArray[np.int64] | None] = {}
-        for row in read_table_file(table, Columns(several=self.info.asks.several_labels)).rows:
+        rows_of_table = read_table_file(table, Columns(several=self.info.asks.several_labels)).rows
+        unnamed = self._unnamed([row.label for row in rows_of_table])
+        for row in rows_of_table:
             wanted = self._target_of(row.label)
+            if wanted is not None and unnamed is not None:
+                wanted = np.where(unnamed, -1, wanted)
             if wanted is None and self.info.asks.few_answers:  # a text of other letters is one that it cannot get right
                 raise DataError(f"{table}, row {row.number}: {row.label!r} is no answer that {self.run.path} can give.")
             digest = _digest(table, row.path, row.number)
@@ -328,6 +335,13 @@ class _Tests:
             [wanted is not None and bool(((given == wanted) | (wanted < 0)).all()) for given, wanted in pairs]
         )
         return len(own), _share(right), self.accuracy_of(own)
+
+    def _unnamed(self, labels: list[str]) -> NDArray[np.bool_] | None:
+        """Return, of several labels, which (labels,) a table never names: it says nothing about them. None for other tasks."""
+        if not self.info.asks.several_labels:
+            return None
+        named = {name for label in labels for part in parse(label) for name in part}
+        return np.array([name not in named for name in self.info.classes])
 
     def _target_of(self, label: str) -> NDArray[np.int64] | None:
         """Return a label as a target; None for one that the model cannot answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -45,13 +46,13 @@ class Recorder:
         self, entries: Iterable[Entry], coverage: float | None, subgroup: str = ""
     ) -> Iterator[tuple[str | None, Answer | Skipped, Pixels | None]]:
         """Do what mirante.prediction.stream.predict_stream does, and record it."""
-        digests: dict[str, str] = {}
+        digests: dict[str, deque[str]] = {}  # of each path, which may come twice
         lock = threading.Lock()
 
         def content(entry: Entry) -> Any:
             found = entry.content()
             with lock:
-                digests[entry.path] = _digest(found)
+                digests.setdefault(entry.path, deque()).append(_digest(found))
             return found
 
         def noted() -> Iterator[Entry]:
@@ -63,7 +64,10 @@ class Recorder:
 
         def note(paths: list[str | None], found: Output, answers: list[Answer]) -> None:
             with lock:
-                names = [digests.pop(path or "", "") for path in paths]
+                names = [digests[path or ""].popleft() for path in paths]
+                for path in set(paths):
+                    if not digests[path or ""]:
+                        del digests[path or ""]
             waiting.append((names, found, answers))
 
         seen: list[Pixels] = []
