@@ -124,7 +124,7 @@ def _rounded(size: int) -> int:
     """Return a size at most so large, and few of them: what is usual is drawn anew for each size.
 
     >>> [_rounded(one) for one in (7, 20, 21, 100)]
-    [7, 20, 20, 96]
+    [7, 19, 19, 96]
     """
     found = size if size < 10 else int(10 * _STEP ** int(math.log(size / 10) / math.log(_STEP) + 1e-9))
     return max(1, found)
