@@ -87,7 +87,8 @@ class Recorder:
     def _keep(
         self, digests: list[str], found: Output, answers: Sequence[Any], pixels: Sequence[Pixels], subgroup: str
     ) -> None:
-        self._log.add(digests, found, [self._model.asks.recorded(one) for one in answers], subgroup)
+        recorded = self._model.asks.recorded
+        self._log.add(digests, found, [recorded(one) for one in answers], subgroup)
         if self._sample is not None:
             self._sample.add(digests, pixels, found.ood_scores.tolist())
 
