@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,8 @@ def next_free(path: Path, ending: str = "") -> Path:
         number += 1
         free = path.with_name(f"{stem}-{number}{ending}")
     return free
+
+
+def one_file(name: str) -> str:
+    """Return what two names share that some file systems take for one: however their letters are composed, in upper or lower case."""
+    return unicodedata.normalize("NFC", name).casefold()

@@ -115,8 +115,8 @@ class Watched:
     @property
     def is_trusted(self) -> bool:
         """Whether the estimated accuracy can be trusted: it is worked out as if images of a kind were answered as well as before."""
-        known = self.p_value is not None and not np.isnan(self.accuracy.value)
-        return known and not self.alarm and (self.p_value or 0) >= _UNTRUSTED
+        alike = self.p_value is not None and self.p_value >= _UNTRUSTED and not self.alarm
+        return alike and not np.isnan(self.accuracy.value)
 
     def pictures(self) -> list[Path]:
         """Return the pictures that were kept of the strangest images."""
@@ -182,8 +182,6 @@ def monitor(
     opened = Run(run)
     after = None if since is None else time.time() - since
     mine, others = read_log(log, version_of(opened.file(runfolder.ONNX)), after)
-    if not len(mine):
-        raise DataError(f"{log}: no answer of {opened.path} in that time.")
     unique = _first_of_each(mine)
     tests = _Tests(opened)
     reference = tests.reference()
@@ -241,10 +239,10 @@ class _Tests:
     def __init__(self, run: Run) -> None:
         self.run, self.info = run, run.info
         found = run.predictions()
-        self.answers, self.confidences = found.given, found.given_confidences
+        self.confidences = found.given_confidences
         # where it is not known whether an image has a label, nothing says whether the answer is right
         self.known = (found.targets >= 0).reshape(len(found), -1).all(axis=1)
-        self.right = (self.answers == found.targets).reshape(len(found), -1).all(axis=1)[self.known]
+        self.right = (found.given == found.targets).reshape(len(found), -1).all(axis=1)[self.known]
         self.counted = self.info.asks.count(found, self.info)
 
     def reference(self) -> Reference | None:
@@ -275,9 +273,9 @@ class _Tests:
         )
         return info.asks.count(found, info)
 
-    def mix_of(self, now: Counted, count: int) -> dict[str, Share]:
+    def mix_of(self, now: Counted, images: int) -> dict[str, Share]:
         found: dict[str, Share] = {}
-        if count < LEAST:  # too few to draw from
+        if images < LEAST:  # too few to draw from
             return found
         for (names, shares, _), (_, tested, targets) in zip(now.mixes, self.counted.mixes, strict=True):
             known = targets >= 0

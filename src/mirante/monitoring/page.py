@@ -95,7 +95,6 @@ def content(found: Watched, say: Language) -> dict[str, Any]:
     ]
     return {
         "found": found,
-        "several": found.several,
         "headline": headline(found, say),
         "trust": trust(found, say),
         "rows": rows_of(found, say),

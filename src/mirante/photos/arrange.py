@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -13,6 +12,7 @@ from mirante import xmp
 from mirante.data.entries import Skipped, printable
 from mirante.data.films import is_film, recorded
 from mirante.errors import ImageError, RequestError
+from mirante.files import one_file
 from mirante.images import read_bytes
 from mirante.locale import Language
 from mirante.photos.exif import read_exif
@@ -97,7 +97,7 @@ def arrange(
                 found.left.append(Skipped(printable(photo.path), f"cannot be opened ({error.strerror})"))
                 continue
             found.steps += steps
-            taken.update(map(_alike, targets))
+            taken.update(map(one_file, targets))
         counted = (
             below
             if into is not None or one.keywords is None
@@ -145,16 +145,11 @@ def folder_names(classes: Iterable[str]) -> dict[str, str]:
             continue
         name = safe_name(label)
         number = 2
-        while _alike(name) in taken:
+        while one_file(name) in taken:
             name, number = f"{safe_name(label)} ({number})", number + 1
-        taken.add(_alike(name))
+        taken.add(one_file(name))
         found[label] = name
     return found
-
-
-def _alike(name: str) -> str:
-    """Return what two names share that some file systems take for one: however written, upper and lower case."""
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _below(layout: str, path: Path, one: Decided, say: Language, names: Mapping[str, str]) -> str:
@@ -181,10 +176,10 @@ def _targets(places: list[str], folder: Path, taken: set[str]) -> list[str] | No
     number = 1
     while True:
         targets = [str(folder / numbered(name, stem, number, longest)) for name in names]
-        if os.path.lexists(targets[0]) and _alike(targets[0]) not in taken:
+        if os.path.lexists(targets[0]) and one_file(targets[0]) not in taken:
             if Path(targets[0]).is_file() and same_content(places[0], targets[0]):
                 return None
-        elif not any(_alike(target) in taken or os.path.lexists(target) for target in targets):
+        elif not any(one_file(target) in taken or os.path.lexists(target) for target in targets):
             return targets
         number += 1
 

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import threading
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from mirante.data.films import SUFFIXES as FILMS
 from mirante.data.films import Sampling
 from mirante.data.sources import images_of, open_source
 from mirante.errors import DataError, ImageError, RequestError
-from mirante.files import next_free, write_bytes, write_json
+from mirante.files import next_free, one_file, write_bytes, write_json
 from mirante.formats import ending_of, open_image
 from mirante.images import read_header
 from mirante.studio.workspace import Workspace, name_from, require_name
@@ -155,14 +154,10 @@ def add_class(workspace: Workspace, name: str, label: str) -> Collection:
 def _require_apart(label: str, others: Iterable[str]) -> None:
     """Raise RequestError for a class that would share a folder with another where upper and lower case are the same."""
     for other in others:
-        if other != label and _alike(other) == _alike(label):
+        if other != label and one_file(other) == one_file(label):
             raise RequestError(
                 f"{other!r} and {label!r} differ only in upper and lower case; their folders would be one on some systems."
             )
-
-
-def _alike(label: str) -> str:
-    return unicodedata.normalize("NFC", label).casefold()
 
 
 def add_image(workspace: Workspace, name: str, label: str, filename: str, content: bytes) -> tuple[str, bool]:

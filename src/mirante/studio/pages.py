@@ -221,17 +221,18 @@ def use(asked: Visit) -> Response:
     path = asked.workspace.run(name)
     known = in_use.logs(asked.workspace, name)
     wanted = {one: asked.query.get(one, "") for one in ("log", "every", "since", "labels")}
-    found, problem = None, None
+    shown: dict[str, Any] = {"found": None}
+    problem = None
     if wanted["log"].strip():
         try:
-            found = content(in_use.look(asked.workspace, name, wanted), asked.say)
+            shown = content(in_use.look(asked.workspace, name, wanted), asked.say)
         except MiranteError as error:
             problem = asked.say.told(error)
     elif known:
         wanted["log"] = known[0]
     has_pages = Run(path).info.asks.has_pages
     return _render(
-        asked, "use.html.j2", name=name, pages=has_pages, logs=known, wanted=wanted, content=found, problem=problem
+        asked, "use.html.j2", name=name, pages=has_pages, logs=known, wanted=wanted, problem=problem, **shown
     )
 
 
