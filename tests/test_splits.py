@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mirante import Dataset
+from mirante.data import opening
 from mirante.data.splits import assign_splits
 
 
@@ -69,3 +73,24 @@ def test_given_splits_stay_and_only_what_is_missing_is_drawn() -> None:
     assert 0 < (splits[:80] == "val").sum() < 25
     none = assign_splits(np.zeros(100, int), digests(list(range(100))), None, given, val_share=0)
     assert (none == given).all()
+
+
+def test_kept_splits_of_very_many_images_are_those_that_would_be_drawn(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "_MANY", 90)
+    monkeypatch.setenv("MIRANTE_CACHE", str(tmp_path / "cache"))
+    drawn = Dataset.open(str(shapes)).splits
+    (kept,) = (tmp_path / "cache" / "splits").iterdir()
+    assert Dataset.open(str(shapes)).splits.tolist() == drawn.tolist()
+    np.save(kept, np.full(90, "train"))  # so that it is seen to be read
+    assert set(Dataset.open(str(shapes)).splits) == {"train"}
+    kept.write_bytes(b"\x93NUMPY")
+    assert Dataset.open(str(shapes)).splits.tolist() == drawn.tolist()
+    other = Dataset.open(str(shapes), val_share=0.5).splits
+    folds = Dataset.open(str(shapes), folds=3).splits
+    assert (other == "val").sum() > (drawn == "val").sum() and set(folds) == {"fold1", "fold2", "fold3"}
+    (shapes / "bar" / "000.png").unlink()
+    monkeypatch.setattr(opening, "_MANY", 89)
+    fewer = Dataset.open(str(shapes)).splits
+    assert fewer.tolist() == drawn.tolist()[1:]

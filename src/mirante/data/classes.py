@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +22,17 @@ def choose_classes(
 
     Raises DataError for an unknown class, a single class, or labels that look alike.
     """
-    composed = {row.label: unicodedata.normalize("NFC", row.label) for row in rows}  # as most systems write names
-    rows = [row if row.label == composed[row.label] else replace(row, label=composed[row.label]) for row in rows]
-    if all(re.fullmatch(r"-?\d+(\.0)?", row.label) for row in rows):  # pandas makes 1.0 of 1 where a value is missing
-        rows = [replace(row, label=row.label.removesuffix(".0")) for row in rows]
-    present = {row.label for row in rows}
-    merged = look_alikes(Counter(row.label for row in rows))
+    counts = Counter(row.label for row in rows)
+    written = {label: unicodedata.normalize("NFC", label) for label in counts}  # as most systems write names
+    if all(
+        re.fullmatch(r"-?\d+(\.0)?", label) for label in written.values()
+    ):  # pandas writes 1.0 where a value is missing
+        written = {label: name.removesuffix(".0") for label, name in written.items()}
+    if any(label != name for label, name in written.items()):
+        rows = [row._replace(label=written[row.label]) for row in rows]
+        counts = Counter(row.label for row in rows)
+    present = set(counts)
+    merged = look_alikes(counts)
     if merged and not options.lenient:
         one, other = merged[0]
         raise DataError(
@@ -37,7 +41,7 @@ def choose_classes(
         )
     if merged:
         names_of = {other: one for one, other in merged}
-        rows = [replace(row, label=names_of.get(row.label, row.label)) for row in rows]
+        rows = [row._replace(label=names_of.get(row.label, row.label)) for row in rows]
         present -= names_of.keys()
     official, chosen, model = options.official, options.classes, options.model
     wanted = options.lost if chosen is None else [name for name in options.lost if name in chosen]

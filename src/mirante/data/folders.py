@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mirante.data.entries import Entry, Source, find_path, is_companion, is_hidden, printable
+from mirante.data.entries import Entry, find_path, is_companion, is_hidden, printable
 from mirante.data.films import Sampling, StillOf, film_entries, is_film, parted
 from mirante.errors import DataError
 
@@ -22,6 +22,7 @@ class FolderSource:
         self.root = root
         self.name = root.resolve().name or "images"
         self._sampling = sampling
+        self._folders: list[str] = []  # when they were last looked at
 
     def stamp(self) -> str:
         files, links = self._walked()
@@ -57,29 +58,28 @@ class FolderSource:
         def refuse(error: OSError) -> None:
             raise DataError(f"{error.filename}: the folder cannot be opened ({error.strerror}).") from error
 
-        files, links = [], []
+        files, links, seen = [], [], []
         for folder, folders, names in os.walk(self.root, onerror=refuse):
             inside = Path(folder).relative_to(self.root).as_posix()
             prefix = "" if inside == "." else f"{inside}/"
+            seen.append(printable(prefix[:-1]))
             files += [prefix + name for name in names]
             links += [prefix + name for name in folders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118 (a million names)
+        self._folders = seen
         return sorted(files), sorted(links)
 
+    def empty_folders(self, paths: Iterable[str]) -> list[str]:
+        """Return the folders below which no image lies, the outermost ones: each may be a class without images.
 
-def empty_folders(source: Source) -> list[str]:
-    """Return the folders of a folder below which nothing can be an image, the outermost ones: each may be a class without images."""
-    if not isinstance(source, FolderSource):
-        return []
-    found: list[str] = []
-    filled: set[Path] = set()
-    for here, folders, files in os.walk(source.root, topdown=False):
-        inside = Path(here).relative_to(source.root)
-        seen = any(not is_companion((inside / name).as_posix()) for name in files)
-        if seen or any(inside / name in filled or (Path(here) / name).is_symlink() for name in folders):
-            filled.add(inside)
-        elif not is_companion((inside / "image").as_posix()):
-            found.append(inside.as_posix())
-    return sorted(printable(path) for path in found if Path(path).parent in filled)
+        paths  of all images, as they were found when the folders were last looked at
+        """
+        filled = {""}
+        for folder in {path.rpartition("/")[0] for path in paths}:
+            while folder not in filled:
+                filled.add(folder)
+                folder = folder.rpartition("/")[0]
+        empty = (folder for folder in self._folders if folder not in filled and not is_companion(f"{folder}/image"))
+        return sorted(folder for folder in empty if folder.rpartition("/")[0] in filled)
 
 
 def only_films(root: Path) -> bool:
@@ -138,7 +138,7 @@ def _stamp(root: Path, paths: list[str]) -> str:
     digest = hashlib.sha256(str(root.resolve()).encode("utf-8", "surrogateescape"))
     start = os.path.join(root, "")  # noqa: PTH118 (strings: three times as fast as paths for a million of them)
     for path in paths:
-        frame = parted(path)
+        frame = parted(path) if "#" in path else None
         try:
             status = os.stat(start + (path if frame is None else frame[0]))  # noqa: PTH116
         except OSError:

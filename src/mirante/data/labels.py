@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import compress
+from typing import NamedTuple
 
 from mirante.data.annotations import without_upload_code
 from mirante.data.entries import Skipped
@@ -15,8 +16,7 @@ NOT_IN_CLASS = "not in a class folder"
 """Why an image was left out that lies above the class folders."""
 
 
-@dataclass(frozen=True)
-class Labelled:
+class Labelled(NamedTuple):
     """A readable image with its label, and its split, group and subgroup if the source gives them."""
 
     image: Scanned
@@ -35,26 +35,27 @@ def label_by_folder(
     `nested`, they are classes of their own, under paths such as animal/bird/owl.
     """
     rows, skipped = [], []
-    places = {
-        image.path.rpartition("/")[0] for image in scanned if image.label is None and not image.path.endswith("/")
-    }
-    parts = {place: place.split("/") if place else [] for place in places}  # folders without images end with a slash
-    shared = _shared_depth(list(parts.values()))
-    has_splits = _has_splits(location, [names[shared:] for names in parts.values()])
-    for image in scanned:
-        label, split = image.label, image.split
-        if label is None:
-            place = image.path.rpartition("/")[0]
-            names = (parts[place] if place in parts else place.split("/"))[shared:]
-            if len(names) < 1 + has_splits:
-                skipped.append(Skipped(image.path, image.error or NOT_IN_CLASS))
-                continue
-            inside = names[int(has_splits) :]
-            label, split = "/".join(inside) if nested else inside[0], split_of(names[0]) if has_splits else None
-        if image.error is not None:
-            skipped.append(Skipped(image.path, image.error, label))
+    places = [image.path.rpartition("/")[0] for image in scanned]
+    unlabelled = (
+        one.label is None and not one.path.endswith("/") for one in scanned
+    )  # a slash ends a folder without images
+    parts = [place.split("/") if place else [] for place in set(compress(places, unlabelled))]
+    shared = _shared_depth(parts)
+    has_splits = _has_splits(location, [names[shared:] for names in parts])
+    said: dict[str, tuple[str, str | None] | None] = {}  # by each folder: the label and the split
+    for place in set(places):
+        names = place.split("/")[shared:] if place else []
+        inside = names[int(has_splits) :]
+        split = split_of(names[0]) if has_splits and names else None
+        said[place] = ("/".join(inside) if nested else inside[0], split) if inside else None
+    for image, place in zip(scanned, places, strict=True):
+        found = said[place] if image.label is None else (image.label, image.split)
+        if found is None:
+            skipped.append(Skipped(image.path, image.error or NOT_IN_CLASS))
+        elif image.error is not None:
+            skipped.append(Skipped(image.path, image.error, found[0]))
         else:
-            rows.append(Labelled(image, label, split, image.person))
+            rows.append(Labelled(image, *found, image.person))
     if not rows:
         reason = f"{skipped[0].path}: {skipped[0].reason}" if skipped else "it is empty"
         raise NothingLabelled(

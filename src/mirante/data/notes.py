@@ -59,7 +59,7 @@ def find_notes(
     """
     notes = []
     copies: dict[str, list[int]] = defaultdict(list)
-    for row, digest in enumerate(digests):
+    for row, digest in enumerate(digests if len(set(digests)) < len(digests) else ()):
         copies[digest].append(row)
     repeated = [found for found in copies.values() if len(found) > 1]
     leaks = sum(len(set(splits[found].tolist())) > 1 for found in repeated)

@@ -3,8 +3,12 @@ chosen from, where one is needed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gc
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,7 @@ from mirante.data.dataset import VAL_SHARE, DataOptions, Dataset
 from mirante.data.entries import Skipped, Source
 from mirante.data.film_tables import names_films, with_rows_of_frames
 from mirante.data.films import INTERVAL, parted
-from mirante.data.folders import empty_folders
+from mirante.data.folders import FolderSource
 from mirante.data.label_tables import find_table, hub_table
 from mirante.data.labels import Labelled, label_by_table
 from mirante.data.notes import find_notes
@@ -28,10 +32,14 @@ from mirante.data.sources import open_source
 from mirante.data.splits import assign_validation
 from mirante.data.tables import Columns
 from mirante.data.targets import LabelOptions, Targets
-from mirante.errors import DataError
+from mirante.errors import DataError, MiranteError
+from mirante.files import write_file
+from mirante.places import cache_folder
 from mirante.rendering import Window
 from mirante.task import Task, task_named
 
+_FORMAT = 1  # increment it when the same images would be divided in another way
+_MANY = 20_000  # images whose splits are worth keeping
 _KEPT = (
     "labels",
     "label_column",
@@ -54,6 +62,23 @@ _KEPT = (
 
 def open_dataset(location: str, options: DataOptions) -> Dataset:
     """Read what is at a location and split it; see Dataset.open."""
+    with _without_collection():
+        return _open(location, options)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Pause the search for objects that only refer to each other: all that is kept of a million images would be searched each time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _open(location: str, options: DataOptions) -> Dataset:
     if unknown := sorted(set(options) - set(DataOptions.__annotations__)):
         known = ", ".join(sorted(DataOptions.__annotations__))
         raise DataError(f"{location}: {unknown[0]!r} is not a data option; the options are {known}.")
@@ -215,7 +240,8 @@ def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, 
         table = with_rows_of_frames(table, (image.path for image in scanned), task.several_labels)
     table = table or hub_table(source, scanned, columns)
     if table is None:
-        empty = [Scanned(f"{path}/", "", 0, 0, 0, None, None, "an empty folder") for path in empty_folders(source)]
+        folders = source.empty_folders(one.path for one in scanned) if isinstance(source, FolderSource) else ()
+        empty = [Scanned(f"{path}/", "", 0, 0, 0, None, None, "an empty folder") for path in folders]
         rows, skipped = task.label_images(location, [*scanned, *empty])
         present = {row.label for row in rows}
         return source, rows, [one for one in skipped if not one.path.endswith("/") or one.label not in (None, *present)]
@@ -226,14 +252,49 @@ def _splits(
     location: str, targets: Targets, digests: tuple[str, ...], groups: tuple[str, ...] | None, options: DataOptions
 ) -> NDArray[np.str_]:
     given = [row.split for row in targets.rows]
-    if folds := options.get("folds", 0):
-        return fold_rows(location, *targets.strata, digests, groups, given, folds, 0)
+    folds, share = options.get("folds", 0), options.get("val_share", VAL_SHARE)
+    kept = _kept_splits(targets, digests, groups, given, f"{folds} {share}")
+    if kept is not None and kept.exists():
+        with suppress(OSError, ValueError, EOFError):
+            known: NDArray[np.str_] = np.load(kept, allow_pickle=False)
+            return known
     try:
-        return split_rows(location, *targets.strata, digests, groups, given, options.get("val_share", VAL_SHARE))
+        if folds:
+            splits = fold_rows(location, *targets.strata, digests, groups, given, folds, 0)
+        else:
+            splits = split_rows(location, *targets.strata, digests, groups, given, share)
     except DataError:
-        if not options.get("lenient"):
+        if folds or not options.get("lenient"):
             raise
         return np.array([split or "train" for split in given], dtype="<U5")
+    if kept is not None:
+        with suppress(OSError, MiranteError):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_file(kept, partial(_save, splits))
+    return splits
+
+
+def _save(splits: NDArray[np.str_], place: Path) -> None:
+    with place.open("wb") as file:
+        np.save(file, splits, allow_pickle=False)
+
+
+def _kept_splits(
+    targets: Targets,
+    digests: tuple[str, ...],
+    groups: tuple[str, ...] | None,
+    given: list[str | None],
+    options: str,
+) -> Path | None:
+    """Return where the splits of very many images are kept, which take long to draw: by all that they are drawn from; or None."""
+    if len(digests) < _MANY:
+        return None
+    names, labels = targets.strata
+    found = hashlib.sha256(f"{_FORMAT} {options} {names} {labels.shape}".encode("utf-8", "surrogateescape"))
+    found.update(np.ascontiguousarray(labels).tobytes())
+    for column in (digests, groups or (), [split or "" for split in given]):
+        found.update(repr(column).encode("utf-8", "surrogateescape"))
+    return cache_folder() / "splits" / f"{found.hexdigest()[:32]}.npy"
 
 
 def _kept(options: DataOptions) -> dict[str, Any]:

@@ -10,10 +10,9 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,8 +29,7 @@ from mirante.rendering import Depth
 _FORMAT = 4
 
 
-@dataclass(frozen=True)
-class Scanned:
+class Scanned(NamedTuple):
     """What is known about one image before it is decoded; sizes in pixels; when it is unreadable, `error` says why.
 
     passing  whether the error is the system's, so that another time it may be read
@@ -60,7 +58,7 @@ def scan(source: Source, page: int = 0) -> list[Scanned]:
     kept = cache_folder() / "scans" / f"{key}.json"
     if kept.exists():
         try:
-            return [Scanned(*row) for row in json.loads(kept.read_text(encoding="utf-8"))]
+            return [Scanned._make(row) for row in json.loads(kept.read_text(encoding="utf-8"))]
         except (ValueError, TypeError, OSError):
             kept.unlink(missing_ok=True)
     files = _Files(source, page)
@@ -84,7 +82,7 @@ def scan(source: Source, page: int = 0) -> list[Scanned]:
         return found
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        write_text(kept, json.dumps([list(vars(row).values()) for row in found]))
+        write_text(kept, json.dumps(found))
         files.write(found)
     except (MiranteError, OSError, UnicodeEncodeError):
         pass  # a cache that cannot be written, or a name that is not text: it will be read again

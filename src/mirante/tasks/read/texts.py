@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -64,7 +63,7 @@ def as_texts(location: str, rows: list[Labelled], length: int | None) -> list[La
 
     length  the most characters allowed, or None. Raises DataError for a longer one.
     """
-    spelt = [replace(row, label=unicodedata.normalize("NFC", row.label).strip()) for row in rows]
+    spelt = [row._replace(label=unicodedata.normalize("NFC", row.label).strip()) for row in rows]
     most = MAX_CHARACTERS if length is None else length
     for row in spelt:
         if len(row.label) > most:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -17,7 +17,7 @@ from mirante.errors import DataError
 
 def tidied(rows: Sequence[Labelled]) -> list[Labelled]:
     """Return the rows with their labels as paths without spaces around the slashes, and without one at either end."""
-    return [replace(row, label="/".join(part.strip() for part in row.label.split("/") if part.strip())) for row in rows]
+    return [row._replace(label="/".join(part.strip() for part in row.label.split("/") if part.strip())) for row in rows]
 
 
 def require_tree(location: str, classes: Sequence[str]) -> None:
