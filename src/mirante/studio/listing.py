@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from mirante.data.entries import Skipped, Source
@@ -190,7 +190,7 @@ def scanned(location: str, stamp: str) -> list[Scanned]:
         for number, one in enumerate(found):
             place = source.root / one.path
             if place.is_symlink() and not place.resolve().is_relative_to(root):
-                found[number] = replace(one, error=_LEADS_OUT)
+                found[number] = one._replace(error=_LEADS_OUT)
     return found
 
 

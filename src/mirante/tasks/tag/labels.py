@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +30,7 @@ def label_by_folders(location: str, scanned: list[Scanned]) -> tuple[list[Labell
         if place == len(kept):
             kept.append(row)
         else:
-            kept[place] = replace(kept[place], label=united(kept[place].label, row.label))
+            kept[place] = kept[place]._replace(label=united(kept[place].label, row.label))
     return kept, skipped
 
 
