@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pyarrow.parquet as pq
 import pytest
 from conftest import Command, draw_shape, write_shapes
@@ -299,6 +301,33 @@ def test_a_log_of_usual_images_is_no_alarm(used: Path, shapes_run: tuple[Path, P
     assert told["subgroups"]["new"]["images"] == 120
 
 
+def test_labels_of_a_new_class_count_as_wrong_unless_it_was_said_to_be_none(
+    used: Path, shapes_run: tuple[Path, Path], mirante: Command, tmp_path: Path
+) -> None:
+    """With a model that says of half the images that they are none of its classes."""
+    run, log = tmp_path / "run", tmp_path / "log"
+    shutil.copytree(shapes_run[0], run)
+    network = onnx.load(run / "model.onnx")
+    info = json.loads(network.metadata_props[0].value)
+    info["learned"]["ood_threshold"] = float(np.median(read_log(used / "log-new")[0].ood_scores))
+    network.metadata_props[0].value = json.dumps(info)
+    onnx.save(network, run / "model.onnx")
+    assert mirante("predict", run, used / "new", "--log", log).returncode == 0
+    rows, _ = read_log(log)
+    kinds = {one: "moon" if number < 60 else "bar" for number, one in enumerate(rows.digests.tolist())}
+    (tmp_path / "truth.csv").write_text("path,label\n" + "".join(f"{one},{kind}\n" for one, kind in kinds.items()))
+    right = rows.none_of_these[:60].sum() + (rows.answers[60:] == "bar").sum()
+    assert 0 < rows.none_of_these[:60].sum() < 60
+    words = ["monitor", run, log, "--labels", tmp_path / "truth.csv"]
+    truth = json.loads(mirante(*words, "--format", "json").stdout)["truth"]
+    assert truth["accuracy"]["value"] == pytest.approx(right / 120) and truth["unknown_labels"] == {"moon": 60}
+    for lang, sentence in (
+        ("en", "count as wrong, unless the answer was none of these: moon (60)."),
+        ("pt", "contam como erro, a não ser que a resposta tenha sido nenhuma destas: moon (60)."),
+    ):
+        assert sentence in mirante(*words, "--lang", lang).stdout
+
+
 @pytest.mark.parametrize(("lang", "sentence"), [("en", "They look different"), ("pt", "Elas são diferentes")])
 def test_blurred_images_are_an_alarm(
     used: Path, shapes_run: tuple[Path, Path], mirante: Command, tmp_path: Path, lang: str, sentence: str
@@ -324,15 +353,23 @@ def test_what_cannot_be_watched_is_said_in_a_sentence(
     used: Path, shapes_run: tuple[Path, Path], mirante: Command, tmp_path: Path
 ) -> None:
     run = str(shapes_run[0])
-    (tmp_path / "wrong.csv").write_text("path,label\nnew/000.png,owl\n")
     (tmp_path / "gone.csv").write_text("path,label\ngone.png,bar\n")
+    first = hashlib.sha256((used / "new" / "000.png").read_bytes()).hexdigest()
+    (tmp_path / "wrong.csv").write_text(f"path,label\n{first},owl\n")
+    (tmp_path / "case.csv").write_text(f"path,label\n{first},Bar\n")
+    (tmp_path / "twice.csv").write_text(f"path,label\n{first},bar\n{first[:32]},disc\n")
     (tmp_path / "other.csv").write_text(f"path,label\n{'0' * 64},bar\n")
     log = str(used / "log-new")
     for words, sentence in (
         (["monitor", run, str(tmp_path)], "nothing has been logged there yet"),
         (["monitor", run, str(tmp_path / "gone")], "no such log"),
         (["monitor", str(tmp_path), log], "not a Mirante run"),
-        (["monitor", run, log, "--labels", str(tmp_path / "wrong.csv")], "'owl' is no answer that"),
+        (["monitor", run, log, "--labels", str(tmp_path / "wrong.csv")], "none of its labels is one that"),
+        (
+            ["monitor", run, log, "--labels", str(tmp_path / "case.csv")],
+            "'Bar' is not a class of the model, but 'bar' is",
+        ),
+        (["monitor", run, log, "--labels", str(tmp_path / "twice.csv")], "is 'disc' here and something else before"),
         (["monitor", run, log, "--labels", str(tmp_path / "gone.csv")], "no file at gone.png"),
         (["monitor", run, log, "--labels", str(tmp_path / "other.csv")], "none of its images is in the log"),
         (["monitor", run, log, "--every", "5s"], "is not a stretch of time"),

@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _print(found: Watched, say: Language) -> None:
     from mirante.cli.tables import print_table
-    from mirante.monitoring.page import figure, headline, rows_of, trust
+    from mirante.monitoring.page import figure, headline, rows_of, trust, truth
 
     print(headline(found, say))
     print(trust(found, say))
@@ -90,6 +90,4 @@ def _print(found: Watched, say: Language) -> None:
         text = "{name}: {count} images, {none} none of these, probably right: {right}"
         print(say(text, name=name, count=say.number(count), none=figure(none, say), right=figure(right, say)))
     if found.truth is not None:
-        count, real, estimate = found.truth
-        text = "{count} images have a label now: {real} are right; estimated without labels: {estimate}."
-        print(say(text, count=say.number(count), real=figure(real, say), estimate=figure(estimate, say)))
+        print(*truth(found, say), sep="\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,7 @@ def choose_classes(
     Raises DataError for an unknown class, a single class, or labels that look alike.
     """
     counts = Counter(row.label for row in rows)
-    written = {label: unicodedata.normalize("NFC", label) for label in counts}  # as most systems write names
-    if all(
-        re.fullmatch(r"-?\d+(\.0)?", label) for label in written.values()
-    ):  # pandas writes 1.0 where a value is missing
-        written = {label: name.removesuffix(".0") for label, name in written.items()}
+    written = usual_names(counts)
     if any(label != name for label, name in written.items()):
         rows = [row._replace(label=written[row.label]) for row in rows]
         counts = Counter(row.label for row in rows)
@@ -71,6 +67,18 @@ def choose_classes(
             "next to the others."
         )
     return rows, names, merged
+
+
+def usual_names(labels: Iterable[str]) -> dict[str, str]:
+    """Return label → class name: letters composed as most systems do, and whole numbers without the .0 that pandas writes.
+
+    >>> usual_names(["1.0", "2"]), usual_names(["1.0", "a"])
+    ({'1.0': '1', '2': '2'}, {'1.0': '1.0', 'a': 'a'})
+    """
+    written = {label: unicodedata.normalize("NFC", label) for label in labels}
+    if all(re.fullmatch(r"-?\d+(\.0)?", label) for label in written.values()):
+        written = {label: name.removesuffix(".0") for label, name in written.items()}
+    return written
 
 
 def require_enough(

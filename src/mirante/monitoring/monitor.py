@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import re
 import time
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,22 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante import runfolder
-from mirante.data.several import parse
-from mirante.data.tables import Columns, read_table_file
-from mirante.errors import DataError, RequestError
+from mirante.errors import RequestError
 from mirante.evaluation.figure import Figure
 from mirante.evaluation.metrics import wilson
 from mirante.monitoring.drift import LEAST, LEAST_TESTED, LIMIT, ONE_PERIOD, Images, Look, Reference, evidence
 from mirante.monitoring.estimates import accuracy, class_mix
 from mirante.monitoring.log import Rows, read_log
 from mirante.monitoring.pictures import FOLDER
+from mirante.monitoring.truth import compare
 from mirante.prediction.onnx_model import version_of
 from mirante.predictions import Predictions
 from mirante.run import Run
 from mirante.task import Counted
 
 _STRANGEST = 24
-_DIGEST = re.compile(r"[0-9a-f]{32}([0-9a-f]{32})?")
 _UNTRUSTED = 0.01  # p-value of all images together, below which the estimated accuracy is not to be trusted
 
 
@@ -69,6 +64,29 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Truth:
+    """What labels that came later say of `count` answers.
+
+    accuracy  the share that is right; to an image of a class that the model does not know, "none of these" is
+    estimate  what would have been estimated for the same images without labels
+    unknown   label → images, of labels that the model cannot answer
+    """
+
+    count: int
+    accuracy: Figure
+    estimate: Figure
+    unknown: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "images": self.count,
+            "accuracy": self.accuracy.to_dict(),
+            "estimate": self.estimate.to_dict(),
+            "unknown_labels": self.unknown,
+        }
+
+
+@dataclass(frozen=True)
 class Watched:
     """What `monitor` found.
 
@@ -84,7 +102,7 @@ class Watched:
     kinds       of answers: none of these, empty prediction sets, sets of several classes
     answers     each class: the share of the images for which it was the answer
     subgroups   name → count, shares of none of these, estimated accuracy
-    truth       where labels came later: how many, the share that is right, the estimate for the same images; else None
+    truth       where labels came later; else None
     strangest   digests of images of a kind that the test had fewer of, the strangest first; of those whose pictures were kept, if any
     """
 
@@ -104,7 +122,7 @@ class Watched:
     kinds: tuple[Share, ...]
     answers: dict[str, Share]
     subgroups: dict[str, tuple[int, Figure, Figure]]
-    truth: tuple[int, Figure, Figure] | None
+    truth: Truth | None
     strangest: tuple[str, ...]
 
     @property
@@ -156,9 +174,7 @@ class Watched:
                 name: {"images": count, "none_of_these": none.to_dict(), "estimated_accuracy": right.to_dict()}
                 for name, (count, none, right) in self.subgroups.items()
             },
-            "truth": None
-            if self.truth is None
-            else {"images": self.truth[0], "accuracy": self.truth[1].to_dict(), "estimate": self.truth[2].to_dict()},
+            "truth": None if self.truth is None else self.truth.to_dict(),
             "strangest": list(self.strangest),
         }
 
@@ -260,7 +276,8 @@ class _Tests:
 
     def count(self, rows: Rows) -> Counted:
         """Return what is counted of the answers in use."""
-        info, answers = self.info, self._encoded(rows.answers.tolist())
+        info = self.info
+        answers = info.asks.encode_labels(rows.answers.tolist(), info.classes, info.output)
         found = Predictions(
             info.task,
             info.classes,
@@ -305,52 +322,10 @@ class _Tests:
             found[name] = (len(own), _share(own.none_of_these), self.accuracy_of(own))
         return found
 
-    def truth_of(self, rows: Rows, table: Path) -> tuple[int, Figure, Figure]:
-        """Return how many images have a label now, how many of their answers are right, and what would have been estimated."""
-        truth: dict[str, NDArray[np.int64] | None] = {}
-        rows_of_table = read_table_file(table, Columns(several=self.info.asks.several_labels)).rows
-        unnamed = self._unnamed([row.label for row in rows_of_table])
-        for row in rows_of_table:
-            wanted = self._target_of(row.label)
-            if wanted is not None and unnamed is not None:
-                wanted = np.where(unnamed, -1, wanted)
-            if wanted is None and self.info.asks.few_answers:  # a text of other letters is one that it cannot get right
-                raise DataError(f"{table}, row {row.number}: {row.label!r} is no answer that {self.run.path} can give.")
-            digest = _digest(table, row.path, row.number)
-            if digest in truth and not np.array_equal(truth[digest], wanted):  # type: ignore[arg-type]
-                raise DataError(
-                    f"{table}, row {row.number}: {row.path} is {row.label!r} here and something else before."
-                )
-            truth[digest] = wanted
-        places = [place for place, digest in enumerate(rows.digests.tolist()) if digest in truth]
-        if not places:
-            raise DataError(f"{table}: none of its images is in the log.")
-        own = rows.only(np.array(places))
-        pairs = zip(
-            self._encoded(own.answers.tolist()), (truth[digest] for digest in own.digests.tolist()), strict=True
-        )
-        right = np.array(
-            [wanted is not None and bool(((given == wanted) | (wanted < 0)).all()) for given, wanted in pairs]
-        )
-        return len(own), _share(right), self.accuracy_of(own)
-
-    def _unnamed(self, labels: list[str]) -> NDArray[np.bool_] | None:
-        """Return, of several labels, which (labels,) a table never names: it says nothing about them. None for other tasks."""
-        if not self.info.asks.several_labels:
-            return None
-        named = {name for label in labels for part in parse(label) for name in part}
-        return np.array([name not in named for name in self.info.classes])
-
-    def _target_of(self, label: str) -> NDArray[np.int64] | None:
-        """Return a label as a target; None for one that the model cannot answer."""
-        try:
-            found: NDArray[np.int64] = self._encoded([unicodedata.normalize("NFC", label).strip()])[0]
-        except (KeyError, DataError):
-            return None
-        return found
-
-    def _encoded(self, answers: list[str]) -> NDArray[np.int64]:
-        return self.info.asks.encode_labels(answers, self.info.classes, self.info.output)
+    def truth_of(self, rows: Rows, table: Path) -> Truth:
+        """Compare the answers with a table of labels that came later."""
+        own, right, unknown = compare(rows, table, self.info, str(self.run.path))
+        return Truth(len(own), _share(right), self.accuracy_of(own), unknown)
 
 
 def _first_of_each(rows: Rows) -> Rows:
@@ -369,15 +344,6 @@ def _periods(rows: Rows, every: float | None) -> list[tuple[float, float, Rows]]
         (number * every, (number + 1) * every, rows.only(numbers == number))
         for number in range(int(numbers[0]), int(numbers[-1]) + 1)
     ]
-
-
-def _digest(table: Path, path: str, number: int) -> str:
-    if _DIGEST.fullmatch(path.lower()):
-        return path.lower()[:32]
-    try:
-        return hashlib.sha256((table.parent / path).read_bytes()).hexdigest()[:32]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{table}, row {number}: no file at {path}, and it is no digest.") from error
 
 
 def _share(which: NDArray[np.bool_] | None) -> Figure:

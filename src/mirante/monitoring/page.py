@@ -12,6 +12,7 @@ from mirante.locale import Language
 from mirante.monitoring.monitor import Watched
 from mirante.templates import environment, raw_css
 
+_NAMED = 8  # labels that the model does not know, at most, that are named
 _LEAST_TOLD, _MOST_TOLD = 1e-4, 1_000_000  # p-values and evidence beyond these are told as such
 
 
@@ -81,6 +82,25 @@ def moment(seconds: float) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M")
 
 
+def truth(found: Watched, say: Language) -> list[str]:
+    """Return what is known from labels that came later, a sentence each."""
+    told = found.truth
+    if told is None:
+        return []
+    real, estimate = figure(told.accuracy, say), figure(told.estimate, say)
+    text = "{count} images have a label now: {real} are right; estimated without labels: {estimate}."
+    lines = [say(text, count=say.number(told.count), real=real, estimate=estimate)]
+    if told.unknown:
+        named = [f"{name} ({say.number(count)})" for name, count in list(told.unknown.items())[:_NAMED]]
+        values = ", ".join(named) + ("…" if len(told.unknown) > _NAMED else "")
+        if found.several:
+            lines.append(say("Labels that the model does not know are not judged: {named}.", named=values))
+        else:
+            text = "Labels that the model does not know count as wrong, unless the answer was none of these: {named}."
+            lines.append(say(text, named=values))
+    return lines
+
+
 def page(found: Watched, say: Language) -> str:
     """Return a self-contained HTML page of what was found."""
     footer = say("Made by Mirante {version} on this computer. No image left it.", version=mirante.__version__)
@@ -98,6 +118,7 @@ def content(found: Watched, say: Language) -> dict[str, Any]:
         "headline": headline(found, say),
         "trust": trust(found, say),
         "rows": rows_of(found, say),
+        "truth": truth(found, say),
         "figure": lambda one: figure(one, say),
         "begin": moment(found.since),
         "end": moment(found.until),
