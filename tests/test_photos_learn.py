@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Command, draw_shape
+from conftest import Command, draw_shape, write_shapes
 from numpy.typing import NDArray
 from PIL import Image
 from studio_process import Studio, start_studio
@@ -25,7 +25,8 @@ from mirante.errors import RequestError
 from mirante.experiment.model_versions import EARLIER
 from mirante.locale import language
 from mirante.model.packages import at_hand
-from mirante.photos.learn import _imagined, _is_as_good, learn
+from mirante.photos.fit import _imagined
+from mirante.photos.learn import _is_as_good, learn
 from mirante.photos.library import Library, labels_of
 from mirante.photos.questions import RANDOM_EVERY
 from mirante.prediction.model import Model
@@ -56,6 +57,7 @@ def new_photos(
 
 def rings(folder: Path, count: int) -> list[str]:
     """Write photos of something that the model does not know; return their digests."""
+    folder.mkdir(exist_ok=True)
     digests = []
     for number in range(count):
         y, x = np.mgrid[:24, :24] - 11.5
@@ -132,7 +134,7 @@ def test_a_new_class_is_known_after_five_photos(own_run: Path, tmp_path: Path, m
     labels = new_photos(tmp_path / "photos", 4)
     seen, unseen = (
         rings(tmp_path / "photos", 5),
-        rings(tmp_path / "other" if (tmp_path / "other").mkdir() is None else tmp_path, 20)[5:],
+        rings(tmp_path / "other", 20)[5:],
     )
     library = Library(tmp_path / "photos")
     for number, (digest, label) in enumerate(labels.items()):
@@ -151,6 +153,44 @@ def test_a_new_class_is_known_after_five_photos(own_run: Path, tmp_path: Path, m
     again = mirante("evaluate", own_run, "--lang", "en")  # the run is whole with one class more
     assert again.returncode == 0, again.stderr
     assert mirante("photos", "learn", own_run, tmp_path / "photos").returncode == 0  # and can be taught further
+
+
+@pytest.mark.skipif(not at_hand(), reason="needs the pretrained network of mirante[train]")
+def test_a_run_with_folds_learns_and_is_judged_by_layers_that_saw_neither_image_nor_answer(
+    tmp_path: Path, mirante: Command
+) -> None:
+    data, run = write_shapes(tmp_path / "shapes", 40), tmp_path / "run"
+    words = ["--folds", "3", "--lang", "en"]
+    assert mirante("train", data, "--recipe", "transfer", *words, "--out", run).returncode == 0
+    before, metrics = Run(run).predictions(), json.loads((run / "metrics.json").read_text())
+    seen = rings(tmp_path / "photos", 8)
+    shutil.copytree(data / "bar", tmp_path / "photos" / "bar")
+    bars = {digest_of(path.read_bytes()) for path in (data / "bar").iterdir()}
+    library = Library(tmp_path / "photos")
+    library.answer(seen, "ring", "chosen", "disc", "rings")
+    for number, digest in enumerate(
+        sorted(bars)
+    ):  # wrong: each fold must be answered without those about its own images
+        library.answer([digest], "disc", "chosen", "bar", f"{number}")
+    done = learn(run, library, language("en"))
+    assert (done.taught, done.unseen, done.before) == (48, 120, int(before.right.sum()))
+    library.answer(sorted(bars), "bar", "chosen", "disc", "right again")
+    done = learn(run, library, language("en"))
+    assert done.adopted and done.added == ("ring",) and done.kept is not None, done
+    after, model = Run(run).predictions(), Model(run)
+    assert after.paths == before.paths and after.classes == (*before.classes, "ring") == model.classes
+    assert int((after.given == after.targets).sum()) == done.after and after.folds is not None
+    assert json.loads((run / "metrics.json").read_text())["images"] == metrics["images"] == 120
+    rings(tmp_path / "other", 30)
+    found = [one.label for one in model.predict_many(sorted((tmp_path / "other").glob("*.png")))]
+    assert found.count("ring") >= 24
+    assert mirante("evaluate", run, *words[2:]).returncode == 0
+
+    own = tmp_path / "own"
+    words = ["--model", "8C3-MP2-16N", "--epochs", "1", *words]
+    assert mirante("train", data, *words, "--out", own).returncode == 0
+    done = mirante("photos", "learn", own, tmp_path / "photos", "--lang", "en")
+    assert done.returncode == 2 and "its network has seen all of them" in done.stderr
 
 
 def test_a_class_of_five_photos_is_answered_and_costs_the_others_little() -> None:
@@ -185,10 +225,18 @@ def test_a_class_of_five_photos_is_answered_and_costs_the_others_little() -> Non
 
 def test_a_model_that_knows_a_class_more_may_lose_what_is_chance_and_no_other_may() -> None:
     before = np.ones(500, bool)
-    for lost, more, taken in ((0, False, True), (1, False, False), (3, True, True), (30, True, False)):
+    before[450:] = False
+    for lost, gained, more, taken in (
+        (0, 0, False, True),
+        (1, 0, False, False),
+        (5, 0, True, True),
+        (8, 0, True, False),  # which is no chance
+        (28, 20, True, True),
+        (31, 20, True, False),
+    ):
         after = before.copy()
-        after[:lost] = False
-        assert _is_as_good(before, after, more) == taken, (lost, more)
+        after[:lost], after[450 : 450 + gained] = False, True
+        assert _is_as_good(before, after, more) == taken, (lost, gained, more)
 
 
 def test_photos_that_the_run_is_tested_on_teach_it_nothing(

@@ -20,7 +20,6 @@ from mirante.data.dataset import Dataset
 from mirante.data.features import Features, known_or_new
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
-from mirante.evaluation.objectives import Objectives
 from mirante.experiment.compare import mcnemar
 from mirante.experiment.evaluate import judge_run, require_classes
 from mirante.experiment.model_versions import EARLIER, keep
@@ -28,28 +27,19 @@ from mirante.files import write_file
 from mirante.images import Pixels
 from mirante.locale import Language
 from mirante.model.export import TOLERANCE, write_onnx
-from mirante.model.last_layer import replace_head
-from mirante.model_info import ModelInfo
 from mirante.photos.features import FeatureExtractor, extractor_of_run
+from mirante.photos.fit import Candidate, Known, fit, output_of
 from mirante.photos.library import Answer, Library, contradictions, is_kept_apart, labels_of, several_of
-from mirante.prediction.onnx_model import Output
-from mirante.prediction.out_of_distribution import fit_subspace, ood_score
 from mirante.run import Run, hold_run
 
 NEEDED = 5
 """Answers that a new class needs before a model learns it."""
 
-_FAMILIAR = 5000
-_MANY = 50  # photos of a new class that say by themselves how far its images lie apart
-_FIRM = 0.1  # the least L2 strength where a class is known from a few photos (benchmarks/update.py)
-_MAY_LOSE = 0.02
+_COSTS, _MAY_LOSE = (
+    0.01,
+    0.02,
+)  # shares of the images of the old classes that a class more may cost: surely, and by chance
 _CLEARLY = 0.05  # p-value below which a model that knows a class more is worse on the others
-_WEIGHTS = (
-    1,
-    3,
-    10,
-)  # how many training images a confirmed photo may count as: chosen on held-out answers and validation images
-_UNCHOSEN_WEIGHT, _CHOOSABLE = 3, 30
 
 
 @dataclass(frozen=True)
@@ -74,15 +64,6 @@ class LearnResult:
     adopted: bool
     kept: Path | None = None
     losses: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
-class _Known:
-    """Confirmed photos: digests, targets (N,) or of several labels (N, labels), and features (N, width)."""
-
-    digests: tuple[str, ...]
-    targets: NDArray[np.int64]
-    features: Features
 
 
 @dataclass(frozen=True)
@@ -140,18 +121,20 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     extractor = extractor_of_run(path / runfolder.ONNX, info)
     dataset = run.dataset()
     require_classes(dataset, info.classes)
-    if dataset.folds:
+    if dataset.folds and not info.seen_with:
         raise RunError(
-            f"{path}: trained with folds, so no images are set aside to compare on; train it without --folds first."
+            f"{path}: trained with folds, and its network has seen all of them, so no images are set aside to compare on; train it "
+            "without --folds, or on a pretrained network without --epochs."
         )
-    run.require_same(dataset, dataset.rows("test"))
+    run.require_same(dataset, _tested(dataset))
     dataset, pixels = dataset.load(info.size, info.channels, info.fit, info.rendering)
     seen = known_or_new(extractor.key, dataset.digests, lambda rows: extractor.features(pixels, rows))
 
     answers = library.answers()
     photos = {one.digest: one for one in library.look()[0]}
+    folded = [*dataset.folds, "train"]
     tested = {dataset.digests[row] for split in ("val", "test") for row in dataset.rows(split)}
-    trained = {dataset.digests[row] for row in dataset.rows("train")}
+    trained = {dataset.digests[row] for split in folded for row in dataset.rows(split)}
     answers_here = [one for one in answers if one.digest in photos]
     said = (_said_labels if info.asks.several_labels else _said_classes)(answers_here, info.classes, tested, trained)
     answered = {one.digest for one in answers_here if one.label is not None}
@@ -164,24 +147,27 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
         )
     dataset = dataset.known_as(said.classes)
 
-    def known(targets: dict[str, Any]) -> _Known:
+    def known(targets: dict[str, Any]) -> Known:
         wanted = np.array(list(targets.values()), np.int64).reshape(-1, *dataset.targets.shape[1:])
         if not targets:
-            return _Known((), wanted, seen[:0])
+            return Known((), wanted, seen[:0])
         features, damaged = extractor.look(library.folder, [photos[digest] for digest in targets])
         sound = np.setdiff1d(np.arange(len(targets)), damaged)
         digests = list(targets)
-        return _Known(tuple(digests[row] for row in sound), wanted[sound], features[sound])
+        return Known(tuple(digests[row] for row in sound), wanted[sound], features[sound])
 
     taught, jury = known(said.taught), known(said.jury)
-    new_extractor, new_info, space = _fit(extractor, dataset, seen, taught, run.objectives)
-    rows = dataset.rows("test")
-    wanted = np.concatenate([dataset.targets[rows], jury.targets])
-    judged = np.concatenate([seen[rows], jury.features])
+    new = fit(extractor, dataset, seen, taught, run.objectives)
+    before = run.predictions()
+    if before.paths != new.predictions.paths:
+        raise RunError(f"{path / runfolder.PREDICTIONS}: damaged, or not for this data; restore it or train again.")
+    wanted = np.concatenate([new.predictions.targets, jury.targets])
     right, losses = [], []
-    for one, known_info in ((extractor, info), (new_extractor, new_info)):
-        shares = _output(one.logits(judged), known_info).probabilities
-        right.append(known_info.asks.answered(shares, known_info) == wanted)
+    for one, answers_given in ((extractor, before), (new.extractor, new.predictions)):
+        shares = output_of(one.logits(jury.features), one.info).probabilities
+        given = np.concatenate([answers_given.given, one.info.asks.answered(shares, one.info)])
+        right.append(given == wanted)
+        shares = np.concatenate([answers_given.probabilities, shares])
         losses.append(_loss_of_labels(shares, wanted) if info.asks.several_labels else 0.0)
     added, of_old = said.classes[len(info.classes) :], wanted < len(info.classes)
     said_twice = {photos[one].path: names for one, names in contradictions(answers).items() if one in photos}
@@ -201,17 +187,26 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     if not done.adopted:
         return done
     with hold_run(path):
-        kept = _adopt(run, new_extractor, new_info, space, extractor, dataset, pixels, seen, len(taught.digests), say)
+        kept = _adopt(run, new, extractor, dataset, pixels, seen, len(taught.digests), say)
     return replace(done, kept=kept)
+
+
+def _tested(dataset: Dataset) -> NDArray[np.int64]:
+    """Return the rows that a run is judged on; with folds all but test images that the source sets aside."""
+    return np.flatnonzero(dataset.splits != "test") if dataset.folds else dataset.rows("test")
 
 
 def _is_as_good(before: NDArray[np.bool_], after: NDArray[np.bool_], knows_more: bool) -> bool:
     """Tell whether a new model may take the old one's place, given which images (N,) of the old classes each gets right.
 
-    One that knows a class more may lose one in fifty, if that may be chance (McNemar, exact): it makes all others a little harder.
+    One that knows a class more may lose one in a hundred, or one in fifty where that may be chance (McNemar, exact): a class more
+    makes all others a little harder.
     """
     lost = int(before.sum()) - int(after.sum())
-    return lost <= 0 or (knows_more and lost <= _MAY_LOSE * len(before) and mcnemar(before, after) >= _CLEARLY)
+    if not knows_more:
+        return lost <= 0
+    may_be_chance = lost <= _MAY_LOSE * len(before) and mcnemar(before, after) >= _CLEARLY
+    return lost <= _COSTS * len(before) or may_be_chance
 
 
 def _said_classes(answers: list[Answer], classes: tuple[str, ...], tested: set[str], trained: set[str]) -> _Said:
@@ -254,112 +249,9 @@ def _loss_of_labels(shares: NDArray[np.floating], wanted: NDArray[np.int64]) -> 
     return float(-np.log(np.maximum(right, 1e-7)).mean()) if len(right) else 0.0
 
 
-def _fit(
-    extractor: FeatureExtractor, dataset: Dataset, seen: Features, taught: _Known, objectives: Objectives
-) -> tuple[FeatureExtractor, ModelInfo, Features | None]:
-    """Return the extractor with the new last layer, all that held-out images teach of it, and the familiar directions (width, d)."""
-    from mirante.data.partition import spread
-    from mirante.experiment.fit_network import CALIBRATED
-    from mirante.training.head import Head, fit_head, mean_loss
-
-    classes = dataset.classes
-    own, own_targets = _not_confirmed(dataset, taught)
-    val = dataset.rows("val")
-
-    def fitted(
-        which: NDArray[np.int64], weight: int, strength: float | None
-    ) -> tuple[Features, NDArray[np.float32], float]:
-        often = np.repeat(which, weight)
-        imagined, imagined_targets = _imagined(taught.features[which], taught.targets[which], seen[own], own_targets)
-        features = np.concatenate([seen[own], taught.features[often], imagined])
-        targets = np.concatenate([own_targets, taught.targets[often], imagined_targets])
-        units = [
-            *(dataset.digests[row] for row in own),
-            *(taught.digests[row] for row in often),
-            *(f"imagined {number}" for number in range(len(imagined))),
-        ]
-
-        def head_of(strength: float | None) -> Head:
-            known = seen[val], dataset.targets[val]
-            return fit_head(features, targets, *known, len(classes), strength, extractor.info.rooted, units)
-
-        head = head_of(strength)
-        if len(imagined) and head.strength < _FIRM:
-            head = head_of(_FIRM)
-        return head.weight, head.bias, head.strength
-
-    everything = np.arange(len(taught.digests))
-    weight, strength = _UNCHOSEN_WEIGHT, None
-    if len(everything) >= _CHOOSABLE:
-        held = everything % 3 == 0
-        losses = []
-        for tried in _WEIGHTS:
-            matrix, bias, strength = fitted(everything[~held], tried, strength)
-            parts = ((taught.features[held], taught.targets[held]), (seen[val], dataset.targets[val]))
-            losses.append(sum(mean_loss(one @ matrix.T + bias, wanted) for one, wanted in parts if len(wanted)))
-        weight = _WEIGHTS[int(np.argmin(losses))]
-    matrix, bias, _ = fitted(everything, weight, strength)
-    tells = any(output.name == "ood_score" for output in extractor.model.graph.output)
-    space = fit_subspace(np.concatenate([taught.features, seen[own]])[:_FAMILIAR]) if tells else None
-    asks = extractor.info.asks
-    plain = replace(extractor.info, classes=classes, output=(len(classes),), learned=asks.read_learned({}))
-    rows = spread(val, CALIBRATED)
-    scores = np.zeros(len(rows), np.float32) if space is None else ood_score(seen[rows], space)
-    head = replace_head(extractor.model, matrix, bias, space)
-    changed = replace(extractor, weight=matrix, bias=bias, names=classes, model=head)
-    output = _output(changed.logits(seen[rows]), plain, scores)
-    info = asks.calibrate(output, rows, dataset, plain, asks.require_objectives(objectives, classes))
-    return replace(changed, info=info), info, space
-
-
-def _imagined(
-    taught: Features, taught_targets: NDArray[np.int64], own: Features, own_targets: NDArray[np.int64]
-) -> tuple[Features, NDArray[np.int64]]:
-    """Return features and class numbers of images that classes without training images may look like; of several labels, none.
-
-    A few photos say where a class lies, and not how far its images lie apart. That is taken from the other classes: the distances of
-    their images from the means of their classes, around the mean of the new one, as many as a class has images (Yang, Liu, Xu, "Free
-    lunch for few-shot learning: distribution calibration", ICLR 2021).
-    """
-    if taught_targets.ndim > 1 or not len(own):
-        return own[:0], own_targets[:0]
-    known = np.unique(own_targets)
-    means = {number: own[own_targets == number].mean(axis=0) for number in known.tolist()}
-    apart = own - np.stack([means[number] for number in own_targets.tolist()])
-    each, chance = len(own) // len(known), np.random.default_rng(0)
-    features, targets = [own[:0]], [own_targets[:0]]
-    for number in sorted(set(taught_targets.tolist()) - set(means)):
-        if (taught_targets == number).sum() >= _MANY:
-            continue
-        centre = taught[taught_targets == number].mean(axis=0)
-        drawn = centre + apart[chance.integers(0, len(own), each)]
-        features.append(np.maximum(drawn, own.min()).astype(own.dtype))
-        targets.append(np.full(each, number))
-    return np.concatenate(features), np.concatenate(targets)
-
-
-def _not_confirmed(dataset: Dataset, taught: _Known) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows to train on and their targets, without what a person has confirmed otherwise."""
-    own, targets = dataset.rows("train"), dataset.targets
-    confirmed = dict(zip(taught.digests, taught.targets, strict=True))
-    known = np.array([dataset.digests[row] in confirmed for row in own], dtype=bool)
-    if targets.ndim == 1:
-        return own[~known], targets[own[~known]]
-    changed = targets[own].copy()
-    for place in np.flatnonzero(known):
-        changed[place, confirmed[dataset.digests[own[place]]] >= 0] = -1
-    return own, changed
-
-
-def _output(logits: NDArray[np.float32], info: ModelInfo, scores: NDArray[np.float32] | None = None) -> Output:
-    return Output.of_logits(logits, np.zeros(len(logits), np.float32) if scores is None else scores, info)
-
-
 def _adopt(
     run: Run,
-    new: FeatureExtractor,
-    info: ModelInfo,
-    space: Features | None,
+    new: Candidate,
     old: FeatureExtractor,
     dataset: Dataset,
     pixels: Pixels,
@@ -367,27 +259,28 @@ def _adopt(
     taught: int,
     say: Language,
 ) -> Path:
-    """Keep the old model and its report, put the new one in its place, and judge it on the test images."""
+    """Keep the old model and its report, put the new one in its place, and judge it on the images that it was compared on."""
+    info = new.info
     kept = keep(run.path, f"mirante photos learn, {taught} confirmed photos")
-    write_file(run.path / runfolder.WEIGHTS, lambda part: _save_weights(kept / runfolder.WEIGHTS, part, old, new))
+    write_file(
+        run.path / runfolder.WEIGHTS, lambda part: _save_weights(kept / runfolder.WEIGHTS, part, old, new.extractor)
+    )
     run.publish_info(info)
-    write_onnx(new.model, info, run.path / runfolder.ONNX)
+    write_onnx(new.extractor.model, info, run.path / runfolder.ONNX)
     text = "Trained further on {count} photos that a person confirmed; the previous model is kept in {folder}."
     run.note(Note(text, {"count": taught, "folder": f"{EARLIER}/{kept.name}"}))
-    rows = dataset.rows("test")
-    scores = None if space is None else ood_score(seen[rows], space)
-    output = _output(new.logits(seen[rows]), info, scores)
-    some = rows[:16]
+    some = _tested(dataset)[:16]
     answered = run.model().run(pixels[some]).probabilities
-    difference = float(np.abs(answered - output.probabilities[: len(some)]).max(initial=0))
+    taught_to = output_of(new.extractor.logits(seen[some]), info).probabilities
+    difference = float(np.abs(answered - taught_to).max(initial=0))
     if difference > TOLERANCE:
         raise WorkError(
             f"{run.path}: the new model.onnx does not answer as it was taught ({difference:.1e}); the old one is in {kept}."
         )
-    judge_run(run, run.path, info.asks.predict(output, rows, dataset, info), dataset, pixels, say)
+    judge_run(run, run.path, new.predictions, dataset, pixels, say)
     if (compared := run.reference()) is not None:  # what the network sees is the same, what is unlike it is not
         places, sketches, _ = compared
-        run.publish_reference(places, sketches, output.ood_scores[places])
+        run.publish_reference(places, sketches, new.ood_scores[places])
     return kept
 
 
