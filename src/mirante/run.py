@@ -232,7 +232,11 @@ class Run:
 
     def require_same(self, dataset: Dataset, tested: NDArray[np.int64]) -> None:
         """Raise RunError unless these rows of the data set are the images, with the labels, that the run was tested on."""
-        folded, names = bool(dataset.folds), dataset.names
+        folded, targets, classes = bool(dataset.folds), dataset.targets, dataset.classes
+        if dataset.asks.several_labels:  # of which it may have learned more since
+            known = len(self.data["classes"])
+            targets, classes = targets[:, :known], classes[:known]
+        names = dataset.asks.label_names(targets, classes)
         before = sorted((digest, name) for _, digest, name, split in self.data["files"] if (split == "test") != folded)
         if sorted((dataset.digests[row], names[row]) for row in tested) != before:
             raise RunError(

@@ -201,9 +201,15 @@ def _learn(arguments: argparse.Namespace) -> None:
         text = say("{path}: answered {labels}; the last word counts.", path=path, labels=", ".join(labels))
         print(text, file=sys.stderr)
     for label, count in done.waiting.items():
-        print(
-            say("{label}: {count} of the 5 photos that a new class needs.", label=label, count=count), file=sys.stderr
-        )
+        if done.losses is None:
+            text = say("{label}: {count} of the 5 photos that a new class needs.", label=label, count=count)
+        else:
+            text = say(
+                "{label}: a new label needs 5 photos that have it and 5 that do not, without those set aside; there are {count}.",
+                label=label,
+                count=count,
+            )
+        print(text, file=sys.stderr)
     print(learned_sentence(done, say))
 
 

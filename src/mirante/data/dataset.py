@@ -218,10 +218,16 @@ class Dataset:
         return tuple(f"fold{number + 1}" for number in range(self.options.get("folds", 0)))
 
     def known_as(self, classes: tuple[str, ...]) -> Dataset:
-        """Return the data set for a model that learned further classes after these; unchanged for any other model."""
+        """Return the data set for a model that learned further classes after these; unchanged for any other model.
+
+        Of several labels, it is not known which images have the further ones.
+        """
         if classes[: len(self.classes)] != self.classes:
             return self
-        return replace(self, classes=classes, output=(*self.output[:-1], len(classes)))
+        targets, more = self.targets, len(classes) - len(self.classes)
+        if self.asks.several_labels:
+            targets = np.pad(targets, ((0, 0), (0, more)), constant_values=-1)
+        return replace(self, classes=classes, output=(*self.output[:-1], len(classes)), targets=targets)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return class → split → number of images; for texts, letter → split → how often it occurs."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mirante.data.cells import short
 from mirante.errors import DataError
 
@@ -60,6 +63,17 @@ def united(one: str, other: str) -> str:
     first, second = parse(one), parse(other)
     yes = list(dict.fromkeys([*first[0], *second[0]]))
     return join(yes, [name for name in dict.fromkeys([*first[1], *second[1]]) if name not in yes])
+
+
+def fully_known(targets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return of which images (N,) all answers are known; a label that is known of no image does not count.
+
+    targets  (N, …) class numbers, or for several labels (N, labels) 1 yes, 0 no, -1 not known
+    """
+    known = (targets >= 0).reshape(len(targets), -1)
+    told = known.any(axis=0)
+    found: NDArray[np.bool_] = np.logical_and.reduce(known[:, told], axis=1)
+    return found if told.any() else ~found
 
 
 def labels_of_cells(cells: list[list[str]], column: int) -> list[list[str]]:

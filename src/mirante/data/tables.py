@@ -97,10 +97,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of a table, and its name for messages."""
+    """The rows of a table, and its name for messages.
+
+    has_columns  whether its labels are columns of yes and no, so that it says nothing about labels without a column
+    """
 
     name: str
     rows: tuple[Row, ...]
+    has_columns: bool = False
 
     def found_in(self, base: Path) -> Table:
         """Return the table with the paths of files as they are spelt on disk. Raises DataError when a row names a missing file.
@@ -174,6 +178,7 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns(), one_hot: 
     cells = read_annotations(name, content, wanted.several) if annotated else read_cells(name, content)
     header = [cell.strip() for cell in cells[0]] if cells else []
     columns = {kind: at for kind in _USUAL if (at := _usual(name, header, kind)) is not None}
+    has_columns = False
     asked = (
         ("path", "--path-column", wanted.path),
         ("group", "--group-column", wanted.group),
@@ -192,7 +197,7 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns(), one_hot: 
         made = labels_of_columns if wanted.several else _from_one_hot
         cells, header = made(name, cells, header, set(columns.values()))
         if "label" in header:
-            columns["label"] = header.index("label")
+            columns["label"], has_columns = header.index("label"), True
     elif wanted.several and "label" in columns and not annotated:
         cells = labels_of_cells(cells, columns["label"])
     for column in ("path", "label"):
@@ -215,7 +220,7 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns(), one_hot: 
         raise DataError(f"{name}: has a header but no rows.")
     if all(row.group is not None and re.fullmatch(r"\d+(\.0)?", row.group) for row in rows):  # as pandas writes numbers
         rows = [replace(row, group=(row.group or "").removesuffix(".0")) for row in rows]
-    table = Table(name, tuple(rows))
+    table = Table(name, tuple(rows), has_columns)
     return table.with_labels_united() if wanted.several else table
 
 

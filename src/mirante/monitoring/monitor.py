@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante import runfolder
+from mirante.data.several import fully_known
 from mirante.errors import RequestError
 from mirante.evaluation.figure import Figure
 from mirante.evaluation.metrics import wilson
@@ -257,8 +258,9 @@ class _Tests:
         found = run.predictions()
         self.confidences = found.given_confidences
         # where it is not known whether an image has a label, nothing says whether the answer is right
-        self.known = (found.targets >= 0).reshape(len(found), -1).all(axis=1)
-        self.right = (found.given == found.targets).reshape(len(found), -1).all(axis=1)[self.known]
+        self.known = fully_known(found.targets)
+        right = (found.given == found.targets) | (found.targets < 0)
+        self.right = right.reshape(len(found), -1).all(axis=1)[self.known]
         self.counted = self.info.asks.count(found, self.info)
 
     def reference(self) -> Reference | None:

@@ -14,12 +14,12 @@ from pathlib import Path, PurePosixPath
 from mirante import runfolder
 from mirante.data.entries import Skipped, digest_of, printable
 from mirante.data.several import parse
-from mirante.data.tables import read_table_file
+from mirante.data.tables import Columns, read_table_file
 from mirante.errors import DataError, RequestError, RunError, WorkError
 from mirante.files import write_bytes
 from mirante.formats import ending_of, open_image
 from mirante.model_info import ModelInfo
-from mirante.photos.library import Library, labels_of, several_of
+from mirante.photos.library import Answer, Library, labels_of, several_of
 from mirante.run import Run
 
 _LONGEST = 100
@@ -63,8 +63,10 @@ class Feedback:
                     ending = ending_of(image)
                 write_bytes(self._folder / f"{digest}.{ending}", content)
         if self._info.asks.several_labels:
-            said = {label: int(label in labels) for label in self._info.classes}
-            self._library.answer_labels(digest, said, "feedback", uuid.uuid4().hex)
+            named = (*self._info.classes, *_named(self._library.answers()), *labels)
+            self._library.answer_labels(
+                digest, {one: int(one in labels) for one in named}, "feedback", uuid.uuid4().hex
+            )
         else:
             self._library.answer([digest], labels[0], "feedback", None, uuid.uuid4().hex)
         return [label for label in labels if label not in self._info.classes]
@@ -73,16 +75,9 @@ class Feedback:
         self._library.close()
 
     def _require_meant(self, labels: Sequence[str]) -> None:
-        known, several = self._info.classes, self._info.asks.several_labels
-        if several:
-            unknown = [label for label in labels if label not in known]
-            if unknown:
-                raise RequestError(
-                    f"{unknown[0][:_LONGEST]!r} is not a label of this model; it has {', '.join(known)}."
-                )
-        elif len(labels) != 1 or not labels[0]:
+        if not self._info.asks.several_labels and (len(labels) != 1 or not labels[0]):
             raise RequestError("Say what the image shows, once: ?label=NAME.")
-        elif len(labels[0]) > _LONGEST or not labels[0].isprintable():
+        if any(not label or len(label) > _LONGEST or not label.isprintable() for label in labels):
             raise RequestError(f"A class has up to {_LONGEST} printable characters.")
 
 
@@ -90,7 +85,8 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
     """Take the labels of a table as answers; return how many, and the rows whose photo is not in the folder.
 
     Paths are those in the folder, or from the table's own folder. A table that is read again changes nothing. For a run of several
-    labels a cell names all that a photo has, such as cat|dog, and it has no other. Raises DataError.
+    labels a cell names all that a photo has, such as cat|dog, and it has no other, nor any that another row names; columns of yes and
+    no speak of their labels alone. Raises DataError.
     """
     info = Run(run).info if runfolder.is_run(run) else None
     several = info is not None and info.asks.several_labels
@@ -99,7 +95,11 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
     one_class, labels_said = labels_of(answers), several_of(answers)
     read, left = 0, []
     said: dict[str, str] = {}
-    for row in read_table_file(table).rows:
+    found = read_table_file(table, Columns(several=several))
+    named = set() if info is None else _named_in([row.label for row in found.rows], info.classes)
+    if info is not None and not found.has_columns:
+        named |= set(info.classes)
+    for row in found.rows:
         label = row.label.strip() if several or info is None else _known_as(row.label, info.classes)
         path = str(PurePosixPath(row.path.replace("\\", "/")))
         if path not in photos:
@@ -115,11 +115,8 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
         if said.setdefault(digest, label) != label:  # the same file, or a copy of it
             raise DataError(f"{table}, row {row.number}: {row.path} is {label!r} here and {said[digest]!r} before.")
         if info is not None and several:
-            yes, not_known = parse(label)
-            unknown = [name for name in (*yes, *not_known) if name not in info.classes]
-            if unknown:
-                raise DataError(f"{table}, row {row.number}: {unknown[0]!r} is not a label of {run}.")
-            wanted = {name: int(name in yes) for name in info.classes if name not in not_known}
+            yes, not_known = ([_known_as(name, info.classes) for name in part] for part in parse(label))
+            wanted = {name: int(name in yes) for name in named if name not in not_known}
             stands = labels_said.get(digest, {})
             if any(name not in stands or stands[name].has != has for name, has in wanted.items()):
                 library.answer_labels(digest, wanted, "table", uuid.uuid4().hex)
@@ -127,6 +124,15 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
             library.answer([digest], label, "table", None, uuid.uuid4().hex)
         read += 1
     return read, left
+
+
+def _named(answers: list[Answer]) -> set[str]:
+    """Return the labels that somebody said a photo has."""
+    return {one.label for one in answers if one.label is not None and one.has == 1}
+
+
+def _named_in(labels: list[str], classes: Sequence[str]) -> set[str]:
+    return {_known_as(name, classes) for label in labels for part in parse(label) for name in part}
 
 
 def _known_as(label: str, classes: Sequence[str]) -> str:

@@ -161,14 +161,18 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     before = run.predictions()
     if before.paths != new.predictions.paths:
         raise RunError(f"{path / runfolder.PREDICTIONS}: damaged, or not for this data; restore it or train again.")
-    wanted = np.concatenate([new.predictions.targets, jury.targets])
+    wanted, several = np.concatenate([new.predictions.targets, jury.targets]), info.asks.several_labels
+    if several:  # the old model says nothing of new labels
+        wanted = wanted[:, : len(info.classes)]
     right, losses = [], []
     for one, answers_given in ((extractor, before), (new.extractor, new.predictions)):
         shares = output_of(one.logits(jury.features), one.info).probabilities
         given = np.concatenate([answers_given.given, one.info.asks.answered(shares, one.info)])
-        right.append(given == wanted)
         shares = np.concatenate([answers_given.probabilities, shares])
-        losses.append(_loss_of_labels(shares, wanted) if info.asks.several_labels else 0.0)
+        if several:
+            given, shares = given[:, : wanted.shape[1]], shares[:, : wanted.shape[1]]
+        right.append(given == wanted)
+        losses.append(_loss_of_labels(shares, wanted) if several else 0.0)
     added, of_old = said.classes[len(info.classes) :], wanted < len(info.classes)
     said_twice = {photos[one].path: names for one, names in contradictions(answers).items() if one in photos}
     done = LearnResult(
@@ -179,10 +183,10 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
         added,
         said.waiting,
         said_twice,
-        losses[1] <= losses[0]
-        if info.asks.several_labels
+        losses[1] <= losses[0] * (1 + _COSTS * bool(added))
+        if several
         else _is_as_good(right[0][of_old], right[1][of_old], bool(added)),
-        losses=(losses[0], losses[1]) if info.asks.several_labels else None,
+        losses=(losses[0], losses[1]) if several else None,
     )
     if not done.adopted:
         return done
@@ -230,16 +234,26 @@ def _said_labels(answers: list[Answer], classes: tuple[str, ...], tested: set[st
     """Return what was said about several labels.
 
     Of photos that are kept apart nothing is learned; answers to questions drawn at random about them judge, if no model has seen them.
+    A new label needs photos that have it and as many that do not.
     """
-    said = _Said({}, {}, classes, {})
-    for digest, labels in several_of(answers).items():
-        apart = is_kept_apart(digest)
-        if digest in tested or (apart and digest in trained):
-            continue
-        for label, one in labels.items():
-            if label in classes and one.has in (0, 1) and (one.kind == "random" or not apart):
-                part = said.jury if apart else said.taught
-                part.setdefault(digest, np.full(len(classes), -1))[classes.index(label)] = one.has
+    usable = [
+        (digest, label, one.has)
+        for digest, labels in several_of(answers).items()
+        for label, one in labels.items()
+        if one.has in (0, 1)
+        and digest not in tested
+        and not (is_kept_apart(digest) and (digest in trained or one.kind != "random"))
+    ]
+    counts = Counter(
+        (label, has) for digest, label, has in usable if label not in classes and not is_kept_apart(digest)
+    )
+    new = {label: min(counts[label, 0], counts[label, 1]) for label, _ in counts}
+    classes = (*classes, *(label for label, count in new.items() if count >= NEEDED))
+    said = _Said({}, {}, classes, {label: count for label, count in new.items() if count < NEEDED})
+    for digest, label, has in usable:
+        if label in classes:
+            part = said.jury if is_kept_apart(digest) else said.taught
+            part.setdefault(digest, np.full(len(classes), -1))[classes.index(label)] = has
     return said
 
 

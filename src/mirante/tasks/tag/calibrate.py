@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.data.dataset import Dataset
+from mirante.data.several import fully_known
 from mirante.evaluation.objectives import Objectives
 from mirante.model_info import ModelInfo
 from mirante.prediction.calibration import fit_power, fit_yes_or_no, sigmoid
@@ -98,9 +99,10 @@ def calibrate(
         limit = fit_ood_threshold(output.ood_scores)
         learned = replace(learned, ood_threshold=limit if limit < 1 else None)  # too few images to tell: then it cannot
     decided = decide(probabilities, replace(info, learned=learned))
-    known = np.flatnonzero((targets >= 0).all(axis=1))
-    right = (decided[known] == targets[known]).all(axis=1)
-    return replace(info, learned=replace(learned, power=fit_power(_products(probabilities, decided)[known], right)))
+    known, told = np.flatnonzero(fully_known(targets)), (targets >= 0).any(axis=0)
+    right = ((decided == targets) | ~told)[known].all(axis=1)
+    products = _products(probabilities[:, told], decided[:, told])[known]
+    return replace(info, learned=replace(learned, power=fit_power(products, right)))
 
 
 def predict(output: Output, rows: NDArray[np.int64], dataset: Dataset, info: ModelInfo) -> Predictions:
