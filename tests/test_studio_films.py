@@ -103,6 +103,16 @@ def test_a_film_is_dropped_seen_corrected_and_teaches(browser, studio: Studio, l
     said = "neither model saw" if lang == "en" else "nenhum dos dois modelos viu"
     until(page, "(text) => document.getElementById('learned').textContent.includes(text)", said, timeout=90_000)
     assert [one for one in page.troubles if "Failed to load" not in one] == []
+
+    first = "#stretches tbody tr:nth-child(1)"  # a class that the model does not know
+    page.select_option(f"{first} select", "/")
+    page.fill(f"{first} input", f"hand {lang}")
+    page.keyboard.press("Enter")
+    until(page, "(name) => document.querySelector('#stretches tbody select')?.value === name", f"hand {lang}")
+    assert set(labels_of(library.answers()).values()) == {f"hand {lang}"}
+    page.click("#learn button")
+    until(page, "document.getElementById('learned').textContent.length > 60", timeout=90_000)
+    assert f"hand {lang}" in page.inner_text("#learned"), page.inner_text("#learned")
     page.context.close()
 
 

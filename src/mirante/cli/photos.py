@@ -168,7 +168,7 @@ def _review(arguments: argparse.Namespace) -> None:
 
 def _learn(arguments: argparse.Namespace) -> None:
     from mirante.locale import language
-    from mirante.photos.learn import learn, learned_sentence
+    from mirante.photos.learn import learn, learned_sentence, waiting_sentences
     from mirante.photos.library import Library
     from mirante.photos.sidecars import read_sidecars
     from mirante.photos.table import first_table
@@ -200,15 +200,7 @@ def _learn(arguments: argparse.Namespace) -> None:
     for path, labels in done.said_twice.items():
         text = say("{path}: answered {labels}; the last word counts.", path=path, labels=", ".join(labels))
         print(text, file=sys.stderr)
-    for label, count in done.waiting.items():
-        if done.losses is None:
-            text = say("{label}: {count} of the 5 photos that a new class needs.", label=label, count=count)
-        else:
-            text = say(
-                "{label}: a new label needs 5 photos that have it and 5 that do not, without those set aside; there are {count}.",
-                label=label,
-                count=count,
-            )
+    for text in waiting_sentences(done, say):
         print(text, file=sys.stderr)
     print(learned_sentence(done, say))
 

@@ -71,6 +71,10 @@ class Feedback:
             self._library.answer([digest], labels[0], "feedback", None, uuid.uuid4().hex)
         return [label for label in labels if label not in self._info.classes]
 
+    def count(self) -> int:
+        """Return how many images something was said about."""
+        return len({one.digest for one in self._library.answers()})
+
     def close(self) -> None:
         self._library.close()
 

@@ -102,11 +102,30 @@ def learned_sentence(done: LearnResult, say: Language) -> str:
             new_loss=say.number(done.losses[1], 4),
         )
     if done.kept is None:
-        return f"{compared} {say('The new one is worse, so the old one stays.')}"
+        if not done.added:
+            return f"{compared} {say('The new one is worse, so the old one stays.')}"
+        names = ", ".join(done.added)
+        worse = say("The new one, which also knows {names}, is worse on the others, so the old one stays.", names=names)
+        return f"{compared} {worse}"
     taken = say("The new one is now in use; the old one is kept in {kept}.", kept=done.kept)
     new = say("New classes: {names}.", names=", ".join(done.added)) if done.added else ""
     fewer = say("Fewer are right, as is to be expected with one class more.") if done.after < done.before else ""
     return " ".join(part for part in (compared, fewer, taken, new) if part)
+
+
+def waiting_sentences(done: LearnResult, say: Language) -> list[str]:
+    """Say of each new class that has too few photos how many it has."""
+    if done.losses is None:
+        text = "{label}: {count} of the 5 photos that a new class needs."
+        return [say(text, label=label, count=count) for label, count in done.waiting.items()]
+    text = "{label}: a new label needs 5 photos that have it and 5 that do not, without those set aside; there are {count}."
+    return [say(text, label=label, count=count) for label, count in done.waiting.items()]
+
+
+def learn_in_words(path: Path, library: Library, say: Language) -> str:
+    """Teach a run, and say what came of it; raises as `learn` does."""
+    done = learn(path, library, say)
+    return " ".join([learned_sentence(done, say), *waiting_sentences(done, say)])
 
 
 def learn(path: Path, library: Library, say: Language) -> LearnResult:

@@ -18,12 +18,14 @@ from mirante.data.several import parse
 from mirante.errors import ImageError, LayersError, RequestError
 from mirante.images import Pixels
 from mirante.model.notation import has_layers, parse_layers
+from mirante.photos.feedback import Feedback
 from mirante.see.drawing import draw_model, to_svg
 from mirante.sizes import input_size
-from mirante.studio import answers, augmentation, checks, collections, edits, listing, thumbnails, trainings
+from mirante.studio import answers, augmentation, checks, collections, edits, gallery, listing, thumbnails, trainings
 from mirante.studio.pages import Visit, described, wanted_answers
-from mirante.studio.workspace import UNCLEAR, require_text
+from mirante.studio.workspace import UNCLEAR, require_name, require_text
 
+_MEGABYTES = 10_000  # of the corrections of a model
 _TIMES = re.compile(r"\d{1,3}(s|m|h)")
 
 
@@ -358,6 +360,28 @@ def ask_model(asked: Visit, body: bytes) -> dict[str, Any]:
     return answers.answer_json(opened, pixels, asked.say)
 
 
+def correct(asked: Visit, body: bytes) -> dict[str, Any]:
+    """Keep an image with what a person says it shows, among the corrections of a run, which is taught with them as with photos."""
+    opened, _ = _new_image(asked, body)
+    said = require_text(asked.query.get("label", ""))
+    labels = parse(said)[0] if opened.model.asks.several_labels else [require_name(said)]
+    folder, run = asked.workspace.corrections / opened.path.name, opened.path
+    feedback = Feedback(folder, _MEGABYTES, opened.info)
+    try:
+        new, count = feedback.add(body, labels), feedback.count()
+    finally:
+        feedback.close()
+    one = gallery.open_gallery(asked.workspace, str(folder), str(run))
+    kept = asked.say("Kept. Images confirmed or corrected so far: {count}.", count=asked.say.number(count))
+    if new:
+        kept += " " + asked.say("New to the model: {names}.", names=", ".join(new))
+    return {
+        "kept": kept,
+        "more": asked.say("Look at them, and let the model learn"),
+        "go": f"/photos/{quote(one.name, safe='')}/review",
+    }
+
+
 def heatmap(asked: Visit, body: bytes) -> Response:
     """Return where a model looked in an image, as a picture; its words are in a header."""
     opened, pixels = _new_image(asked, body)
@@ -444,6 +468,7 @@ UPLOADS: dict[str, Callable[[Visit, bytes], Any]] = {
     "/api/augment": augmented,
     "/api/data/{name}/images": upload_image,
     "/api/results/{name}/predict": ask_model,
+    "/api/results/{name}/correct": correct,
     "/api/results/{name}/heatmap": heatmap,
     "/api/results/{name}/path": image_path,
 }

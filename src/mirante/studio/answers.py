@@ -193,6 +193,9 @@ def answer_json(opened: Opened, pixels: Pixels, say: Language) -> dict[str, Any]
             [one.classes[number], float(one.probabilities[number])] for number in one.order[:20].tolist()
         ],
         "has": list(one.labels) if several else None,
+        "said": " | ".join(one.labels) if several else one.label or "",
+        "classes": list(one.classes),
+        "teachable": opened.model.asks.is_taught,
     }
 
 

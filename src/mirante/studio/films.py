@@ -207,14 +207,14 @@ def correct(
 
 def learn_from_film(workspace: Workspace, name: str, say: Language) -> str:
     """Teach the run with what was said about the film, and describe what came of it. Raises RequestError, RunError."""
-    from mirante.photos.learn import learn, learned_sentence  # imports torch: only when needed
+    from mirante.photos.learn import learn_in_words  # imports torch: only when needed
 
     film = read(workspace, name)
     if not film.said:
         raise RequestError(f"{name}: nothing has been confirmed or corrected yet.")
     library = Library(_frames(workspace, name))
     try:
-        return learned_sentence(learn(workspace.run(film.run), library, say), say)
+        return learn_in_words(workspace.run(film.run), library, say)
     finally:
         library.close()
 

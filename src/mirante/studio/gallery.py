@@ -272,9 +272,9 @@ def session(workspace: Workspace, name: str) -> Session:
 
 def learn_from_answers(opened: Session, say: Language) -> str:
     """Teach the gallery's run, and describe in words what came of it. Raises RequestError, RunError."""
-    from mirante.photos.learn import learn, learned_sentence
+    from mirante.photos.learn import learn_in_words
 
-    return learned_sentence(learn(Path(opened.gallery.run), opened.library, say), say)
+    return learn_in_words(Path(opened.gallery.run), opened.library, say)
 
 
 def new_turn() -> str:

@@ -2,6 +2,7 @@
 
 runs/NAME               trained models, as `mirante train` writes them
 images/NAME/CLASS/      images that a person gathered in the studio
+corrections/NAME/       images that a model was asked about, with what a person said they show
 .mirante/               the studio's own memory: what was opened, edited and started
 """
 
@@ -32,6 +33,10 @@ class Workspace:
     @property
     def images(self) -> Path:
         return self.root / "images"
+
+    @property
+    def corrections(self) -> Path:
+        return self.root / "corrections"
 
     def memory(self, *parts: str) -> Path:
         """Return a folder of the studio's memory, created if it is not there."""

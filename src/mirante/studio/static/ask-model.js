@@ -6,8 +6,8 @@ import { onDrop } from "./upload.js";
 
 const FILM = /\.(mp4|mov|mkv|avi|webm|m4v)$/i;
 
-/** Fill `root` (with a select of runs inside) with everything needed to ask. `path`: show the path at once. */
-export function askAboutImage(root, { path = false } = {}) {
+/** Fill `root` (with a select of runs inside) with everything needed to ask. `path`: show the path at once; `answered(found, image, run)`: told each answer. */
+export function askAboutImage(root, { path = false, answered = null } = {}) {
   const run = root.querySelector("select"), says = root.querySelector(".error"), drop = root.querySelector(".drop");
   const input = root.querySelector("input[type=file]"), shown = root.querySelector(".asked"), video = root.querySelector("video");
   const answer = root.querySelector(".answer"), inside = root.querySelector(".inside");
@@ -37,7 +37,11 @@ export function askAboutImage(root, { path = false } = {}) {
     shown.alt = file.name ?? words("webcam");
     shown.hidden = false;
     drop.setAttribute("aria-busy", "true");
-    await busy(null, says, async () => tell(await ask(address("predict"), file)));
+    await busy(null, says, async () => {
+      const asked = run.value, found = await ask(address("predict"), file);
+      tell(found);
+      answered?.(found, file, asked);
+    });
     drop.removeAttribute("aria-busy");
     if (path && !says.textContent) draw("path", null);
   }

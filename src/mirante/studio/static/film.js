@@ -8,6 +8,7 @@ const [state, player, still, lanes, table, learn] = ["state", "player", "still",
 const says = root.querySelector(".error");
 let playable = true, latest = 0, saving = Promise.resolve();
 
+const OTHER = "/"; // which no class is called
 const colour = (label) => `lane-${label === null ? "none" : Math.max(0, classes.indexOf(label)) % 8}`;
 const told = (one) => one.label ?? words("none");
 const picture = (time) => `${pictures}/still?` + new URLSearchParams({ t: time.toFixed(3) });
@@ -39,12 +40,12 @@ function bar(own, seconds, name) {
 }
 function choice(one, place) {
   if (!("teachable" in root.dataset)) return "";
-  const options = several ? [["1", words("right")], ["0", words("not there")]] : classes.map((label) => [label, label === one.label ? `${label} (${words("right")})` : label]);
+  const options = several ? [["1", words("right")], ["0", words("not there")]] : [...new Set([...classes, one.corrected].filter(Boolean))].map((label) => [label, label === one.label ? `${label} (${words("right")})` : label]);
   const chosen = several ? (one.has === null ? "" : String(one.has)) : one.corrected ?? "";
   const select = element("select", { "aria-label": words("what", { label: told(one), time: one.from }) }, element("option", { value: "" }, words("choose")),
-    ...options.map(([value, text]) => element("option", { value, selected: value === chosen }, text)));
-  select.addEventListener("change", () => {
-    const body = several ? { label: one.label, has: select.value === "" ? -1 : Number(select.value) } : { label: select.value, has: null };
+    ...options.map(([value, text]) => element("option", { value, selected: value === chosen }, text)),
+    several ? "" : element("option", { value: OTHER }, words("other")));
+  const send = (body) => {
     const mine = ++latest;
     saving = saving.then(() => busy(null, says, async () => {
       const found = await ask(`${address}/correct`, { begin: one.begin, end: one.end, ...body });
@@ -52,7 +53,18 @@ function choice(one, place) {
       show(found);
       table.querySelectorAll("tbody tr")[place]?.querySelector("select").focus();
     }));
+  };
+  select.addEventListener("change", () => {
+    if (select.value === OTHER) return another();
+    send(several ? { label: one.label, has: select.value === "" ? -1 : Number(select.value) } : { label: select.value, has: null });
   });
+  function another() { // a class that the model does not know
+    const name = element("input", { type: "text", maxlength: 100, "aria-label": words("what", { label: told(one), time: one.from }), placeholder: words("name") });
+    name.addEventListener("change", () => { if (name.value.trim()) send({ label: name.value.trim(), has: null }); else name.replaceWith(select); });
+    select.value = chosen;
+    select.replaceWith(name);
+    name.focus();
+  }
   return select;
 }
 function show(found) {

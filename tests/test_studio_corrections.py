@@ -1,0 +1,109 @@
+"""Answers are confirmed and corrected where they are read, on the page Predict, and the model learns from them."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from conftest import draw_shape
+from studio_process import Studio, start_studio
+from test_photos_learn import rings
+from test_studio_browser import until, visitor
+from test_tag import tag_run  # noqa: F401 (a fixture)
+
+from mirante.photos.library import Library, labels_of, several_of
+from mirante.run import Run
+
+
+@pytest.fixture(scope="module")
+def studio(
+    shapes_run: tuple[Path, Path],
+    tag_run: tuple[Path, Path],  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Studio]:
+    """A studio with a run of classes and one of several labels."""
+    folder = tmp_path_factory.mktemp("corrected")
+    for name in ("shapes-en", "shapes-pt"):
+        shutil.copytree(shapes_run[0], folder / "runs" / name)
+    shutil.copytree(tag_run[0], folder / "runs" / "marks")
+    running = start_studio(folder)
+    yield running
+    running.kill()
+
+
+def ask(page, path: Path) -> None:  # type: ignore[no-untyped-def]
+    page.set_input_files("#ask input[type=file]", str(path))
+    until(
+        page,
+        f"document.querySelector('#ask .asked').alt === '{path.name}' && !document.querySelector('.drop').ariaBusy",
+    )
+
+
+def keep(page, said: str | None, count: int) -> str:  # type: ignore[no-untyped-def]
+    """Say what the image shows, None to confirm the answer; return what the page says then."""
+    if said is not None:
+        page.fill("#correct input", said)
+    page.click("#correct button")
+    until(page, f"document.getElementById('kept').textContent.includes('{count}')")
+    return str(page.inner_text("#kept"))
+
+
+@pytest.mark.parametrize(("lang", "new"), [("en", "New to the model: ring."), ("pt", "Novidade para o modelo: ring.")])
+def test_an_answer_is_confirmed_or_corrected_and_a_new_class_is_learned(
+    browser, studio: Studio, tmp_path: Path, lang: str, new: str
+) -> None:  # type: ignore[no-untyped-def]
+    run = studio.folder / "runs" / f"shapes-{lang}"
+    page = visitor(browser, studio, lang=lang)
+    page.goto(f"{studio.origin}/predict?run={run.name}")
+    assert page.is_hidden("#correct")
+    draw_shape("disc", 700).save(tmp_path / "disc.png")
+    ask(page, tmp_path / "disc.png")
+    assert page.input_value("#correct input") == "disc"
+    assert not Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    assert new not in keep(page, None, 1)
+    rings(tmp_path / "rings", 6)
+    for number, path in enumerate(sorted((tmp_path / "rings").iterdir())):
+        ask(page, path)
+        assert not page.inner_text("#kept")
+        assert new in keep(page, " ring ", number + 2)
+    library = Library(studio.folder / "corrections" / run.name)
+    assert sorted(filter(None, labels_of(library.answers()).values())) == ["disc", *["ring"] * 6]
+    library.close()
+    page.click("#kept a")
+    page.click("#learn button")
+    until(page, "document.getElementById('learned').textContent.length > 60", timeout=60_000)
+    assert "ring" in page.inner_text("#learned"), page.inner_text("#learned")
+    assert Run(run).classes == ("bar", "cross", "disc", "ring")
+
+
+def test_of_several_labels_all_are_said_at_once(browser, studio: Studio, tag_run: tuple[Path, Path]) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+    page = visitor(browser, studio, lang="en")
+    page.goto(f"{studio.origin}/predict?run=marks")
+    first, second = sorted(tag_run[1].glob("*.png"))[:2]
+    ask(page, first)
+    assert page.is_visible("#several")
+    keep(page, "bar | stripes", 1)
+    ask(page, second)
+    keep(page, "", 2)
+    library = Library(studio.folder / "corrections" / "marks")
+    said = [{label for label, one in found.items() if one.has} for found in several_of(library.answers()).values()]
+    library.close()
+    assert sorted(said, key=len) == [set(), {"bar", "stripes"}]
+
+
+def test_what_cannot_be_meant_is_refused_and_nothing_is_kept(studio: Studio) -> None:
+    before = sorted((studio.folder / "corrections").rglob("*.png"))
+    buffer = io.BytesIO()
+    draw_shape("bar", 3).save(buffer, "PNG")
+    for content, label, status in (
+        (b"nonsense", "bar", 400),
+        (buffer.getvalue(), "a/b", 400),
+        (buffer.getvalue(), "", 400),
+    ):
+        got = studio.ask("POST", f"/api/results/shapes-en/correct?label={label.replace('/', '%2F')}", content)
+        assert got[0] == status, got
+    assert sorted((studio.folder / "corrections").rglob("*.png")) == before
