@@ -29,7 +29,11 @@ Change = Callable[[Pixels], Pixels]
 
 
 def each(work: Callable[[Image.Image], Image.Image]) -> Change:
-    return lambda pixels: np.stack([np.asarray(work(Image.fromarray(one))) for one in pixels])
+    def change(pixels: Pixels) -> Pixels:
+        made = [np.asarray(work(Image.fromarray(one.squeeze()))) for one in pixels]
+        return np.stack(made).reshape(pixels.shape)
+
+    return change
 
 
 def jpeg(quality: int) -> Change:

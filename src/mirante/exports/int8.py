@@ -57,7 +57,7 @@ class Quantised:
     were: int
 
 
-def write_int8(model: OnnxModel, calibration: Pixels, path: Path) -> None:
+def quantise(model: OnnxModel, calibration: Pixels, path: Path) -> None:
     """Write the quantised model; calibration images are uint8 (N, height, width, channels). Raises WorkError when that fails."""
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

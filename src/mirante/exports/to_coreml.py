@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from mirante.errors import RequestError
+from mirante.exports.form import Answers, Job, Written
 from mirante.exports.to_torch import in_parts
-from mirante.images import Pixels
 from mirante.model.network import load_network
 from mirante.model_info import ModelInfo
 
@@ -39,7 +36,12 @@ class _OfImage(nn.Module):
         return found
 
 
-def write_coreml(info: ModelInfo, weights: Path, path: Path) -> Callable[[Pixels], NDArray[np.floating]]:
+def write(job: Job) -> Written:
+    """Write model.mlpackage. Raises as `write_coreml` does."""
+    return Written(job.difference(write_coreml(job.info, job.weights, job.folder / "model.mlpackage")))
+
+
+def write_coreml(info: ModelInfo, weights: Path, path: Path) -> Answers:
     """Write the package; return what the network answers that was converted, to pixels (N, H, W, C). Raises RequestError."""
     if find_spec("coremltools") is None:
         raise RequestError("--to coreml needs one more package; pip install 'mirante[coreml]'.")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mirante import runfolder
 from mirante.evaluation.card_text import short_name
+from mirante.exports.form import ANY_SIZE, Job, Written
 from mirante.files import write_bytes, write_json, write_text
 from mirante.locale import language
 from mirante.model_info import ModelInfo
@@ -48,6 +49,12 @@ def _public_recipe(run: Run) -> str:
     return tomli_w.dumps(values)
 
 
+def write(job: Job) -> Written:
+    """Write the folder. Raises as `write_hub` does."""
+    write_hub(job.run, job.info, job.any_size.SerializeToString(), job.folder)
+    return job.any_size_written()
+
+
 def write_hub(run: Run, info: ModelInfo, any_size: bytes, folder: Path) -> None:
     """Write the folder; `any_size` is the graph that takes any size. Raises RunError when the run lacks a file."""
     card = run.card.rstrip()
@@ -60,7 +67,7 @@ def write_hub(run: Run, info: ModelInfo, any_size: bytes, folder: Path) -> None:
     )
     write_text(folder / "README.md", card + use)
     write_text(folder / ".gitattributes", _ATTRIBUTES)
-    write_bytes(folder / "model-any-size.onnx", any_size)
+    write_bytes(folder / ANY_SIZE, any_size)
     for name in (runfolder.ONNX, runfolder.WEIGHTS, runfolder.MODEL, runfolder.METRICS):
         shutil.copyfile(run.file(name), folder / name)
     write_text(folder / runfolder.RECIPE, _public_recipe(run))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from mirante.errors import RequestError, RunError
+from mirante.exports.form import Answers, Job, Written
 from mirante.files import write_file
 from mirante.images import Pixels
 from mirante.model.notation import Layer, Shape, has_layers, parse_layers
@@ -33,7 +33,12 @@ def import_keras() -> Any:
     return keras
 
 
-def write_keras(info: ModelInfo, weights: Path, path: Path) -> Callable[[Pixels], NDArray[np.floating]]:
+def write(job: Job) -> Written:
+    """Write model.keras. Raises as `write_keras` does."""
+    return Written(job.difference(write_keras(job.info, job.weights, job.folder / "model.keras")))
+
+
+def write_keras(info: ModelInfo, weights: Path, path: Path) -> Answers:
     """Write the model at `path`, and return what the written file answers.
 
     Calibration is folded into the last layer, so it answers with calibrated probabilities. Raises RequestError for a network

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirante.errors import RequestError, WorkError
+from mirante.exports.form import Answers, Job, Written, sizes
+from mirante.exports.int8 import Quantised, compare, relative_speed
 from mirante.files import write_bytes, write_text
 from mirante.images import Pixels
 from mirante.model_info import ModelInfo
 
 _CONVERTER = "onnx2tf"
 _SECONDS = 600
-Answers = Callable[[Pixels], NDArray[np.floating]]
+_FILE = "model.tflite"
+
+
+def write(job: Job) -> Written:
+    """Write model.tflite and labels.txt; asked image by image, as phones do. Raises as `write_litert` does."""
+    answers = write_litert(job.model.path, job.info, job.folder / _FILE)
+    speed = relative_speed(job.model.run, answers, job.tried.pixels, 1)
+    return Written(job.difference(answers), answers=answers, speed=speed)
+
+
+def write_int8(job: Job, written: Written) -> Quantised:
+    """Write model-int8.tflite, from the other. Raises WorkError when that fails."""
+    small = job.folder / "model-int8.tflite"
+    rounded = write_litert_int8(job.folder / _FILE, small)
+    assert written.answers is not None
+    return compare(job.model, written.answers, rounded, sizes(small, job.folder / _FILE), small.name, job.tried, 1)
 
 
 def write_litert(graph: Path, info: ModelInfo, path: Path) -> Answers:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mirante.errors import RequestError
+from mirante.exports.form import Answers, Job, Written
 from mirante.files import write_file, write_text
 from mirante.images import Pixels
 from mirante.locale import language
@@ -93,9 +94,12 @@ class Model(nn.Module):
 """
 
 
-def write_torch(
-    run_name: str, info: ModelInfo, weights: Path, folder: Path
-) -> Callable[[Pixels], NDArray[np.floating]]:
+def write(job: Job) -> Written:
+    """Write model.py and model.safetensors. Raises as `write_torch` does."""
+    return Written(job.difference(write_torch(job.run.path.name, job.info, job.weights, job.folder)))
+
+
+def write_torch(run_name: str, info: ModelInfo, weights: Path, folder: Path) -> Answers:
     """Write both files into the folder, and return what they answer. Raises RequestError for a person's own function."""
     network = load_network(info, weights)
     write_text(folder / "model.py", _source(run_name, info, network))
@@ -112,7 +116,7 @@ def write_torch(
     return in_parts(model)
 
 
-def in_parts(model: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Pixels], NDArray[np.floating]]:
+def in_parts(model: Callable[[torch.Tensor], torch.Tensor]) -> Answers:
     """Return what a model of uint8 images (N, H, W, C) answers to pixels, so many of them at a time as fit anywhere."""
 
     def answers(pixels: Pixels) -> NDArray[np.floating]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import mirante
 from mirante.errors import RequestError
+from mirante.exports.form import Job, Written
 from mirante.exports.npm import fetch_packages
 from mirante.files import write_text
 from mirante.locale import Language
@@ -23,6 +24,12 @@ from mirante.templates import environment
 
 _PACKAGE = "onnxruntime-web@^1.20.0"
 _MODULE, _WASM = "package/dist/ort.wasm.bundle.min.mjs", "package/dist/ort-wasm-simd-threaded.wasm"
+
+
+def write(job: Job) -> Written:
+    """Write the page. Raises as `write_web` does."""
+    write_web(job.run.path.name, job.info, job.any_size.SerializeToString(), job.folder, job.runtime, job.say)
+    return job.any_size_written()
 
 
 def write_web(name: str, info: ModelInfo, model: bytes, folder: Path, runtime: str | None, say: Language) -> None:

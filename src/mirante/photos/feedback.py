@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from mirante import runfolder
 from mirante.data.entries import Skipped, digest_of, printable
-from mirante.data.several import parse
+from mirante.data.several import parse, require_writable
 from mirante.data.tables import Columns, read_table_file
 from mirante.errors import DataError, RequestError, RunError, WorkError
 from mirante.files import write_bytes
@@ -83,6 +83,12 @@ class Feedback:
             raise RequestError("Say what the image shows, once: ?label=NAME.")
         if any(not label or len(label) > _LONGEST or not label.isprintable() for label in labels):
             raise RequestError(f"A class has up to {_LONGEST} printable characters.")
+        if self._info.asks.several_labels:
+            for label in labels:
+                try:
+                    require_writable("label", label)
+                except DataError as error:
+                    raise RequestError(str(error)) from error
 
 
 def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Skipped]]:

@@ -7,7 +7,7 @@ kept in RUN/earlier.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,14 @@ from mirante.model.export import TOLERANCE, write_onnx
 from mirante.photos.features import FeatureExtractor, extractor_of_run
 from mirante.photos.fit import Candidate, Known, fit, output_of
 from mirante.photos.library import Answer, Library, contradictions, is_kept_apart, labels_of, several_of
+from mirante.predictions import Predictions
 from mirante.run import Run, hold_run
 
 NEEDED = 5
 """Answers that a new class needs before a model learns it."""
 
-_COSTS, _MAY_LOSE = (
-    0.01,
-    0.02,
-)  # shares of the images of the old classes that a class more may cost: surely, and by chance
+# shares of the images of the old classes that a class more may cost: surely, and where it may be chance
+_COSTS, _MAY_LOSE = 0.01, 0.02
 _CLEARLY = 0.05  # p-value below which a model that knows a class more is worse on the others
 
 
@@ -177,9 +176,7 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
 
     taught, jury = known(said.taught), known(said.jury)
     new = fit(extractor, dataset, seen, taught, run.objectives)
-    before = run.predictions()
-    if before.paths != new.predictions.paths:
-        raise RunError(f"{path / runfolder.PREDICTIONS}: damaged, or not for this data; restore it or train again.")
+    before = _in_order_of(new.predictions, run, dataset)
     wanted, several = np.concatenate([new.predictions.targets, jury.targets]), info.asks.several_labels
     if several:  # the old model says nothing of new labels
         wanted = wanted[:, : len(info.classes)]
@@ -212,6 +209,21 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     with hold_run(path):
         kept = _adopt(run, new, extractor, dataset, pixels, seen, len(taught.digests), say)
     return replace(done, kept=kept)
+
+
+def _in_order_of(new: Predictions, run: Run, dataset: Dataset) -> Predictions:
+    """Return what the run predicted for the same images, which may have other names since, in the same order. Raises RunError."""
+    before = run.predictions()
+    before = replace(before, rows=np.arange(len(before)))
+    digests = dict(zip(dataset.paths, dataset.digests, strict=True)) | run.digests
+    places = defaultdict(list)
+    for place, path in enumerate(before.paths):
+        places[digests.get(path, "")].append(place)
+    wanted = [places[dataset.digests[row]] for row in new.rows.tolist()]
+    found = [one.pop(0) for one in wanted if one]
+    if not len(found) == len(before) == len(new):
+        raise RunError(f"{run.path / runfolder.PREDICTIONS}: damaged, or not for this data; restore it or train again.")
+    return Predictions.join([before], np.array(found, np.int64))
 
 
 def _tested(dataset: Dataset) -> NDArray[np.int64]:

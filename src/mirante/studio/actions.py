@@ -14,7 +14,7 @@ import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from mirante.data.several import parse
+from mirante.data.several import UNKNOWN, parse
 from mirante.errors import ImageError, LayersError, RequestError
 from mirante.images import Pixels
 from mirante.model.notation import has_layers, parse_layers
@@ -363,8 +363,15 @@ def ask_model(asked: Visit, body: bytes) -> dict[str, Any]:
 def correct(asked: Visit, body: bytes) -> dict[str, Any]:
     """Keep an image with what a person says it shows, among the corrections of a run, which is taught with them as with photos."""
     opened, _ = _new_image(asked, body)
-    said = require_text(asked.query.get("label", ""))
-    labels = parse(said)[0] if opened.model.asks.several_labels else [require_name(said)]
+    said = require_text(asked.query.get("label", "")).strip()
+    if opened.model.asks.several_labels:
+        yes, not_known = parse(said)
+        labels = [
+            *yes,
+            *(UNKNOWN + name for name in not_known),
+        ]  # which is refused: all that it has is said, or nothing
+    else:
+        labels = [said if said in opened.info.classes else require_name(said)]
     folder, run = asked.workspace.corrections / opened.path.name, opened.path
     feedback = Feedback(folder, _MEGABYTES, opened.info)
     try:

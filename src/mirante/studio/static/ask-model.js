@@ -6,7 +6,7 @@ import { onDrop } from "./upload.js";
 
 const FILM = /\.(mp4|mov|mkv|avi|webm|m4v)$/i;
 
-/** Fill `root` (with a select of runs inside) with everything needed to ask. `path`: show the path at once; `answered(found, image, run)`: told each answer. */
+/** Fill `root` (with a select of runs inside) with everything needed to ask. `path`: show the path at once; `answered(found, image, run)`: told each answer, and null when another image is on its way. */
 export function askAboutImage(root, { path = false, answered = null } = {}) {
   const run = root.querySelector("select"), says = root.querySelector(".error"), drop = root.querySelector(".drop");
   const input = root.querySelector("input[type=file]"), shown = root.querySelector(".asked"), video = root.querySelector("video");
@@ -31,6 +31,7 @@ export function askAboutImage(root, { path = false, answered = null } = {}) {
   async function take(file) {
     if (FILM.test(file.name ?? "")) return takeFilm(file);
     image = file;
+    answered?.(null);
     inside.replaceChildren();
     URL.revokeObjectURL(shown.src);
     shown.src = URL.createObjectURL(file);

@@ -49,7 +49,7 @@ function choice(one, place) {
     const mine = ++latest;
     saving = saving.then(() => busy(null, says, async () => {
       const found = await ask(`${address}/correct`, { begin: one.begin, end: one.end, ...body });
-      if (mine !== latest) return; // another answer is on its way
+      if (mine !== latest || table.querySelector("input")) return; // another answer is on its way
       show(found);
       table.querySelectorAll("tbody tr")[place]?.querySelector("select").focus();
     }));
@@ -60,7 +60,12 @@ function choice(one, place) {
   });
   function another() { // a class that the model does not know
     const name = element("input", { type: "text", maxlength: 100, "aria-label": words("what", { label: told(one), time: one.from }), placeholder: words("name") });
-    name.addEventListener("change", () => { if (name.value.trim()) send({ label: name.value.trim(), has: null }); else name.replaceWith(select); });
+    name.addEventListener("change", () => {
+      if (!name.value.trim()) return;
+      send({ label: name.value.trim(), has: null });
+      name.replaceWith(select);
+    });
+    name.addEventListener("blur", () => name.isConnected && !name.value.trim() && name.replaceWith(select));
     select.value = chosen;
     select.replaceWith(name);
     name.focus();

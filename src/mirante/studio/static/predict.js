@@ -8,7 +8,8 @@ let image = null, run = "";
 
 function answered(found, file, asked) {
   [image, run] = [file, asked];
-  form.hidden = !found.teachable;
+  form.hidden = !found?.teachable;
+  if (form.hidden) return;
   form.label.value = found.said;
   document.getElementById("classes").replaceChildren(...found.classes.map((value) => element("option", { value })));
   document.getElementById("several").hidden = !found.has;
