@@ -13,13 +13,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pyarrow.parquet as pq
 import pytest
-from conftest import Command, draw_shape, write_shapes
+from conftest import Command, draw_shape, model_info, write_shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
@@ -30,9 +31,10 @@ from mirante.errors import DataError, RequestError
 from mirante.model.last_layer import read_head
 from mirante.monitoring.drift import LIMIT, PERIODS, Images, Reference, e_value, evidence
 from mirante.monitoring.estimates import accuracy, class_mix
-from mirante.monitoring.log import Log, read_log
+from mirante.monitoring.log import Log, Rows, read_log
 from mirante.monitoring.monitor import monitor
 from mirante.monitoring.pictures import Sample
+from mirante.monitoring.truth import compare
 from mirante.prediction.onnx_model import Output
 from mirante.prediction.sketch import sketch
 
@@ -326,6 +328,38 @@ def test_labels_of_a_new_class_count_as_wrong_unless_it_was_said_to_be_none(
         ("pt", "contam como erro, a não ser que a resposta tenha sido nenhuma destas: moon (60)."),
     ):
         assert sentence in mirante(*words, "--lang", lang).stdout
+
+
+def answered(answers: list[str], none: list[bool]) -> Rows:
+    count = len(answers)
+    digests, zeros = np.array([f"{number:032x}" for number in range(count)]), np.zeros(count, np.float32)
+    empty = np.zeros((count, 0), np.float32)
+    texts = np.full(count, "")
+    return Rows(zeros, digests, texts, np.array(answers), zeros, np.array(none), zeros, empty, empty, texts)
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "answers", "labels", "right"),
+    [
+        ("classify", ("0", "1"), ["1", "0", "1"], ["1.0", "0.0", "other"], [True, True, False]),
+        ("classify", ("1.0", "3", "a"), ["1.0", "3", "a"], ["1.0", "3", "1.0"], [True, True, False]),
+        ("classify", ("maçã", "uva"), ["maçã", "uva"], ["mac\u0327a\u0303", " uva "], [True, True]),
+        ("tree", ("a/b", "a/c"), ["a/b", "a/b"], ["a / b/", "a/c"], [True, False]),
+        ("tree", ("a/b", "a/c"), ["a/b", "a/b"], ["a/b", "a"], "is a branch of the tree"),
+    ],
+)
+def test_labels_that_came_later_are_read_as_the_classes_are_written(
+    tmp_path: Path, task: str, classes: tuple[str, ...], answers: list[str], labels: list[str], right: list[bool] | str
+) -> None:
+    rows = answered(answers, [False] * len(answers))
+    lines = [f"{digest},{label}\n" for digest, label in zip(rows.digests, labels, strict=True)]
+    (tmp_path / "truth.csv").write_text("path,label\n" + "".join(lines), encoding="utf-8")
+    info = replace(model_info(classes, (8, 8, 3), "8N"), task=task)
+    if isinstance(right, str):
+        with pytest.raises(DataError, match=right):
+            compare(rows, tmp_path / "truth.csv", info, "run")
+    else:
+        assert compare(rows, tmp_path / "truth.csv", info, "run")[1].tolist() == right
 
 
 @pytest.mark.parametrize(("lang", "sentence"), [("en", "They look different"), ("pt", "Elas são diferentes")])

@@ -16,6 +16,7 @@ import pytest
 from conftest import Command, draw_shape, write_shapes
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.metrics import f1_score
 from studio_process import Studio, start_studio
 from test_studio_browser import until, visitor
 
@@ -181,6 +182,10 @@ def test_a_run_with_folds_learns_and_is_judged_by_layers_that_saw_neither_image_
     after, model = Run(run).predictions(), Model(run)
     assert sorted(after.paths) != sorted(before.paths) and after.classes == (*before.classes, "ring") == model.classes
     assert int((after.given == after.targets).sum()) == done.after and after.folds is not None
+    figures = Run(run).metrics
+    assert figures["macro_f1"]["value"] == pytest.approx(
+        f1_score(after.targets, after.given, labels=[0, 1, 2], average="macro")
+    )
     assert json.loads((run / "metrics.json").read_text())["images"] == metrics["images"] == 120
     rings(tmp_path / "other", 30)
     found = [one.label for one in model.predict_many(sorted((tmp_path / "other").glob("*.png")))]

@@ -85,8 +85,12 @@ def test_kept_splits_of_very_many_images_are_those_that_would_be_drawn(
     assert Dataset.open(str(shapes)).splits.tolist() == drawn.tolist()
     np.save(kept, np.full(90, "train"))  # so that it is seen to be read
     assert set(Dataset.open(str(shapes)).splits) == {"train"}
-    kept.write_bytes(b"\x93NUMPY")
-    assert Dataset.open(str(shapes)).splits.tolist() == drawn.tolist()
+    np.save(tmp_path / "few.npy", np.full(5, "train"))
+    np.save(tmp_path / "odd.npy", np.full(90, "trai"))
+    few, odd = (tmp_path / "few.npy").read_bytes(), (tmp_path / "odd.npy").read_bytes()
+    for damaged in (b"\x93NUMPY", b"PK\x03\x04", b"", few, odd, few[:60] + b"\xff" + few[61:]):
+        kept.write_bytes(damaged)
+        assert Dataset.open(str(shapes)).splits.tolist() == drawn.tolist()
     other = Dataset.open(str(shapes), val_share=0.5).splits
     folds = Dataset.open(str(shapes), folds=3).splits
     assert (other == "val").sum() > (drawn == "val").sum() and set(folds) == {"fold1", "fold2", "fold3"}

@@ -576,8 +576,14 @@ def test_what_others_say_about_a_photo_is_about_each_of_its_labels(tag_run: tupl
     assert feedback.add(content, others) == [] and said() == none | dict.fromkeys(others, 1)
     assert feedback.add(content, []) == [] and said() == none
     assert feedback.add(content, ["newer", named]) == ["newer"] and said() == none | {"newer": 1, named: 1}
-    with pytest.raises(package.RequestError, match="printable characters"):
-        feedback.add(content, ["a\nb"])
+    assert feedback.add(content, ["NEWER", named.upper()]) == ["newer"]  # in other letters
+    for label, text in (
+        ("a\nb", "printable characters"),
+        (f"{named}|x", "cannot be the name"),
+        (f"?{named}", "cannot be"),
+    ):
+        with pytest.raises(package.RequestError, match=text):
+            feedback.add(content, [label])
     feedback.close()
 
 
@@ -606,7 +612,7 @@ def test_a_new_label_is_learned_and_the_old_ones_stay(
 
     rows, before = with_stripes(photos, 3), Run(run).metrics["mean_average_precision"]["value"]
     done = learn_from(rows[:7])
-    assert done.returncode == 0 and "stripes: a new label needs 5 photos that have it" in done.stderr, done.stderr
+    assert done.returncode == 0 and "of the 5 photos with a new label" in done.stderr, done.stderr
     assert Run(run).classes == tuple(sorted(MARKS))
     done = learn_from(rows)
     assert done.returncode == 0 and "New classes: stripes." in done.stdout, done.stdout + done.stderr
@@ -619,6 +625,7 @@ def test_a_new_label_is_learned_and_the_old_ones_stay(
     right = [("stripes" in one.labels) == ("stripes" in row["labels"]) for one, row in zip(answers, told, strict=True)]
     assert np.mean(right) > 0.85
     assert mirante("evaluate", run, "--lang", "en").returncode == 0
+    assert "other test images" not in mirante("versions", run, "--lang", "en").stdout
     assert mirante("predict", run, new, "--log", tmp_path / "log").returncode == 0
     found = monitor(run, tmp_path / "log")  # of the new label the test says nothing
     assert found.tested.value > 0.8 and found.accuracy.value > 0.5

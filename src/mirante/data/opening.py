@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -254,10 +255,8 @@ def _splits(
     given = [row.split for row in targets.rows]
     folds, share = options.get("folds", 0), options.get("val_share", VAL_SHARE)
     kept = _kept_splits(targets, digests, groups, given, f"{folds} {share}")
-    if kept is not None and kept.exists():
-        with suppress(OSError, ValueError, EOFError):
-            known: NDArray[np.str_] = np.load(kept, allow_pickle=False)
-            return known
+    if kept is not None and (known := _read_splits(kept, len(digests))) is not None:
+        return known
     try:
         if folds:
             splits = fold_rows(location, *targets.strata, digests, groups, given, folds, 0)
@@ -272,6 +271,16 @@ def _splits(
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_file(kept, partial(_save, splits))
     return splits
+
+
+def _read_splits(place: Path, count: int) -> NDArray[np.str_] | None:
+    try:
+        found: NDArray[np.str_] = np.load(place, allow_pickle=False)
+        names = set(np.unique(found).tolist())
+    except Exception:  # not there yet, or damaged: NumPy raises many different errors
+        return None
+    fits = found.shape == (count,) and all(re.fullmatch(r"train|val|test|fold\d+", one) for one in names)
+    return found if fits else None
 
 
 def _save(splits: NDArray[np.str_], place: Path) -> None:

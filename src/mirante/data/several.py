@@ -68,12 +68,12 @@ def united(one: str, other: str) -> str:
 def fully_known(targets: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return of which images (N,) all answers are known; a label that is known of no image does not count.
 
-    targets  (N, …) class numbers, or for several labels (N, labels) 1 yes, 0 no, -1 not known
+    targets  (N,) or (N, answers) class numbers, or for several labels (N, labels) 1 yes, 0 no, -1 not known
     """
-    known = (targets >= 0).reshape(len(targets), -1)
+    known = (targets >= 0) if targets.ndim == 2 else (targets >= 0)[:, None]
     told = known.any(axis=0)
-    found: NDArray[np.bool_] = np.logical_and.reduce(known[:, told], axis=1)
-    return found if told.any() else ~found
+    found: NDArray[np.bool_] = np.all(known | ~told, axis=1) & bool(told.any())
+    return found
 
 
 def labels_of_cells(cells: list[list[str]], column: int) -> list[list[str]]:

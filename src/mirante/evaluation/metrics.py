@@ -147,10 +147,11 @@ def answer_figures(
         return bootstrap(statistic, count, groups, units)
 
     units = units_of(labels, groups)
+    known = np.bincount(labels, minlength=len(classes)) > 0  # a class without test images has no figure of its own
     return {
         "accuracy": share_right(right, groups),
         "balanced_accuracy": interval(lambda rows: _balanced(labels[rows], right[rows])),
-        "macro_f1": interval(lambda rows: _macro_f1(labels[rows], answered[rows], len(classes))),
+        "macro_f1": interval(lambda rows: _macro_f1(labels[rows], answered[rows], known)),
         "per_class": {name: _class_figures(matrix, number) for number, name in enumerate(classes)},
         "confusion": matrix.tolist(),
     }
@@ -284,10 +285,11 @@ def _balanced(labels: NDArray[np.int64], right: NDArray[np.bool_]) -> float:
     return float((hits[counts > 0] / counts[counts > 0]).mean())
 
 
-def _macro_f1(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> float:
-    true, named = np.bincount(labels, minlength=classes), np.bincount(predicted, minlength=classes)
-    hits = np.bincount(labels[labels == predicted], minlength=classes)
-    present = true + named > 0
+def _macro_f1(labels: NDArray[np.int64], predicted: NDArray[np.int64], known: NDArray[np.bool_]) -> float:
+    """Return the mean F1 of the classes that are known (classes,)."""
+    true, named = np.bincount(labels, minlength=len(known)), np.bincount(predicted, minlength=len(known))
+    hits = np.bincount(labels[labels == predicted], minlength=len(known))
+    present = (true + named > 0) & known
     return float((2 * hits[present] / (true + named)[present]).mean())
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from mirante import runfolder
 from mirante.data.notes import Note
+from mirante.data.several import join, parse
 from mirante.errors import RequestError, RunError
 from mirante.evaluation.figure import Figure
 from mirante.evaluation.metrics import wilson
@@ -161,7 +162,10 @@ _Right = dict[tuple[str, str, str], bool]
 
 def _right(run: Run) -> _Right:
     table, digests = run.predictions(), run.digests
-    keys = [(path, label, digests.get(path, "")) for path, label in zip(table.paths, table.labels, strict=True)]
+    labels = table.labels
+    if run.info.asks.several_labels:  # a label that was learned later is not known of any of them
+        labels = [join(parse(label)[0]) for label in labels]
+    keys = [(path, label, digests.get(path, "")) for path, label in zip(table.paths, labels, strict=True)]
     return dict(zip(keys, table.right.tolist(), strict=True))
 
 

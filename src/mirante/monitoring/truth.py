@@ -49,7 +49,8 @@ def compare(rows: Rows, table: Path, info: ModelInfo, run: str) -> tuple[Rows, N
         known, others = _parted(label, info)
         if info.asks.few_answers:
             for other in others:
-                _require_unlike(other, info.classes, f"{table}, row {number}")
+                if other not in unknown:
+                    _require_plain(other, info.classes, table, number)
             unknown.update(others)
         wanted = None if known is None else _encoded(known, info)
         if wanted is None:
@@ -70,8 +71,17 @@ def _labels(labels: list[str], info: ModelInfo) -> list[str]:
         return [join(*map(sorted, parse(unicodedata.normalize("NFC", label)))) for label in labels]
     if not info.asks.few_answers:  # texts
         return [unicodedata.normalize("NFC", label).strip() for label in labels]
-    usual = usual_names(label.strip() for label in labels)
-    return [usual[label.strip()] for label in labels]
+    tidy = [
+        "/".join(part.strip() for part in label.split("/")).strip("/ ") if "/" in label else label.strip()
+        for label in labels
+    ]
+    return [next((one for one in _spellings(label) if one in info.classes), label) for label in tidy]
+
+
+def _spellings(label: str) -> list[str]:
+    """Return a label as it is, with its letters composed as most systems do, and without the .0 that pandas writes."""
+    composed = unicodedata.normalize("NFC", label)
+    return [label, composed, *usual_names([composed]).values()]
 
 
 def _parted(label: str, info: ModelInfo) -> tuple[str | None, list[str]]:
@@ -91,13 +101,18 @@ def _encoded(label: str, info: ModelInfo) -> NDArray[np.int64] | None:
     return found
 
 
-def _require_unlike(label: str, classes: tuple[str, ...], where: str) -> None:
-    """Raise DataError for an unknown label that differs from a class only by case or spaces: it is probably meant."""
+def _require_plain(label: str, classes: tuple[str, ...], table: Path, number: int) -> None:
+    """Raise DataError for an unknown label where something else is probably meant: a class in other letters, or a branch of a tree."""
     for one, other in look_alikes(Counter([*classes, *classes, label])):
         if other == label:
             raise DataError(
-                f"{where}: {label!r} is not a class of the model, but {one!r} is; write it as the model does."
+                f"{table}, row {number}: {label!r} is not a class of the model, but {one!r} is; write it as the model does."
             )
+    if inside := next((one for one in classes if one.startswith(f"{label}/")), None):
+        raise DataError(
+            f"{table}, row {number}: {label!r} is a branch of the tree; name the class at its end, such as {inside!r}, or leave "
+            "the row out."
+        )
 
 
 def _digest(table: Path, path: str, number: int) -> str:

@@ -40,6 +40,7 @@ class Feedback:
             raise RequestError(f"{folder}: cannot be made; choose another folder for --feedback.") from error
         self._folder, self._most, self._info = folder, megabytes << 20, info
         self._library = Library(folder)
+        self._named = _named(self._library.answers())
         self._lock = threading.Lock()
 
     def add(self, content: bytes, labels: Sequence[str]) -> list[str]:
@@ -47,7 +48,7 @@ class Feedback:
 
         Raises RequestError for labels that cannot be meant, WorkError when the folder is full.
         """
-        labels = [_known_as(label, self._info.classes) for label in labels]
+        labels = [_known_as(label, (*self._info.classes, *self._named)) for label in labels]
         self._require_meant(labels)
         digest = digest_of(content)
         with self._lock:
@@ -63,7 +64,8 @@ class Feedback:
                     ending = ending_of(image)
                 write_bytes(self._folder / f"{digest}.{ending}", content)
         if self._info.asks.several_labels:
-            named = (*self._info.classes, *_named(self._library.answers()), *labels)
+            self._named = list(dict.fromkeys([*self._named, *labels]))
+            named = (*self._info.classes, *self._named)
             self._library.answer_labels(
                 digest, {one: int(one in labels) for one in named}, "feedback", uuid.uuid4().hex
             )
@@ -72,7 +74,7 @@ class Feedback:
         return [label for label in labels if label not in self._info.classes]
 
     def count(self) -> int:
-        """Return how many images something was said about."""
+        """Return about how many images something was said, here or in the studio."""
         return len({one.digest for one in self._library.answers()})
 
     def close(self) -> None:
@@ -96,7 +98,7 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
 
     Paths are those in the folder, or from the table's own folder. A table that is read again changes nothing. For a run of several
     labels a cell names all that a photo has, such as cat|dog, and it has no other, nor any that another row names; columns of yes and
-    no speak of their labels alone. Raises DataError.
+    no speak of their labels alone, those without a single yes being none. Raises DataError.
     """
     info = Run(run).info if runfolder.is_run(run) else None
     several = info is not None and info.asks.several_labels
@@ -106,9 +108,13 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
     read, left = 0, []
     said: dict[str, str] = {}
     found = read_table_file(table, Columns(several=several))
-    named = set() if info is None else _named_in([row.label for row in found.rows], info.classes)
-    if info is not None and not found.has_columns:
-        named |= set(info.classes)
+    named: list[str] = []
+    if info is not None and several:
+        named = [] if found.has_columns else list(info.classes)
+        for row in found.rows:
+            for name in (name for part in parse(row.label) for name in part):
+                known = _known_as(name, (*info.classes, *named))
+                named += [known] if known not in named else []
     for row in found.rows:
         label = row.label.strip() if several or info is None else _known_as(row.label, info.classes)
         path = str(PurePosixPath(row.path.replace("\\", "/")))
@@ -125,7 +131,7 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
         if said.setdefault(digest, label) != label:  # the same file, or a copy of it
             raise DataError(f"{table}, row {row.number}: {row.path} is {label!r} here and {said[digest]!r} before.")
         if info is not None and several:
-            yes, not_known = ([_known_as(name, info.classes) for name in part] for part in parse(label))
+            yes, not_known = ([_known_as(name, named) for name in part] for part in parse(label))
             wanted = {name: int(name in yes) for name in named if name not in not_known}
             stands = labels_said.get(digest, {})
             if any(name not in stands or stands[name].has != has for name, has in wanted.items()):
@@ -136,13 +142,10 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
     return read, left
 
 
-def _named(answers: list[Answer]) -> set[str]:
-    """Return the labels that somebody said a photo has."""
-    return {one.label for one in answers if one.label is not None and one.has == 1}
-
-
-def _named_in(labels: list[str], classes: Sequence[str]) -> set[str]:
-    return {_known_as(name, classes) for label in labels for part in parse(label) for name in part}
+def _named(answers: list[Answer]) -> list[str]:
+    """Return the labels that photos have, as it stands."""
+    found = (label for labels in several_of(answers).values() for label, one in labels.items() if one.has == 1)
+    return list(dict.fromkeys(found))
 
 
 def _known_as(label: str, classes: Sequence[str]) -> str:

@@ -85,6 +85,7 @@ def fit(
     """Return the run's network with a new last layer, calibrated, and what it answers; seen (images, width) of the data set."""
     from mirante.experiment.fit_network import CALIBRATED
 
+    objectives = extractor.info.asks.require_objectives(objectives, dataset.classes)
     if dataset.folds:
         return _fit_folds(extractor, dataset, seen, taught, objectives)
     fitted = _fit_layer(extractor, dataset, seen, taught)
@@ -127,7 +128,7 @@ def _calibrated(
     fitted: _Fitted, output: Output, rows: NDArray[np.int64], dataset: Dataset, objectives: Objectives
 ) -> ModelInfo:
     info = fitted.extractor.info
-    return info.asks.calibrate(output, rows, dataset, info, info.asks.require_objectives(objectives, info.classes))
+    return info.asks.calibrate(output, rows, dataset, info, objectives)
 
 
 def _fit_layer(

@@ -36,7 +36,7 @@ from mirante.run import Run, hold_run
 NEEDED = 5
 """Answers that a new class needs before a model learns it."""
 
-# shares of the images of the old classes that a class more may cost: surely, and where it may be chance
+# shares of the images of the old classes (of several labels, of their loss) that a class more may cost: surely, and by chance
 _COSTS, _MAY_LOSE = 0.01, 0.02
 _CLEARLY = 0.05  # p-value below which a model that knows a class more is worse on the others
 
@@ -104,20 +104,26 @@ def learned_sentence(done: LearnResult, say: Language) -> str:
         if not done.added:
             return f"{compared} {say('The new one is worse, so the old one stays.')}"
         names = ", ".join(done.added)
-        worse = say("The new one, which also knows {names}, is worse on the others, so the old one stays.", names=names)
+        text = (
+            "The new one, which also knows {names}, is worse on the other classes, so the old one stays; more photos of the new "
+            "classes may help, or a new training."
+        )
+        worse = say(text, names=names)
         return f"{compared} {worse}"
     taken = say("The new one is now in use; the old one is kept in {kept}.", kept=done.kept)
-    new = say("New classes: {names}.", names=", ".join(done.added)) if done.added else ""
+    new = ""
+    if done.added:
+        text = "New classes: {names}. No test image shows how well they are recognised; a new training would set some aside."
+        new = say(text, names=", ".join(done.added))
     fewer = say("Fewer are right, as is to be expected with one class more.") if done.after < done.before else ""
     return " ".join(part for part in (compared, fewer, taken, new) if part)
 
 
 def waiting_sentences(done: LearnResult, say: Language) -> list[str]:
     """Say of each new class that has too few photos how many it has."""
-    if done.losses is None:
-        text = "{label}: {count} of the 5 photos that a new class needs."
-        return [say(text, label=label, count=count) for label, count in done.waiting.items()]
-    text = "{label}: a new label needs 5 photos that have it and 5 that do not, without those set aside; there are {count}."
+    text = "{label}: {count} of the 5 photos that a new class needs."
+    if done.losses is not None:
+        text = "{label}: {count} of the 5 photos with a new label, and of the 5 without, that it needs (none of them set aside)."
     return [say(text, label=label, count=count) for label, count in done.waiting.items()]
 
 

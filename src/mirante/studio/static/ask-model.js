@@ -40,6 +40,7 @@ export function askAboutImage(root, { path = false, answered = null } = {}) {
     drop.setAttribute("aria-busy", "true");
     await busy(null, says, async () => {
       const asked = run.value, found = await ask(address("predict"), file);
+      if (file !== image || asked !== run.value) return; // another question was asked since
       tell(found);
       answered?.(found, file, asked);
     });

@@ -38,9 +38,9 @@ function bar(own, seconds, name) {
       return made;
     })));
 }
-function choice(one, place) {
+function choice(one, place, said) {
   if (!("teachable" in root.dataset)) return "";
-  const options = several ? [["1", words("right")], ["0", words("not there")]] : [...new Set([...classes, one.corrected].filter(Boolean))].map((label) => [label, label === one.label ? `${label} (${words("right")})` : label]);
+  const options = several ? [["1", words("right")], ["0", words("not there")]] : [...new Set([...classes, ...said])].map((label) => [label, label === one.label ? `${label} (${words("right")})` : label]);
   const chosen = several ? (one.has === null ? "" : String(one.has)) : one.corrected ?? "";
   const select = element("select", { "aria-label": words("what", { label: told(one), time: one.from }) }, element("option", { value: "" }, words("choose")),
     ...options.map(([value, text]) => element("option", { value, selected: value === chosen }, text)),
@@ -84,7 +84,7 @@ function show(found) {
     const image = element("img", { src: picture((one.begin + one.end) / 2), alt: "", loading: "lazy", width: 96 });
     const go = element("button", { type: "button", class: "pick", "aria-label": words("jump", { label: told(one), time: one.from }), onclick: () => jump(one) }, image);
     return element("tr", {}, element("td", {}, go), element("td", {}, one.from), element("td", {}, one.to),
-      element("th", { scope: "row" }, element("span", { class: `dot ${colour(one.label)}` }), told(one)), element("td", {}, one.sure), element("td", {}, choice(one, place)));
+      element("th", { scope: "row" }, element("span", { class: `dot ${colour(one.label)}` }), told(one)), element("td", {}, one.sure), element("td", {}, choice(one, place, found.stretches.map((other) => other.corrected).filter(Boolean))));
   }));
 }
 async function watch() {

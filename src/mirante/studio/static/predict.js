@@ -7,7 +7,7 @@ const root = document.getElementById("ask"), form = document.getElementById("cor
 let image = null, run = "";
 
 function answered(found, file, asked) {
-  [image, run] = [file, asked];
+  [image, run] = [file ?? null, asked];
   form.hidden = !found?.teachable;
   if (form.hidden) return;
   form.label.value = found.said;
@@ -17,10 +17,11 @@ function answered(found, file, asked) {
 }
 form?.addEventListener("submit", (event) => {
   event.preventDefault();
+  const shown = image;
   busy(form.querySelector("button"), form.querySelector(".error"), async () => {
-    const query = new URLSearchParams({ label: form.label.value, filename: image.name ?? "image" });
-    const found = await ask(`/api/results/${encodeURIComponent(run)}/correct?${query}`, image);
-    document.getElementById("kept").replaceChildren(found.kept, " ", element("a", { href: found.go }, found.more));
+    const query = new URLSearchParams({ label: form.label.value, filename: shown.name ?? "image" });
+    const found = await ask(`/api/results/${encodeURIComponent(run)}/correct?${query}`, shown);
+    if (shown === image) document.getElementById("kept").replaceChildren(found.kept, " ", element("a", { href: found.go }, found.more));
   });
 });
 if (root) askAboutImage(root, { answered });
