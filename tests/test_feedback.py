@@ -124,7 +124,7 @@ def test_a_table_of_labels_becomes_answers(own_run: Path, tmp_path: Path, mirant
     library.close()
     table.write_text("path,label\nc.png,bar\n")
     done = mirante("photos", "learn", own_run, folder, "--labels", table)
-    assert done.returncode == 0 and "1 photos have a label in" in done.stderr, done.stderr
+    assert done.returncode == 0 and "Photos with a label in" in done.stderr and ": 1." in done.stderr, done.stderr
     assert answers_of(folder)[digest_of(contents["c.png"])] == "bar"
 
 

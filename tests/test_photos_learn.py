@@ -153,7 +153,12 @@ def test_a_new_class_is_known_after_five_photos(own_run: Path, tmp_path: Path, m
     assert found.count("ring") >= 12
     again = mirante("evaluate", own_run, "--lang", "en")  # the run is whole with one class more
     assert again.returncode == 0, again.stderr
-    assert mirante("photos", "learn", own_run, tmp_path / "photos").returncode == 0  # and can be taught further
+    again = mirante("photos", "learn", own_run, tmp_path / "photos", "--lang", "en")
+    assert again.returncode == 0 and "has learned from these answers already" in again.stdout, again.stdout
+    assert sorted(one.name for one in (own_run / EARLIER).iterdir()) == ["1", "2"]
+    library.answer(seen[:1], "disc", "chosen", "disc", "not a ring after all")
+    again = mirante("photos", "learn", own_run, tmp_path / "photos", "--lang", "en")  # it can be taught further
+    assert again.returncode == 0 and "neither model saw" in again.stdout, again.stdout
 
 
 @pytest.mark.skipif(not at_hand(), reason="needs the pretrained network of mirante[train]")

@@ -186,7 +186,7 @@ def _learn(arguments: argparse.Namespace) -> None:
 
         read, left = read_labels(library, Path(arguments.labels).expanduser(), run)
         print(
-            say("{count} photos have a label in {file}.", count=say.number(read), file=arguments.labels),
+            say("Photos with a label in {file}: {count}.", count=say.number(read), file=arguments.labels),
             file=sys.stderr,
         )
         name_left(left, arguments.lang)

@@ -122,10 +122,10 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
             beside = (table.parent / row.path).resolve()
             path = beside.relative_to(root).as_posix() if beside.is_relative_to(root) else path
         if path not in photos:
-            left.append(Skipped(f"{table}, row {row.number}", f"{row.path} is not in {library.folder}"))
+            left.append(Skipped(f"{table}:{row.number}", f"{row.path} is not in {library.folder}"))
             continue
         if not label and not several:
-            left.append(Skipped(f"{table}, row {row.number}", "has no label"))
+            left.append(Skipped(f"{table}:{row.number}", "has no label"))
             continue
         digest = photos[path]
         if said.setdefault(digest, label) != label:  # the same file, or a copy of it

@@ -51,6 +51,7 @@ class LearnResult:
     added    new classes; waiting: class → answers, for those with too few
     said_twice  path → the classes that a person gave one photo, the last one last
     adopted  whether the new model took the old one's place; then `kept` is where the old one is
+    is_new   whether it is another model than the old one at all
     """
 
     taught: int
@@ -61,6 +62,7 @@ class LearnResult:
     waiting: dict[str, int]
     said_twice: dict[str, list[str]]
     adopted: bool
+    is_new: bool = True
     kept: Path | None = None
     losses: tuple[float, float] | None = None
 
@@ -100,6 +102,8 @@ def learned_sentence(done: LearnResult, say: Language) -> str:
             old_loss=say.number(done.losses[0], 4),
             new_loss=say.number(done.losses[1], 4),
         )
+    if not done.is_new:
+        return say("The model has learned from these answers already, so it stays as it is.")
     if done.kept is None:
         if not done.added:
             return f"{compared} {say('The new one is worse, so the old one stays.')}"
@@ -210,11 +214,18 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
         else _is_as_good(right[0][of_old], right[1][of_old], bool(added)),
         losses=(losses[0], losses[1]) if several else None,
     )
+    if not added and _same_layer(extractor, new.extractor):
+        return replace(done, adopted=False, is_new=False)
     if not done.adopted:
         return done
     with hold_run(path):
         kept = _adopt(run, new, extractor, dataset, pixels, seen, len(taught.digests), say)
     return replace(done, kept=kept)
+
+
+def _same_layer(one: FeatureExtractor, other: FeatureExtractor) -> bool:
+    """Tell whether two models end in the same last layer, but for rounding."""
+    return np.allclose(one.weight, other.weight, atol=1e-6) and np.allclose(one.bias, other.bias, atol=1e-6)
 
 
 def _in_order_of(new: Predictions, run: Run, dataset: Dataset) -> Predictions:
@@ -254,11 +265,12 @@ def _said_classes(answers: list[Answer], classes: tuple[str, ...], tested: set[s
     """Return what was said about one class of several; photos of questions drawn at random judge, if no model has seen them."""
     labels = {digest: label for digest, label in labels_of(answers).items() if label is not None}
     counts = Counter(label for label in labels.values() if label not in classes)
-    classes = (*classes, *(label for label, count in counts.items() if count >= NEEDED))
+    drawn = {one.digest for one in answers if one.kind == "random"}
+    taught = {label for digest, label in labels.items() if digest not in tested | drawn}
+    classes = (*classes, *(label for label, count in counts.items() if count >= NEEDED and label in taught))
     usable = {
         digest: classes.index(label) for digest, label in labels.items() if label in classes and digest not in tested
     }
-    drawn = {one.digest for one in answers if one.kind == "random"}
     return _Said(
         {digest: number for digest, number in usable.items() if digest not in drawn},
         {digest: number for digest, number in usable.items() if digest in drawn - trained},

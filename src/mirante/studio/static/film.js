@@ -59,7 +59,7 @@ function choice(one, place, said) {
     send(several ? { label: one.label, has: select.value === "" ? -1 : Number(select.value) } : { label: select.value, has: null });
   });
   function another() { // a class that the model does not know
-    const name = element("input", { type: "text", maxlength: 100, "aria-label": words("what", { label: told(one), time: one.from }), placeholder: words("name") });
+    const name = element("input", { type: "text", maxlength: 80, "aria-label": words("what", { label: told(one), time: one.from }), placeholder: words("name") });
     name.addEventListener("change", () => {
       if (!name.value.trim()) return;
       send({ label: name.value.trim(), has: null });
