@@ -80,6 +80,22 @@ class _Said:
     waiting: dict[str, int]
 
 
+@dataclass(frozen=True)
+class _Compared:
+    """Two models, the old and the new, on images that neither saw.
+
+    count   images, or labels of them that are known
+    right   how many of them each gets right
+    losses  of several labels, the mean loss in nats of each; None for classes
+    may_replace  whether the new one may take the old one's place
+    """
+
+    count: int
+    right: tuple[int, int]
+    losses: tuple[float, float] | None
+    may_replace: bool
+
+
 def learned_sentence(done: LearnResult, say: Language) -> str:
     """Say in plain words what came of learning."""
     counts = {
@@ -186,33 +202,18 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
 
     taught, jury = known(said.taught), known(said.jury)
     new = fit(extractor, dataset, seen, taught, run.objectives)
-    before = _in_order_of(new.predictions, run, dataset)
-    wanted, several = np.concatenate([new.predictions.targets, jury.targets]), info.asks.several_labels
-    if several:  # the old model says nothing of new labels
-        wanted = wanted[:, : len(info.classes)]
-    right, losses = [], []
-    for one, answers_given in ((extractor, before), (new.extractor, new.predictions)):
-        shares = output_of(one.logits(jury.features), one.info).probabilities
-        given = np.concatenate([answers_given.given, one.info.asks.answered(shares, one.info)])
-        shares = np.concatenate([answers_given.probabilities, shares])
-        if several:
-            given, shares = given[:, : wanted.shape[1]], shares[:, : wanted.shape[1]]
-        right.append(given == wanted)
-        losses.append(_loss_of_labels(shares, wanted) if several else 0.0)
-    added, of_old = said.classes[len(info.classes) :], wanted < len(info.classes)
+    compared = _compare(extractor, _in_order_of(new.predictions, run, dataset), new, jury)
+    added = said.classes[len(info.classes) :]
     said_twice = {photos[one].path: names for one, names in contradictions(answers).items() if one in photos}
     done = LearnResult(
         len(taught.digests),
-        int((wanted >= 0).sum()),
-        int(right[0].sum()),
-        int(right[1].sum()),
+        compared.count,
+        *compared.right,
         added,
         said.waiting,
         said_twice,
-        losses[1] <= losses[0] * (1 + _COSTS * bool(added))
-        if several
-        else _is_as_good(right[0][of_old], right[1][of_old], bool(added)),
-        losses=(losses[0], losses[1]) if several else None,
+        compared.may_replace,
+        losses=compared.losses,
     )
     if not added and _same_layer(extractor, new.extractor):
         return replace(done, adopted=False, is_new=False)
@@ -221,6 +222,28 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     with hold_run(path):
         kept = _adopt(run, new, extractor, dataset, pixels, seen, len(taught.digests), say)
     return replace(done, kept=kept)
+
+
+def _compare(old: FeatureExtractor, before: Predictions, new: Candidate, jury: Known) -> _Compared:
+    """Compare two models on the images that the run is judged on, for which `before` is what the old one said, and on more photos."""
+    said = []
+    for one, predictions in ((old, before), (new.extractor, new.predictions)):
+        shares = output_of(one.logits(jury.features), one.info).probabilities
+        given = np.concatenate([predictions.given, one.info.asks.answered(shares, one.info)])
+        said.append((given, np.concatenate([predictions.probabilities, shares])))
+    wanted, classes = np.concatenate([new.predictions.targets, jury.targets]), len(old.info.classes)
+    knows_more = len(new.info.classes) > classes
+    if not old.info.asks.several_labels:
+        right = [given == wanted for given, _ in said]
+        of_old = wanted < classes
+        as_good = _is_as_good(right[0][of_old], right[1][of_old], knows_more)
+        return _Compared(len(wanted), (int(right[0].sum()), int(right[1].sum())), None, as_good)
+    wanted = wanted[:, :classes]  # the old model says nothing of new labels
+    right = [given[:, :classes] == wanted for given, _ in said]
+    losses = [_loss_of_labels(shares[:, :classes], wanted) for _, shares in said]
+    as_good = losses[1] <= losses[0] * (1 + _COSTS * knows_more)
+    known = int((wanted >= 0).sum())
+    return _Compared(known, (int(right[0].sum()), int(right[1].sum())), (losses[0], losses[1]), as_good)
 
 
 def _same_layer(one: FeatureExtractor, other: FeatureExtractor) -> bool:
