@@ -110,6 +110,20 @@ model_versions.adopt({str(runs / "good")!r}, {str(runs / "poor")!r})
     assert now.version == version and kept.number == 1
 
 
+def test_a_kill_after_keeping_leaves_no_second_version_of_the_same_model(runs: Path) -> None:
+    good, poor = runs / "good", runs / "poor"
+    before = files(good)
+    model_versions.keep(good, "to be replaced by something that never came")
+    assert [one.number for one in model_versions.versions(good)] == [None]
+    with pytest.raises(RequestError, match="no earlier model"):
+        model_versions.rollback(good)
+    kept = model_versions.adopt(good, poor, why="the new scanner")
+    (_, earlier) = model_versions.versions(good)
+    assert (kept.name, earlier.why) == ("1", "the new scanner") and files(kept) == before
+    model_versions.rollback(good)
+    assert files(good) == before
+
+
 def test_a_run_that_is_open_shows_the_model_that_is_in_use(runs: Path) -> None:
     run = package.Run(runs / "good")
     accuracy = run.metrics.accuracy.value

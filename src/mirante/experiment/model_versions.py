@@ -109,12 +109,14 @@ def keep(run: Path, why: str) -> Path:
     """Keep the model of a run as it is now, with why it is replaced, and return that folder, which is never there half-written."""
     folder = run / EARLIER
     taken = [int(one.name) for one in folder.iterdir() if one.name.isdigit()] if folder.is_dir() else []
-    kept = folder / str(max([0, *taken]) + 1)
+    last = max([0, *taken])
+    kept = folder / str(last if _is_in_use(folder / str(last), run) else last + 1)
     part = kept.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     copy_model(run, part)
     when = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(part / _REPLACED, {"format": runfolder.FORMAT, "when": when, "who": _who(), "why": why})
+    shutil.rmtree(kept, ignore_errors=True)
     part.rename(kept)
     return kept
 
@@ -153,7 +155,14 @@ def _opened(run: str | Path | Run) -> Run:
 def _kept(run: Path) -> list[Path]:
     folder = run / EARLIER
     found = [one for one in folder.iterdir() if one.name.isdigit()] if folder.is_dir() else []
-    return sorted((one for one in found if runfolder.is_run(one)), key=lambda one: int(one.name))
+    kept = sorted((one for one in found if runfolder.is_run(one)), key=lambda one: int(one.name))
+    return kept[:-1] if kept and _is_in_use(kept[-1], run) else kept
+
+
+def _is_in_use(kept: Path, run: Path) -> bool:
+    """Tell whether the latest kept model is the one in use: it was kept, and then whatever was to replace it was killed."""
+    both = kept / runfolder.ONNX, run / runfolder.ONNX
+    return runfolder.is_run(kept) and all(one.is_file() for one in both) and version_of(both[0]) == version_of(both[1])
 
 
 _Right = dict[tuple[str, str, str], bool]
