@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 from urllib.parse import unquote
 
+import onnx
 import pytest
 from conftest import Command
 
@@ -91,12 +92,20 @@ def test_it_is_in_portuguese_and_shuts_nobody_out(run: Path, browser) -> None:  
 
 def test_changes_and_use_are_told(run: Path, shapes_run: tuple[Path, Path], mirante: Command, tmp_path: Path) -> None:
     other = shutil.copytree(run, tmp_path / "other")
+    package.export(run, "onnx")
+    network = onnx.load(other / "model.onnx")
+    network.doc_string = "trained elsewhere"
+    onnx.save(network, other / "model.onnx")
     package.adopt(run, other, why="the new scanner | twice")
     log = tmp_path / "log"
     assert mirante("predict", run, shapes_run[1], "--log", log).returncode == 0
     assert mirante("dossier", run, "--log", log).returncode == 0
     text = (run / "dossier" / "dossier.md").read_text(encoding="utf-8")
     assert "the new scanner \\| twice" in text and "No log of its use" not in text and "Share of the images" in text
+    assert "model.onnx, onnx (of an earlier model)" in text
+    package.export(run, "onnx", overwrite=True)
+    assert mirante("dossier", run).returncode == 0
+    assert "model.onnx, onnx |" in (run / "dossier" / "dossier.md").read_text(encoding="utf-8")
 
 
 def test_odd_names_and_files_of_other_editors_do_no_harm(run: Path) -> None:

@@ -117,6 +117,9 @@ def test_a_kill_after_keeping_leaves_no_second_version_of_the_same_model(runs: P
     assert [one.number for one in model_versions.versions(good)] == [None]
     with pytest.raises(RequestError, match="no earlier model"):
         model_versions.rollback(good)
+    same = shutil.copytree(good, runs / "same")
+    with pytest.raises(RequestError, match="its model is the one in use"):
+        model_versions.adopt(good, same)
     kept = model_versions.adopt(good, poor, why="the new scanner")
     (_, earlier) = model_versions.versions(good)
     assert (kept.name, earlier.why) == ("1", "the new scanner") and files(kept) == before

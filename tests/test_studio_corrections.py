@@ -52,7 +52,7 @@ def keep(page, said: str | None, count: int) -> str:  # type: ignore[no-untyped-
     return str(page.inner_text("#kept"))
 
 
-@pytest.mark.parametrize(("lang", "new"), [("en", "New to the model: ring."), ("pt", "Novidade para o modelo: ring.")])
+@pytest.mark.parametrize(("lang", "new"), [("en", "New to the model: ring."), ("pt", "Novo para o modelo: ring.")])
 def test_an_answer_is_confirmed_or_corrected_and_a_new_class_is_learned(
     browser, studio: Studio, tmp_path: Path, lang: str, new: str
 ) -> None:  # type: ignore[no-untyped-def]

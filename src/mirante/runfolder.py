@@ -30,6 +30,9 @@ REPORT = "report.html"
 CARD = "model-card.md"
 PLOTS = "plots"
 HEATMAPS = "heatmaps.png"
+EXPORTS = "exports"
+EXPORT = ".mirante-export"
+"""In the folder of an export: a sentence, and the version of the model that it was made of."""
 
 
 def parse(text: str, where: str) -> dict[str, Any]:

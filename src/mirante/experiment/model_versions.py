@@ -131,6 +131,8 @@ def _replace(run: Run, source: Path, why: str) -> Path:
         runfolder.ONNX,
     ):
         runfolder.require_file(source, name)
+    if _is_in_use(source, run.path):
+        raise RequestError(f"{source}: its model is the one in use in {run.path}.")
     staged = stage(run.path, source)
     kept = keep(run.path, why)
     commit(run.path, staged)
@@ -160,7 +162,7 @@ def _kept(run: Path) -> list[Path]:
 
 
 def _is_in_use(kept: Path, run: Path) -> bool:
-    """Tell whether the latest kept model is the one in use: it was kept, and then whatever was to replace it was killed."""
+    """Tell whether the model of a folder is the one in use: kept last, it was kept, and then what was to replace it was killed."""
     both = kept / runfolder.ONNX, run / runfolder.ONNX
     return runfolder.is_run(kept) and all(one.is_file() for one in both) and version_of(both[0]) == version_of(both[1])
 

@@ -10,11 +10,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal, get_args
 
+from mirante import runfolder
 from mirante.errors import RequestError
 from mirante.exports.form import Job
 from mirante.exports.int8 import Quantised
 from mirante.exports.verify import images_to_try, require_agreement
 from mirante.locale import language
+from mirante.prediction.onnx_model import version_of
 from mirante.run import Run
 
 Form = Literal["onnx", "keras", "torch", "web", "hub-folder", "openvino", "coreml", "litert"]
@@ -66,7 +68,7 @@ def export(
     if int8 and not hasattr(writer, "write_int8"):
         raise RequestError(f"--int8: there is no --to {form} in 8 bits; leave it out, or choose another form.")
     model = opened.model()
-    target = Path(out).expanduser() if out is not None else path / "exports" / form
+    target = Path(out).expanduser() if out is not None else path / runfolder.EXPORTS / form
     if target.exists() and not (overwrite and _is_export(target)) and (not target.is_dir() or any(target.iterdir())):
         raise RequestError(
             f"{target}: already exists; name another folder with --out, or replace an export with --overwrite."
@@ -81,7 +83,8 @@ def export(
         written = writer.write(job)
         require_agreement(written.difference, written.tolerance, f"The {form} export")
         quantised = writer.write_int8(job, written) if int8 else None
-        (folder / _MARK).write_text("An export made by Mirante, which can be made again.\n", encoding="utf-8")
+        mark = f"An export made by Mirante, which can be made again.\n{version_of(model.path)}\n"
+        (folder / runfolder.EXPORT).write_text(mark, encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)
         folder.rename(target)
@@ -89,8 +92,5 @@ def export(
     return Exported(target, len(tried.pictures), written.difference, takes, quantised, written.speed)
 
 
-_MARK = ".mirante-export"
-
-
 def _is_export(folder: Path) -> bool:
-    return (folder / _MARK).is_file()
+    return (folder / runfolder.EXPORT).is_file()

@@ -70,9 +70,18 @@ def sections(run: Run, watched: Watched | None, log: str, say: Language) -> list
     ]
 
 
+def _exports(run: Run, say: Language) -> Iterator[str]:
+    """Yield the names of the exports in the run, and of which it is not known that they are of the model in use."""
+    version = version_of(run.file(runfolder.ONNX))
+    for folder in sorted((run.path / runfolder.EXPORTS).glob("[!.]*")):
+        mark = folder / runfolder.EXPORT
+        if mark.is_file():
+            same = version in mark.read_text(encoding="utf-8", errors="replace").split()
+            yield folder.name if same else say("{name} (of an earlier model)", name=folder.name)
+
+
 def _general(run: Run, say: Language) -> Section:
     info = run.info
-    exports = sorted(one.name for one in (run.path / "exports").glob("[!.]*") if one.is_dir())
     rows = [
         [say("Name"), printable(run.path.resolve().name)],
         [say("Version"), version_of(run.file(runfolder.ONNX))],
@@ -87,7 +96,7 @@ def _general(run: Run, say: Language) -> Section:
                 channels=info.channels,
             ),
         ],
-        [say("Forms in which it is handed on"), ", ".join([runfolder.ONNX, *exports])],
+        [say("Forms in which it is handed on"), ", ".join([runfolder.ONNX, *_exports(run, say)])],
         [
             say("Software and machine of the training"),
             ", ".join(f"{k} {v}" for k, v in run.settings["versions"].items()),
