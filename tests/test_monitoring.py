@@ -345,6 +345,8 @@ def answered(answers: list[str], none: list[bool]) -> Rows:
         ("classify", ("1.0", "3", "a"), ["1.0", "3", "a"], ["1.0", "3", "1.0"], [True, True, False]),
         ("classify", ("maçã", "uva"), ["maçã", "uva"], ["mac\u0327a\u0303", " uva "], [True, True]),
         ("tree", ("a/b", "a/c"), ["a/b", "a/b"], ["a / b/", "a/c"], [True, False]),
+        ("classify", ("a / b", "c"), ["a / b", "c"], ["a / b", "c "], [True, True]),
+        ("tree", ("a/b", "a/c"), ["a/b", "a/b"], ["a/b", "a/"], "is a branch of the tree"),
         ("tree", ("a/b", "a/c"), ["a/b", "a/b"], ["a/b", "a"], "is a branch of the tree"),
     ],
 )

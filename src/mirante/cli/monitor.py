@@ -89,5 +89,5 @@ def _print(found: Watched, say: Language) -> None:
     for name, (count, none, right) in found.subgroups.items():
         text = "{name}: {count} images, {none} none of these, probably right: {right}"
         print(say(text, name=name, count=say.number(count), none=figure(none, say), right=figure(right, say)))
-    if found.truth is not None:
-        print(*truth(found, say), sep="\n")
+    for line in truth(found, say):
+        print(line)

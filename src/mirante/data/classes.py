@@ -122,6 +122,15 @@ def upwards(path: str) -> list[str]:
     return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
 
 
+def tidy_path(label: str) -> str:
+    """Return a label as a path without spaces around its slashes, and without a slash at either end.
+
+    >>> tidy_path("animal / bird//owl/")
+    'animal/bird/owl'
+    """
+    return "/".join(part.strip() for part in label.split("/") if part.strip())
+
+
 def alike_names(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Return the pairs of names that differ only by accents, hyphens and the like.
 

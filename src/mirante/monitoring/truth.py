@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.data.classes import look_alikes, usual_names
+from mirante.data.classes import look_alikes, tidy_path, usual_names
 from mirante.data.several import join, parse
 from mirante.data.tables import Columns, read_table_file
 from mirante.errors import DataError
@@ -71,17 +71,14 @@ def _labels(labels: list[str], info: ModelInfo) -> list[str]:
         return [join(*map(sorted, parse(unicodedata.normalize("NFC", label)))) for label in labels]
     if not info.asks.few_answers:  # texts
         return [unicodedata.normalize("NFC", label).strip() for label in labels]
-    tidy = [
-        "/".join(part.strip() for part in label.split("/")).strip("/ ") if "/" in label else label.strip()
-        for label in labels
-    ]
-    return [next((one for one in _spellings(label) if one in info.classes), label) for label in tidy]
+    plain = [label.strip() for label in labels]
+    return [next((one for one in _spellings(label) if one in info.classes), label) for label in plain]
 
 
 def _spellings(label: str) -> list[str]:
-    """Return a label as it is, with its letters composed as most systems do, and without the .0 that pandas writes."""
+    """Return a label as it is, its letters composed as most systems do, as a path in a tree, and without the .0 that pandas writes."""
     composed = unicodedata.normalize("NFC", label)
-    return [label, composed, *usual_names([composed]).values()]
+    return [label, composed, tidy_path(composed), *usual_names([composed]).values()]
 
 
 def _parted(label: str, info: ModelInfo) -> tuple[str | None, list[str]]:
@@ -108,7 +105,7 @@ def _require_plain(label: str, classes: tuple[str, ...], table: Path, number: in
             raise DataError(
                 f"{table}, row {number}: {label!r} is not a class of the model, but {one!r} is; write it as the model does."
             )
-    if inside := next((one for one in classes if one.startswith(f"{label}/")), None):
+    if inside := next((one for one in classes if one.startswith(f"{tidy_path(label)}/")), None):
         raise DataError(
             f"{table}, row {number}: {label!r} is a branch of the tree; name the class at its end, such as {inside!r}, or leave "
             "the row out."

@@ -10,14 +10,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.data.classes import look_alikes, upwards
+from mirante.data.classes import look_alikes, tidy_path, upwards
 from mirante.data.labels import Labelled
 from mirante.errors import DataError
 
 
 def tidied(rows: Sequence[Labelled]) -> list[Labelled]:
     """Return the rows with their labels as paths without spaces around the slashes, and without one at either end."""
-    return [row._replace(label="/".join(part.strip() for part in row.label.split("/") if part.strip())) for row in rows]
+    return [row._replace(label=tidy_path(row.label)) for row in rows]
 
 
 def require_tree(location: str, classes: Sequence[str]) -> None:
