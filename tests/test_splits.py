@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirante import Dataset
-from mirante.data import opening
+from mirante.data import kept_splits
 from mirante.data.splits import assign_splits
 
 
@@ -78,7 +78,7 @@ def test_given_splits_stay_and_only_what_is_missing_is_drawn() -> None:
 def test_kept_splits_of_very_many_images_are_those_that_would_be_drawn(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "_MANY", 90)
+    monkeypatch.setattr(kept_splits, "_MANY", 90)
     monkeypatch.setenv("MIRANTE_CACHE", str(tmp_path / "cache"))
     drawn = Dataset.open(str(shapes)).splits
     (kept,) = (tmp_path / "cache" / "splits").iterdir()
@@ -95,6 +95,6 @@ def test_kept_splits_of_very_many_images_are_those_that_would_be_drawn(
     folds = Dataset.open(str(shapes), folds=3).splits
     assert (other == "val").sum() > (drawn == "val").sum() and set(folds) == {"fold1", "fold2", "fold3"}
     (shapes / "bar" / "000.png").unlink()
-    monkeypatch.setattr(opening, "_MANY", 89)
+    monkeypatch.setattr(kept_splits, "_MANY", 89)
     fewer = Dataset.open(str(shapes)).splits
     assert fewer.tolist() == drawn.tolist()[1:]

@@ -4,12 +4,9 @@ chosen from, where one is needed."""
 from __future__ import annotations
 
 import gc
-import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from mirante.data.entries import Skipped, Source
 from mirante.data.film_tables import names_films, with_rows_of_frames
 from mirante.data.films import INTERVAL, parted
 from mirante.data.folders import FolderSource
+from mirante.data.kept_splits import kept_or_drawn
 from mirante.data.label_tables import find_table, hub_table
 from mirante.data.labels import Labelled, label_by_table
 from mirante.data.notes import find_notes
@@ -33,14 +31,10 @@ from mirante.data.sources import open_source
 from mirante.data.splits import assign_validation
 from mirante.data.tables import Columns
 from mirante.data.targets import LabelOptions, Targets
-from mirante.errors import DataError, MiranteError
-from mirante.files import write_file
-from mirante.places import cache_folder
+from mirante.errors import DataError
 from mirante.rendering import Window
 from mirante.task import Task, task_named
 
-_FORMAT = 1  # increment it when the same images would be divided in another way
-_MANY = 20_000  # images whose splits are worth keeping
 _KEPT = (
     "labels",
     "label_column",
@@ -254,56 +248,18 @@ def _splits(
 ) -> NDArray[np.str_]:
     given = [row.split for row in targets.rows]
     folds, share = options.get("folds", 0), options.get("val_share", VAL_SHARE)
-    kept = _kept_splits(targets, digests, groups, given, f"{folds} {share}")
-    if kept is not None and (known := _read_splits(kept, len(digests))) is not None:
-        return known
-    try:
+
+    def draw() -> NDArray[np.str_]:
         if folds:
-            splits = fold_rows(location, *targets.strata, digests, groups, given, folds, 0)
-        else:
-            splits = split_rows(location, *targets.strata, digests, groups, given, share)
+            return fold_rows(location, *targets.strata, digests, groups, given, folds, 0)
+        return split_rows(location, *targets.strata, digests, groups, given, share)
+
+    try:
+        return kept_or_drawn(draw, *targets.strata, digests, groups, given, f"{folds} {share}")
     except DataError:
         if folds or not options.get("lenient"):
             raise
         return np.array([split or "train" for split in given], dtype="<U5")
-    if kept is not None:
-        with suppress(OSError, MiranteError):
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            write_file(kept, partial(_save, splits))
-    return splits
-
-
-def _read_splits(place: Path, count: int) -> NDArray[np.str_] | None:
-    try:
-        found: NDArray[np.str_] = np.load(place, allow_pickle=False)
-        names = set(np.unique(found).tolist())
-    except Exception:  # not there yet, or damaged: NumPy raises many different errors
-        return None
-    fits = found.shape == (count,) and all(re.fullmatch(r"train|val|test|fold\d+", one) for one in names)
-    return found if fits else None
-
-
-def _save(splits: NDArray[np.str_], place: Path) -> None:
-    with place.open("wb") as file:
-        np.save(file, splits, allow_pickle=False)
-
-
-def _kept_splits(
-    targets: Targets,
-    digests: tuple[str, ...],
-    groups: tuple[str, ...] | None,
-    given: list[str | None],
-    options: str,
-) -> Path | None:
-    """Return where the splits of very many images are kept, which take long to draw: by all that they are drawn from; or None."""
-    if len(digests) < _MANY:
-        return None
-    names, labels = targets.strata
-    found = hashlib.sha256(f"{_FORMAT} {options} {names} {labels.shape}".encode("utf-8", "surrogateescape"))
-    found.update(np.ascontiguousarray(labels).tobytes())
-    for column in (digests, groups or (), [split or "" for split in given]):
-        found.update(repr(column).encode("utf-8", "surrogateescape"))
-    return cache_folder() / "splits" / f"{found.hexdigest()[:32]}.npy"
 
 
 def _kept(options: DataOptions) -> dict[str, Any]:
