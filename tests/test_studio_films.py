@@ -35,7 +35,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     marks = draw_marks(folder / "marks", 200)
     words = {"task": "tag", "labels": marks / "labels.csv", "layers": "W2-16B-24B-GMP", "epochs": 6}
     package.train(marks, "fast", out=folder / "runs" / "marks", **words)
-    write_film(folder / "shapes.mp4", [(shape(kind, 900 + n), 3.0) for n, kind in enumerate(KINDS)], codec="libx264")
+    for first, name in ((900, "shapes.mp4"), (950, "formas.mp4")):
+        write_film(folder / name, [(shape(kind, first + n), 3.0) for n, kind in enumerate(KINDS)], codec="libx264")
     pictures = [np.asarray(Image.open(path).resize((96, 96), 0)) for path in sorted(marks.glob("*.png"))[:4]]
     write_film(folder / "marks.avi", [(one, 3.0) for one in pictures], codec="mjpeg", pixels="yuvj420p")
     running = start_studio(folder)
@@ -64,11 +65,11 @@ def say(page, value: str) -> None:  # type: ignore[no-untyped-def]
     assert page.evaluate(f"{first}.value") == value
 
 
-@pytest.mark.parametrize("lang", ["en", "pt"])
-def test_a_film_is_dropped_seen_corrected_and_teaches(browser, studio: Studio, lang: str) -> None:  # type: ignore[no-untyped-def]
-    page = shown(browser, studio, "shapes", "shapes.mp4", lang)
+@pytest.mark.parametrize(("lang", "film"), [("en", "shapes.mp4"), ("pt", "formas.mp4")])
+def test_a_film_is_dropped_seen_corrected_and_teaches(browser, studio: Studio, lang: str, film: str) -> None:  # type: ignore[no-untyped-def]
+    page = shown(browser, studio, "shapes", film, lang)
     answers = page.evaluate("[...document.querySelectorAll('#stretches tbody th')].map((one) => one.textContent)")
-    wanted = package.load(studio.folder / "runs" / "shapes").timeline(studio.folder / "shapes.mp4", 0.5)
+    wanted = package.load(studio.folder / "runs" / "shapes").timeline(studio.folder / film, 0.5)
     none = "none of these" if lang == "en" else "nenhuma destas"
     assert answers == [one.label or none for one in wanted] and len(answers) >= 3
     assert page.locator("#lanes button").count() == len(wanted)
