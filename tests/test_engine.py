@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,15 @@ def test_muon_moves_what_is_no_kernel_as_adam_does() -> None:
             parameter.grad = torch.sin(parameter.detach() * (step + 1))
             optimiser.step()
     assert torch.allclose(mine, theirs, atol=1e-6) and not torch.allclose(mine, start, atol=0.05)
+
+
+def test_a_training_does_not_wait_for_a_compiler_that_it_does_not_use() -> None:
+    words = (
+        "import sys, torch; from mirante.training.muon import Muon; one = torch.ones(2, 2, requires_grad=True)",
+        "muon = Muon([one], 0.1, 0.1, 0.6); one.sum().backward(); muon.step(); muon.zero_grad()",
+        "muon.load_state_dict(muon.state_dict()); sys.exit(int('torch._dynamo' in sys.modules))",
+    )
+    assert subprocess.run([sys.executable, "-c", "\n".join(words)], check=False).returncode == 0
 
 
 def test_whitening_takes_the_correlation_out_of_patches() -> None:

@@ -25,6 +25,7 @@ from onnx import numpy_helper
 from PIL import Image
 from safetensors.torch import save_file
 
+from mirante.errors import WorkError
 from mirante.exports import int8
 from mirante.exports.any_size import with_resize
 from mirante.exports.verify import images_to_try
@@ -158,7 +159,7 @@ def test_eight_bits_are_refused_where_the_processor_answers_otherwise(
 def test_every_word_of_the_notation_becomes_keras_torch_and_core_ml(
     line: str, characters: int, mirror: bool, tmp_path: Path
 ) -> None:
-    from mirante.exports.to_coreml import write_coreml
+    from mirante.exports.to_coreml import write_coreml, write_coreml_int8
     from mirante.exports.to_keras import write_keras
     from mirante.exports.to_torch import write_torch
 
@@ -187,6 +188,8 @@ def test_every_word_of_the_notation_becomes_keras_torch_and_core_ml(
     assert np.abs(answers(images) - expected).max() < 1e-4
     converted = write_coreml(info, tmp_path / "weights.safetensors", tmp_path / "model.mlpackage")
     assert np.abs(converted(images) - expected).max() < 1e-4
+    rounded = write_coreml_int8(info, tmp_path / "weights.safetensors", tmp_path / "model-int8.mlpackage")
+    assert np.abs(rounded(images) - expected).max() < 0.1
 
 
 def test_openvino_in_8_bits_is_measured(photos_run: Path, mirante: Command, tmp_path: Path) -> None:
@@ -270,6 +273,33 @@ def test_the_package_for_core_ml_takes_images_and_names_its_classes(photos_run: 
     assert (image.type.imageType.width, image.type.imageType.height) == (40, 48)
     assert list(spec.mlProgram.functions["main"].block_specializations) and spec.description.predictedFeatureName
     assert json.loads(spec.description.metadata.userDefined["mirante"])["classes"][0] == "daisy"
+
+
+def test_the_package_for_core_ml_in_8_bits_holds_the_kernels_that_were_measured(
+    photos_run: Path, mirante: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import coremltools
+    import coremltools.optimize.coreml as optimise
+
+    from mirante.exports.to_coreml import write_coreml_int8
+
+    words = ["export", photos_run, "--to", "coreml", "--int8", "--out", tmp_path / "apple"]
+    done = mirante(*words, "--format", "json")
+    assert done.returncode == 0 and "MIL" not in done.stderr, done.stderr
+    (found,) = json.loads(done.stdout)
+    assert found["int8_file"] == "model-int8.mlpackage" and found["int8_bytes"] < 0.5 * found["int8_were"]
+    assert found["int8_speed"] is None and 0 < found["int8_difference"] < 0.2 and found["int8_changed"] < 0.1
+    told = mirante(*words, "--overwrite", "--lang", "en").stdout
+    assert "model-int8.mlpackage, in 8 bits: " in told and "times as fast" not in told
+    spec = coremltools.utils.load_spec(str(tmp_path / "apple" / "model-int8.mlpackage"))
+    (block,) = spec.mlProgram.functions["main"].block_specializations.values()
+    assert "constexpr_affine_dequantize" in {one.type for one in block.operations}
+
+    run, otherwise = Run(photos_run), optimise.OpLinearQuantizerConfig
+    monkeypatch.setattr(optimise, "OpLinearQuantizerConfig", lambda **words: otherwise(**words | {"mode": "linear"}))
+    with pytest.raises(WorkError, match="rounded a kernel otherwise"):
+        write_coreml_int8(run.model().info, run.file("model.safetensors"), tmp_path / "other.mlpackage")
+    assert not (tmp_path / "other.mlpackage").exists()
 
 
 def test_the_torch_module_needs_no_mirante(photos_run: Path, shapes_run: tuple[Path, Path], mirante: Command) -> None:

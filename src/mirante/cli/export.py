@@ -25,7 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--int8",
         action="store_true",
-        help="with --to onnx, openvino or litert: also export in 8 bits, and report what that costs and gains",
+        help="with --to onnx, openvino, coreml or litert: also export in 8 bits, and report what that costs and gains",
     )
     parser.add_argument("--out", metavar="FOLDER", help="the folder to make (default: RUN/exports/FORM)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing export")
@@ -84,15 +84,25 @@ def run(arguments: argparse.Namespace) -> None:
         )
     if done.quantised is not None:
         found = done.quantised
-        text = say(
-            "{file}, in 8 bits: {speed} times as fast, {size} of the size; {changed} of the answers change, probabilities "
-            "differ by at most {difference}.",
-            file=found.file,
-            speed=say.number(found.speed, 1),
-            size=say.percent(found.bytes / found.were, 0),
-            changed=say.percent(found.changed),
-            difference=say.number(found.difference, 3),
-        )
+        words = {
+            "file": found.file,
+            "size": say.percent(found.bytes / found.were, 0),
+            "changed": say.percent(found.changed),
+            "difference": say.number(found.difference, 3),
+        }
+        if found.speed == found.speed:
+            text = say(
+                "{file}, in 8 bits: {speed} times as fast, {size} of the size; {changed} of the answers change, probabilities "
+                "differ by at most {difference}.",
+                speed=say.number(found.speed, 1),
+                **words,
+            )
+        else:
+            text = say(
+                "{file}, in 8 bits: {size} of the size; {changed} of the answers change, probabilities differ by at most "
+                "{difference}.",
+                **words,
+            )
         print(text)
         if found.accuracy == found.accuracy:
             print(

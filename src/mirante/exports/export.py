@@ -51,7 +51,7 @@ def export(
 
     form       onnx (any image size), keras, torch, web (a page for the browser), hub-folder (for the Hugging Face Hub), openvino,
                coreml, litert
-    int8       under onnx, openvino and litert: also a model in 8 bits
+    int8       under onnx, openvino, coreml and litert: also a model in 8 bits
     out        the folder to make; RUN/exports/FORM when None
     overwrite  replace an existing export
     images     a folder of images to try it on; None takes the run's own

@@ -43,7 +43,7 @@ class Quantised:
     accuracy, before  shares of right answers, or NaN where the labels are not known
     changed           share of images whose answer changes
     difference        the largest in any probability
-    speed             how many times as fast, decoding aside
+    speed             how many times as fast, decoding aside; NaN where it cannot be run here
     bytes, were       sizes of the files
     """
 

@@ -6,6 +6,7 @@ convolution's kernels are the rows of one.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -24,6 +25,12 @@ class Muon(torch.optim.Optimizer):
     adam_rate  step size of everything else, as a share of `rate`
     momentum   of the kernels
     """
+
+    # torch wraps these for its compiler, and would import that, for two seconds, at the start of every training
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
 
     def __init__(self, parameters: Iterable[Tensor], rate: float, adam_rate: float, momentum: float) -> None:
         everything = list(parameters)
