@@ -1,9 +1,20 @@
-"""Opening a graph in ONNX Runtime: the one place where its options are set."""
+"""Opening a graph in ONNX Runtime, and how many images it is given: the one place where that is set."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
+
+_MOST = 64
+_PIXELS = (
+    1 << 18
+)  # of all images at once: of more, every layer's maps take memory, which is kept, and nothing is faster
+
+
+def parts_of(count: int, size: tuple[int, int]) -> list[slice]:
+    """Return the parts in which `count` images of this height and width are given to a network."""
+    step = min(_MOST, max(1, _PIXELS // (size[0] * size[1])))
+    return [slice(start, start + step) for start in range(0, count, step)]
 
 
 def open_session(model: str | bytes, threads: int = 0) -> Any:

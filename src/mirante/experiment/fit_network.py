@@ -26,7 +26,7 @@ from mirante.model.last_layer import add_ood_score, seen_as
 from mirante.model.network import Network, build_network
 from mirante.model.running import inner_values
 from mirante.model_info import ModelInfo
-from mirante.prediction.onnx_model import BATCH, OnnxModel, Output
+from mirante.prediction.onnx_model import OnnxModel, Output
 from mirante.prediction.out_of_distribution import fit_subspace, ood_score
 from mirante.training.engine import Images, answer, best_device, freeze, hold
 from mirante.training.history import Epoch, write_history
@@ -152,7 +152,7 @@ def fit_network(
     else:
         model = build_onnx(network, info)
         name = seen_as(model) if info.asks.judges_ood else None
-        space = None if name is None else fit_subspace(inner_values(model, name, pixels[rows], BATCH))
+        space = None if name is None else fit_subspace(inner_values(model, name, pixels[rows]))
     name = seen_as(model)
     if space is not None and name is not None:
         add_ood_score(model, name, space, network.flip_tta)

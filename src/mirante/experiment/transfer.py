@@ -23,8 +23,8 @@ from mirante.model.export import features_graph
 from mirante.model.nodes import is_known
 from mirante.model.running import open_graph
 from mirante.model_info import ModelInfo
+from mirante.onnx_session import parts_of
 from mirante.places import cache_folder
-from mirante.prediction.onnx_model import BATCH
 from mirante.progress import track
 from mirante.training.head import fit_head
 from mirante.training.history import Epoch
@@ -112,7 +112,7 @@ def backbone_graph(network: Network, info: ModelInfo) -> onnx.ModelProto:
 def _look(graph: onnx.ModelProto, pixels: Pixels, rows: np.ndarray, name: str) -> Features:
     """Return the features of these rows of the pixels."""
     session = open_graph(graph)
-    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+    batches = [rows[part] for part in parts_of(len(rows), pixels.shape[1:3])]
     found = [
         session.run(["features"], {"images": pixels[batch]})[0]
         for batch in track(batches, f"Looking with {name}", len(batches))

@@ -127,8 +127,8 @@ def _corrected(made: onnx.ModelProto, model: onnx.ModelProto, images: Pixels) ->
     if before is None or after is None:
         return made
     weight, bias = read_head(model)
-    own = inner_values(model, before, images, BATCH, mirrored=True) @ weight.T + bias
-    features = inner_values(made, after, images, BATCH, mirrored=True)
+    own = inner_values(model, before, images, mirrored=True) @ weight.T + bias
+    features = inner_values(made, after, images, mirrored=True)
     mean = features.mean(axis=0)
     apart = features - mean
     missing = own - (features @ weight.T + bias)

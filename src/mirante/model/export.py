@@ -26,7 +26,7 @@ from mirante.model.last_layer import SCALES, SHIFTS
 from mirante.model.network import Network
 from mirante.model.nodes import OPSET, is_known, numbers, write_features, write_nodes
 from mirante.model_info import ModelInfo
-from mirante.onnx_session import open_session
+from mirante.onnx_session import open_session, parts_of
 
 TOLERANCE = 1e-4
 """The largest difference in any probability between torch and ONNX Runtime that counts as agreement."""
@@ -94,13 +94,15 @@ def features_graph(network: Network, info: ModelInfo) -> onnx.ModelProto:
 def largest_difference(network: Network, info: ModelInfo, path: Path, images: Pixels) -> float:
     """Return the largest difference in any probability between the network in torch and the file in ONNX Runtime."""
     network.eval()
-    with torch.no_grad():
-        device = next(network.parameters()).device
-        logits = network(torch.from_numpy(np.ascontiguousarray(images)).to(device)).double().cpu().numpy()
+    device, session, found = next(network.parameters()).device, open_session(str(path)), 0.0
+    for part in parts_of(len(images), info.size):
+        batch = np.ascontiguousarray(images[part])
+        with torch.no_grad():
+            logits = network(torch.from_numpy(batch).to(device)).double().cpu().numpy()
         expected = info.asks.from_logits(logits, info)["probabilities"]
-    session = open_session(str(path))
-    answered: NDArray[np.float32] = session.run(["probabilities"], {"images": np.ascontiguousarray(images)})[0]
-    return float(np.abs(expected - answered).max())
+        answered: NDArray[np.float32] = session.run(["probabilities"], {"images": batch})[0]
+        found = max(found, float(np.abs(expected - answered).max()))
+    return found
 
 
 class _Features(nn.Module):

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from mirante.images import Pixels
-from mirante.onnx_session import open_session
+from mirante.onnx_session import open_session, parts_of
 
 
 def open_graph(model: onnx.ModelProto, value: str = "") -> Any:
@@ -22,16 +22,14 @@ def open_graph(model: onnx.ModelProto, value: str = "") -> Any:
     return open_session(model.SerializeToString())
 
 
-def inner_values(
-    model: onnx.ModelProto, name: str, images: Pixels, batch: int, mirrored: bool = False
-) -> NDArray[np.float32]:
-    """Return the values (N, width) that a graph has under this name for the images, so many at a time.
+def inner_values(model: onnx.ModelProto, name: str, images: Pixels, mirrored: bool = False) -> NDArray[np.float32]:
+    """Return the values (N, width) that a graph has under this name for the images, uint8 (N, H, W, C).
 
-    mirrored  also those of the mirror images, where the network looks at them: they come second in each batch
+    mirrored  also those of the mirror images, where the network looks at them: their values come second
     """
     session, found = open_graph(model, name), []
-    for start in range(0, len(images), batch):
-        part = np.ascontiguousarray(images[start : start + batch])
-        values = session.run([name], {"images": part})[0]
-        found.append(values if mirrored else values[: len(part)])
+    for part in parts_of(len(images), images.shape[1:3]):
+        batch = np.ascontiguousarray(images[part])
+        values = session.run([name], {"images": batch})[0]
+        found.append(values if mirrored else values[: len(batch)])
     return np.concatenate(found)

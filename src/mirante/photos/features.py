@@ -23,8 +23,8 @@ from mirante.model.last_layer import read_head, seen_as
 from mirante.model.packages import OFFLINE, at_hand
 from mirante.model.running import open_graph
 from mirante.model_info import ModelInfo
+from mirante.onnx_session import parts_of
 from mirante.photos.library import Known
-from mirante.prediction.onnx_model import BATCH
 from mirante.progress import track
 
 _SIDE = 224  # pixels that the packaged backbone sees
@@ -52,7 +52,7 @@ class FeatureExtractor:
     def features(self, images: Pixels, rows: Sequence[int]) -> Features:
         """Return the features (len(rows), width) of some of the images, uint8 (N, height, width, channels), a batch at a time."""
         session = open_graph(self.model, self.value)
-        parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+        parts = [rows[part] for part in parts_of(len(rows), self.info.size)]
         found = [
             _one_look(session.run([self.value], {"images": np.ascontiguousarray(images[part])})[0], len(part))
             for part in track(parts, "Looking at images", len(parts))
@@ -68,7 +68,7 @@ class FeatureExtractor:
 
         def compute(rows: list[int]) -> Features:
             session = open_graph(self.model, self.value)
-            parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+            parts = [rows[part] for part in parts_of(len(rows), self.info.size)]
 
             def read(row: int) -> Pixels:
                 try:

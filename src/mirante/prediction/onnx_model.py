@@ -19,7 +19,7 @@ from mirante import runfolder
 from mirante.errors import RunError
 from mirante.images import Pixels, read_image
 from mirante.model_info import ModelInfo
-from mirante.onnx_session import open_session
+from mirante.onnx_session import open_session, parts_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -166,20 +166,16 @@ class OnnxModel:
 
     def run(self, images: Pixels) -> Output:
         """Return what the network answers for images uint8 (N, height, width, channels)."""
-        starts = range(0, len(images), BATCH)
-        parts = [
-            self._session.run(self._names, {"images": np.ascontiguousarray(images[start : start + BATCH])})
-            for start in starts
-        ]
+        batches = [np.ascontiguousarray(images[part]) for part in parts_of(len(images), self.info.size)]
+        parts = [self._session.run(self._names, {"images": batch}) for batch in batches]
         if not parts:
             shape = (0, *self.info.output)
             return Output.of_logits(np.zeros(shape, np.float32), np.zeros(0, np.float32), self.info)
         if self._features:  # the mirror images' come second in each batch
             for place, name in enumerate(self._names):
                 if name == "features":
-                    for part, start in zip(parts, starts, strict=True):
-                        count = len(images[start : start + BATCH])
-                        part[place] = part[place].reshape(-1, count, part[place].shape[-1]).mean(axis=0)
+                    for part, batch in zip(parts, batches, strict=True):
+                        part[place] = part[place].reshape(-1, len(batch), part[place].shape[-1]).mean(axis=0)
         return Output({name: np.concatenate(found) for name, *found in zip(self._names, *parts, strict=True)})
 
 

@@ -17,8 +17,7 @@ from mirante.errors import RequestError, RunError
 from mirante.images import Pixels
 from mirante.model.notation import Shape, has_layers, parse_layers
 from mirante.model_info import ModelInfo
-from mirante.onnx_session import open_session
-from mirante.prediction.onnx_model import BATCH
+from mirante.onnx_session import open_session, parts_of
 
 if TYPE_CHECKING:
     from mirante.prediction.onnx_model import Picture
@@ -97,8 +96,8 @@ class Inside:
         """Return what the last stage gives, (N, features), for images uint8 (N, height, width, channels); maps are averaged."""
         session = self._open_once()
         found = []
-        for start in range(0, len(images), BATCH):
-            batch = np.ascontiguousarray(images[start : start + BATCH])
+        for part in parts_of(len(images), self.info.size):
+            batch = np.ascontiguousarray(images[part])
             value: Values = session.run([self.stages[-1].value], {"images": batch})[0][: len(batch)]
             found.append(value if value.ndim == 2 else value.mean((2, 3)))
         return np.concatenate(found)

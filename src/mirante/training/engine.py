@@ -23,6 +23,7 @@ from mirante.training.process_group import current
 from mirante.training.recipe import Recipe
 
 _EVALUATION_BATCH = 500
+_EVALUATION_PIXELS = 1 << 21  # of all images at once; see mirante.onnx_session
 
 Look = Callable[[Tensor, tuple[int, int] | None], Tensor]
 
@@ -70,8 +71,10 @@ def answer(
     network.eval()
     found = []
     with torch.no_grad(), _precision(recipe, device):
-        for start in range(0, len(images), _EVALUATION_BATCH):
-            batch = _plain(images, slice(start, start + _EVALUATION_BATCH)).to(device)
+        height, width = images.pixels.shape[1:3]
+        step = min(_EVALUATION_BATCH, max(1, _EVALUATION_PIXELS // (height * width)))
+        for start in range(0, len(images), step):
+            batch = _plain(images, slice(start, start + step)).to(device)
             found.append(network.look(batch, size).float())
     return torch.cat(found).cpu()
 
