@@ -24,6 +24,7 @@ from conftest import Command, draw_shape, model_info, write_shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
+from test_photos_learn import rings
 from test_serving import serving, wait
 
 from mirante import Run
@@ -35,6 +36,7 @@ from mirante.monitoring.log import Log, Rows, read_log
 from mirante.monitoring.monitor import monitor
 from mirante.monitoring.pictures import Sample
 from mirante.monitoring.truth import compare
+from mirante.photos.library import Library
 from mirante.prediction.onnx_model import Output
 from mirante.prediction.sketch import sketch
 
@@ -417,6 +419,31 @@ def test_what_cannot_be_watched_is_said_in_a_sentence(
     ):
         done = mirante(*words, "--lang", "en")
         assert done.returncode == 2 and sentence in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_a_class_that_no_test_image_shows_is_not_told_as_if_it_were_known(
+    used: Path, shapes_run: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    run = Path(shutil.copytree(shapes_run[0], tmp_path / "run"))
+    seen = rings(tmp_path / "photos", 8)
+    library = Library(tmp_path / "photos")
+    library.answer(seen, "ring", "chosen", None, "rings")
+    library.close()
+    assert mirante("photos", "learn", run, tmp_path / "photos").returncode == 0
+    shutil.copytree(used / "new", tmp_path / "new")
+    assert mirante("predict", run, tmp_path / "new", "--log", tmp_path / "without").returncode == 0
+    found = monitor(run, tmp_path / "without")
+    assert set(found.mix) == {"bar", "cross", "disc"}
+    assert all(one.now.low <= 1 / 3 <= one.now.high for one in found.mix.values())
+    rings(tmp_path / "more", 20)
+    for path in (tmp_path / "more").iterdir():
+        path.rename(tmp_path / "new" / path.name)
+    assert mirante("predict", run, tmp_path / "new", "--log", tmp_path / "with").returncode == 0
+    found = monitor(run, tmp_path / "with")
+    assert found.untested == ("ring",) and not found.is_trusted
+    assert found.to_dict()["untested_classes"] == ["ring"]
+    told = mirante("monitor", run, tmp_path / "with", "--lang", "en").stdout
+    assert "no test image shows ring, which it answers too" in told, told
 
 
 def test_answers_of_another_model_are_left_out(used: Path, shapes_run: tuple[Path, Path], tmp_path: Path) -> None:

@@ -161,6 +161,45 @@ def test_a_new_class_is_known_after_five_photos(own_run: Path, tmp_path: Path, m
     assert again.returncode == 0 and "neither model saw" in again.stdout, again.stdout
 
 
+def test_what_one_folder_taught_stays_when_another_one_teaches(own_run: Path, tmp_path: Path, mirante: Command) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    seen = rings(first, 8)
+    rings(tmp_path / "other", 30)
+    library = Library(first)
+    library.answer(seen, "ring", "chosen", "disc", "rings")
+    assert learn(own_run, library, language("en")).added == ("ring",)
+    for number, (digest, label) in enumerate(new_photos(second, 3).items()):
+        Library(second).answer([digest], label, "chosen", None, f"{number}")
+    (second / "same.png").write_bytes((first / "ring0.png").read_bytes())
+    Library(second).answer(seen[:1], "disc", "chosen", None, "the later word")
+
+    def named() -> int:
+        unseen = sorted((tmp_path / "other").glob("*.png"), key=lambda path: int(path.stem[4:]))[8:]
+        return [one.label for one in Model(own_run).predict_many(unseen)].count("ring")
+
+    assert named() >= 18
+    done = mirante("photos", "learn", own_run, second, "--lang", "en")
+    assert "7 of these photos it had learned from other folders." in done.stdout, done.stdout + done.stderr
+    assert named() >= 18
+    Library(first).answer(
+        seen[:2], "bar", "chosen", "ring", "no longer rings"
+    )  # of one's own folder, what stands now counts
+    done = learn(own_run, Library(first), language("en"))
+    assert (done.taught, done.from_before) == (8 + 9, 9)
+
+    versions = sorted(one.name for one in (own_run / EARLIER).iterdir())
+    assert mirante("rollback", own_run, "--to", "1").returncode == 0  # which knew no rings
+    assert Model(own_run).classes == ("bar", "cross", "disc") and not (own_run / "learned.npz").exists()
+    assert mirante("rollback", own_run, "--to", "2").returncode == 0 and (own_run / "learned.npz").exists()
+    assert len(versions) >= 2
+    (own_run / "learned.npz").unlink()
+    done = mirante("photos", "learn", own_run, second, "--lang", "en")
+    assert done.returncode == 2 and "shows ring any more" in done.stderr
+    (own_run / "learned.npz").write_bytes(b"PK")
+    done = mirante("photos", "learn", own_run, second, "--lang", "en")
+    assert done.returncode == 2 and "learned.npz: damaged" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.skipif(not at_hand(), reason="needs the pretrained network of mirante[train]")
 def test_a_run_with_folds_learns_and_is_judged_by_layers_that_saw_neither_image_nor_answer(
     tmp_path: Path, mirante: Command
@@ -455,6 +494,15 @@ def test_groups_are_renamed_merged_split_and_kept_in_the_browser(browser, asked)
     until(page, "document.querySelector('#list .soft')?.textContent.includes('kept')")
     kept = {one.label for one in library.answers()}
     assert len(kept) == 1 and len(library.answers()) == 200 and {one.kind for one in library.answers()} == {"group"}
+    members, other = list(labels_of(library.answers())), "another class"
+    library.answer(members[:2], other, "chosen", None, "one by one")  # what was said of a photo by itself stays
+    page.locator("#list section button").filter(has_text="All of this class").first.click()
+    until(
+        page,
+        "document.getElementById('state').textContent.startsWith('2 photos of this group have answers of their own')",
+    )
+    stands = labels_of(library.answers())
+    assert [stands[digest] for digest in members[:3]] == [other, other, *kept]
     number = next(iter(library.groups()))
     other = running.json("GET", "/api/photos/photos/groups")["groups"]
     same = next(one for one in other if one["number"] != number)

@@ -65,6 +65,22 @@ def test_an_answer_is_confirmed_or_corrected_and_a_new_class_is_learned(
     assert page.input_value("#correct input") == "disc"
     assert not Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     assert new not in keep(page, None, 1)
+    (tmp_path / "table.csv").write_text("no image")
+    page.set_input_files("#ask input[type=file]", str(tmp_path / "table.csv"))
+    until(page, "document.querySelector('#ask .error').textContent.includes('table.csv')")
+    assert page.is_hidden("#ask .answer") and page.is_hidden("#ask .asked")  # which were of the image before
+    page.evaluate(
+        """(bytes) => {
+            const dropped = new DataTransfer();
+            const image = (name) => new File([new Uint8Array(bytes)], name, { type: "image/png" });
+            for (const name of ["disc.png", "other.png"]) dropped.items.add(image(name));
+            document.querySelector("#ask .drop").dispatchEvent(new DragEvent("drop", { dataTransfer: dropped, bubbles: true }));
+        }""",
+        list((tmp_path / "disc.png").read_bytes()),
+    )
+    first = "this is the first of 2" if lang == "en" else "este é o primeiro de 2"
+    until(page, "(text) => document.querySelector('#ask .error').textContent.includes(text)", first)
+    assert page.is_visible("#ask .answer")
     rings(tmp_path / "rings", 6)
     for number, path in enumerate(sorted((tmp_path / "rings").iterdir())):
         ask(page, path)
@@ -75,7 +91,7 @@ def test_an_answer_is_confirmed_or_corrected_and_a_new_class_is_learned(
     library.close()
     page.click("#kept a")
     page.click("#learn button")
-    until(page, "document.getElementById('learned').textContent.length > 60", timeout=60_000)
+    until(page, "document.getElementById('learned').textContent.length > 60", timeout=120_000)
     assert "ring" in page.inner_text("#learned"), page.inner_text("#learned")
     assert Run(run).classes == ("bar", "cross", "disc", "ring")
 
@@ -104,6 +120,8 @@ def test_what_cannot_be_meant_is_refused_and_nothing_is_kept(studio: Studio) -> 
         ("shapes-en", b"nonsense", "bar"),
         ("shapes-en", shown, "a%2Fb"),
         ("shapes-en", shown, ""),
+        ("shapes-en", shown, "None%20of%20these"),  # which a model answers by itself
+        ("shapes-pt", shown, "nenhuma%20destas"),
         ("marks", shown, "bar%7C%3Fdisc"),  # bar, and disc is not known: what is not named would count as a no
     ):
         assert studio.ask("POST", f"/api/results/{run}/correct?label={label}", content)[0] == 400, label

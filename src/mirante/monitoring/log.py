@@ -311,7 +311,10 @@ def read_log(folder: str | Path, version: str | None = None, since: float | None
         tables = [table.filter(pc.equal(table["version"], version)) for table in tables]
         tables = [table for table in tables if table.num_rows]
         if not tables:
-            raise DataError(f"{folder}: its {count:,} rows are of other versions of the model.")
+            raise DataError(
+                f"{folder}: its {count:,} rows are of other versions of the model; name the one that answered, such as RUN/earlier/1 "
+                "(mirante versions RUN lists them)."
+            )
     parts = [_columns(table) for table in tables]
     shapes = {(part["probabilities"].shape[1], part["sketches"].shape[1]) for part in parts}
     if len(shapes) > 1:

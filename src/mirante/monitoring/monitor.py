@@ -97,7 +97,8 @@ class Watched:
     limit       of the evidence at which it is an alarm
     periods     in order
     p_value     of all images together; None where the network has no features, or there are too few
-    mix         class → its share in use, and its share of the test images
+    mix         class that the test images show → its share in use, and its share of the test images
+    untested    classes that are answers in use, and that no test image shows: how well they are recognised is not known
     accuracy    the share of answers that are probably right, or None without calibrated probabilities
     tested      the share that was right among the test images
     kinds       of answers: none of these, empty prediction sets, sets of several classes
@@ -118,6 +119,7 @@ class Watched:
     periods: tuple[Period, ...]
     p_value: float | None
     mix: dict[str, Share]
+    untested: tuple[str, ...]
     accuracy: Figure
     tested: Figure
     kinds: tuple[Share, ...]
@@ -135,7 +137,7 @@ class Watched:
     def is_trusted(self) -> bool:
         """Whether the estimated accuracy can be trusted: it is worked out as if images of a kind were answered as well as before."""
         alike = self.p_value is not None and self.p_value >= _UNTRUSTED and not self.alarm
-        return alike and not np.isnan(self.accuracy.value)
+        return alike and not self.untested and not np.isnan(self.accuracy.value)
 
     def pictures(self) -> list[Path]:
         """Return the pictures that were kept of the strangest images."""
@@ -169,6 +171,7 @@ class Watched:
             "estimate_trusted": self.is_trusted,
             "test_accuracy": self.tested.to_dict(),
             "classes": {name: one.to_dict() for name, one in self.mix.items()},
+            "untested_classes": list(self.untested),
             "kinds": {one.name: one.to_dict() for one in self.kinds},
             "answers": {name: one.to_dict() for name, one in self.answers.items()},
             "subgroups": {
@@ -240,6 +243,7 @@ def monitor(
         periods,
         None if whole is None else whole.p_value,
         tests.mix_of(now, len(unique)),
+        tests.untested_of(now),
         estimate(unique),
         wilson(int(tests.right.sum()), len(tests.right)),
         tests.kinds_of(now),
@@ -248,6 +252,13 @@ def monitor(
         None if labels is None else tests.truth_of(unique, Path(labels)),
         tuple(strangest),
     )
+
+
+def _among(shares: NDArray[np.floating], shown: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Return the probabilities of some of the alternatives, as if one of these were true."""
+    some = shares[:, shown]
+    found: NDArray[np.floating] = some / np.maximum(some.sum(axis=1, keepdims=True), 1e-9)
+    return found
 
 
 class _Tests:
@@ -301,11 +312,28 @@ class _Tests:
             if not known.any():
                 continue
             counts = np.bincount(targets[known], minlength=shares.shape[1])
-            before = (counts + 0.5) / (counts + 0.5).sum()  # a class that the test has none of may still come
-            figures = class_mix(shares, before, tested[known], targets[known])
-            for name, one, count in zip(names, figures, counts, strict=False):
+            shown = (
+                counts > 0
+            )  # of others nothing says how often their probability is right: the shares are those among these
+            if shown.sum() < 2:
+                continue
+            before = (counts[shown] + 0.5) / (counts[shown] + 0.5).sum()
+            numbers = np.cumsum(shown) - 1
+            figures = class_mix(_among(shares, shown), before, _among(tested[known], shown), numbers[targets[known]])
+            own = [name for name, is_shown in zip(names, shown, strict=False) if is_shown]
+            for name, one, count in zip(own, figures, counts[shown], strict=False):
                 found[name] = Share(name, one, wilson(int(count), int(known.sum())))
         return found
+
+    def untested_of(self, now: Counted) -> tuple[str, ...]:
+        """Return the classes that are answers in use, and that no test image shows."""
+        untested = {
+            name
+            for names, _, targets in self.counted.mixes
+            for number, name in enumerate(names)
+            if not (targets == number).any()
+        }
+        return tuple(name for name, which in now.answers.items() if name in untested and which.any())
 
     def kinds_of(self, now: Counted) -> tuple[Share, ...]:
         return tuple(

@@ -41,6 +41,12 @@ def trust(found: Watched, say: Language) -> str:
     values = {"now": figure(found.accuracy, say), "then": figure(found.tested, say)}
     if found.is_trusted:
         return say("Probably right now, estimated without labels: {now}; in the test: {then}.", **values)
+    if found.untested:
+        text = (
+            "Probably right now, estimated without labels: {now}; in the test: {then}. Do not trust the estimate: no test image shows "
+            "{names}, which it answers too. Label some of these images and give them to --labels."
+        )
+        return say(text, names=", ".join(found.untested), **values)
     text = (
         "Probably right now, estimated without labels: {now}; in the test: {then}. Do not trust the estimate: it counts on images "
         "that look as they did in the test. Label some of these images and give them to --labels."

@@ -18,6 +18,7 @@ from mirante.data.tables import Columns, read_table_file
 from mirante.errors import DataError, RequestError, RunError, WorkError
 from mirante.files import write_bytes
 from mirante.formats import ending_of, open_image
+from mirante.locale import language
 from mirante.model_info import ModelInfo
 from mirante.photos.library import Answer, Library, labels_of, several_of
 from mirante.run import Run
@@ -48,7 +49,7 @@ class Feedback:
 
         Raises RequestError for labels that cannot be meant, WorkError when the folder is full.
         """
-        labels = [_known_as(label, (*self._info.classes, *self._named)) for label in labels]
+        labels = [known_as(label, (*self._info.classes, *self._named)) for label in labels]
         self._require_meant(labels)
         digest = digest_of(content)
         with self._lock:
@@ -83,6 +84,8 @@ class Feedback:
     def _require_meant(self, labels: Sequence[str]) -> None:
         if not self._info.asks.several_labels and (len(labels) != 1 or not labels[0]):
             raise RequestError("Say what the image shows, once: ?label=NAME.")
+        for label in labels:
+            require_class(label)
         if any(not label or len(label) > _LONGEST or not label.isprintable() for label in labels):
             raise RequestError(f"A class has up to {_LONGEST} printable characters.")
         if self._info.asks.several_labels:
@@ -113,10 +116,10 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
         named = [] if found.has_columns else list(info.classes)
         for row in found.rows:
             for name in (name for part in parse(row.label) for name in part):
-                known = _known_as(name, (*info.classes, *named))
+                known = known_as(name, (*info.classes, *named))
                 named += [known] if known not in named else []
     for row in found.rows:
-        label = row.label.strip() if several or info is None else _known_as(row.label, info.classes)
+        label = row.label.strip() if several or info is None else known_as(row.label, info.classes)
         path = str(PurePosixPath(row.path.replace("\\", "/")))
         if path not in photos:
             beside = (table.parent / row.path).resolve()
@@ -131,7 +134,7 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
         if said.setdefault(digest, label) != label:  # the same file, or a copy of it
             raise DataError(f"{table}, row {row.number}: {row.path} is {label!r} here and {said[digest]!r} before.")
         if info is not None and several:
-            yes, not_known = ([_known_as(name, named) for name in part] for part in parse(label))
+            yes, not_known = ([known_as(name, named) for name in part] for part in parse(label))
             wanted = {name: int(name in yes) for name in named if name not in not_known}
             stands = labels_said.get(digest, {})
             if any(name not in stands or stands[name].has != has for name, has in wanted.items()):
@@ -148,7 +151,15 @@ def _named(answers: list[Answer]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _known_as(label: str, classes: Sequence[str]) -> str:
+def require_class(label: str) -> None:
+    """Raise RequestError for what a model says to images of no class: as a class it would learn what nothing has in common."""
+    if label.strip().casefold() in {language(one)("none of these") for one in ("en", "pt")}:
+        raise RequestError(
+            f"{label}: this is what a model answers by itself to images of no class; say what the image shows, or leave it out."
+        )
+
+
+def known_as(label: str, classes: Sequence[str]) -> str:
     """Return a label as the model writes it, where it knows it in other letters."""
     label = label.strip()
     return label if label in classes else next((one for one in classes if one.casefold() == label.casefold()), label)

@@ -41,7 +41,10 @@ class Known:
 
     def without(self, digests: Set[str]) -> Known:
         """Return them without some photos."""
-        kept = np.array([one not in digests for one in self.digests], bool)
+        return self.only(np.array([one not in digests for one in self.digests], bool))
+
+    def only(self, kept: NDArray[np.bool_]) -> Known:
+        """Return some of them, kept (N,)."""
         names = tuple(one for one, stays in zip(self.digests, kept, strict=True) if stays)
         return Known(names, self.targets[kept], self.features[kept])
 

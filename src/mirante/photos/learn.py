@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mirante import runfolder
 from mirante.data.dataset import Dataset
+from mirante.data.entries import digest_of
 from mirante.data.features import Features, known_or_new
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
@@ -29,6 +30,7 @@ from mirante.locale import Language
 from mirante.model.export import TOLERANCE, write_onnx
 from mirante.photos.features import FeatureExtractor, extractor_of_run
 from mirante.photos.fit import Candidate, Known, fit, output_of
+from mirante.photos.learned import Learned, learned_of
 from mirante.photos.library import Answer, Library, contradictions, is_kept_apart, labels_of, several_of
 from mirante.predictions import Predictions
 from mirante.run import Run, hold_run
@@ -45,7 +47,7 @@ _CLEARLY = 0.05  # p-value below which a model that knows a class more is worse 
 class LearnResult:
     """What came of learning.
 
-    taught   confirmed photos that were learned from
+    taught   confirmed photos that were learned from; from_before: how many of them in other folders, the last time or earlier
     unseen   images that neither model saw, or answers about their labels; before and after: how many of them each gets right
     losses     of several labels, the mean loss in nats of each model on those answers; None for classes
     added    new classes; waiting: class → answers, for those with too few
@@ -63,6 +65,7 @@ class LearnResult:
     said_twice: dict[str, list[str]]
     adopted: bool
     is_new: bool = True
+    from_before: int = 0
     kept: Path | None = None
     losses: tuple[float, float] | None = None
 
@@ -117,6 +120,10 @@ def learned_sentence(done: LearnResult, say: Language) -> str:
             **counts,
             old_loss=say.number(done.losses[0], 4),
             new_loss=say.number(done.losses[1], 4),
+        )
+    if done.from_before:
+        compared += " " + say(
+            "{count} of these photos it had learned from other folders.", count=say.number(done.from_before)
         )
     if not done.is_new:
         return say("The model has learned from these answers already, so it stays as it is.")
@@ -180,8 +187,12 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     tested = {dataset.digests[row] for split in ("val", "test") for row in dataset.rows(split)}
     trained = {dataset.digests[row] for split in folded for row in dataset.rows(split)}
     answers_here = [one for one in answers if one.digest in photos]
-    said = (_said_labels if info.asks.several_labels else _said_classes)(answers_here, info.classes, tested, trained)
     answered = {one.digest for one in answers_here if one.label is not None}
+    here = digest_of(str(library.folder.resolve()).encode(errors="surrogateescape"))  # the run may be given away
+    nothing = Known((), np.zeros((0, *dataset.targets.shape[1:]), np.int64), seen[:0])
+    before = learned_of(path, nothing, info.classes).of_others(here, tested | answered)
+    trained |= {*before.known.digests}
+    said = (_said_labels if info.asks.several_labels else _said_classes)(answers_here, info.classes, tested, trained)
     if not answered:
         raise RequestError(f"{library.folder}: no photo has an answer yet; mirante photos review asks about them.")
     if not said.taught:
@@ -201,18 +212,21 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
         return Known(tuple(digests[row] for row in sound), wanted[sound], features[sound])
 
     taught, jury = known(said.taught), known(said.jury)
-    new = fit(extractor, dataset, seen, taught, run.objectives)
+    learned = before.numbered_as(said.classes).and_of(here, taught)
+    _require_shown(path, dataset, learned)
+    new = fit(extractor, dataset, seen, learned.known, run.objectives)
     compared = _compare(extractor, _in_order_of(new.predictions, run, dataset), new, jury)
     added = said.classes[len(info.classes) :]
     said_twice = {photos[one].path: names for one, names in contradictions(answers).items() if one in photos}
     done = LearnResult(
-        len(taught.digests),
+        len(learned.known.digests),
         compared.count,
         *compared.right,
         added,
         said.waiting,
         said_twice,
         compared.may_replace,
+        from_before=len(before.known.digests),
         losses=compared.losses,
     )
     if not added and _same_layer(extractor, new.extractor):
@@ -220,8 +234,24 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     if not done.adopted:
         return done
     with hold_run(path):
-        kept = _adopt(run, new, extractor, dataset, pixels, seen, len(taught.digests), say)
+        kept = _adopt(run, new, extractor, dataset, pixels, seen, learned, say)
     return replace(done, kept=kept)
+
+
+def _require_shown(path: Path, dataset: Dataset, learned: Learned) -> None:
+    """Raise RequestError when a class would be forgotten that the run once learned from photos: none of them is known any more."""
+    shown = _classes_in(dataset.targets) | _classes_in(learned.known.targets)
+    gone = [name for number, name in enumerate(learned.classes) if number not in shown]
+    if gone:
+        raise RequestError(
+            f"{path}: no image and no photo shows {', '.join(gone)} any more, which it learned from another folder and would forget; "
+            "teach it from that folder first."
+        )
+
+
+def _classes_in(targets: NDArray[np.int64]) -> set[int]:
+    """Return the numbers of the classes, or labels, that targets (N,) or (N, labels) have."""
+    return {*np.unique(targets if targets.ndim == 1 else np.nonzero(targets == 1)[1]).tolist()}
 
 
 def _compare(old: FeatureExtractor, before: Predictions, new: Candidate, jury: Known) -> _Compared:
@@ -342,12 +372,13 @@ def _adopt(
     dataset: Dataset,
     pixels: Pixels,
     seen: Features,
-    taught: int,
+    learned: Learned,
     say: Language,
 ) -> Path:
     """Keep the old model and its report, put the new one in its place, and judge it on the images that it was compared on."""
-    info = new.info
+    info, taught = new.info, len(learned.known.digests)
     kept = keep(run.path, f"mirante photos learn, {taught} confirmed photos")
+    learned.write(run.path)
     write_file(
         run.path / runfolder.WEIGHTS, lambda part: _save_weights(kept / runfolder.WEIGHTS, part, old, new.extractor)
     )

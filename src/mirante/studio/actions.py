@@ -23,7 +23,7 @@ from mirante.see.drawing import draw_model, to_svg
 from mirante.sizes import input_size
 from mirante.studio import answers, augmentation, checks, collections, edits, gallery, listing, thumbnails, trainings
 from mirante.studio.pages import Visit, described, wanted_answers
-from mirante.studio.workspace import UNCLEAR, require_name, require_text
+from mirante.studio.workspace import UNCLEAR, require_text
 
 _MEGABYTES = 10_000  # of the corrections of a model
 _TIMES = re.compile(r"\d{1,3}(s|m|h)")
@@ -371,7 +371,7 @@ def correct(asked: Visit, body: bytes) -> dict[str, Any]:
             *(UNKNOWN + name for name in not_known),
         ]  # which is refused: all that it has is said, or nothing
     else:
-        labels = [said if said in opened.info.classes else require_name(said)]
+        labels = [gallery.class_named(said, opened.info.classes)]
     folder, run = asked.workspace.corrections / opened.path.name, opened.path
     feedback = Feedback(folder, _MEGABYTES, opened.info)
     try:

@@ -26,8 +26,10 @@ from mirante.files import write_file, write_json
 from mirante.locale import Language
 from mirante.model_info import ModelInfo
 from mirante.photos.library import Library
+from mirante.prediction.onnx_model import version_of
 from mirante.run import Run
 from mirante.studio import processes
+from mirante.studio.gallery import class_named
 from mirante.studio.workspace import UNCLEAR, Workspace, name_from, require_name
 from mirante.timeline import Stretch, clock, web_vtt
 
@@ -187,13 +189,15 @@ def correct(
         one = next((one for one in told if _is(one, at, label if has is not None else None)), None)
         if info is None or one is None or (has in (-1, 0, 1)) != info.asks.several_labels:
             raise RequestError(UNCLEAR)
+        if label and has is None:
+            label = class_named(label, [*info.classes, *(str(other["label"]) for other in film.said)])
         folder = _frames(workspace, name)
         digests = list(_keep_frames(film.path(workspace), folder, at, film.interval))
         library, turn = Library(folder), secrets.token_hex(8)
         try:
             library.look()
             if has is None:
-                library.answer(digests, require_name(label) if label else None, "chosen", None, turn)
+                library.answer(digests, label or None, "chosen", None, turn)
             else:
                 library.answer_label(dict.fromkeys(digests, has), label, "together", turn)
         finally:
@@ -214,7 +218,14 @@ def learn_from_film(workspace: Workspace, name: str, say: Language) -> str:
         raise RequestError(f"{name}: nothing has been confirmed or corrected yet.")
     library = Library(_frames(workspace, name))
     try:
-        return learn_in_words(workspace.run(film.run), library, say)
+        run = workspace.run(film.run)
+        before = version_of(run / runfolder.ONNX)
+        told = learn_in_words(run, library, say)
+        if version_of(run / runfolder.ONNX) != before:
+            told += " " + say(
+                "The answers here are those of the model before; analyze the film again to see the new one's."
+            )
+        return told
     finally:
         library.close()
 

@@ -31,6 +31,7 @@ from mirante.files import write_json
 from mirante.images import read_image
 from mirante.locale import Language
 from mirante.model_info import ModelInfo
+from mirante.photos.feedback import known_as, require_class
 from mirante.photos.library import Kind, Known, Library, is_kept_apart, labels_of
 from mirante.photos.questions import Question, choose
 from mirante.run import Run
@@ -261,6 +262,17 @@ def classes_of(gallery: Gallery) -> tuple[str, ...]:
     """Return the classes of a gallery's run, none where it has no run yet."""
     run = Path(gallery.run)
     return Run(run).classes if gallery.run and (run / runfolder.MODEL).is_file() else ()
+
+
+def class_named(label: str, classes: Sequence[str]) -> str:
+    """Return a class as the model writes it, or a new one. Raises RequestError for what can be no class."""
+    label = known_as(label, classes)
+    if label in classes:
+        return label
+    if not label:
+        raise RequestError("Say what it shows: a class that the model knows, or a new one.")
+    require_class(label)
+    return require_name(label)
 
 
 def session(workspace: Workspace, name: str) -> Session:

@@ -53,7 +53,7 @@ def answer(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     if not (isinstance(label, str | None) and turn):
         raise RequestError(UNCLEAR)
     opened = _opened(asked)
-    label = label if not label else require_name(label)
+    label = label and gallery.class_named(label, gallery.classes_of(opened.gallery))
     opened.answer(turn[:64], _digests(values), label, _text(values, "kind"), _text(values, "asked"))
     return opened.progress(asked.say)
 
@@ -97,13 +97,19 @@ def change_group(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
         library.move_to_group(_digests(values), number, asked.say("a new group"))
         return {"done": True}
     name = require_name(_text(values, "name"))
+    said = ""
     if what == "keep":
-        library.answer(found[number][1], name, "group", None, gallery.new_turn())
+        members = found[number][1]
+        own = {one.digest for one in library.answers() if one.kind != "group" and one.label is not None}
+        library.answer([one for one in members if one not in own], name, "group", None, gallery.new_turn())
+        if left := len(own.intersection(members)):
+            text = "{count} photos of this group have answers of their own, which stay as they are."
+            said = asked.say(text, count=asked.say.number(left))
     library.rename_group(number, name)
     same = next((other for other, (taken, _) in found.items() if taken == name and other != number), None)
     if same is not None:  # the same name twice is one group
         library.move_to_group(found[number][1], same)
-    return {"done": True}
+    return {"done": True, "said": said}
 
 
 def photo(asked: Visit) -> Response:

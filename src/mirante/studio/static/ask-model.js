@@ -45,7 +45,16 @@ export function askAboutImage(root, { path = false, answered = null } = {}) {
       answered?.(found, file, asked);
     });
     drop.removeAttribute("aria-busy");
-    if (path && !says.textContent) draw("path", null);
+    if (says.textContent && file === image) { // what is shown is of the image before
+      image = null;
+      answer.hidden = shown.hidden = true;
+    }
+    if (path && image) draw("path", null);
+  }
+  async function takeFirst(files) {
+    if (!files.length) return;
+    await take(files[0]);
+    if (files.length > 1 && !says.textContent) says.textContent = words("first", { count: files.length });
   }
   async function draw(what, button) {
     await busy(button, says, async () => {
@@ -57,15 +66,14 @@ export function askAboutImage(root, { path = false, answered = null } = {}) {
       inside.replaceChildren(element("figure", {}, picture, element("figcaption", {}, alt)));
     });
   }
-  input.addEventListener("change", () => input.files[0] && take(input.files[0]));
+  input.addEventListener("change", () => takeFirst(input.files));
   root.querySelector("button.choose").addEventListener("click", () => input.click());
   for (const button of root.querySelectorAll("button[data-draw]")) button.addEventListener("click", () => image && draw(button.dataset.draw, button));
   run.addEventListener("change", () => image && take(image));
   addEventListener("paste", (event) => {
-    const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
-    if (file) take(file);
+    takeFirst([...event.clipboardData.files].filter((one) => one.type.startsWith("image/")));
   });
-  onDrop(drop, (transfer) => transfer.files[0] && take(transfer.files[0]));
+  onDrop(drop, (transfer) => takeFirst(transfer.files));
   const webcam = root.querySelector("button.webcam");
   webcam.addEventListener("click", async () => {
     says.textContent = "";

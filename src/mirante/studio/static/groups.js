@@ -18,7 +18,7 @@ async function look() {
 function panel(one) {
   const name = element("input", { type: "text", value: one.name, "aria-label": words("name"), autocomplete: "off" });
   const error = element("p", { class: "error", role: "alert" });
-  const change = (values) => busy(null, error, async () => { await ask(`${address}/group`, { number: one.number, ...values }); await look(); });
+  const change = (values) => busy(null, error, async () => { const { said } = await ask(`${address}/group`, { number: one.number, ...values }); await look(); state.textContent ||= said; });
   name.addEventListener("change", () => change({ do: "rename", name: name.value }));
   const thumbs = one.digests.slice(0, 60).map((digest) => {
     const image = element("img", { src: `/pictures${address.slice(4)}/photo?` + new URLSearchParams({ digest, side: 120 }), alt: "", loading: "lazy", width: 96, height: 96 });
