@@ -168,6 +168,8 @@ def test_what_one_folder_taught_stays_when_another_one_teaches(own_run: Path, tm
     library = Library(first)
     library.answer(seen, "ring", "chosen", "disc", "rings")
     assert learn(own_run, library, language("en")).added == ("ring",)
+    card = (own_run / "model-card.md").read_text()
+    assert "Trained further on 8 photos" in card and "None of them shows ring: how well" in card
     for number, (digest, label) in enumerate(new_photos(second, 3).items()):
         Library(second).answer([digest], label, "chosen", None, f"{number}")
     (second / "same.png").write_bytes((first / "ring0.png").read_bytes())
@@ -179,7 +181,7 @@ def test_what_one_folder_taught_stays_when_another_one_teaches(own_run: Path, tm
 
     assert named() >= 18
     done = mirante("photos", "learn", own_run, second, "--lang", "en")
-    assert "7 of these photos it had learned from other folders." in done.stdout, done.stdout + done.stderr
+    assert "7 of the photos it had learned before, from other folders." in done.stdout, done.stdout + done.stderr
     assert named() >= 18
     Library(first).answer(
         seen[:2], "bar", "chosen", "ring", "no longer rings"
@@ -287,6 +289,8 @@ def test_a_model_that_knows_a_class_more_may_lose_what_is_chance_and_no_other_ma
         after = before.copy()
         after[:lost], after[450 : 450 + gained] = False, True
         assert _is_as_good(before, after, more) == taken, (lost, gained, more)
+    few = np.ones(30, bool)  # one of so few is more than one in fifty, and chance
+    assert [_is_as_good(few, np.arange(30) >= lost, True) for lost in (1, 2)] == [True, False]
 
 
 def test_photos_that_the_run_is_tested_on_teach_it_nothing(

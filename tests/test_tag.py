@@ -424,7 +424,7 @@ def test_answers_about_labels_teach_a_model_and_never_make_it_worse(
     done = learn(tmp_path / "run", library, language("en"))
     apart = sum(is_kept_apart(one) for one in digest.values())
     assert done.taught == len(truth) - apart and done.unseen == 3 * (apart + old["images"]) and 5 < apart < 40
-    assert done.losses is not None and done.adopted == (done.losses[1] <= done.losses[0]) and done.adopted
+    assert done.several and done.adopted == (done.losses[1] <= done.losses[0]) and done.adopted
     assert "labels of images that neither model saw" in learned_sentence(done, language("en"))
     new = package.load(tmp_path / "run")
     right = [set(new.predict(photos / path).labels) == labels for path, labels in truth.items()]

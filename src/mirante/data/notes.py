@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from mirante.data.classes import alike_names
 from mirante.locale import Language
 
+TAUGHT = "Trained further on {count} photos that a person confirmed; the previous model is kept in {folder}."
+"""The text of the note of a run that learned from photos after its training."""
+
 
 @dataclass(frozen=True, repr=False)
 class Note:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from mirante.data.notes import TAUGHT, Note
 from mirante.locale import Language
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ def as_markdown(
     use = f"mirante predict {name} {say('image.jpg')}"
     parts.append(f"## {say('Use')}\n\n```\n{use}\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def taught_sentence(data: dict[str, Any], say: Language) -> str:
+    """Say which photos taught a model after its training, if any did; data is the content of data.json."""
+    return "".join(f" {Note(*one).said(say)}" for one in data["notes"] if one[0] == TAUGHT)
 
 
 def short_name(word: str) -> str:

@@ -19,8 +19,9 @@ from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.data.entries import digest_of
 from mirante.data.features import Features, known_or_new
-from mirante.data.notes import Note
+from mirante.data.notes import TAUGHT, Note
 from mirante.errors import RequestError, RunError, WorkError
+from mirante.evaluation.metrics import log_losses
 from mirante.experiment.compare import mcnemar
 from mirante.experiment.evaluate import judge_run, require_classes
 from mirante.experiment.model_versions import EARLIER, keep
@@ -40,6 +41,7 @@ NEEDED = 5
 
 # shares of the images of the old classes (of several labels, of their loss) that a class more may cost: surely, and by chance
 _COSTS, _MAY_LOSE = 0.01, 0.02
+_VAGUER, _LEAST_LOSS = 1.2, 0.05  # times, and nats, by which its loss may rise before that is told
 _CLEARLY = 0.05  # p-value below which a model that knows a class more is worse on the others
 
 
@@ -49,7 +51,8 @@ class LearnResult:
 
     taught   confirmed photos that were learned from; from_before: how many of them in other folders, the last time or earlier
     unseen   images that neither model saw, or answers about their labels; before and after: how many of them each gets right
-    losses     of several labels, the mean loss in nats of each model on those answers; None for classes
+    losses     the mean loss in nats of each model on those images of classes that both know, or on those answers
+    several    whether the model is one of several labels
     added    new classes; waiting: class → answers, for those with too few
     said_twice  path → the classes that a person gave one photo, the last one last
     adopted  whether the new model took the old one's place; then `kept` is where the old one is
@@ -67,7 +70,8 @@ class LearnResult:
     is_new: bool = True
     from_before: int = 0
     kept: Path | None = None
-    losses: tuple[float, float] | None = None
+    losses: tuple[float, float] = (0.0, 0.0)
+    several: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,13 +93,13 @@ class _Compared:
 
     count   images, or labels of them that are known
     right   how many of them each gets right
-    losses  of several labels, the mean loss in nats of each; None for classes
+    losses  the mean loss in nats of each
     may_replace  whether the new one may take the old one's place
     """
 
     count: int
     right: tuple[int, int]
-    losses: tuple[float, float] | None
+    losses: tuple[float, float]
     may_replace: bool
 
 
@@ -107,7 +111,7 @@ def learned_sentence(done: LearnResult, say: Language) -> str:
         "before": say.number(done.before),
         "after": say.number(done.after),
     }
-    if done.losses is None:
+    if not done.several:
         compared = say(
             "Learned from {taught} confirmed photos. Of {unseen} images that neither model saw, the old one gets {before} right and "
             "the new one {after}.",
@@ -123,7 +127,7 @@ def learned_sentence(done: LearnResult, say: Language) -> str:
         )
     if done.from_before:
         compared += " " + say(
-            "{count} of these photos it had learned from other folders.", count=say.number(done.from_before)
+            "{count} of the photos it had learned before, from other folders.", count=say.number(done.from_before)
         )
     if not done.is_new:
         return say("The model has learned from these answers already, so it stays as it is.")
@@ -143,13 +147,17 @@ def learned_sentence(done: LearnResult, say: Language) -> str:
         text = "New classes: {names}. No test image shows how well they are recognised; a new training would set some aside."
         new = say(text, names=", ".join(done.added))
     fewer = say("Fewer are right, as is to be expected with one class more.") if done.after < done.before else ""
-    return " ".join(part for part in (compared, fewer, taken, new) if part)
+    vague = ""
+    if not done.several and done.losses[1] > _VAGUER * done.losses[0] + _LEAST_LOSS:
+        text = "The probabilities of the new one fit worse: on images of the old classes the mean loss rises from {before} to {after}."
+        vague = say(text, before=say.number(done.losses[0], 2), after=say.number(done.losses[1], 2))
+    return " ".join(part for part in (compared, fewer, vague, taken, new) if part)
 
 
 def waiting_sentences(done: LearnResult, say: Language) -> list[str]:
     """Say of each new class that has too few photos how many it has."""
     text = "{label}: {count} of the 5 photos that a new class needs."
-    if done.losses is not None:
+    if done.several:
         text = "{label}: {count} of the 5 photos with a new label, and of the 5 without, that it needs (none of them set aside)."
     return [say(text, label=label, count=count) for label, count in done.waiting.items()]
 
@@ -228,6 +236,7 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
         compared.may_replace,
         from_before=len(before.known.digests),
         losses=compared.losses,
+        several=info.asks.several_labels,
     )
     if not added and _same_layer(extractor, new.extractor):
         return replace(done, adopted=False, is_new=False)
@@ -267,7 +276,10 @@ def _compare(old: FeatureExtractor, before: Predictions, new: Candidate, jury: K
         right = [given == wanted for given, _ in said]
         of_old = wanted < classes
         as_good = _is_as_good(right[0][of_old], right[1][of_old], knows_more)
-        return _Compared(len(wanted), (int(right[0].sum()), int(right[1].sum())), None, as_good)
+        losses = [
+            float(log_losses(shares[of_old], wanted[of_old]).mean()) if of_old.any() else 0.0 for _, shares in said
+        ]
+        return _Compared(len(wanted), (int(right[0].sum()), int(right[1].sum())), (losses[0], losses[1]), as_good)
     wanted = wanted[:, :classes]  # the old model says nothing of new labels
     right = [given[:, :classes] == wanted for given, _ in said]
     losses = [_loss_of_labels(shares[:, :classes], wanted) for _, shares in said]
@@ -304,13 +316,13 @@ def _tested(dataset: Dataset) -> NDArray[np.int64]:
 def _is_as_good(before: NDArray[np.bool_], after: NDArray[np.bool_], knows_more: bool) -> bool:
     """Tell whether a new model may take the old one's place, given which images (N,) of the old classes each gets right.
 
-    One that knows a class more may lose one in a hundred, or one in fifty where that may be chance (McNemar, exact): a class more
-    makes all others a little harder.
+    One that knows a class more may lose one in a hundred, or where that may be chance (McNemar, exact) one in fifty, and always one:
+    a class more makes all others a little harder.
     """
     lost = int(before.sum()) - int(after.sum())
     if not knows_more:
         return lost <= 0
-    may_be_chance = lost <= _MAY_LOSE * len(before) and mcnemar(before, after) >= _CLEARLY
+    may_be_chance = lost <= max(1, _MAY_LOSE * len(before)) and mcnemar(before, after) >= _CLEARLY
     return lost <= _COSTS * len(before) or may_be_chance
 
 
@@ -384,8 +396,7 @@ def _adopt(
     )
     run.publish_info(info)
     write_onnx(new.extractor.model, info, run.path / runfolder.ONNX)
-    text = "Trained further on {count} photos that a person confirmed; the previous model is kept in {folder}."
-    run.note(Note(text, {"count": taught, "folder": f"{EARLIER}/{kept.name}"}))
+    run.note(Note(TAUGHT, {"count": taught, "folder": f"{EARLIER}/{kept.name}"}))
     some = _tested(dataset)[:16]
     answered = run.model().run(pixels[some]).probabilities
     taught_to = output_of(new.extractor.logits(seen[some]), info).probabilities

@@ -23,6 +23,8 @@ from mirante.prediction.onnx_model import version_of
 from mirante.replacement import MODEL
 from mirante.run import Run
 
+_MOST_NUMBERS = 40  # of a table of numbers, such as the thresholds of prediction sets, that a person may read here
+
 
 @dataclass(frozen=True)
 class Table:
@@ -302,9 +304,15 @@ def _rows(values: Mapping[str, Any], classes: Sequence[str], say: Language, befo
             and all(isinstance(one, float) for one in value)
         ):
             rows += _rows(dict(zip(classes, value, strict=True)), classes, say, name)
-        elif value not in ("", None) and value != []:
+        elif isinstance(value, list | tuple) and (count := _numbers(value)) > _MOST_NUMBERS:
+            rows.append([name, say("{count} numbers, in the file", count=say.number(count))])
+        elif value not in ("", None, [], ()):
             rows.append([name, _cell(value, say)])
     return rows
+
+
+def _numbers(value: Any) -> int:
+    return sum(map(_numbers, value)) if isinstance(value, list | tuple) else 1
 
 
 def _cell(value: Any, say: Language) -> str:

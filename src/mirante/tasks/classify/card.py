@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from mirante.evaluation.card_text import Question, as_markdown, groups_sentence, short_name, with_interval
+from mirante.evaluation.card_text import (
+    Question,
+    as_markdown,
+    groups_sentence,
+    short_name,
+    taught_sentence,
+    with_interval,
+)
 from mirante.evaluation.judgement import Judgement
 from mirante.evaluation.page import Story
 from mirante.locale import Language
@@ -78,12 +85,13 @@ def _trained_on(data: dict[str, Any], say: Language) -> str:
     counts = {name: sum(per[split] for split in kept) for name, per in data["counts"].items()}
     listed = ", ".join(f"{name} {say.number(count)}" for name, count in list(counts.items())[:12])
     more = ", …" if len(counts) > 12 else ""
-    return say(
+    text = say(
         "{count} images from {word}: {listed}.",
         count=say.number(sum(counts.values())),
         word=short_name(data["location"]),
         listed=listed + more,
     )
+    return text + taught_sentence(data, say)
 
 
 def _tested_on(found: Mapping[str, Any], data: dict[str, Any], evaluated: str | None, say: Language) -> str:
@@ -101,9 +109,18 @@ def _tested_on(found: Mapping[str, Any], data: dict[str, Any], evaluated: str | 
     return (
         text
         + groups_sentence(data, say)
+        + _untested(found, say)
         + " "
         + say("Images from another source may behave differently: test it on them first.")
     )
+
+
+def _untested(found: Mapping[str, Any], say: Language) -> str:
+    untested = [name for name, one in found["per_class"].items() if not one["images"]]
+    if not untested:
+        return ""
+    names = ", ".join([*untested[:12], *(["…"] if len(untested) > 12 else [])])
+    return " " + say("None of them shows {names}: how well it recognises that is not known.", names=names)
 
 
 def _fails(found: Mapping[str, Any], say: Language) -> str:

@@ -13,6 +13,7 @@ from mirante.evaluation.card_text import (
     as_markdown,
     groups_sentence,
     short_name,
+    taught_sentence,
     with_interval,
 )
 from mirante.evaluation.judgement import Judgement
@@ -99,7 +100,8 @@ def tag_questions(judgement: Judgement, story: Story, say: Language) -> list[Que
     answers = [
         (
             say("What was it trained on?"),
-            say("{count} images from {word}.", count=say.number(trained), word=short_name(data["location"])),
+            say("{count} images from {word}.", count=say.number(trained), word=short_name(data["location"]))
+            + taught_sentence(data, say),
         ),
         (say("What was it tested on?"), tested),
         (say("Where does it fail?"), _fails(found, say)),
