@@ -22,13 +22,13 @@ from test_studio_browser import until, visitor
 
 from mirante import xmp
 from mirante.data.entries import digest_of
-from mirante.errors import RequestError
+from mirante.errors import RequestError, WorkError
 from mirante.experiment.model_versions import EARLIER
 from mirante.locale import language
 from mirante.model.packages import at_hand
 from mirante.photos.fit import _imagined
 from mirante.photos.learn import _is_as_good, learn
-from mirante.photos.library import Library, labels_of
+from mirante.photos.library import Answer, Library, labels_of
 from mirante.photos.questions import RANDOM_EVERY
 from mirante.prediction.model import Model
 from mirante.run import Run
@@ -200,6 +200,23 @@ def test_what_one_folder_taught_stays_when_another_one_teaches(own_run: Path, tm
     (own_run / "learned.npz").write_bytes(b"PK")
     done = mirante("photos", "learn", own_run, second, "--lang", "en")
     assert done.returncode == 2 and "learned.npz: damaged" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_of_two_that_learn_at_the_same_time_the_second_does_not_undo_the_first(own_run: Path, tmp_path: Path) -> None:
+    for name, kind in (("first", "ring"), ("second", "hoop")):
+        digests = rings(tmp_path / name, 8)
+        Library(tmp_path / name).answer(digests, kind, "chosen", None, name)
+
+    class Slow(Library):
+        """One in whose time another one learns."""
+
+        def answers(self) -> list[Answer]:
+            learn(own_run, Library(tmp_path / "first"), language("en"))
+            return super().answers()
+
+    with pytest.raises(WorkError, match="was replaced while this one learned"):
+        learn(own_run, Slow(tmp_path / "second"), language("en"))
+    assert Model(own_run).classes == ("bar", "cross", "disc", "ring")
 
 
 @pytest.mark.skipif(not at_hand(), reason="needs the pretrained network of mirante[train]")

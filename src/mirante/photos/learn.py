@@ -33,6 +33,7 @@ from mirante.photos.features import FeatureExtractor, extractor_of_run
 from mirante.photos.fit import Candidate, Known, fit, output_of
 from mirante.photos.learned import Learned, learned_of
 from mirante.photos.library import Answer, Library, contradictions, is_kept_apart, labels_of, several_of
+from mirante.prediction.onnx_model import version_of
 from mirante.predictions import Predictions
 from mirante.run import Run, hold_run
 
@@ -172,6 +173,7 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     """Teach a run with the answers that a library holds. Raises RequestError when there is nothing to learn, RunError."""
     with hold_run(path):
         run = Run(path)
+        version = version_of(run.file(runfolder.ONNX))
     info = run.info
     if not info.asks.is_taught:
         raise RunError(
@@ -243,6 +245,8 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     if not done.adopted:
         return done
     with hold_run(path):
+        if version_of(path / runfolder.ONNX) != version:
+            raise WorkError(f"{path}: its model was replaced while this one learned; learn again.")
         kept = _adopt(run, new, extractor, dataset, pixels, seen, learned, say)
     return replace(done, kept=kept)
 
