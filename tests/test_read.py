@@ -302,8 +302,8 @@ def test_a_model_that_reads_texts_is_watched_in_use(
     found = monitor(run, tmp_path / "log", labels=truth)
     right = np.mean([one.text == path.stem.partition("_")[0] for one, path in zip(answers, paths, strict=True)])
     assert not found.alarm and found.truth is not None and found.truth.accuracy.value == pytest.approx(right)
-    # a 95% interval, and images that are drawn anew each time: five points more, so that the test fails for a reason
-    assert found.truth.estimate.low - 0.05 <= right <= found.truth.estimate.high + 0.05 and not found.truth.unknown
+    # images are drawn anew each time, and some of their texts are those of training images, which are read better
+    assert found.truth.estimate.low - 0.1 <= right <= found.truth.estimate.high + 0.1 and not found.truth.unknown
     assert [(one.name, one.now.value) for one in found.kinds] == [
         ("unsure", pytest.approx(np.mean([one.unsure for one in answers])))
     ]
