@@ -66,17 +66,14 @@ class Learned:
         """Keep it in a run folder."""
 
         def write(part: Path) -> None:
-            known = self.known
-            words = (np.array(one, np.str_) for one in (known.digests, self.folders, self.classes))
-            digests, folders, classes = words
             with part.open("wb") as file:
                 np.savez(
                     file,
-                    digests=digests,
-                    folders=folders,
-                    classes=classes,
-                    targets=known.targets,
-                    features=known.features,
+                    digests=np.array(self.known.digests, np.str_),
+                    folders=np.array(self.folders, np.str_),
+                    classes=np.array(self.classes, np.str_),
+                    targets=self.known.targets,
+                    features=self.known.features,
                 )
 
         write_file(run / runfolder.LEARNED, write)
