@@ -43,6 +43,15 @@ def ask(page, path: Path) -> None:  # type: ignore[no-untyped-def]
     )
 
 
+def labels_said(studio: Studio, name: str) -> dict[str, str | None]:
+    """Return digest → the class that stands among the corrections of a run."""
+    library = Library(studio.folder / "corrections" / name)
+    try:
+        return labels_of(library.answers())
+    finally:
+        library.close()
+
+
 def keep(page, said: str | None, count: int) -> str:  # type: ignore[no-untyped-def]
     """Say what the image shows, None to confirm the answer; return what the page says then."""
     if said is not None:
@@ -86,14 +95,40 @@ def test_an_answer_is_confirmed_or_corrected_and_a_new_class_is_learned(
         ask(page, path)
         assert not page.inner_text("#kept")
         assert new in keep(page, " ring ", number + 2)
-    library = Library(studio.folder / "corrections" / run.name)
-    assert sorted(filter(None, labels_of(library.answers()).values())) == ["disc", *["ring"] * 6]
-    library.close()
+    assert sorted(filter(None, labels_said(studio, run.name).values())) == ["disc", *["ring"] * 6]
     page.click("#kept a")
     page.click("#learn button")
     until(page, "document.getElementById('learned').textContent.length > 60", timeout=120_000)
     assert "ring" in page.inner_text("#learned"), page.inner_text("#learned")
     assert Run(run).classes == ("bar", "cross", "disc", "ring")
+
+    page.click("a[href$='/answers']")  # what was said is looked at again, and changed
+    until(page, "document.querySelectorAll('#items img').length === 7")
+    assert not Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    page.select_option("#show", "ring")
+    until(page, "document.querySelectorAll('#items img').length === 6")
+    page.locator("#items button").first.click()
+    wrong = page.locator("#items button").first.get_attribute("data-path")
+    said = labels_said(studio, run.name)
+    page.fill("#to", "Bar")
+    page.click("#say button")
+    until(page, "document.querySelectorAll('#items img').length === 5")
+    assert labels_said(studio, run.name) == said | {wrong: "bar"}
+    page.click("#undo")
+    until(page, "document.querySelectorAll('#items img').length === 6")
+    assert labels_said(studio, run.name) == said
+
+    page.goto(f"{studio.origin}/results/{run.name}")
+    page.click(f"a[href='/results/{run.name}/versions']")
+    learned = page.locator("tbody tr").nth(1).inner_text()
+    assert ("7 confirmed photos" if lang == "en" else "7 fotos confirmadas") in learned, learned
+    assert not Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    page.fill("[name=why]", "the rings were wrong")
+    page.click("form[data-action] button")
+    page.wait_for_selector("tbody tr:nth-child(3)")
+    assert "the rings were wrong" in page.locator("tbody tr").nth(1).inner_text()
+    assert Run(run).classes == ("bar", "cross", "disc")
+    assert len(page.troubles) == 1  # the table that is no image
 
 
 def test_of_several_labels_all_are_said_at_once(browser, studio: Studio, tag_run: tuple[Path, Path]) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
@@ -109,6 +144,18 @@ def test_of_several_labels_all_are_said_at_once(browser, studio: Studio, tag_run
     said = [{label for label, one in found.items() if one.has} for found in several_of(library.answers()).values()]
     library.close()
     assert sorted(said, key=len) == [set(), {"bar", "stripes"}]
+
+    page.goto(f"{studio.origin}/photos/marks/answers")
+    page.locator("#items button").last.click()  # the first photo that was answered
+    page.select_option("#to", "stripes")
+    page.click("#say [data-has='-1']")
+    until(page, "[...document.querySelectorAll('.under')].at(-1).textContent === 'bar, stripes: not sure'")
+    assert not Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    library = Library(studio.folder / "corrections" / "marks")
+    answered = several_of(library.answers())
+    library.close()
+    (changed,) = (labels for labels in answered.values() if "bar" in labels and labels["bar"].has == 1)
+    assert changed["stripes"].has == -1 and changed["stripes"].kind == "feedback"
 
 
 def test_what_cannot_be_meant_is_refused_and_nothing_is_kept(studio: Studio) -> None:

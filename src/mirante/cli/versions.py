@@ -43,14 +43,6 @@ def run(arguments: argparse.Namespace) -> None:
     say = language(arguments.lang)
     rows = []
     for one in found:
-        against = say("other test images") if one.p_value is None else ""
-        if one.number is not None and one.p_value is not None:
-            against = say(
-                "{better} better, {worse} worse (p = {p})",
-                better=say.number(one.only_this or 0),
-                worse=say.number(one.only_now or 0),
-                p=say.number(one.p_value, 3),
-            )
         rows.append(
             [
                 say("in use") if one.number is None else str(one.number),
@@ -58,10 +50,10 @@ def run(arguments: argparse.Namespace) -> None:
                 say.percent(one.accuracy, 2),
                 f"{say.percent(one.low)} – {say.percent(one.high)}",
                 say.number(one.images),
-                against,
-                (one.replaced or "").replace("T", " ").removesuffix("+00:00"),
+                one.compared(say),
+                one.when,
                 one.who,
-                one.why,
+                say.told(one.why),
             ]
         )
     header = [

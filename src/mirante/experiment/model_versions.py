@@ -23,6 +23,7 @@ from mirante.evaluation.figure import Figure
 from mirante.evaluation.metrics import wilson
 from mirante.experiment.compare import mcnemar
 from mirante.files import write_json
+from mirante.locale import Language
 from mirante.prediction.onnx_model import version_of
 from mirante.replacement import commit, copy_model, stage
 from mirante.run import Run, hold_run
@@ -58,12 +59,30 @@ class Version:
     only_now: int | None
     p_value: float | None
 
+    def compared(self, say: Language) -> str:
+        """Return how it does against the one in use on the same test images, in words; nothing for the one in use."""
+        if self.p_value is None:
+            return say("other test images")
+        if self.number is None:
+            return ""
+        return say(
+            "{better} better, {worse} worse (p = {p})",
+            better=say.number(self.only_this or 0),
+            worse=say.number(self.only_now or 0),
+            p=say.number(self.p_value, 3),
+        )
+
+    @property
+    def when(self) -> str:
+        """When it was replaced (UTC), as people write it; "" for the one in use."""
+        return (self.replaced or "").replace("T", " ").removesuffix("+00:00")
+
 
 def versions(run: str | Path | Run) -> list[Version]:
     """Return the models that a run has and had, the one in use first, then the latest. Raises RunError."""
     opened = _opened(run)
     now = _right(opened)
-    kept = [(Run(one), int(one.name)) for one in reversed(_kept(opened.path))]
+    kept = [(Run(folder), number) for number, folder in reversed(earlier_models(opened.path).items())]
     return [_version(one, number, now) for one, number in ((opened, None), *kept)]
 
 
@@ -76,16 +95,11 @@ def rollback(run: str | Path | Run, to: int | None = None, *, why: str = "") -> 
     """
     opened = _opened(run)
     with hold_run(opened.path):
-        kept = {int(one.name): one for one in _kept(opened.path)}
+        kept = earlier_models(opened.path)
         if not kept:
             raise RequestError(f"{opened.path}: there is no earlier model to go back to.")
-        if to is not None and to not in kept:
-            raise RequestError(
-                f"{opened.path}: there is no earlier model {to}; there are {', '.join(map(str, kept))} "
-                f"(mirante versions {opened.path})."
-            )
         number = max(kept) if to is None else to
-        return _replace(opened, kept[number], why or f"back to {EARLIER}/{number}")
+        return _replace(opened, earlier_model(opened.path, number), why or f"back to {EARLIER}/{number}")
 
 
 def adopt(run: str | Path | Run, new: str | Path | Run, *, why: str = "") -> Path:
@@ -102,7 +116,7 @@ def adopt(run: str | Path | Run, new: str | Path | Run, *, why: str = "") -> Pat
     with hold_run(opened.path):
         if gone:
             logging.getLogger("mirante").warning(f"{other.path}: it no longer knows {', '.join(gone)}.")
-        return _replace(opened, other.path, why or f"from {other.path}")
+        return _replace(opened, other.path, why or f"the model of {other.path}")
 
 
 def keep(run: Path, why: str) -> Path:
@@ -154,11 +168,22 @@ def _opened(run: str | Path | Run) -> Run:
     return opened
 
 
-def _kept(run: Path) -> list[Path]:
+def earlier_models(run: Path) -> dict[int, Path]:
+    """Return number → folder of the models that a run has had, the first one first."""
     folder = run / EARLIER
     found = [one for one in folder.iterdir() if one.name.isdigit()] if folder.is_dir() else []
-    kept = sorted((one for one in found if runfolder.is_run(one)), key=lambda one: int(one.name))
-    return kept[:-1] if kept and _is_in_use(kept[-1], run) else kept
+    kept = sorted((int(one.name), one) for one in found if runfolder.is_run(one))
+    return dict(kept[:-1] if kept and _is_in_use(kept[-1][1], run) else kept)
+
+
+def earlier_model(run: Path, number: int) -> Path:
+    """Return the folder of an earlier model. Raises RequestError when there is none of that number."""
+    kept = earlier_models(run)
+    if number not in kept:
+        raise RequestError(
+            f"{run}: there is no earlier model {number}; there are {', '.join(map(str, kept))} (mirante versions {run})."
+        )
+    return kept[number]
 
 
 def _is_in_use(kept: Path, run: Path) -> bool:

@@ -188,26 +188,36 @@ class Library:
 
     def answer(self, digests: Iterable[str], label: str | None, kind: Kind, asked: str | None, turn: str) -> None:
         """Keep a person's answer about one or more photos, on disk when this returns. A repeated turn is kept only once."""
-        self._keep(((digest, label, None) for digest in dict.fromkeys(digests)), kind, asked, turn)
+        self._keep(((digest, label, kind, None) for digest in dict.fromkeys(digests)), asked, turn)
 
     def answer_label(self, said: Mapping[str, int], label: str, kind: Kind, turn: str) -> None:
         """Keep which photos have a label, digest → 1 yes, 0 no, -1 not sure; as `answer` does."""
-        self._keep(((digest, label, has) for digest, has in said.items()), kind, label, turn)
+        self._keep(((digest, label, kind, has) for digest, has in said.items()), label, turn)
 
     def answer_labels(self, digest: str, said: Mapping[str, int], kind: Kind, turn: str) -> None:
         """Keep which labels one photo has, label → 1 yes, 0 no, all at once; as `answer` does."""
-        self._keep(((digest, label, has) for label, has in said.items()), kind, None, turn)
+        self._keep(((digest, label, kind, has) for label, has in said.items()), None, turn)
 
-    def _keep(
-        self, rows: Iterable[tuple[str, str | None, int | None]], kind: Kind, asked: str | None, turn: str
-    ) -> None:
+    def change(self, digests: Iterable[str], label: str | None, has: int | None, turn: str) -> None:
+        """Keep something else about photos that were answered before, each as an answer of the same kind; as `answer` does.
+
+        has  of several labels, whether the photos have this one: 1 yes, 0 no, -1 not sure; None for a class
+        """
+        before: dict[str, Kind] = {}
+        for one in self.answers():
+            if has is None or one.digest not in before or one.label == label:
+                before[one.digest] = one.kind
+        rows = ((digest, label, before[digest], has) for digest in dict.fromkeys(digests) if digest in before)
+        self._keep(rows, None, turn)
+
+    def _keep(self, rows: Iterable[tuple[str, str | None, Kind, int | None]], asked: str | None, turn: str) -> None:
         now = time.time()
         with self._writing():
             if self._database.execute("SELECT 1 FROM answers WHERE turn = ?", (turn,)).fetchone():
                 return
             self._database.executemany(
                 "INSERT INTO answers (digest, label, kind, asked, turn, at, has) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(digest, label, kind, asked, turn, now, has) for digest, label, has in rows],
+                [(digest, label, kind, asked, turn, now, has) for digest, label, kind, has in rows],
             )
 
     def take_back(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the pages ask for and do without loading a new page: each is a function from a visit (and values) to JSON."""
+"""What the pages of data and trainings ask for and do: each is a function from a visit (and values) to JSON."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from mirante.data.several import UNKNOWN, parse
+from mirante.data.several import parse
 from mirante.errors import ImageError, LayersError, RequestError
-from mirante.images import Pixels
 from mirante.model.notation import has_layers, parse_layers
-from mirante.photos.feedback import Feedback
 from mirante.see.drawing import draw_model, to_svg
 from mirante.sizes import input_size
-from mirante.studio import answers, augmentation, checks, collections, edits, gallery, listing, thumbnails, trainings
-from mirante.studio.pages import Visit, described, wanted_answers
-from mirante.studio.workspace import UNCLEAR, require_text
+from mirante.studio import augmentation, checks, collections, edits, listing, thumbnails, trainings
+from mirante.studio.pages import Visit, described
+from mirante.studio.pictures import with_words
+from mirante.studio.workspace import UNCLEAR, text_of
 
-_MEGABYTES = 10_000  # of the corrections of a model
 _TIMES = re.compile(r"\d{1,3}(s|m|h)")
 
 
@@ -65,69 +63,16 @@ def training_progress(asked: Visit) -> dict[str, Any]:
     return trainings.progress(asked.workspace, asked.parts["name"])
 
 
-def predictions(asked: Visit) -> dict[str, Any]:
-    """Return a page of a run's answers to its test images."""
-    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
-    several = opened.model.asks.several_labels
-    wanted, page = wanted_answers(asked.query, several)
-    found, count = answers.select(opened.answers, wanted, page)
-    return {
-        "count": count,
-        "more": count > (page + 1) * answers.PAGE,
-        "items": [
-            {"row": one.number, "path": one.path, "right": one.right,
-             "label": answers.in_words(one.label, asked.say) if several else one.label,
-             "predicted": answers.in_words(one.predicted, asked.say) if several else one.predicted,
-             "confidence": asked.say.confidence(one.confidence, 0)}
-            for one in found
-        ],
-    }  # fmt: skip
-
-
-def threshold(asked: Visit) -> dict[str, Any]:
-    """Return what deciding from another probability upwards would bring."""
-    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
-    try:
-        at, prevalence = float(asked.query.get("at", "")), float(asked.query.get("prevalence", ""))
-    except ValueError as error:
-        raise RequestError("a threshold and a prevalence must be numbers between 0 and 1.") from error
-    return answers.at_threshold(opened, asked.query.get("class", ""), at, prevalence, asked.say)
-
-
-def summary(asked: Visit) -> dict[str, Any]:
-    """Return how good a run of classes is, and how far that can be trusted."""
-    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
-    return answers.summary(opened, asked.say)
-
-
-def neighbours(asked: Visit) -> dict[str, Any]:
-    """Return the training images that a run sees as most like one of its test images."""
-    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
-    one = answers.find(opened, int(asked.parts["row"]))
-    found = opened.nearest(opened.image(one.path))
-    several = opened.model.asks.several_labels
-    return {
-        "items": [
-            {
-                "path": path,
-                "label": answers.in_words(label, asked.say) if several else label,
-                "alike": asked.say.number(alike, 2),
-            }
-            for path, label, alike in found
-        ]
-    }
-
-
 def open_data(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Open a folder, archive or named set."""
-    one = collections.open_collection(asked.workspace, _text(values, "location"))
+    one = collections.open_collection(asked.workspace, text_of(values, "location"))
     return {"go": f"/data/{quote(one.name, safe='')}"}
 
 
 def make_data(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Make an empty collection, with classes if any are named."""
-    classes = [name.strip() for name in _text(values, "classes").split(",") if name.strip()]
-    one = collections.make_collection(asked.workspace, _text(values, "name"), classes)
+    classes = [name.strip() for name in text_of(values, "classes").split(",") if name.strip()]
+    one = collections.make_collection(asked.workspace, text_of(values, "name"), classes)
     return {"go": f"/data/{quote(one.name, safe='')}"}
 
 
@@ -142,17 +87,17 @@ def forget_data(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
 
 def add_class(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Add a class to a made collection."""
-    collections.add_class(asked.workspace, asked.parts["name"], _text(values, "label"))
+    collections.add_class(asked.workspace, asked.parts["name"], text_of(values, "label"))
     return {"reload": True}
 
 
 def edit(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Give images another class, leave them out, or take changes back."""
     paths = _paths(values)
-    label = {"leave out": None, "take back": ""}.get(_text(values, "do"), _text(values, "label"))
-    if _text(values, "do") == "label" and not label:
+    label = {"leave out": None, "take back": ""}.get(text_of(values, "do"), text_of(values, "label"))
+    if text_of(values, "do") == "label" and not label:
         raise RequestError("Which class? Write its name.")
-    if _text(values, "do") == "first":
+    if text_of(values, "do") == "first":
         edits.reset(asked.workspace, asked.parts["name"], paths)
     else:
         edits.edit(asked.workspace, asked.parts["name"], paths, label)
@@ -213,7 +158,7 @@ def _are_paths(value: object) -> TypeGuard[list[str]]:
 
 def allow_several(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Let the images of a collection have several labels, or one class again."""
-    collections.allow_several(asked.workspace, asked.parts["name"], _text(values, "several") == "yes")
+    collections.allow_several(asked.workspace, asked.parts["name"], text_of(values, "several") == "yes")
     return {"reload": True}
 
 
@@ -222,7 +167,7 @@ def give_label(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     paths, has = _paths(values), values.get("has")
     if not isinstance(has, bool):
         raise RequestError(UNCLEAR)
-    edits.give_label(asked.workspace, asked.parts["name"], paths, _text(values, "label"), has)
+    edits.give_label(asked.workspace, asked.parts["name"], paths, text_of(values, "label"), has)
     return _changed(asked, paths)
 
 
@@ -237,15 +182,15 @@ def decide(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     number = values.get("number")
     if not isinstance(number, int):
         raise RequestError(UNCLEAR)
-    checks.decide(asked.workspace, asked.parts["name"], number, _text(values, "do"))
+    checks.decide(asked.workspace, asked.parts["name"], number, text_of(values, "do"))
     return {"done": True}
 
 
 def start_training(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Start a training in a process of its own."""
-    one = collections.read_collection(asked.workspace, _text(values, "collection"))
+    one = collections.read_collection(asked.workspace, text_of(values, "collection"))
     words = listing.training_words(asked.workspace, one)
-    recipe, layers, seconds = (_text(values, name) for name in ("recipe", "layers", "time"))
+    recipe, layers, seconds = (text_of(values, name) for name in ("recipe", "layers", "time"))
     if recipe:
         words += ["--recipe", recipe]
     if layers and recipe != "transfer":
@@ -256,14 +201,16 @@ def start_training(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
         if not _TIMES.fullmatch(seconds):
             raise RequestError(f"{seconds!r} is not a time; write 30s, 5m or 1h.")
         words += ["--time", seconds]
-    name = _text(values, "name") or trainings.free_name(asked.workspace, f"{one.name}-{recipe or 'auto'}")
+    name = text_of(values, "name") or trainings.free_name(asked.workspace, f"{one.name}-{recipe or 'auto'}")
     begun = trainings.start(asked.workspace, name, one.name, [*words, "--lang", asked.say.code])
     return {"go": f"/train/{quote(begun.name, safe='')}"}
 
 
 def train_augmented(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     """Start the short trainings of the chapter on augmentation, with these words and without any."""
-    words = augmentation.start(asked.workspace, _text(values, "collection"), _text(values, "augment"), asked.say.code)
+    words = augmentation.start(
+        asked.workspace, text_of(values, "collection"), text_of(values, "augment"), asked.say.code
+    )
     return {"words": words}
 
 
@@ -274,7 +221,7 @@ def augmented_runs(asked: Visit) -> dict[str, Any]:
 
 def augmented(asked: Visit, body: bytes) -> Response:
     """Return an image as words of augmentation change it, as a picture; its words are in a header."""
-    return _shown(augmentation.drawn(body, asked.query.get("augment", ""), asked.say))
+    return with_words(augmentation.drawn(body, asked.query.get("augment", ""), asked.say))
 
 
 def stop_training(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
@@ -354,75 +301,6 @@ def added(asked: Visit, values: dict[str, Any]) -> dict[str, Any]:
     return {"done": True}
 
 
-def ask_model(asked: Visit, body: bytes) -> dict[str, Any]:
-    """Return what a model answers for an image."""
-    opened, pixels = _new_image(asked, body)
-    return answers.answer_json(opened, pixels, asked.say)
-
-
-def correct(asked: Visit, body: bytes) -> dict[str, Any]:
-    """Keep an image with what a person says it shows, among the corrections of a run, which is taught with them as with photos."""
-    opened, _ = _new_image(asked, body)
-    said = require_text(asked.query.get("label", "")).strip()
-    if opened.model.asks.several_labels:
-        yes, not_known = parse(said)
-        labels = [
-            *yes,
-            *(UNKNOWN + name for name in not_known),
-        ]  # which is refused: all that it has is said, or nothing
-    else:
-        labels = [gallery.class_named(said, opened.info.classes)]
-    folder, run = asked.workspace.corrections / opened.path.name, opened.path
-    feedback = Feedback(folder, _MEGABYTES, opened.info)
-    try:
-        new, count = feedback.add(body, labels), feedback.count()
-    finally:
-        feedback.close()
-    one = gallery.open_gallery(asked.workspace, str(folder), str(run))
-    kept = asked.say("Kept. Images confirmed or corrected so far: {count}.", count=asked.say.number(count))
-    if new:
-        kept += " " + asked.say("New to the model: {names}.", names=", ".join(new))
-    return {
-        "kept": kept,
-        "more": asked.say("Look at them, and let the model learn"),
-        "go": f"/photos/{quote(one.name, safe='')}/review",
-    }
-
-
-def heatmap(asked: Visit, body: bytes) -> Response:
-    """Return where a model looked in an image, as a picture; its words are in a header."""
-    opened, pixels = _new_image(asked, body)
-    return _shown(draw_heatmap(asked, opened, pixels))
-
-
-def image_path(asked: Visit, body: bytes) -> Response:
-    """Return an image's path through a model, as a picture; its words are in a header."""
-    from mirante.see import network
-
-    opened, pixels = _new_image(asked, body)
-    return _shown(network.path(opened.inside, pixels, asked.say))
-
-
-def draw_heatmap(asked: Visit, opened: answers.Opened, pixels: Pixels) -> Any:
-    """Return the heat map of an image for the class that the address names, or the model's own answer."""
-    from mirante.see import network
-
-    label = asked.query.get("class") or None
-    return network.heatmap(opened.model, np.asarray(pixels), label, asked.say)
-
-
-def _shown(picture: Any) -> Response:
-    return Response(picture.png(), media_type="image/png", headers={"x-alt": quote(picture.alt)})
-
-
-def _new_image(asked: Visit, body: bytes) -> tuple[answers.Opened, Pixels]:
-    opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
-    try:
-        return opened, opened.model.pixels(body)
-    except ImageError as error:
-        raise RequestError(f"{asked.query.get('filename', 'image')}: {error}.") from error
-
-
 def _shape(asked: Visit) -> tuple[tuple[int, int, int], list[str] | int]:
     """Return the input and the classes that a line of layers would have: those of a collection, or of the tutorial."""
     name = asked.query.get("collection", "")
@@ -435,23 +313,12 @@ def _shape(asked: Visit) -> tuple[tuple[int, int, int], list[str] | int]:
     return (height, width, max(item.channels for item in found.items)), list(found.counts)
 
 
-def _text(values: dict[str, Any], name: str) -> str:
-    value = values.get(name, "")
-    if not isinstance(value, str) or len(value) > 4000:
-        raise RequestError(UNCLEAR)
-    return require_text(value.strip())
-
-
 QUESTIONS: dict[str, Callable[[Visit], dict[str, Any]]] = {
     "/api/drawing": drawing,
     "/api/data/{name}/items": items,
     "/api/data/{name}/check": check_progress,
     "/api/augment/runs": augmented_runs,
     "/api/train/{name}": training_progress,
-    "/api/results/{name}/predictions": predictions,
-    "/api/results/{name}/summary": summary,
-    "/api/results/{name}/threshold": threshold,
-    "/api/results/{name}/images/{row:int}/neighbours": neighbours,
 }
 ACTIONS: dict[str, Callable[[Visit, dict[str, Any]], dict[str, Any]]] = {
     "/api/data/open": open_data,
@@ -474,8 +341,4 @@ ACTIONS: dict[str, Callable[[Visit, dict[str, Any]], dict[str, Any]]] = {
 UPLOADS: dict[str, Callable[[Visit, bytes], Any]] = {
     "/api/augment": augmented,
     "/api/data/{name}/images": upload_image,
-    "/api/results/{name}/predict": ask_model,
-    "/api/results/{name}/correct": correct,
-    "/api/results/{name}/heatmap": heatmap,
-    "/api/results/{name}/path": image_path,
 }

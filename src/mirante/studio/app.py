@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from mirante.errors import MiranteError, RequestError
 from mirante.files import to_json
-from mirante.studio import actions, film_actions, gallery_actions, overview, pages, pictures
+from mirante.studio import actions, film_actions, gallery_actions, overview, pages, pictures, result_actions
 from mirante.studio.security import MAX_BODY, App, Guard
 from mirante.studio.workspace import UNCLEAR, Workspace
 
@@ -39,6 +39,7 @@ def create_app(workspace: Workspace, hosts: frozenset[str], token: str, lang: st
                 Route(path, _question(ask), methods=["GET"])
                 for path, ask in {
                     **actions.QUESTIONS,
+                    **result_actions.QUESTIONS,
                     **overview.OVERVIEWS,
                     **gallery_actions.QUESTIONS,
                     **film_actions.QUESTIONS,
@@ -46,9 +47,17 @@ def create_app(workspace: Workspace, hosts: frozenset[str], token: str, lang: st
             ),
             *(
                 Route(path, _action(act), methods=["POST"])
-                for path, act in {**actions.ACTIONS, **gallery_actions.ACTIONS, **film_actions.ACTIONS}.items()
+                for path, act in {
+                    **actions.ACTIONS,
+                    **result_actions.ACTIONS,
+                    **gallery_actions.ACTIONS,
+                    **film_actions.ACTIONS,
+                }.items()
             ),
-            *(Route(path, _upload(take), methods=["POST"]) for path, take in actions.UPLOADS.items()),
+            *(
+                Route(path, _upload(take), methods=["POST"])
+                for path, take in {**actions.UPLOADS, **result_actions.UPLOADS}.items()
+            ),
             Route("/api/uploads", _stream(actions.upload_archive), methods=["POST"]),
             Route("/api/data/{name}/files", _stream(actions.upload_images), methods=["POST"]),
             Route("/api/films", _stream(film_actions.upload_film), methods=["POST"]),

@@ -11,7 +11,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -155,6 +155,23 @@ class Session:
                     again = Question(rows, label, given[-1].kind)
                     self._waiting.insert(0, (new_turn(), again))
             return len(digests)
+
+    def given(self, names: Mapping[str, str], say: Language) -> list[dict[str, Any]]:
+        """Return what was said about photos, of those in `names` (digest → file), the latest photo first: said, and in words."""
+        stands = labels_of(self.library.answers())
+        return [
+            {"path": digest, "title": names[digest], "said": [] if label is None else [label],
+             "told": say("not sure") if label is None else label}
+            for digest, label in reversed(stands.items())
+            if digest in names
+        ]  # fmt: skip
+
+    def change(self, digests: Sequence[str], label: str | None, has: int | None) -> None:
+        """Say something else about photos; None as the label is "not sure", and `has` is None for a class. Raises RequestError."""
+        if has is not None or not all(DIGEST.fullmatch(digest) for digest in digests):
+            raise RequestError(UNCLEAR)
+        label = None if label is None else class_named(label, classes_of(self.gallery))
+        self.library.change(digests, label, None, new_turn())
 
     def progress(self, say: Language) -> dict[str, Any]:
         """Return how many photos were answered, and how good the model is on the questions drawn at random, with an interval.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,25 @@ class LabelSession(Session):
                 }
                 self._waiting.insert(0, (turn, again))
             return len(digests)
+
+    def given(self, names: Mapping[str, str], say: Language) -> list[dict[str, Any]]:
+        found = []
+        for digest, labels in reversed(several_of(self.library.answers()).items()):
+            if digest not in names:
+                continue
+            has = sorted(label for label, one in labels.items() if one.has == 1)
+            unsure = sorted(label for label, one in labels.items() if one.has == -1)
+            told = [*has, *(say("{label}: not sure", label=label) for label in unsure)]
+            found.append(
+                {"path": digest, "title": names[digest], "said": has, "told": ", ".join(told) or say("no label")}
+            )
+        return found
+
+    def change(self, digests: Sequence[str], label: str | None, has: int | None) -> None:
+        sound = all(DIGEST.fullmatch(digest) for digest in digests)
+        if not sound or has not in (-1, 0, 1) or label not in classes_of(self.gallery):
+            raise RequestError(UNCLEAR)
+        self.library.change(digests, label, has, new_turn())
 
     def progress(self, say: Language) -> dict[str, Any]:
         """Return how many answers there are, and how good the model is on those of questions drawn at random, with an interval."""

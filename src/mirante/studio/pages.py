@@ -19,7 +19,7 @@ from mirante.locale import LANGUAGES, Language, language
 from mirante.run import Run
 from mirante.see.arithmetic import KERNELS
 from mirante.studio import answers, augmentation, collections, films, gallery, listing, trainings
-from mirante.studio.workspace import Workspace
+from mirante.studio.workspace import Workspace, whole
 from mirante.task import own_recipes
 from mirante.tasks.classify.decision import learned_of
 from mirante.templates import environment
@@ -214,13 +214,14 @@ def result(asked: Visit) -> Response:
 
 def use(asked: Visit) -> Response:
     """What became of a model in use: its log beside its test images."""
+    from mirante.experiment.model_versions import earlier_models
     from mirante.monitoring.page import content
     from mirante.studio import use as in_use
 
     name = asked.parts["name"]
     path = asked.workspace.run(name)
     known = in_use.logs(asked.workspace, name)
-    wanted = {one: asked.query.get(one, "") for one in ("log", "every", "since", "labels")}
+    wanted = {one: asked.query.get(one, "") for one in ("log", "version", "every", "since", "labels")}
     shown: dict[str, Any] = {"found": None}
     problem = None
     if wanted["log"].strip():
@@ -230,9 +231,22 @@ def use(asked: Visit) -> Response:
             problem = asked.say.told(error)
     elif known:
         wanted["log"] = known[0]
-    has_pages = Run(path).info.asks.has_pages
+    about: dict[str, Any] = {
+        "name": name,
+        "pages": Run(path).info.asks.has_pages,
+        "logs": known,
+        "earlier": list(earlier_models(path)),
+    }
+    return _render(asked, "use.html.j2", wanted=wanted, problem=problem, **about, **shown)
+
+
+def versions(asked: Visit) -> Response:
+    """The models that a run has and had, side by side."""
+    from mirante.experiment.model_versions import versions as list_versions
+
+    run = Run(asked.workspace.run(asked.parts["name"]))
     return _render(
-        asked, "use.html.j2", name=name, pages=has_pages, logs=known, wanted=wanted, problem=problem, **shown
+        asked, "versions.html.j2", name=run.path.name, pages=run.info.asks.has_pages, versions=list_versions(run)
     )
 
 
@@ -309,6 +323,12 @@ def review(asked: Visit) -> Response:
     return _render(asked, page, one=one, classes=gallery.classes_of(one))
 
 
+def given_answers(asked: Visit) -> Response:
+    """What was said about photos, to be looked at and changed."""
+    one = gallery.read(asked.workspace, asked.parts["name"])
+    return _render(asked, "answers.html.j2", one=one, several=gallery.asks_labels(one))
+
+
 def groups(asked: Visit) -> Response:
     """Photos grouped by what they show."""
     return _render(asked, "groups.html.j2", one=gallery.read(asked.workspace, asked.parts["name"]))
@@ -366,11 +386,6 @@ def wanted_answers(query: dict[str, str], several: bool) -> tuple[answers.Filter
     return _filter(query, several), max(0, whole(query.get("page", "0")))
 
 
-def whole(text: str) -> int:
-    """Return a whole number from an address; anything else is 0."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-
-
 PAGES: dict[str, Callable[[Visit], Response]] = {
     "/": home,
     "/learn": learn,
@@ -385,12 +400,14 @@ PAGES: dict[str, Callable[[Visit], Response]] = {
     "/results/{name}": result,
     "/results/{name}/map": image_map,
     "/results/{name}/use": use,
+    "/results/{name}/versions": versions,
     "/results/{name}/images/{row:int}": image,
     "/results/{name}/report": report,
     "/predict": predict,
     "/films/{name}": film,
     "/photos": photos,
     "/photos/{name}/review": review,
+    "/photos/{name}/answers": given_answers,
     "/photos/{name}/groups": groups,
     "/compare": compare,
 }

@@ -7,11 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+import numpy as np
 from starlette.responses import Response
 
-from mirante.studio import actions, answers, collections, thumbnails
+from mirante.images import Pixels
+from mirante.studio import answers, collections, thumbnails
 from mirante.studio.pages import Visit
+
+if TYPE_CHECKING:
+    from mirante.see.picture import Picture
 
 
 def thumbnail(asked: Visit) -> Response:
@@ -48,7 +55,7 @@ def heatmap(asked: Visit) -> Response:
     """Where the network looked in a test image."""
     opened = answers.open_run(asked.workspace.run(asked.parts["name"]))
     one = answers.find(opened, int(asked.parts["row"]))
-    return _png(actions.draw_heatmap(asked, opened, opened.image(one.path)).png())
+    return _png(draw_heatmap(asked, opened, opened.image(one.path)).png())
 
 
 def sample(asked: Visit) -> Response:
@@ -65,6 +72,19 @@ def _sample() -> bytes:
 
 def _png(content: bytes) -> Response:
     return Response(content, media_type="image/png")
+
+
+def draw_heatmap(asked: Visit, opened: answers.Opened, pixels: Pixels) -> Picture:
+    """Return the heat map of an image for the class that the address names, or the model's own answer."""
+    from mirante.see import network
+
+    label = asked.query.get("class") or None
+    return network.heatmap(opened.model, np.asarray(pixels), label, asked.say)
+
+
+def with_words(picture: Picture) -> Response:
+    """Return a picture with its words in a header."""
+    return Response(picture.png(), media_type="image/png", headers={"x-alt": quote(picture.alt)})
 
 
 PICTURES: dict[str, Callable[[Visit], Response]] = {

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mirante.errors import RequestError
+from mirante.experiment.model_versions import earlier_model
 from mirante.monitoring.log import is_log
 from mirante.monitoring.monitor import Watched, monitor
 from mirante.quantities import read_age
-from mirante.studio.workspace import Workspace
+from mirante.studio.workspace import Workspace, whole
 
 _LOGS = "logs"
 
@@ -39,8 +40,9 @@ def look(workspace: Workspace, name: str, asked: Mapping[str, str]) -> Watched:
         return found
 
     labels = asked["labels"].strip()
+    run = workspace.run(name)
     return monitor(
-        workspace.run(name),
+        earlier_model(run, whole(asked["version"])) if asked["version"] else run,
         place(asked["log"]),
         since=stretch(asked["since"]),
         every=stretch(asked["every"]),

@@ -9,6 +9,7 @@ corrections/NAME/       images that a model was asked about, with what a person 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,19 @@ def require_text(text: str) -> str:
     if any(0xD800 <= ord(sign) < 0xE000 for sign in text):
         raise RequestError(f"{text!r}: not a text that can be written.")
     return text
+
+
+def text_of(values: Mapping[str, object], name: str) -> str:
+    """Return a text that a request brings, "" for none. Raises RequestError for anything else."""
+    value = values.get(name, "")
+    if not isinstance(value, str) or len(value) > 4000:
+        raise RequestError(UNCLEAR)
+    return require_text(value.strip())
+
+
+def whole(text: str) -> int:
+    """Return a whole number from an address; anything else is 0."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def require_name(name: str) -> str:

@@ -225,9 +225,9 @@ def _changes(run: Run, say: Language) -> Section:
             one.version,
             f"{say.percent(one.accuracy)} ({say.percent(one.low)} – {say.percent(one.high)})",
             say.number(one.images),
-            one.replaced or "",
+            one.when,
             one.who,
-            one.why,
+            say.told(one.why),
         ]
         for one in versions(run)
     ]

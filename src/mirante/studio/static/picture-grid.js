@@ -7,7 +7,7 @@ const GAP = 10, CAPTION = 38, ROWS_BEYOND = 4, MOVED = 6; // pixels; rows drawn 
 
 /**
  * Make the list `list` a grid.
- * make(item)      → [button content, caption] of one item; item.path tells items apart
+ * make(item)      → [button content, caption] of one item; item.path tells items apart, item.title is what it is called, if not that
  * changed()       called when other pictures are chosen
  * give(target)    called when chosen pictures are dropped on an element with data-give
  */
@@ -39,7 +39,7 @@ export function pictureGrid(list, { make, changed, give }) {
   }
   function built(place) {
     const item = items[place], [content, caption] = make(item);
-    const button = element("button", { type: "button", class: "pick", "aria-pressed": String(chosen.has(item.path)), tabindex: place === cursor ? 0 : -1, title: `${item.path} (${item.size})` }, content);
+    const button = element("button", { type: "button", class: "pick", "aria-pressed": String(chosen.has(item.path)), tabindex: place === cursor ? 0 : -1, title: item.title ?? `${item.path} (${item.size})` }, content);
     button.dataset.path = item.path;
     const node = element("li", { "aria-setsize": items.length, "aria-posinset": place + 1, class: item.left_out ? "out" : "" }, button, element("div", { class: "under" }, caption));
     node.dataset.place = place;
