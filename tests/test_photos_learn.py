@@ -23,7 +23,6 @@ from test_studio_browser import until, visitor
 from mirante import xmp
 from mirante.data.entries import digest_of
 from mirante.errors import RequestError, WorkError
-from mirante.experiment.model_versions import EARLIER
 from mirante.locale import language
 from mirante.model.packages import at_hand
 from mirante.photos.fit import _imagined
@@ -32,6 +31,7 @@ from mirante.photos.library import Answer, Library, labels_of
 from mirante.photos.questions import RANDOM_EVERY
 from mirante.prediction.model import Model
 from mirante.run import Run
+from mirante.runfolder import EARLIER
 from mirante.training.head import fit_head
 
 
@@ -200,6 +200,74 @@ def test_what_one_folder_taught_stays_when_another_one_teaches(own_run: Path, tm
     (own_run / "learned.npz").write_bytes(b"PK")
     done = mirante("photos", "learn", own_run, second, "--lang", "en")
     assert done.returncode == 2 and "learned.npz: damaged" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_kill_while_a_model_learns_leaves_the_old_one_or_the_new_one_whole(own_run: Path, tmp_path: Path) -> None:
+    photos = rings(tmp_path / "photos", 8)
+    Library(tmp_path / "photos").answer(photos, "ring", "chosen", None, "rings")
+    code = """
+import os, pathlib, sys
+from mirante.locale import language
+from mirante.photos.learn import learn
+from mirante.photos.library import Library
+left, steps = int(sys.argv[2]), 0
+def counted(move):
+    def dying(self, target):
+        global steps
+        steps += 1
+        if steps == left:
+            os._exit(9)
+        return move(self, target)
+    return dying
+pathlib.Path.replace, pathlib.Path.rename = counted(pathlib.Path.replace), counted(pathlib.Path.rename)
+learn(pathlib.Path(sys.argv[1]), Library(pathlib.Path(sys.argv[3])), language("en"))
+print(steps)
+"""
+
+    def until(step: int) -> tuple[Path, str]:
+        run = tmp_path / f"run{step}"
+        shutil.copytree(own_run, run)
+        words = [sys.executable, "-c", code, run, str(step), tmp_path / "photos"]
+        return run, subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
+    whole, steps = until(0)
+    learned, before = files(whole), files(own_run)
+    count = int(steps)
+    assert count > 15
+    for step in (6, count // 2, count - 6, count - 3, count):
+        run, told = until(step)
+        assert not told
+        now = Run(run)  # finishes what was under way
+        assert files(run).keys() in (before.keys(), learned.keys())
+        expected = before if now.classes == ("bar", "cross", "disc") else learned
+        for name in ("model.onnx", "model.json", "model.safetensors", "learned.npz", "predictions.csv"):
+            assert files(run).get(name) == expected.get(name), (step, name)
+        if expected is learned:
+            assert files(run / EARLIER / "1")["model.safetensors"] == before["model.safetensors"]
+    assert expected is learned
+
+
+def test_images_that_have_other_names_since_keep_their_place_in_what_the_monitor_compares_with(
+    own_run: Path, shapes_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(shapes_run[1], data)
+    for path in sorted(data.rglob("*.png")):  # the order is another one
+        path.rename(path.with_name(f"{int(path.stem) * 37 % 101:03}x.png"))
+    stored = json.loads((own_run / "data.json").read_text())
+    (own_run / "data.json").write_text(json.dumps(stored | {"location": str(data)}))
+    photos = rings(tmp_path / "photos", 8)
+    Library(tmp_path / "photos").answer(photos, "ring", "chosen", None, "rings")
+    run = Run(own_run)
+    places, sketches, _ = run.reference()  # type: ignore[misc]
+    digests = [run.digests[run.predictions().paths[row]] for row in places]
+    assert learn(own_run, Library(tmp_path / "photos"), language("en")).adopted
+    run = Run(own_run)
+    after, same, scores = run.reference()  # type: ignore[misc]
+    renamed = {path.relative_to(data).as_posix(): digest_of(path.read_bytes()) for path in data.rglob("*.png")}
+    assert [renamed[run.predictions().paths[row]] for row in after] == digests
+    assert np.array_equal(same, sketches) and len(scores) == len(after)
+    assert after.tolist() != places.tolist()
 
 
 def test_of_two_that_learn_at_the_same_time_the_second_does_not_undo_the_first(own_run: Path, tmp_path: Path) -> None:

@@ -239,7 +239,8 @@ def pages(studio: Studio) -> list[str]:
     return [
         "/", "/learn", *(f"/learn/{name}" for name in CHAPTERS), "/teach", "/photos", "/data", "/data/shapes",
         "/data/shapes/check", "/train", "/train?collection=shapes",
-        "/train/first", "/results", "/results/first", "/results/first/use", "/results/first/versions", "/results/first/images/0", "/predict", "/compare",
+        "/train/first", "/results", "/results/first", "/results/first/use", "/results/first/versions", "/results/first/images/0",
+        "/predict", "/compare",
     ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import errno
 import io
 import json
 import os
-import tempfile
+import secrets
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -27,18 +27,15 @@ def write_file(path: Path, write: Callable[[Path], None]) -> None:
 
     Raises WorkError when the disk is full or the folder is not writable; whatever was at `path` is then still there.
     """
-    name = ""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-        write(Path(name))
-        with Path(name).open("rb+") as file:
+        part.open("x").close()
+        write(part)
+        with part.open("rb+") as file:
             os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())
-        move(Path(name), path)
+        move(part, path)
     except Exception as error:
-        if name:
-            Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         # libraries wrap the system's error in their own; its text is all they keep
         if isinstance(error, OSError) or "os error" in str(error).lower():
             raise WorkError(f"{path} could not be written: {system_reason(error)}.") from error
@@ -104,12 +101,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

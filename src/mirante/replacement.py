@@ -1,4 +1,5 @@
-"""A run's model replaced by another as one step: all of it is staged in the run first, then moved; a later process finishes that.
+"""A run's model replaced by another as one step: all of it is made in a folder in the run first, then moved; a later process
+finishes that.
 
 model.onnx is moved last, so that a server changes over once.
 """
@@ -13,19 +14,21 @@ from mirante import runfolder
 from mirante.errors import RunError
 from mirante.files import move, write_json
 
-MODEL = (
+FILES = (
     runfolder.RECIPE, runfolder.DATA, runfolder.HISTORY, runfolder.MODEL, runfolder.WEIGHTS, runfolder.METRICS, runfolder.PREDICTIONS,
     runfolder.REFERENCE, runfolder.LEARNED, runfolder.CARD, runfolder.REPORT, runfolder.PLOTS, runfolder.SNAPSHOTS, runfolder.ONNX,
 )  # fmt: skip
 """What makes a model and its report."""
 
 _STAGED, _NAMES = "replacement", "names.json"
+PART = f"{_STAGED}.part"
+"""The folder in a run of a model that is to come."""
 
 
 def copy_model(source: Path, target: Path) -> None:
     """Copy what makes a model into a new folder."""
     target.mkdir(parents=True)
-    for name in MODEL:
+    for name in FILES:
         if (source / name).is_dir():
             shutil.copytree(source / name, target / name)
         elif (source / name).exists():
@@ -33,16 +36,16 @@ def copy_model(source: Path, target: Path) -> None:
 
 
 def stage(run: Path, source: Path) -> Path:
-    """Copy the model of another folder into the run, where `commit` makes it the one that is to come."""
-    part = run / f"{_STAGED}.part"
+    """Copy the model of a folder into the run, where it may be changed until `commit` makes it the run's own."""
+    part = run / PART
     shutil.rmtree(part, ignore_errors=True)
     copy_model(source, part)
-    write_json(part / _NAMES, [name for name in MODEL if (part / name).exists()])
     return part
 
 
 def commit(run: Path, part: Path) -> None:
     """Put a staged model in the place of the run's."""
+    write_json(part / _NAMES, [name for name in FILES if (part / name).exists()])
     part.rename(run / _STAGED)
     finish(run)
 
@@ -63,7 +66,7 @@ def finish(run: Path) -> None:
         raise RunError(
             f"{staged}: damaged; remove it, and `mirante rollback {run}` brings an earlier model back."
         ) from error
-    for name in MODEL:
+    for name in FILES:
         place = run / name
         if (staged / name).exists() or name not in names:
             if place.is_dir():
@@ -72,7 +75,7 @@ def finish(run: Path) -> None:
                 place.unlink(missing_ok=True)
         if (staged / name).exists():
             move(staged / name, place)
-    part = run / f"{_STAGED}.part"
+    part = run / PART
     shutil.rmtree(part, ignore_errors=True)
     staged.rename(part)  # nothing is pending any more
     shutil.rmtree(part, ignore_errors=True)

@@ -37,7 +37,7 @@ from mirante.lock import held
 from mirante.model_info import ModelInfo, read_model_info
 from mirante.notebook import Drawn
 from mirante.predictions import Predictions
-from mirante.replacement import finish, is_pending
+from mirante.replacement import PART, finish, is_pending
 from mirante.training.history import Epoch, read_history
 from mirante.training.recipe import Recipe
 from mirante.training.snapshots import Snapshot, read_snapshots
@@ -102,6 +102,15 @@ class Run:
         return str(self.path)
 
     # --- what it holds
+
+    @property
+    def name(self) -> str:
+        """What it is called: as its folder; a model that it had as its folder in that of the run; one that is to come as the run."""
+        path = self.path.resolve()
+        if path.name == PART:
+            return path.parent.name
+        inside = path.parent.name == runfolder.EARLIER
+        return "/".join(path.parts[-3:]) if inside else path.name
 
     @cached_property
     def settings(self) -> dict[str, Any]:

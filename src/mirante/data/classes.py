@@ -81,6 +81,12 @@ def usual_names(labels: Iterable[str]) -> dict[str, str]:
     return written
 
 
+def spellings(label: str) -> list[str]:
+    """Return a label as it is, its letters composed as most systems do, as a path in a tree, and without the .0 that pandas writes."""
+    composed = unicodedata.normalize("NFC", label)
+    return [label, composed, tidy_path(composed), *usual_names([composed]).values()]
+
+
 def require_enough(
     location: str,
     names: tuple[str, ...],

@@ -208,7 +208,7 @@ def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, 
         "label": options.get("label_column"),
         "path": options.get("path_column"),
     }
-    columns = Columns(**asked, several=task.several_labels)
+    columns = Columns(asked["group"], asked["subgroup"], asked["label"], asked["path"], task.several_labels)
     given = options.get("root")
     root = None if given is None else Path(given).expanduser()
     source, table = open_source(location, root, columns, options.get("interval"))

@@ -69,6 +69,7 @@ class Columns:
     label  holds the label or text; None takes one named `label`, or as other programs name it, or `text`
     path   holds the path of the image; None takes one named `path`, or as other programs name it
     several  whether an image may have several labels, or none: in one cell, in columns of yes and no, or in several rows
+    options  whether the user can name columns with options
     """
 
     group: str | None = None
@@ -76,6 +77,7 @@ class Columns:
     label: str | None = None
     path: str | None = None
     several: bool = False
+    options: bool = True
 
 
 @dataclass(frozen=True)
@@ -202,9 +204,10 @@ def read_table(name: str, content: bytes, wanted: Columns = Columns(), one_hot: 
         cells = labels_of_cells(cells, columns["label"])
     for column in ("path", "label"):
         if column not in columns:
+            how = f"Name it with --{column}-column." if wanted.options else f"Call the column {column}."
             raise NoColumnError(
-                f"{name}: no column that is known to hold the {column}; its first row is {_listed(header) or 'empty'}. "
-                f"Name it with --{column}-column. A table of images has the columns path and label, and may have split and group."
+                f"{name}: no column that is known to hold the {column}; its first row is {_listed(header) or 'empty'}. {how} "
+                f"A table of images has the columns path and label, and may have split and group."
             )
     if any(len(line) > columns["path"] and is_film(line[columns["path"]].strip()) for line in cells[1:]):
         columns |= {kind: at for kind in _PARTS if (at := _usual(name, header, kind)) is not None}

@@ -168,7 +168,7 @@ def judge_run(
     if said := task.plots_note(info, say):
         warnings.append((said, False))
     story = Story(
-        name=run.path.name,
+        name=run.name,
         data=run.data,
         model=info,
         recipe=run.settings["recipe"],

@@ -28,7 +28,6 @@ from mirante.prediction.onnx_model import version_of
 from mirante.replacement import commit, copy_model, stage
 from mirante.run import Run, hold_run
 
-EARLIER = "earlier"
 _REPLACED = "replaced.json"
 
 
@@ -99,7 +98,7 @@ def rollback(run: str | Path | Run, to: int | None = None, *, why: str = "") -> 
         if not kept:
             raise RequestError(f"{opened.path}: there is no earlier model to go back to.")
         number = max(kept) if to is None else to
-        return _replace(opened, earlier_model(opened.path, number), why or f"back to {EARLIER}/{number}")
+        return _replace(opened, earlier_model(opened.path, number), why or f"back to {runfolder.EARLIER}/{number}")
 
 
 def adopt(run: str | Path | Run, new: str | Path | Run, *, why: str = "") -> Path:
@@ -121,7 +120,7 @@ def adopt(run: str | Path | Run, new: str | Path | Run, *, why: str = "") -> Pat
 
 def keep(run: Path, why: str) -> Path:
     """Keep the model of a run as it is now, with why it is replaced, and return that folder, which is never there half-written."""
-    folder = run / EARLIER
+    folder = run / runfolder.EARLIER
     taken = [int(one.name) for one in folder.iterdir() if one.name.isdigit()] if folder.is_dir() else []
     last = max([0, *taken])
     kept = folder / str(last if _is_in_use(folder / str(last), run) else last + 1)
@@ -153,13 +152,18 @@ def _replace(run: Run, source: Path, why: str) -> Path:
     run.read_anew()
     text = "This model was put in the place of another on {day}: {why}. The one before is kept in {folder}."
     day = datetime.now(UTC).date().isoformat()
-    run.note(Note(text, {"day": day, "why": why, "folder": f"{EARLIER}/{kept.name}"}))
-    for name in ("exports", "evaluations"):
-        if (run.path / name).exists():
-            logging.getLogger("mirante").warning(
-                f"{run.path / name}: made with the model before; make again what you still need."
-            )
+    run.note(Note(text, {"day": day, "why": why, "folder": f"{runfolder.EARLIER}/{kept.name}"}))
+    warn_of_outdated(run.path)
     return kept
+
+
+def warn_of_outdated(run: Path) -> None:
+    """Name what was made with the model that a run had before."""
+    for name in ("exports", "evaluations", "dossier"):
+        if (run / name).exists():
+            logging.getLogger("mirante").warning(
+                f"{run / name}: made with the model before; make again what you still need."
+            )
 
 
 def _opened(run: str | Path | Run) -> Run:
@@ -170,7 +174,7 @@ def _opened(run: str | Path | Run) -> Run:
 
 def earlier_models(run: Path) -> dict[int, Path]:
     """Return number → folder of the models that a run has had, the first one first."""
-    folder = run / EARLIER
+    folder = run / runfolder.EARLIER
     found = [one for one in folder.iterdir() if one.name.isdigit()] if folder.is_dir() else []
     kept = sorted((int(one.name), one) for one in found if runfolder.is_run(one))
     return dict(kept[:-1] if kept and _is_in_use(kept[-1][1], run) else kept)

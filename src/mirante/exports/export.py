@@ -16,7 +16,6 @@ from mirante.exports.form import Job
 from mirante.exports.int8 import Quantised
 from mirante.exports.verify import images_to_try, require_agreement
 from mirante.locale import language
-from mirante.prediction.onnx_model import version_of
 from mirante.run import Run
 
 Form = Literal["onnx", "keras", "torch", "web", "hub-folder", "openvino", "coreml", "litert"]
@@ -83,7 +82,7 @@ def export(
         written = writer.write(job)
         require_agreement(written.difference, written.tolerance, f"The {form} export")
         quantised = writer.write_int8(job, written) if int8 else None
-        mark = f"An export made by Mirante, which can be made again.\n{version_of(model.path)}\n"
+        mark = f"An export made by Mirante, which can be made again.\n{model.version}\n"
         (folder / runfolder.EXPORT).write_text(mark, encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)

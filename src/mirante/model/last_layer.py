@@ -36,6 +36,15 @@ def read_head(model: onnx.ModelProto) -> tuple[NDArray[np.float32], NDArray[np.f
     return weight.astype(np.float32), bias.astype(np.float32)
 
 
+def parts_of_head(model: onnx.ModelProto) -> set[str]:
+    """Return the names of the weights of a graph that `replace_head`, or another calibration, changes."""
+    gemm = _last_dense(model)
+    after = [
+        node.input[1] for node in model.graph.node if node.op_type == "Reshape" and node.input[0] == gemm.output[0]
+    ]
+    return {*gemm.input[1:3], *after, SCALES, SHIFTS, _SPACE}
+
+
 def replace_head(
     model: onnx.ModelProto,
     weight: NDArray[np.float32],

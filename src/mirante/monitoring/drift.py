@@ -34,9 +34,9 @@ _SAFETY = 10.0  # a p-value beyond what was drawn is taken so many times as larg
 _FEATURES = 128  # random ones for each width
 _WIDTHS = (0.5, 1.0, 2.0)  # of the kernel, by the median distance
 _SHARE = (
-    4  # a sample is at most one in so many of the reference: else the reference's own chance would look like a change
+    4  # of many looks a sample is at most one in so many test images: else their own chance would look like a change
 )
-
+_ENOUGH, _TIMES = 500, 4  # images that tell enough; of one look, at most so many times as many as there are test images
 
 _COMPONENTS, _FOR_A_COMPONENT = 32, 10  # at most so many, and one for so many test images
 
@@ -50,6 +50,14 @@ class Images(NamedTuple):
     sketches: NDArray[np.floating]
     ood_scores: NDArray[np.floating] | None = None
     confidences: NDArray[np.floating] | None = None
+
+    def and_some_of(self, others: Images, rows: NDArray[np.integer]) -> Images:
+        """Return these and some others behind them, with what is known of both."""
+        both = [
+            None if one is None or other is None else np.concatenate([one, other[rows]])
+            for one, other in zip(self, others, strict=True)
+        ]
+        return Images(*both)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,18 +100,36 @@ class Reference:
         kept = kept[values[kept] > 1e-6 * values.max()]
         self._components = vectors[:, kept] / np.sqrt(values[kept])
         self._views = [View(one) for one in self._points(images)]
+        self._images = images
 
     def __len__(self) -> int:
         return len(self._views[0].points)
 
     def look(self, images: Images, rng: np.random.Generator) -> Look:
-        """Compare images with the test images."""
+        """Compare images with the test images, as one look of many: with a part of them where the test images are few."""
         points = self._points(images)[: len(self._views)]
         size = _rounded(min(len(points[0]), len(self) // _SHARE))
         chosen = rng.permutation(len(points[0]))[:size]
         gaps = [one[chosen].mean(axis=0) - view.mean for one, view in zip(points, self._views, strict=True)]
         p_values = tuple(view.p_value(gap, size) for gap, view in zip(gaps, self._views, strict=True))
         return Look(p_values, (points[0] @ gaps[0]).astype(np.float32))
+
+    def look_once(self, images: Images) -> Look:
+        """Compare images with the test images in a single look.
+
+        Where the test images are few, all of both are mixed: if nothing has changed, any part of them that large looks as different as
+        these images (a permutation test). That takes the test images' own chance into account; in many looks it would be the
+        same chance each time.
+        """
+        count = len(images.sketches)
+        if min(count, _ENOUGH) <= len(self) // _SHARE:
+            return self.look(images, np.random.default_rng(0))
+        few = np.random.default_rng(0).permutation(count)[: _TIMES * len(self)]
+        both = Reference(self._images.and_some_of(images, few))
+        size = len(few)
+        gaps = [view.gap(size) for view in both._views]
+        p_values = tuple(view.p_value(gap, size) for gap, view in zip(gaps, both._views, strict=True))
+        return Look(p_values, (both._points(images)[0] @ gaps[0]).astype(np.float32))
 
     def _normed(self, sketches: NDArray[np.floating]) -> NDArray[np.float64]:
         normed: NDArray[np.float64] = (np.asarray(sketches, np.float64) - self._centre) / self._scale
@@ -137,6 +163,11 @@ class View:
         self.points = points
         self.mean = points.mean(axis=0)
         self._usual: dict[int, NDArray[np.float64]] = {}
+
+    def gap(self, size: int) -> NDArray[np.float32]:
+        """Return how far the mean of the last images, so many, lies from that of the others."""
+        found: NDArray[np.float32] = self.points[-size:].mean(axis=0) - self.points[:-size].mean(axis=0)
+        return found
 
     def p_value(self, gap: NDArray[np.floating], size: int) -> float:
         """Return how probable it is that the mean of so many test images lies as far from that of the others."""

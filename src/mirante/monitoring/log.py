@@ -5,8 +5,8 @@
     <time>-<process>.parquet   finished files, each made in one step from a stream
 
 A process that is killed loses its last second, and leaves its stream; whoever logs to the folder next makes a Parquet file of it, and
-a reader takes all whole batches of it meanwhile. A folder has a size that it does not exceed: the oldest files go. When nothing can be
-written, the disk being full, answers go on and the log counts the rows that it lacks.
+a reader takes all whole batches of it meanwhile. When a new file is begun and all of them are larger than they may be, the oldest go.
+When nothing can be written, the disk being full, answers go on and the log counts the rows that it lacks.
 """
 
 from __future__ import annotations
@@ -191,7 +191,8 @@ class Log:
 
     def _let_go(self, stream: Path) -> None:
         os.close(self._handle)
-        _lock_of(stream).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            _lock_of(stream).unlink(missing_ok=True)
 
     def _abandon(self) -> None:
         """Close what is open as it is; what was written of it stays readable."""
@@ -209,21 +210,27 @@ class Log:
             with contextlib.suppress(OSError, MiranteError):
                 handle = os.open(_lock_of(stream), os.O_RDWR | os.O_CREAT)
                 try:
-                    if take(handle):
+                    mine = take(handle)
+                    if mine:
                         _to_parquet(stream)
-                        _lock_of(stream).unlink(missing_ok=True)
                 finally:
                     os.close(handle)
+                if mine:
+                    _lock_of(stream).unlink(missing_ok=True)
 
     def _make_room(self) -> None:
-        """Remove the oldest files while the folder is larger than it may be."""
-        files = sorted(self.folder.glob("*.parquet"))
-        sizes = {file: file.stat().st_size for file in files}
-        while files and sum(sizes.values()) > self._bytes:
-            oldest = files.pop(0)
-            _log.warning(f"{oldest}: removed, since the log has reached its size of {self._bytes >> 20} MB.")
-            oldest.unlink(missing_ok=True)
-            sizes.pop(oldest)
+        """Remove the oldest files while the folder is larger than it may be; another process may be doing the same."""
+        sizes: dict[Path, int] = {}
+        for file in sorted([*self.folder.glob("*.parquet"), *self.folder.glob("*.arrows")]):
+            with contextlib.suppress(OSError):
+                sizes[file] = file.stat().st_size
+        for oldest in [file for file in sizes if file.suffix == ".parquet"]:
+            if sum(sizes.values()) <= self._bytes:
+                break
+            with contextlib.suppress(OSError):  # on Windows, that a reader has it open
+                oldest.unlink(missing_ok=True)
+                _log.warning(f"{oldest}: removed, since the log has reached its size of {self._bytes >> 20} MB.")
+                sizes.pop(oldest)
 
 
 @dataclass(frozen=True)
@@ -299,7 +306,8 @@ def read_log(folder: str | Path, version: str | None = None, since: float | None
         raise DataError(
             f"{folder}: no such log; mirante predict … --log {folder} and mirante serve … --log {folder} write one."
         )
-    tables = [table for file in sorted(place.iterdir()) for table in _read(file, since) if table.num_rows]
+    files = sorted(place.iterdir())
+    tables = [table for file in files for table in _read(file, files, since) if table.num_rows]
     if not tables:
         if since is not None:
             raise DataError(f"{folder}: nothing has been logged there in that time.")
@@ -325,39 +333,62 @@ def read_log(folder: str | Path, version: str | None = None, since: float | None
     return rows.only(np.argsort(rows.times, kind="stable")), count - len(rows)
 
 
-def _read(file: Path, since: float | None) -> Iterator[pa.Table]:
+def _read(file: Path, files: Sequence[Path], since: float | None) -> Iterator[pa.Table]:
+    """Yield the rows of a file of a log, if it holds any; `files` are all that were found there."""
     import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     try:
-        if since is not None and file.stat().st_mtime < since:
-            return  # finished before
         if file.suffix == ".parquet":
-            found = pq.read_table(file)
-        elif file.suffix == ".arrows" and not file.with_suffix(".parquet").exists():
-            found = pa.Table.from_batches(_whole_batches(file))
+            found = _finished(file, since)
+        elif file.suffix == ".arrows" and file.with_suffix(".parquet") not in files:
+            found = _unfinished(file, since)
         else:
             return
         if missing := set(_COLUMNS) - set(found.column_names):
             raise OSError(f"no column {min(missing)}")
-        if since is not None:
-            found = found.filter(pc.greater_equal(found["time"], dt.datetime.fromtimestamp(since, dt.UTC)))
         yield found
     except (OSError, pa.ArrowException) as error:
         _log.warning(f"{file}: passed over, it cannot be read ({str(error).splitlines()[0]}).")
-    except IndexError:  # a stream without a batch
+    except IndexError:  # a stream without a batch, or nothing of that time
         return
 
 
+def _finished(file: Path, since: float | None) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    wanted = None if since is None else [("time", ">=", dt.datetime.fromtimestamp(since, dt.UTC))]
+    return pq.read_table(file, filters=wanted)
+
+
+def _unfinished(stream: Path, since: float | None) -> pa.Table:
+    """Return what a stream holds; its writer may finish it meanwhile, and then it is a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not stream.with_suffix(".parquet").exists():
+        with contextlib.suppress(FileNotFoundError):
+            found = pa.Table.from_batches(_whole_batches(stream))
+            return (
+                found if since is None else found.filter(pc.field("time") >= dt.datetime.fromtimestamp(since, dt.UTC))
+            )
+    return _finished(stream.with_suffix(".parquet"), since)
+
+
 def _whole_batches(stream: Path) -> list[pa.RecordBatch]:
-    """Return the batches of a stream up to where it ends, or breaks off."""
+    """Return the batches of a stream up to where it ends, or breaks off.
+
+    Raises OSError when it cannot be read, IndexError when it has none.
+    """
     import pyarrow as pa
 
     batches: list[pa.RecordBatch] = []
-    with contextlib.suppress(pa.ArrowException, OSError, EOFError), stream.open("rb") as file:
-        for batch in pa.ipc.open_stream(file):
-            batches.append(batch)
+    with stream.open("rb") as file:
+        try:
+            for batch in pa.ipc.open_stream(file):
+                batches.append(batch)
+        except (pa.ArrowException, OSError, EOFError) as error:
+            if getattr(error, "errno", None) is not None:  # the system's: the rest may be read another time
+                raise
     if not batches:
         raise IndexError
     return batches

@@ -201,20 +201,26 @@ def monitor(
     """
     opened = Run(run)
     after = None if since is None else time.time() - since
+    if after is not None and every is not None:
+        after -= after % every  # whole periods
     mine, others = read_log(log, version_of(opened.file(runfolder.ONNX)), after)
     unique = _first_of_each(mine)
     tests = _Tests(opened)
     reference = tests.reference()
-    rng = np.random.default_rng(0)
     parts = _periods(unique, every)
 
-    def look(part: Rows) -> Look | None:
+    def look(part: Rows, seed: int | None = None) -> Look | None:
         if reference is None or len(part) < LEAST or not part.sketches.shape[1]:
             return None
-        return reference.look(Images(part.sketches, part.ood_scores, part.confidences), rng)
+        images = Images(part.sketches, part.ood_scores, part.confidences)
+        return reference.look_once(images) if seed is None else reference.look(images, np.random.default_rng(seed))
 
-    looks, whole = [look(part) for _, _, part in parts], look(unique)
-    grown = evidence([None if one is None else one.e_value for one in looks])
+    whole = look(unique)
+    # a period is looked at in the same way each time
+    looks = [whole] if every is None else [look(part, int(begin // every)) for begin, _, part in parts]
+    finished = [every is None or end <= time.time() for _, end, _ in parts]
+    told = [one.e_value if one is not None and done else None for one, done in zip(looks, finished, strict=True)]
+    grown = evidence(told)
     estimate, now = tests.accuracy_of, tests.count(unique)
     periods = tuple(
         Period(

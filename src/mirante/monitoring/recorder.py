@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from mirante.images import Pixels
 from mirante.monitoring.log import Log
 from mirante.monitoring.pictures import Sample
 from mirante.prediction.model import Model
-from mirante.prediction.onnx_model import Output, version_of
+from mirante.prediction.onnx_model import Output
 from mirante.prediction.stream import predict_stream
 from mirante.task import Answer
 
@@ -28,7 +29,7 @@ class Recorder:
     def __init__(self, model: Model, folder: str | Path, megabytes: int, keep_images: int = 0) -> None:
         """Open the log in a folder. Raises RequestError as Log does."""
         self._model = model
-        self._log = Log(folder, version_of(model.path), megabytes)
+        self._log = Log(folder, model.version, megabytes)
         self._sample = Sample(Path(folder).expanduser(), keep_images) if keep_images else None
 
     def add(
@@ -55,25 +56,32 @@ class Recorder:
                 digests.setdefault(entry.path, deque()).append(_digest(found))
             return found
 
+        def take(path: str) -> str:
+            waiting_there = digests.get(path, deque(("",)))
+            found = waiting_there.popleft()
+            if not waiting_there:
+                digests.pop(path, None)
+            return found
+
         def noted() -> Iterator[Entry]:
             for entry in entries:
                 known = entry.error is None
-                yield Entry(entry.path, partial(content, entry), entry.label, entry.split) if known else entry
+                yield replace(entry, payload=partial(content, entry)) if known else entry
 
         waiting: list[tuple[list[str], Output, list[Answer]]] = []
 
         def note(paths: list[str | None], found: Output, answers: list[Answer]) -> None:
             with lock:
-                names = [digests[path or ""].popleft() for path in paths]
-                for path in set(paths):
-                    if not digests[path or ""]:
-                        del digests[path or ""]
+                names = [take(path or "") for path in paths]
             waiting.append((names, found, answers))
 
         seen: list[Pixels] = []
         for path, answer, pixels in predict_stream(self._model, noted(), coverage, note=note):
             if pixels is not None:
                 seen.append(pixels)
+            elif path is not None:
+                with lock:  # one that could not be decoded is not recorded
+                    take(path)
             while waiting and len(seen) >= len(waiting[0][0]):
                 names, found, answers = waiting.pop(0)
                 self._keep(names, found, answers, seen[: len(names)], subgroup)

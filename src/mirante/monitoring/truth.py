@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.data.classes import look_alikes, tidy_path, usual_names
+from mirante.data.classes import look_alikes, spellings, tidy_path
 from mirante.data.several import join, parse
 from mirante.data.tables import Columns, read_table_file
 from mirante.errors import DataError
@@ -30,7 +30,7 @@ def compare(rows: Rows, table: Path, info: ModelInfo, run: str) -> tuple[Rows, N
     Raises DataError for a table that contradicts itself, or has nothing in common with the log or the model.
     """
     several, places = info.asks.several_labels, {digest: place for place, digest in enumerate(rows.digests.tolist())}
-    listed = read_table_file(table, Columns(several=several)).rows
+    listed = read_table_file(table, Columns(several=several, options=False)).rows
     labels = _labels([row.label for row in listed], info)
     named = {name for label in labels for part in parse(label) for name in part}
     passed = np.array([several and name not in named for name in info.classes])
@@ -72,13 +72,7 @@ def _labels(labels: list[str], info: ModelInfo) -> list[str]:
     if not info.asks.few_answers:  # texts
         return [unicodedata.normalize("NFC", label).strip() for label in labels]
     plain = [label.strip() for label in labels]
-    return [next((one for one in _spellings(label) if one in info.classes), label) for label in plain]
-
-
-def _spellings(label: str) -> list[str]:
-    """Return a label as it is, its letters composed as most systems do, as a path in a tree, and without the .0 that pandas writes."""
-    composed = unicodedata.normalize("NFC", label)
-    return [label, composed, tidy_path(composed), *usual_names([composed]).values()]
+    return [next((one for one in spellings(label) if one in info.classes), label) for label in plain]
 
 
 def _parted(label: str, info: ModelInfo) -> tuple[str | None, list[str]]:

@@ -19,7 +19,7 @@ from mirante.data.features import Features, known_or_new
 from mirante.data.films import is_film, middle_frame
 from mirante.errors import ImageError, RequestError, RunError
 from mirante.images import Pixels, read_bytes, read_image, read_reduced
-from mirante.model.last_layer import read_head, seen_as
+from mirante.model.last_layer import parts_of_head, read_head, seen_as
 from mirante.model.packages import OFFLINE, at_hand
 from mirante.model.running import open_graph
 from mirante.model_info import ModelInfo
@@ -49,15 +49,25 @@ class FeatureExtractor:
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
 
-    def features(self, images: Pixels, rows: Sequence[int]) -> Features:
-        """Return the features (len(rows), width) of some of the images, uint8 (N, height, width, channels), a batch at a time."""
-        session = open_graph(self.model, self.value)
-        parts = [rows[part] for part in parts_of(len(rows), self.info.size)]
-        found = [
-            _one_look(session.run([self.value], {"images": np.ascontiguousarray(images[part])})[0], len(part))
-            for part in track(parts, "Looking at images", len(parts))
-        ]
-        return np.concatenate(found).astype(np.float32)
+    @property
+    def looks(self) -> int:
+        """How often it looks at an image: twice where also at its mirror image."""
+        return 2 if self.info.flip_tta else 1
+
+    def each_look(self, images: Pixels, digests: Sequence[str]) -> Features:
+        """Return what each look sees in images, uint8 (N, height, width, channels), as features (N, looks, width)."""
+
+        def compute(rows: list[int]) -> Features:
+            session = open_graph(self.model, self.value)
+            parts = [rows[part] for part in parts_of(len(rows), self.info.size)]
+            found = []
+            for part in track(parts, "Looking at images", len(parts)):
+                (seen,) = session.run([self.value], {"images": np.ascontiguousarray(images[part])})
+                found.append(seen.reshape(self.looks, len(part), -1).swapaxes(0, 1))
+            return np.concatenate(found).reshape(len(rows), -1).astype(np.float32)
+
+        key = self.key if self.looks == 1 else f"{self.key}, each look"
+        return known_or_new(key, digests, compute).reshape(len(digests), self.looks, -1)
 
     def look(self, folder: Path, photos: Sequence[Known]) -> tuple[Features, list[int]]:
         """Return the features of photos (N, width) and the numbers of those that turn out damaged, whose features are 0.
@@ -118,8 +128,9 @@ def extractor_of_run(path: Path, info: ModelInfo) -> FeatureExtractor:
     key = info.seen_with
     if not key:
         body = hashlib.sha256()
+        head = parts_of_head(model)
         for one in model.graph.initializer:
-            if one.dims and tuple(one.dims) not in (weight.shape, bias.shape):
+            if one.dims and one.name not in head:
                 body.update(one.name.encode() + one.SerializeToString())
         key = f"run {body.hexdigest()} {info.size} {info.channels} {info.fit} {info.rendering}"
     return FeatureExtractor(key, info, model, value, info.classes, weight, bias)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from mirante import runfolder
+from mirante.data.classes import spellings
 from mirante.data.entries import Skipped, digest_of, printable
 from mirante.data.several import parse, require_writable
 from mirante.data.tables import Columns, read_table_file
@@ -99,7 +100,8 @@ class Feedback:
 def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Skipped]]:
     """Take the labels of a table as answers; return how many, and the rows whose photo is not in the folder.
 
-    Paths are those in the folder, or from the table's own folder. A table that is read again changes nothing. For a run of several
+    Paths are those in the folder, or from the table's own folder. All of a table is taken, or nothing; one that is read again changes
+    nothing, even where something else was said since. For a run of several
     labels a cell names all that a photo has, such as cat|dog, and it has no other, nor any that another row names; columns of yes and
     no speak of their labels alone, those without a single yes being none. Raises DataError.
     """
@@ -107,10 +109,12 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
     several = info is not None and info.asks.several_labels
     photos = {printable(one.path).replace("\\", "/"): one.digest for one in library.look()[0]}
     root, answers = library.folder.resolve(), library.answers()
-    one_class, labels_said = labels_of(answers), several_of(answers)
+    of_tables = [one for one in answers if one.kind == "table"]
+    one_class, labels_said = labels_of(of_tables), several_of(of_tables)
     read, left = 0, []
     said: dict[str, str] = {}
-    found = read_table_file(table, Columns(several=several))
+    new: list[tuple[str, str, int | None]] = []
+    found = read_table_file(table, Columns(several=several, options=False))
     named: list[str] = []
     if info is not None and several:
         named = [] if found.has_columns else list(info.classes)
@@ -119,7 +123,7 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
                 known = known_as(name, (*info.classes, *named))
                 named += [known] if known not in named else []
     for row in found.rows:
-        label = row.label.strip() if several or info is None else known_as(row.label, info.classes)
+        label = row.label.strip() if several else known_as(row.label, info.classes if info is not None else ())
         path = str(PurePosixPath(row.path.replace("\\", "/")))
         if path not in photos:
             beside = (table.parent / row.path).resolve()
@@ -138,10 +142,13 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
             wanted = {name: int(name in yes) for name in named if name not in not_known}
             stands = labels_said.get(digest, {})
             if any(name not in stands or stands[name].has != has for name, has in wanted.items()):
-                library.answer_labels(digest, wanted, "table", uuid.uuid4().hex)
+                new += [(digest, name, has) for name, has in wanted.items()]
         elif one_class.get(digest) != label:
-            library.answer([digest], label, "table", None, uuid.uuid4().hex)
+            new.append((digest, label, None))
         read += 1
+    for name in dict.fromkeys(name for _, name, _ in new):
+        require_class(name)
+    library.answer_each(new, "table", uuid.uuid4().hex)
     return read, left
 
 
@@ -160,6 +167,7 @@ def require_class(label: str) -> None:
 
 
 def known_as(label: str, classes: Sequence[str]) -> str:
-    """Return a label as the model writes it, where it knows it in other letters."""
-    label = label.strip()
-    return label if label in classes else next((one for one in classes if one.casefold() == label.casefold()), label)
+    """Return a label as the model writes it, where it knows it in other letters, or as a path, or a number in another form."""
+    _, composed, *_ = written = spellings(label.strip())
+    same = [one for one in written if one in classes]
+    return next(iter([*same, *(one for one in classes if one.casefold() == composed.casefold())]), composed)

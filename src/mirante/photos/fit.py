@@ -54,17 +54,23 @@ class Candidate:
     """A model that may take the place of a run's.
 
     extractor    with the new last layer, and all that held-out images teach of it
+    space        the directions that are familiar to it, (width, d), or None
     predictions  for the images that the run is judged on, none of which the network that answered has seen
     ood_scores   (N,) of these images
     """
 
     extractor: FeatureExtractor
+    space: Features | None
     predictions: Predictions
     ood_scores: NDArray[np.float32]
 
     @property
     def info(self) -> ModelInfo:
         return self.extractor.info
+
+    def answer(self, seen: Features) -> Output:
+        """Return what it answers to images of which each look sees this, (N, looks, width)."""
+        return _answer(self.extractor, self.space, seen)
 
 
 @dataclass(frozen=True)
@@ -76,16 +82,15 @@ class _Fitted:
     weight: int
     strength: float
 
-    def answer(self, features: Features) -> Output:
-        """Return what it answers before it is calibrated."""
-        scores = np.zeros(len(features), np.float32) if self.space is None else ood_score(features, self.space)
-        return output_of(self.extractor.logits(features), self.extractor.info, scores)
+    def answer(self, seen: Features) -> Output:
+        """Return what it answers, before it is calibrated, to images of which each look sees this, (N, looks, width)."""
+        return _answer(self.extractor, self.space, seen)
 
 
 def fit(
     extractor: FeatureExtractor, dataset: Dataset, seen: Features, taught: Known, objectives: Objectives
 ) -> Candidate:
-    """Return the run's network with a new last layer, calibrated, and what it answers; seen (images, width) of the data set."""
+    """Return the run's network with a new last layer, calibrated, and what it answers; seen (images, looks, width) of the data set."""
     from mirante.experiment.fit_network import CALIBRATED
 
     objectives = extractor.info.asks.require_objectives(objectives, dataset.classes)
@@ -96,7 +101,7 @@ def fit(
     info = _calibrated(fitted, fitted.answer(seen[held]), held, dataset, objectives)
     output = fitted.answer(seen[rows]).with_calibration(info)
     predictions = info.asks.predict(output, rows, dataset, info)
-    return Candidate(replace(fitted.extractor, info=info), predictions, output.ood_scores)
+    return Candidate(replace(fitted.extractor, info=info), fitted.space, predictions, output.ood_scores)
 
 
 def _fit_folds(
@@ -124,7 +129,7 @@ def _fit_folds(
     info = _calibrated(whole, output, rows[order], dataset, objectives)
     known = OutOfFold(rows[order], output, folds[order], Choices(strength, False))
     predictions = predict_folds(known, dataset, whole.extractor.info, objectives)
-    return Candidate(replace(whole.extractor, info=info), predictions, scores)
+    return Candidate(replace(whole.extractor, info=info), whole.space, predictions, scores)
 
 
 def _calibrated(
@@ -147,7 +152,7 @@ def _fit_layer(
     """
     from mirante.training.head import Head, fit_head, mean_loss
 
-    classes = dataset.classes
+    classes, seen = dataset.classes, seen.mean(axis=1)
     own, own_targets = _not_confirmed(dataset, taught)
     val = dataset.rows("val")
 
@@ -229,6 +234,13 @@ def _not_confirmed(dataset: Dataset, taught: Known) -> tuple[NDArray[np.int64], 
     for place in np.flatnonzero(known):
         changed[place, confirmed[dataset.digests[own[place]]] >= 0] = -1
     return own, changed
+
+
+def _answer(extractor: FeatureExtractor, space: Features | None, seen: Features) -> Output:
+    """Return what a model answers, as its graph does: the mean of the logits and of the ood_scores of each look."""
+    scores = [ood_score(seen[:, look], space) for look in range(seen.shape[1])] if space is not None else []
+    strange = np.asarray(np.mean(scores, axis=0), np.float32) if scores else None
+    return output_of(extractor.logits(seen.mean(axis=1)), extractor.info, strange)
 
 
 def output_of(logits: NDArray[np.float32], info: ModelInfo, scores: NDArray[np.float32] | None = None) -> Output:

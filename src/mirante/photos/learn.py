@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.data.entries import digest_of
-from mirante.data.features import Features, known_or_new
+from mirante.data.features import Features
 from mirante.data.notes import TAUGHT, Note
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.evaluation.metrics import log_losses
 from mirante.experiment.compare import mcnemar
 from mirante.experiment.evaluate import judge_run, require_classes
-from mirante.experiment.model_versions import EARLIER, keep
+from mirante.experiment.model_versions import keep, warn_of_outdated
 from mirante.files import write_file
 from mirante.images import Pixels
 from mirante.locale import Language
@@ -35,6 +35,7 @@ from mirante.photos.learned import Learned, learned_of
 from mirante.photos.library import Answer, Library, contradictions, is_kept_apart, labels_of, several_of
 from mirante.prediction.onnx_model import version_of
 from mirante.predictions import Predictions
+from mirante.replacement import commit, stage
 from mirante.run import Run, hold_run
 
 NEEDED = 5
@@ -173,13 +174,18 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     """Teach a run with the answers that a library holds. Raises RequestError when there is nothing to learn, RunError."""
     with hold_run(path):
         run = Run(path)
-        version = version_of(run.file(runfolder.ONNX))
-    info = run.info
-    if not info.asks.is_taught:
-        raise RunError(
-            f"{path}: a model for the task {info.task}; only one of classes or of several labels learns from photos."
-        )
-    extractor = extractor_of_run(path / runfolder.ONNX, info)
+        version, info = version_of(run.file(runfolder.ONNX)), run.info
+        if not info.asks.is_taught:
+            raise RunError(
+                f"{path}: a model for the task {info.task}; only one of classes or of several labels learns from photos."
+            )
+        extractor = extractor_of_run(path / runfolder.ONNX, info)
+    answers = library.answers()
+    photos = {one.digest: one for one in library.look()[0]}
+    answers_here = [one for one in answers if one.digest in photos]
+    answered = {one.digest for one in answers_here if one.label is not None}
+    if not answered:
+        raise RequestError(f"{library.folder}: no photo has an answer yet; mirante photos review asks about them.")
     dataset = run.dataset()
     require_classes(dataset, info.classes)
     if dataset.folds and not info.seen_with:
@@ -189,22 +195,17 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
         )
     run.require_same(dataset, _tested(dataset))
     dataset, pixels = dataset.load(info.size, info.channels, info.fit, info.rendering)
-    seen = known_or_new(extractor.key, dataset.digests, lambda rows: extractor.features(pixels, rows))
+    seen = extractor.each_look(pixels, dataset.digests)
 
-    answers = library.answers()
-    photos = {one.digest: one for one in library.look()[0]}
     folded = [*dataset.folds, "train"]
     tested = {dataset.digests[row] for split in ("val", "test") for row in dataset.rows(split)}
     trained = {dataset.digests[row] for split in folded for row in dataset.rows(split)}
-    answers_here = [one for one in answers if one.digest in photos]
-    answered = {one.digest for one in answers_here if one.label is not None}
     here = digest_of(str(library.folder.resolve()).encode(errors="surrogateescape"))  # the run may be given away
-    nothing = Known((), np.zeros((0, *dataset.targets.shape[1:]), np.int64), seen[:0])
-    before = learned_of(path, nothing, info.classes).of_others(here, tested | answered)
-    trained |= {*before.known.digests}
+    nothing = Known((), np.zeros((0, *dataset.targets.shape[1:]), np.int64), seen[:0, 0])
+    earlier = learned_of(path, nothing, info.classes)
+    trained |= {*earlier.known.digests}
+    before = earlier.of_others(here, tested | answered)
     said = (_said_labels if info.asks.several_labels else _said_classes)(answers_here, info.classes, tested, trained)
-    if not answered:
-        raise RequestError(f"{library.folder}: no photo has an answer yet; mirante photos review asks about them.")
     if not said.taught:
         raise RequestError(
             f"{library.folder}: too few answers to learn from ({len(answered)} photos; some are set aside for comparison, or are "
@@ -215,7 +216,7 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     def known(targets: dict[str, Any]) -> Known:
         wanted = np.array(list(targets.values()), np.int64).reshape(-1, *dataset.targets.shape[1:])
         if not targets:
-            return Known((), wanted, seen[:0])
+            return Known((), wanted, seen[:0, 0])
         features, damaged = extractor.look(library.folder, [photos[digest] for digest in targets])
         sound = np.setdiff1d(np.arange(len(targets)), damaged)
         digests = list(targets)
@@ -225,7 +226,10 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     learned = before.numbered_as(said.classes).and_of(here, taught)
     _require_shown(path, dataset, learned)
     new = fit(extractor, dataset, seen, learned.known, run.objectives)
-    compared = _compare(extractor, _in_order_of(new.predictions, run, dataset), new, jury)
+    predicted = run.predictions()
+    places = _places_before(new.predictions, run, predicted, dataset)
+    in_order = Predictions.join([replace(predicted, rows=np.arange(len(predicted)))], places)
+    compared = _compare(extractor, in_order, new, jury)
     added = said.classes[len(info.classes) :]
     said_twice = {photos[one].path: names for one, names in contradictions(answers).items() if one in photos}
     done = LearnResult(
@@ -247,7 +251,7 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     with hold_run(path):
         if version_of(path / runfolder.ONNX) != version:
             raise WorkError(f"{path}: its model was replaced while this one learned; learn again.")
-        kept = _adopt(run, new, extractor, dataset, pixels, seen, learned, say)
+        kept = _adopt(run, new, extractor, dataset, pixels, seen, learned, np.argsort(places), say)
     return replace(done, kept=kept)
 
 
@@ -297,10 +301,8 @@ def _same_layer(one: FeatureExtractor, other: FeatureExtractor) -> bool:
     return np.allclose(one.weight, other.weight, atol=1e-6) and np.allclose(one.bias, other.bias, atol=1e-6)
 
 
-def _in_order_of(new: Predictions, run: Run, dataset: Dataset) -> Predictions:
-    """Return what the run predicted for the same images, which may have other names since, in the same order. Raises RunError."""
-    before = run.predictions()
-    before = replace(before, rows=np.arange(len(before)))
+def _places_before(new: Predictions, run: Run, before: Predictions, dataset: Dataset) -> NDArray[np.int64]:
+    """Return where the images of new predictions, which may have other names since, are in those of the run. Raises RunError."""
     digests = dict(zip(dataset.paths, dataset.digests, strict=True)) | run.digests
     places = defaultdict(list)
     for place, path in enumerate(before.paths):
@@ -309,7 +311,7 @@ def _in_order_of(new: Predictions, run: Run, dataset: Dataset) -> Predictions:
     found = [one.pop(0) for one in wanted if one]
     if not len(found) == len(before) == len(new):
         raise RunError(f"{run.path / runfolder.PREDICTIONS}: damaged, or not for this data; restore it or train again.")
-    return Predictions.join([before], np.array(found, np.int64))
+    return np.array(found, np.int64)
 
 
 def _tested(dataset: Dataset) -> NDArray[np.int64]:
@@ -389,40 +391,53 @@ def _adopt(
     pixels: Pixels,
     seen: Features,
     learned: Learned,
+    places: NDArray[np.int64],
     say: Language,
 ) -> Path:
-    """Keep the old model and its report, put the new one in its place, and judge it on the images that it was compared on."""
+    """Make the new model beside the old one, judge it on the images that it was compared on, keep the old one and take its place.
+
+    places  (N,) where an image of each row of predictions.csv will be in it
+    """
     info, taught = new.info, len(learned.known.digests)
     kept = keep(run.path, f"mirante photos learn, {taught} confirmed photos")
-    learned.write(run.path)
-    write_file(
-        run.path / runfolder.WEIGHTS, lambda part: _save_weights(kept / runfolder.WEIGHTS, part, old, new.extractor)
-    )
-    run.publish_info(info)
-    write_onnx(new.extractor.model, info, run.path / runfolder.ONNX)
-    run.note(Note(TAUGHT, {"count": taught, "folder": f"{EARLIER}/{kept.name}"}))
+    part = stage(run.path, run.path)
+    learned.write(part)
+    write_file(part / runfolder.WEIGHTS, lambda file: _save_weights(kept / runfolder.WEIGHTS, file, old, new.extractor))
+    write_onnx(new.extractor.model, info, part / runfolder.ONNX)
+    staged = Run(part)
+    staged.publish_info(info)
+    staged.note(Note(TAUGHT, {"count": taught, "folder": f"{runfolder.EARLIER}/{kept.name}"}))
     some = _tested(dataset)[:16]
-    answered = run.model().run(pixels[some]).probabilities
-    taught_to = output_of(new.extractor.logits(seen[some]), info).probabilities
-    difference = float(np.abs(answered - taught_to).max(initial=0))
+    answered = staged.model().run(pixels[some])
+    taught_to = new.answer(seen[some])
+    difference = max(
+        float(np.abs(one - other).max(initial=0))
+        for one, other in (
+            (answered.probabilities, taught_to.probabilities),
+            (answered.ood_scores, taught_to.ood_scores),
+        )
+    )
     if difference > TOLERANCE:
         raise WorkError(
-            f"{run.path}: the new model.onnx does not answer as it was taught ({difference:.1e}); the old one is in {kept}."
+            f"{run.path}: the new model.onnx does not answer as it was taught ({difference:.1e}); the old one stays in use."
         )
-    judge_run(run, run.path, new.predictions, dataset, pixels, say)
-    if (compared := run.reference()) is not None:  # what the network sees is the same, what is unlike it is not
-        places, sketches, _ = compared
-        run.publish_reference(places, sketches, new.ood_scores[places])
+    if (compared := staged.reference()) is not None:  # what the network sees is the same, what is unlike it is not
+        rows, sketches, _ = compared
+        staged.publish_reference(places[rows], sketches, new.ood_scores[places[rows]])
+    judge_run(staged, part, new.predictions, dataset, pixels, say)
+    commit(run.path, part)
+    warn_of_outdated(run.path)
     return kept
 
 
 def _save_weights(before: Path, part: Path, old: FeatureExtractor, new: FeatureExtractor) -> None:
-    """Write the weights with the last layer, found by its values, replaced."""
+    """Write the weights with the last layer, found by its values, replaced. Raises RunError when it is not among them."""
     from safetensors.numpy import load_file, save_file
 
     tensors = load_file(before)
-    for name, tensor in tensors.items():
-        for was, becomes in ((old.weight, new.weight), (old.bias, new.bias)):
-            if tensor.shape == was.shape and np.allclose(tensor, was, atol=1e-6):
-                tensors[name] = np.ascontiguousarray(becomes)
+    for was, becomes in ((old.weight, new.weight), (old.bias, new.bias)):
+        found = [name for name, one in tensors.items() if one.shape == was.shape and np.allclose(one, was, atol=1e-6)]
+        if not found:
+            raise RunError(f"{before}: not the weights of {runfolder.ONNX}; restore the file or train again.")
+        tensors |= dict.fromkeys(found, np.ascontiguousarray(becomes))
     save_file(tensors, part)

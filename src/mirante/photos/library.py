@@ -198,6 +198,10 @@ class Library:
         """Keep which labels one photo has, label → 1 yes, 0 no, all at once; as `answer` does."""
         self._keep(((digest, label, kind, has) for label, has in said.items()), None, turn)
 
+    def answer_each(self, said: Iterable[tuple[str, str, int | None]], kind: Kind, turn: str) -> None:
+        """Keep many answers at once, as digest, label, has; as `answer` does."""
+        self._keep(((digest, label, kind, has) for digest, label, has in said), None, turn)
+
     def change(self, digests: Iterable[str], label: str | None, has: int | None, turn: str) -> None:
         """Keep something else about photos that were answered before, each as an answer of the same kind; as `answer` does.
 

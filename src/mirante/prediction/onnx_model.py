@@ -81,7 +81,11 @@ class Output:
 
 def version_of(path: Path) -> str:
     """Return the version of a model: 16 digits of the SHA-256 of its model.onnx."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return _version(path.read_bytes())
+
+
+def _version(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def moved_share(found: NDArray[np.floating], wanted: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -96,7 +100,7 @@ def check_images(info: ModelInfo) -> Pixels:
 
 
 class OnnxModel:
-    """A Mirante model, opened from a run folder or from its model.onnx."""
+    """A Mirante model, opened from a run folder or from its model.onnx; its version is what version_of says of that file."""
 
     def __init__(self, run: str | Path | bytes, threads: int = 0, features: bool = False) -> None:
         """Open it, or the content of a model.onnx.
@@ -115,6 +119,7 @@ class OnnxModel:
                 path = runfolder.require_file(path, runfolder.ONNX)
         try:
             self._content = content or path.read_bytes()  # the file may be replaced by another model
+            self.version = _version(self._content)
             self._session = open_session(self._content, threads)
             if features and "features" not in [one.name for one in self._session.get_outputs()]:
                 self._content = _with_features(self._content)
@@ -153,7 +158,9 @@ class OnnxModel:
 
     def on_one_thread(self) -> OnnxModel:
         """Return the network again, for callers that run it on each core by itself."""
-        return OnnxModel(self._content, 1, self._features)
+        same = OnnxModel(self._content, 1, self._features)
+        same.version = self.version  # of the file, which may have been opened with its features
+        return same
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -100,9 +100,7 @@ class _Server:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for served in self._models.by_name.values():
-            if served.recorder is not None:
-                served.recorder.close()
+        self._models.close()
 
     def allowed(self, endpoint: Endpoint) -> Endpoint:
         """Return the endpoint behind the bearer tokens, if there are any."""

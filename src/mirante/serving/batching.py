@@ -94,14 +94,14 @@ class Batcher:
 
     def _answer(self, batch: list[_Waiting]) -> None:
         began = time.perf_counter()
-        images = np.stack([image for one in batch for image in one.pixels])
         try:
-            found = self.model.run(images)
+            found = self.model.run(np.stack([image for one in batch for image in one.pixels]))
         except Exception as error:  # whatever it is, those waiting must hear of it, and the next batch must still run
             for one in batch:
                 _tell(one, error)
             return
-        self._note(len(images), time.perf_counter() - began)
+        with suppress(Exception):  # what cannot be counted is answered all the same
+            self._note(len(found), time.perf_counter() - began)
         start = 0
         for one in batch:
             end = start + len(one.pixels)

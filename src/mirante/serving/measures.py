@@ -69,12 +69,15 @@ class Measures:
             "mirante_monitor_time_seconds", "When that was found, seconds since 1970", ["model"], **use
         )
         self._kinds = Gauge("mirante_monitor_share", "Share of a kind of answer", ["model", "kind"], **use)
+        self._kinds_of: dict[str, list[str]] = {}
 
     def note_use(self, model: str, found: Mapping[str, Any] | None) -> None:
         """Set what was found in the log of a model (Watched.to_dict); None where it cannot be compared any more."""
         if found is None:
-            for one in (self._images_in_use, self._evidence, self._alarm, self._trusted):
+            for one in (self._images_in_use, self._evidence, self._alarm, self._trusted, self._looked):
                 one.labels(model).set(float("nan"))
+            for kind in self._kinds_of.get(model, ()):
+                self._kinds.labels(model, kind).set(float("nan"))
             for bound in _BOUNDS:
                 self._accuracy.labels(model, bound).set(float("nan"))
             return
@@ -86,6 +89,7 @@ class Measures:
         for bound in _BOUNDS:
             estimate = found["estimated_accuracy"][bound]
             self._accuracy.labels(model, bound).set(float("nan") if estimate is None else estimate)
+        self._kinds_of[model] = list(found["kinds"])
         for kind, share in found["kinds"].items():
             self._kinds.labels(model, kind).set(share["now"]["value"])
 

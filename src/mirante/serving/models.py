@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirante import runfolder
-from mirante.errors import MiranteError, RequestError
+from mirante.errors import RequestError
 from mirante.prediction.model import Model
-from mirante.prediction.onnx_model import version_of
 from mirante.serving.batching import Batcher
 from mirante.serving.settings import Settings
 
@@ -52,6 +51,7 @@ class Models:
         """Open them; raises RequestError when two have the same name, RunError for one that cannot be opened."""
         self._settings, self._note = settings, note_batch
         self.by_name: dict[str, Served] = {}
+        self._retiring: list[Served] = []
         for run in settings.runs:
             stamp, model = self._open(run)
             name = model.path.parent.resolve().name if model.path.name == runfolder.ONNX else model.path.stem
@@ -62,7 +62,6 @@ class Models:
             self.by_name[name] = self._serve(name, stamp, model)
 
     def _serve(self, name: str, stamp: tuple[int, int], model: Model) -> Served:
-        version = version_of(model.path)
         batcher = Batcher(model, self._settings.room, lambda count, took: self._note(name, count, took))
         recorder, one = None, self._settings
         if one.log is not None:
@@ -74,7 +73,7 @@ class Models:
             from mirante.photos.feedback import Feedback
 
             feedback = Feedback(Path(one.feedback) / name, one.feedback_megabytes, model.info)
-        return Served(name, model.path, stamp, version, batcher, recorder, feedback)
+        return Served(name, model.path, stamp, model.version, batcher, recorder, feedback)
 
     def _open(self, run: str | Path) -> tuple[tuple[int, int], Model]:
         """Return a model, and the stamp that its file had before: if it is replaced meanwhile, it is opened again soon."""
@@ -96,16 +95,31 @@ class Models:
                     continue
                 try:
                     fresh = await asyncio.to_thread(self._serve_anew, name, served.path)
-                except (MiranteError, OSError) as error:
+                except Exception as error:  # whatever it is, the models that there are go on, and are looked at again
                     refused[name] = stamp
                     _log.warning(
                         f"{served.path}: has changed and cannot be opened ({error}); the previous model stays in use."
                     )
                     continue
                 self.by_name[name] = fresh
-                # requests accepted before still reach it, for as long as they may take
-                asyncio.get_running_loop().call_later(self._settings.timeout, served.close)
+                self._retire(served)
                 _log.info(f"{served.path}: changed; {name} is now version {fresh.version}.")
+
+    def _retire(self, served: Served) -> None:
+        """Close a model once the requests accepted before, which still reach it, have had their time."""
+        self._retiring.append(served)
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            self._retiring.remove(served)
+            served.close()
+
+        loop.call_later(self._settings.timeout, lambda: loop.run_in_executor(None, end))
+
+    def close(self) -> None:
+        """Finish what is waiting, and the logs, of all models."""
+        for served in [*self.by_name.values(), *self._retiring]:
+            served.close()
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from mirante.locale import Language
 from mirante.monitoring.monitor import Watched
 from mirante.monitoring.page import figure, headline, trust
 from mirante.prediction.onnx_model import version_of
-from mirante.replacement import MODEL
+from mirante.replacement import FILES
 from mirante.run import Run
 
 _MOST_NUMBERS = 40  # of a table of numbers, such as the thresholds of prediction sets, that a person may read here
@@ -285,7 +285,7 @@ def _figures(value: Any, name: str) -> Iterator[tuple[str, Figure]]:
 
 def _files(run: Run, say: Language) -> Section:
     found = [
-        path for name in MODEL for path in sorted([run.path / name, *(run.path / name).rglob("*")]) if path.is_file()
+        path for name in FILES for path in sorted([run.path / name, *(run.path / name).rglob("*")]) if path.is_file()
     ]
     rows = [[path.relative_to(run.path).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()] for path in found]
     return Section(say("Files"), [Table([say("File"), "SHA-256"], rows)])
