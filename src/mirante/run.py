@@ -171,6 +171,18 @@ class Run:
         return {digest for _, digest, _, split in self.data["files"] if folded or split != "test"}
 
     @property
+    def learned(self) -> int:
+        """How many photos it has learned from after its training (mirante photos learn)."""
+        path = self.path / runfolder.LEARNED
+        if not path.exists():
+            return 0
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                return len(found["digests"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise RunError(f"{path}: damaged; restore the file or train again.") from error
+
+    @property
     def notes(self) -> list[Note]:
         """What you should know about the data."""
         return [Note(*stored) for stored in self.data["notes"]]

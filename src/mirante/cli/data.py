@@ -180,6 +180,10 @@ def _diff(arguments: argparse.Namespace) -> None:
     options = {**data_options(arguments), **task_options(arguments)}
     old, new = (State.read(one, **options) for one in (arguments.data, arguments.new))
     changes, say = diff(old, new), language(arguments.lang)
+    for one in (old, new):
+        if one.learned:
+            text = "{run}: it has learned from photos too ({count}), which are not compared here."
+            tell(say(text, run=one.name, count=say.number(one.learned)), arguments.lang)
     if arguments.report is not None:
         write_text(Path(arguments.report).expanduser(), page(old, new, changes, say))
     if arguments.format != "table":

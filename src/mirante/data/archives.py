@@ -76,6 +76,8 @@ class ArchiveSource:
             yield
         except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
             raise DataError(f"{self.path}: the archive is damaged or truncated; download or make it again.") from error
+        except _OneMember as error:
+            raise DataError(f"{self.path}: a file in it cannot be read ({error}).") from error
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read ({error.strerror or error}).") from error
 

@@ -35,7 +35,7 @@ def known_or_new(key: str, digests: Sequence[str], compute: Callable[[list[int]]
         try:
             with np.load(file, allow_pickle=False) as stored:
                 known.update(zip(stored["digests"].tolist(), stored["features"], strict=True))
-        except (OSError, ValueError, KeyError, BadZipFile):  # damaged: computed again
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # damaged: computed again
             continue
     new = list({digest: row for row, digest in enumerate(digests) if digest not in known}.values())
     if new:

@@ -112,6 +112,8 @@ def adopt(run: str | Path | Run, new: str | Path | Run, *, why: str = "") -> Pat
     if opened.task != other.task:
         raise RequestError(f"{other.path}: a model for the task {other.task}; that of {opened.path} is {opened.task}.")
     gone = [name for name in opened.classes if name not in other.classes]
+    if len(gone) == len(opened.classes) and opened.info.asks.few_answers:
+        raise RequestError(f"{other.path}: none of its classes is one of {opened.path}: it answers another question.")
     with hold_run(opened.path):
         if gone:
             logging.getLogger("mirante").warning(f"{other.path}: it no longer knows {', '.join(gone)}.")
@@ -212,7 +214,7 @@ def _right(run: Run) -> _Right:
 def _version(run: Run, number: int | None, now: _Right) -> Version:
     """Describe a model; `now` is how the one in use answers its test images."""
     noted: dict[str, str] = {}
-    if (run.path / _REPLACED).exists():
+    if number is not None and (run.path / _REPLACED).exists():  # a copy of a kept model has it too
         noted = runfolder.read_json(run.path, _REPLACED)
     try:
         right = _right(run)

@@ -116,12 +116,13 @@ def tune(
     if folder.exists() and any(folder.iterdir()) and not (folder / STUDY).exists():
         raise RequestError(f"{folder}: already exists and is not a tuning; choose another --out.")
     folder.mkdir(parents=True, exist_ok=True)
+    seed = None if (folder / STUDY).exists() else base.seed  # a search that goes on tries something else
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
         storage=f"sqlite:///{(folder / STUDY).absolute()}",
         study_name=_NAME,
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=None if len(list(folder.iterdir())) > 1 else base.seed),
+        sampler=optuna.samplers.TPESampler(seed=seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
     )
     _require_same(study, dataset, base, folder)

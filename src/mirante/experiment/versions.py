@@ -32,11 +32,15 @@ _SHOWN = 60  # pictures of each kind on a page
 
 @dataclass(frozen=True)
 class State:
-    """Labelled images at one time: path → digest, label, split. `name` is what the user called it; `dataset` is there if it is one."""
+    """Labelled images at one time: path → digest, label, split. `name` is what the user called it; `dataset` is there if it is one.
+
+    learned  further photos that a run has learned from
+    """
 
     name: str
     files: Mapping[str, tuple[str, str, str]]
     dataset: Dataset | None = field(default=None, compare=False)
+    learned: int = 0
 
     @classmethod
     def of(cls, name: str, dataset: Dataset) -> State:
@@ -51,13 +55,14 @@ class State:
         if location.endswith(LOCK_ENDING) and path.is_file():
             return cls(location, _listed(runfolder.parse(_text(path), location), location))
         if path.is_dir() and runfolder.is_run(path):
-            return cls(location, _listed(Run(path).data, location))
+            run = Run(path)
+            return cls(location, _listed(run.data, location), learned=run.learned)
         return cls.of(location, Dataset.open(location, **options))
 
-    def with_training_united(self) -> State:
-        """Return the state with the validation images among those of the training."""
+    def with_splits_united(self, *splits: str) -> State:
+        """Return the state with the images of some splits, or without any named of all, among those of the training."""
         united = {
-            path: (digest, label, "train" if split == "val" else split)
+            path: (digest, label, "train" if split in splits or not splits else split)
             for path, (digest, label, split) in self.files.items()
         }
         return State(self.name, united, self.dataset)
@@ -135,17 +140,17 @@ def freeze(data: str, out: str | Path, **options: Unpack[DataOptions]) -> State:
 
 def require_locked(dataset: Dataset, lock: str | Path) -> None:
     """Raise RequestError unless a data set is what a lock file says, image by image."""
-    wanted = State.read(str(lock)) if str(lock).endswith(LOCK_ENDING) and Path(lock).is_file() else None
+    there = str(lock).endswith(LOCK_ENDING) and Path(lock).expanduser().is_file()
+    wanted = State.read(str(lock)) if there else None
     if wanted is None:
         raise RequestError(f"{lock}: no such lock file; mirante data freeze DATA --out NAME{LOCK_ENDING} writes one.")
-    # which of the training images validate is for the recipe to say
-    now = State.of(dataset.location, dataset)
-    changes = Counter(one.kind for one in diff(wanted.with_training_united(), now.with_training_united()))
-    if changes:
-        told = ", ".join(f"{count:,} {kind}" for kind, count in changes.items())
+    # which of the training images validate is for the recipe to say; with folds all of them are tested
+    united = () if dataset.folds else ("val",)
+    states = (one.with_splits_united(*united) for one in (wanted, State.of(dataset.location, dataset)))
+    if changes := diff(*states):
         raise RequestError(
-            f"{dataset.location}: not as it was when {lock} was written ({told}); mirante data diff {lock} {dataset.location} "
-            "shows what has changed."
+            f"{dataset.location}: not as it was when {lock} was written (changes: {len(changes):,}); "
+            f"mirante data diff {lock} {dataset.location} shows them."
         )
 
 

@@ -80,7 +80,7 @@ def export(
         learned = partial(images_to_try, model, opened, images, "train", _CALIBRATED)
         job = Job(opened, model, folder, tried, learned, runtime, language(lang))
         written = writer.write(job)
-        require_agreement(written.difference, written.tolerance, f"The {form} export")
+        require_agreement(written.difference, written.tolerance, form)
         quantised = writer.write_int8(job, written) if int8 else None
         mark = f"An export made by Mirante, which can be made again.\n{model.version}\n"
         (folder / runfolder.EXPORT).write_text(mark, encoding="utf-8")

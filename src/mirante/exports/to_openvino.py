@@ -23,13 +23,13 @@ from mirante.model_info import ModelInfo
 _PRECISE = {"INFERENCE_PRECISION_HINT": "f32"}  # else some processors compute in 16 bits
 
 
-_TOLERANCE = 1e-2  # the resize is computed in 32 bits: a pixel in a thousand is one step brighter or darker
+_TOLERANCE = 5e-2  # the resize is computed in 32 bits: some pixels are one step brighter or darker, most where images are enlarged
 
 
 def write(job: Job) -> Written:
     """Write model.xml and model.bin. Raises RequestError without OpenVINO."""
     answers = write_openvino(job.any_size.SerializeToString(), job.info, job.folder / "model.xml")
-    require_agreement(job.difference(answers), TOLERANCE, "The openvino export")  # of images of the model's own size
+    require_agreement(job.difference(answers), TOLERANCE, "openvino")  # of images of the model's own size
     return job.of_whole(answers, _TOLERANCE, relative_speed(job.model.run, answers, job.tried.pixels))
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,16 +102,15 @@ def write(job: Job) -> Written:
 def write_torch(run_name: str, info: ModelInfo, weights: Path, folder: Path) -> Answers:
     """Write both files into the folder, and return what they answer. Raises RequestError for a person's own function."""
     network = load_network(info, weights)
-    write_text(folder / "model.py", _source(run_name, info, network))
+    source = _source(run_name, info, network)
+    write_text(folder / "model.py", source)
     tensors = {name: one.contiguous() for name, one in network.state_dict().items()}
     scales, shifts = map(torch.from_numpy, info.calibration)
     tensors |= {"scales": scales, "shifts": shifts}
     write_file(folder / "model.safetensors", lambda part: save_file(tensors, part))
-    spec = importlib.util.spec_from_file_location("mirante_exported_model", folder / "model.py")
-    assert spec is not None and spec.loader is not None  # a .py file always has both
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)  # written a moment ago, by this function
-    model = module.Model.load(folder / "model.safetensors")
+    module: dict[str, Any] = {"__name__": "mirante_exported_model"}
+    exec(compile(source, "model.py", "exec"), module)  # written a moment ago, by this function
+    model = module["Model"].load(folder / "model.safetensors")
 
     return in_parts(model)
 

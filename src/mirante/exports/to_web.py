@@ -100,7 +100,8 @@ def _runtime(given: str | None) -> tuple[bytes, bytes]:
             found = [archive.extractfile(name) for name in (_MODULE, _WASM)]
             module, wasm = (file.read() for file in found if file is not None)
     except (OSError, KeyError, ValueError, tarfile.TarError) as error:
-        kept.unlink(missing_ok=True)
+        if given is None:
+            kept.unlink(missing_ok=True)
         raise RequestError(
             f"{path}: not a package of onnxruntime-web 1.20 or newer; `npm pack onnxruntime-web` creates one."
         ) from error

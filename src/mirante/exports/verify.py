@@ -92,10 +92,10 @@ def whole_sizes(tried: Tried, model: OnnxModel) -> list[Pixels]:
     ]
 
 
-def require_agreement(difference: float, tolerance: float, what: str) -> None:
+def require_agreement(difference: float, tolerance: float, form: str) -> None:
     """Raise WorkError unless an export agrees with the model."""
     if not difference <= tolerance:
         raise WorkError(
-            f"{what} does not agree with model.onnx: probabilities differ by up to {difference:.2g}, more than {tolerance:g}. It "
-            "was not kept; please report this with the line of layers."
+            f"The export as {form} does not agree with model.onnx: probabilities differ by up to {difference:.2g}, more than "
+            f"{tolerance:g}. It was not kept; please report this with the network that was trained."
         )

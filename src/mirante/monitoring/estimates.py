@@ -30,7 +30,9 @@ def class_mix(
     targets (M,) of the test images, whose own chance widens the interval.
     """
     rng = np.random.default_rng(0)
-    value = _mix(probabilities, before)
+    truth = np.bincount(targets, minlength=len(before)) / len(targets)
+    value = np.clip(_mix(probabilities, before) - (_mix(tested, before) - truth), 0, 1)
+    value /= value.sum()
     drawn = []
     for _ in range(_DRAWS):
         rows = rng.integers(0, len(probabilities), len(probabilities))
@@ -76,4 +78,4 @@ def _mix(probabilities: NDArray[np.floating], before: NDArray[np.floating], step
 
 
 def _share(value: float) -> float:
-    return min(1.0, max(0.0, value))
+    return min(1.0, max(0.0, value)) if value == value else value

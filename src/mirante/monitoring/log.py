@@ -44,6 +44,10 @@ MEGABYTES = 1000
 """How large a folder grows, unless the user says otherwise."""
 
 
+class NoRowsError(DataError):
+    """A log that holds nothing, or nothing of the model that is asked about."""
+
+
 def require_arrow() -> None:
     """Raise RequestError when Parquet cannot be written here."""
     try:
@@ -310,8 +314,10 @@ def read_log(folder: str | Path, version: str | None = None, since: float | None
     tables = [table for file in files for table in _read(file, files, since) if table.num_rows]
     if not tables:
         if since is not None:
-            raise DataError(f"{folder}: nothing has been logged there in that time.")
-        raise DataError(f"{folder}: nothing has been logged there yet.")
+            raise NoRowsError(f"{folder}: nothing has been logged there in that time.")
+        if inside := [file.name for file in files if file.is_dir() and is_log(file)]:
+            raise DataError(f"{folder}: not a log itself, but it holds some: {', '.join(inside)}; name one of them.")
+        raise NoRowsError(f"{folder}: nothing has been logged there yet.")
     count = sum(table.num_rows for table in tables)
     if version is not None:
         import pyarrow.compute as pc
@@ -319,7 +325,7 @@ def read_log(folder: str | Path, version: str | None = None, since: float | None
         tables = [table.filter(pc.equal(table["version"], version)) for table in tables]
         tables = [table for table in tables if table.num_rows]
         if not tables:
-            raise DataError(
+            raise NoRowsError(
                 f"{folder}: its {count:,} rows are of other versions of the model; name the one that answered, such as RUN/earlier/1 "
                 "(mirante versions RUN lists them)."
             )

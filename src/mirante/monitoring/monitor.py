@@ -27,6 +27,7 @@ from mirante.run import Run
 from mirante.task import Counted
 
 _STRANGEST = 24
+_LOOKS = 24  # at a period under way: its evidence counts so much less, since any of so many looks may see chance
 _UNTRUSTED = 0.01  # p-value of all images together, below which the estimated accuracy is not to be trusted
 
 
@@ -71,12 +72,14 @@ class Truth:
     accuracy  the share that is right; to an image of a class that the model does not know, "none of these" is
     estimate  what would have been estimated for the same images without labels
     unknown   label → images, of labels that the model cannot answer
+    refused   images of labels that it knows to which it said "none of these": what it would have said else is judged, as in the test
     """
 
     count: int
     accuracy: Figure
     estimate: Figure
     unknown: dict[str, int]
+    refused: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -84,6 +87,7 @@ class Truth:
             "accuracy": self.accuracy.to_dict(),
             "estimate": self.estimate.to_dict(),
             "unknown_labels": self.unknown,
+            "taken_for_none_of_these": self.refused,
         }
 
 
@@ -137,7 +141,15 @@ class Watched:
     def is_trusted(self) -> bool:
         """Whether the estimated accuracy can be trusted: it is worked out as if images of a kind were answered as well as before."""
         alike = self.p_value is not None and self.p_value >= _UNTRUSTED and not self.alarm
-        return alike and not self.untested and not np.isnan(self.accuracy.value)
+        return alike and not self.untested and not self.is_contradicted and not np.isnan(self.accuracy.value)
+
+    @property
+    def is_contradicted(self) -> bool:
+        """Whether labels that came later say something else than the estimate for the same images."""
+        told = self.truth
+        if told is None or self.several:  # of several labels it may be about some only
+            return False
+        return bool(told.accuracy.high < told.estimate.low or told.accuracy.low > told.estimate.high)
 
     def pictures(self) -> list[Path]:
         """Return the pictures that were kept of the strangest images."""
@@ -218,8 +230,11 @@ def monitor(
     whole = look(unique)
     # a period is looked at in the same way each time
     looks = [whole] if every is None else [look(part, int(begin // every)) for begin, _, part in parts]
-    finished = [every is None or end <= time.time() for _, end, _ in parts]
-    told = [one.e_value if one is not None and done else None for one, done in zip(looks, finished, strict=True)]
+    under_way = [every is not None and end > time.time() for _, end, _ in parts]
+    told = [
+        None if one is None else one.e_value / (_LOOKS if soon else 1)
+        for one, soon in zip(looks, under_way, strict=True)
+    ]
     grown = evidence(told)
     estimate, now = tests.accuracy_of, tests.count(unique)
     periods = tuple(
@@ -360,8 +375,9 @@ class _Tests:
 
     def truth_of(self, rows: Rows, table: Path) -> Truth:
         """Compare the answers with a table of labels that came later."""
-        own, right, unknown = compare(rows, table, self.info, str(self.run.path))
-        return Truth(len(own), _share(right), self.accuracy_of(own), unknown)
+        own, right, is_known, unknown = compare(rows, table, self.info, str(self.run.path))
+        refused = int((own.none_of_these & is_known).sum())
+        return Truth(len(own), _share(right), self.accuracy_of(own), unknown, refused)
 
 
 def _first_of_each(rows: Rows) -> Rows:

@@ -28,6 +28,9 @@ def headline(found: Watched, say: Language) -> str:
     if found.alarm:
         return say("{log}: {count} images. They look different from those that the model was tested on.", **values)
     if found.p_value is not None and found.p_value < 0.01:
+        if len(found.periods) == 1:
+            text = "{log}: {count} images. They look somewhat different from those of the test; that is not yet enough for an alarm."
+            return say(text, **values)
         text = (
             "{log}: {count} images. All together they look somewhat different from those of the test; period by period that is not "
             "yet enough for an alarm."
@@ -41,6 +44,12 @@ def trust(found: Watched, say: Language) -> str:
     values = {"now": figure(found.accuracy, say), "then": figure(found.tested, say)}
     if found.is_trusted:
         return say("Probably right now, estimated without labels: {now}; in the test: {then}.", **values)
+    if found.is_contradicted:
+        text = (
+            "Probably right now, estimated without labels: {now}; in the test: {then}. Do not trust the estimate: the labels that "
+            "came later contradict it."
+        )
+        return say(text, **values)
     if found.untested:
         text = (
             "Probably right now, estimated without labels: {now}; in the test: {then}. Do not trust the estimate: no test image shows "
@@ -96,6 +105,12 @@ def truth(found: Watched, say: Language) -> list[str]:
     real, estimate = figure(told.accuracy, say), figure(told.estimate, say)
     text = "{count} images have a label now: {real} are right; estimated without labels: {estimate}."
     lines = [say(text, count=say.number(told.count), real=real, estimate=estimate)]
+    if told.refused:
+        text = (
+            "To {count} of them, of classes that it knows, the model said none of these; they are judged by what it would have said "
+            "otherwise, as in the test."
+        )
+        lines.append(say(text, count=say.number(told.refused)))
     if told.unknown:
         named = [f"{name} ({say.number(count)})" for name, count in list(told.unknown.items())[:_NAMED]]
         values = ", ".join(named) + ("…" if len(told.unknown) > _NAMED else "")

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from mirante.errors import MiranteError
 from mirante.files import write_bytes
 from mirante.images import Pixels
 
 FOLDER = "images"
+_SCORE = "ood_score"
 
 
 class Sample:
@@ -27,14 +29,15 @@ class Sample:
 
     def __init__(self, folder: Path, most: int) -> None:
         self._folder, self._half = folder / FOLDER, max(1, most // 2)
-        # the random half are those with the smallest digests: a fair sample, and the same for any order and any process
-        self._random: list[tuple[float, str]] = []
-        self._strange: list[tuple[float, str]] = []
         self._lock = threading.Lock()
-        for known in sorted(self._folder.glob("*.png")):
-            heapq.heappush(self._random, (-_place(known.stem), known.stem))
-        while len(self._random) > self._half:
-            self._drop(heapq.heappop(self._random)[1])
+        # the random half are those with the smallest digests: a fair sample, and the same for any order and any process
+        known = {path.stem: _score(path) for path in sorted(self._folder.glob("*.png"))}
+        self._random = heapq.nlargest(self._half, ((-_place(name), name) for name in known))
+        self._strange = heapq.nlargest(self._half, ((score, name) for name, score in known.items()))
+        for heap in (self._random, self._strange):
+            heapq.heapify(heap)
+        for name in known:
+            self._drop(name)
 
     def add(self, digests: Sequence[str], pixels: Sequence[Pixels], scores: Sequence[float]) -> None:
         """Look at some pictures, uint8 (height, width, channels), and keep those that belong to the sample."""
@@ -49,7 +52,7 @@ class Sample:
                 ]
                 if any(wanted):
                     self._folder.mkdir(parents=True, exist_ok=True)
-                    write_bytes(self._folder / f"{name}.png", _png(picture))
+                    write_bytes(self._folder / f"{name}.png", _png(picture, float(score)))
 
     def _offer(self, heap: list[tuple[float, str]], rank: float, name: str) -> bool:
         if len(heap) < self._half:
@@ -61,6 +64,7 @@ class Sample:
         return True
 
     def _drop(self, name: str) -> None:
+        """Remove a picture that neither half holds."""
         if not any(name == kept for _, kept in (*self._random, *self._strange)):
             (self._folder / f"{name}.png").unlink(missing_ok=True)
 
@@ -72,8 +76,19 @@ def _place(digest: str) -> float:
         return 1.0
 
 
-def _png(pixels: Pixels) -> bytes:
+def _png(pixels: Pixels, score: float) -> bytes:
+    """Return a picture with its ood_score, by which it is known after a restart."""
     image = np.asarray(pixels)
-    buffer = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
+    buffer, about = io.BytesIO(), PngInfo()
+    about.add_text(_SCORE, f"{score:.6f}")
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(buffer, "PNG", pnginfo=about)
     return buffer.getvalue()
+
+
+def _score(path: Path) -> float:
+    """Return the ood_score that a picture was kept with; 0 if it does not say one."""
+    try:
+        with Image.open(path) as image:
+            return float(image.info.get(_SCORE, 0))
+    except (OSError, ValueError, SyntaxError):
+        return 0.0

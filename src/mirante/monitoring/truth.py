@@ -21,8 +21,11 @@ from mirante.monitoring.log import Rows
 _DIGEST = re.compile(r"[0-9a-f]{32}([0-9a-f]{32})?")
 
 
-def compare(rows: Rows, table: Path, info: ModelInfo, run: str) -> tuple[Rows, NDArray[np.bool_], dict[str, int]]:
-    """Return the N rows whose images a table names, (N,) whether each answer is right, and label → images of unknown labels.
+def compare(
+    rows: Rows, table: Path, info: ModelInfo, run: str
+) -> tuple[Rows, NDArray[np.bool_], NDArray[np.bool_], dict[str, int]]:
+    """Return the N rows whose images a table names, (N,) whether each answer is right, (N,) whether the model knows the label, and
+    label → images of unknown labels.
 
     An image with a label that is no answer of the model can only be answered rightly by "none of these". Of several labels those that
     the model does not know are not judged, nor those that the table never names.
@@ -43,8 +46,7 @@ def compare(rows: Rows, table: Path, info: ModelInfo, run: str) -> tuple[Rows, N
     if not own:
         raise DataError(f"{table}: none of its images is in the log.")
     unknown: Counter[str] = Counter()
-    right = []
-    judged = False
+    right, is_known = [], []
     for place, number, label in own:
         known, others = _parted(label, info)
         if info.asks.few_answers:
@@ -53,16 +55,17 @@ def compare(rows: Rows, table: Path, info: ModelInfo, run: str) -> tuple[Rows, N
                     _require_plain(other, info.classes, table, number)
             unknown.update(others)
         wanted = None if known is None else _encoded(known, info)
+        is_known.append(wanted is not None)
         if wanted is None:
             right.append(bool(rows.none_of_these[place]))
             continue
-        judged = True
         given = info.asks.encode_labels([str(rows.answers[place])], info.classes, info.output)[0]
         same = given == wanted
         right.append(bool((same | (wanted < 0) | passed if several else same).all()))
-    if (not judged and info.asks.few_answers) or (several and passed.all()):
+    if (not any(is_known) and info.asks.few_answers) or (several and passed.all()):
         raise DataError(f"{table}: none of its labels is one that {run} knows.")
-    return rows.only(np.array([place for place, _, _ in own])), np.array(right), dict(unknown.most_common())
+    judged = rows.only(np.array([place for place, _, _ in own]))
+    return judged, np.array(right), np.array(is_known), dict(unknown.most_common())
 
 
 def _labels(labels: list[str], info: ModelInfo) -> list[str]:

@@ -148,7 +148,11 @@ def learned_sentence(done: LearnResult, say: Language) -> str:
     if done.added:
         text = "New classes: {names}. No test image shows how well they are recognised; a new training would set some aside."
         new = say(text, names=", ".join(done.added))
-    fewer = say("Fewer are right, as is to be expected with one class more.") if done.after < done.before else ""
+    fewer = (
+        say("Fewer are right, as is to be expected with one class more.")
+        if done.added and done.after < done.before
+        else ""
+    )
     vague = ""
     if not done.several and done.losses[1] > _VAGUER * done.losses[0] + _LEAST_LOSS:
         text = "The probabilities of the new one fit worse: on images of the old classes the mean loss rises from {before} to {after}."

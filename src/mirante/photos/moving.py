@@ -163,7 +163,7 @@ def _bring(source: str, target: str, part: str, move: bool) -> None:
     try:
         if move:
             try:
-                os.rename(source, target)
+                os.replace(source, target)
                 return
             except OSError as error:
                 if error.errno != errno.EXDEV:

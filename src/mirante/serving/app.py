@@ -290,7 +290,7 @@ class _Server:
             self._measures.note_answer(served.name, one, by_name)
         self._measures.images.labels(served.name, "answered").inc(len(told))
         if served.recorder is not None:
-            subgroup = request.headers.get("mirante-subgroup", "")[:100]
+            subgroup = _as_utf8(request.headers.get("mirante-subgroup", "")).strip()[:100]
             await asyncio.to_thread(served.recorder.add, contents, found, told, pixels, subgroup)
         return found, told
 
@@ -391,3 +391,11 @@ async def _refused(_request: Request, error: Exception) -> Response:
 
 async def _failed(_request: Request, error: Exception) -> Response:
     return _json({"error": f"The server failed ({type(error).__name__})."}, 500)
+
+
+def _as_utf8(header: str) -> str:
+    """Return a header as its sender meant it: bytes of UTF-8, which arrive read as Latin-1, or Latin-1 itself."""
+    try:
+        return header.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return header

@@ -50,7 +50,7 @@ def start(workspace: Workspace, name: str) -> None:
         if before is not None and processes.alive(before.pid, before.born):
             raise RequestError("These images are already being checked.")
         folder = next_free(workspace.memory("checks") / one.name)
-        log = folder.with_suffix(".log")
+        log = _log_beside(folder)
         pid, born = processes.launch(["data", "check", *words, "--out", str(folder)], workspace.root, log)
         _write(workspace, Checking(one.name, str(folder), pid, born))
 
@@ -161,7 +161,11 @@ def _findings(one: Checking) -> list[dict[str, Any]] | None:
 
 
 def _log(one: Checking) -> Path:
-    return Path(one.folder).with_suffix(".log")
+    return _log_beside(Path(one.folder))
+
+
+def _log_beside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.log")
 
 
 def _file(workspace: Workspace, name: str) -> Path:

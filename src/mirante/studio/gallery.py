@@ -250,6 +250,7 @@ def open_gallery(workspace: Workspace, folder: str, run: str, memory: str | Path
             number += 1
             name = f"{wanted} {number}"
         before = taken.run if taken is not None else ""
+        kept = taken.memory if kept is None and taken is not None else kept
         gallery = Gallery(name, str(place.resolve()), str(model.resolve()) if run.strip() else before, kept)
         write_json(_file(workspace, name), {"folder": gallery.folder, "run": gallery.run, "memory": gallery.memory})
     return gallery

@@ -51,8 +51,14 @@ class Section:
     files: tuple[str, ...] = ()
 
 
-def sections(run: Run, watched: Watched | None, log: str, say: Language) -> list[Section]:
-    """Return the sections. `watched` is what a log of the model's use says, if there is one. Raises RunError."""
+def sections(run: Run, watched: Watched | None, log: str, say: Language, silent: str | None = None) -> list[Section]:
+    """Return the sections.
+
+    watched  what a log of the model's use says, if there is one that says something
+    silent   why it says nothing
+
+    Raises RunError.
+    """
     risks = Blank("risks", say("Which risks to whom were found, how large they are, and what was done about each."))
     standards = Blank("standards", say("The standards that were applied, and what stands in for those that were not."))
     declaration = Blank("declaration", say("Where the signed declaration is kept, if the law asks for one."))
@@ -66,7 +72,7 @@ def sections(run: Run, watched: Watched | None, log: str, say: Language) -> list
         _changes(run, say),
         Section(say("Standards"), [standards]),
         Section(say("Declaration of conformity"), [declaration]),
-        _in_use(watched, log, say),
+        _in_use(watched, log, say, silent),
         _every_figure(run, say),
         _files(run, say),
     ]
@@ -246,9 +252,11 @@ def _changes(run: Run, say: Language) -> Section:
     )
 
 
-def _in_use(watched: Watched | None, log: str, say: Language) -> Section:
+def _in_use(watched: Watched | None, log: str, say: Language, silent: str | None) -> Section:
     parts: list[str | Table | Blank] = []
-    if watched is None:
+    if silent is not None:
+        parts.append(silent)
+    elif watched is None:
         parts.append(say("No log of its use was given (mirante dossier RUN --log LOG)."))
     else:
         parts += [headline(watched, say), trust(watched, say)]

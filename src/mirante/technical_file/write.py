@@ -14,6 +14,7 @@ from mirante.data.entries import printable
 from mirante.errors import RequestError
 from mirante.files import write_text
 from mirante.locale import Language, language
+from mirante.monitoring.log import NoRowsError
 from mirante.monitoring.monitor import monitor
 from mirante.run import Run
 from mirante.technical_file.contents import Blank, Section, Table, sections
@@ -58,8 +59,13 @@ def dossier(
         if answers.get("purpose", "").strip() not in ("", purpose.strip()):
             raise RequestError(f"{folder / ANSWERS}: already says what the model is for; change it there.")
         answers["purpose"] = purpose
-    watched = None if log is None else monitor(opened.path, Path(log).expanduser())
-    found = sections(opened, watched, "" if log is None else str(Path(log).expanduser().resolve()), say)
+    watched, silent = None, None
+    if log is not None:
+        try:
+            watched = monitor(opened.path, Path(log).expanduser())
+        except NoRowsError as error:  # this model has answered nothing yet
+            silent = say.told(error)
+    found = sections(opened, watched, "" if log is None else str(Path(log).expanduser().resolve()), say, silent)
     blanks = [part for section in found for part in section.parts if isinstance(part, Blank)]
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / ANSWERS, _answers(blanks, answers, say))
@@ -122,7 +128,7 @@ def _link(run: Run, folder: Path, name: str) -> str:
 
 
 def _name(run: Run) -> str:
-    return printable(run.path.resolve().name)
+    return printable(run.name)
 
 
 def _lead(say: Language) -> str:

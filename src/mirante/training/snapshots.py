@@ -7,6 +7,7 @@ the network was most sure of. Kilobytes each, plain arrays, and nothing that a r
 from __future__ import annotations
 
 import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,7 +96,7 @@ def read_snapshots(run: Path) -> list[Snapshot]:
                         *(values[name] for name in ("kernels", "confusion", "mistakes", "confidences")),
                     )
                 )
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             continue
     return found
 
