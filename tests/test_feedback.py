@@ -15,8 +15,8 @@ from test_photos_learn import rings
 from test_serving import serving, wait
 
 from mirante.data.entries import digest_of
-from mirante.errors import DataError
-from mirante.photos.feedback import Feedback, read_labels
+from mirante.errors import DataError, RequestError
+from mirante.photos.feedback import Feedback, known_as, read_labels
 from mirante.photos.library import Library, labels_of
 from mirante.prediction.model import Model
 
@@ -121,11 +121,26 @@ def test_a_table_of_labels_becomes_answers(own_run: Path, tmp_path: Path, mirant
         table.write_text(f"path,label\nc.png,{label}\n")
         assert read_labels(library, table, own_run) == (1, [])
         assert labels_of(library.answers())[digest_of(contents["c.png"])] == stands
-    library.close()
+    table.write_text("path,label\nb.png,cross\nc.png,None of these\n")
+    before = library.answers()
+    with pytest.raises(RequestError, match="to images of no class"):
+        read_labels(library, table, own_run)
+    assert library.answers() == before  # nothing of a table that is refused
     table.write_text("path,label\nc.png,bar\n")
+    library.answer([digest_of(contents["c.png"])], "cross", "chosen", None, "the later word")
+    assert read_labels(library, table, own_run) == (1, [])
+    assert labels_of(library.answers())[digest_of(contents["c.png"])] == "cross"
+    library.take_back()
+    library.close()
     done = mirante("photos", "learn", own_run, folder, "--labels", table)
     assert done.returncode == 0 and "Photos with a label in" in done.stderr and ": 1." in done.stderr, done.stderr
     assert answers_of(folder)[digest_of(contents["c.png"])] == "bar"
+
+
+def test_a_label_is_the_class_that_is_meant_however_it_is_written() -> None:
+    assert [known_as(label, ("1", "ipê", "a/b")) for label in ("1.0", " IPE\u0302 ", "a / b/", "2.0", "rosa")] == [
+        "1", "ipê", "a/b", "2.0", "rosa"
+    ]  # fmt: skip
 
 
 def test_a_correction_in_any_format_is_a_photo_that_is_found(own_run: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Command
+from conftest import Command, write_shapes
 from test_serving import serving, wait
 
 import mirante as package
@@ -108,6 +108,16 @@ model_versions.adopt({str(runs / "good")!r}, {str(runs / "poor")!r})
     (now, kept) = model_versions.versions(runs / "good")
     assert files(runs / "good") == other and files(runs / "good" / "earlier" / "1") == before
     assert now.version == version and kept.number == 1
+
+
+def test_a_model_of_other_classes_is_not_adopted(runs: Path, tmp_path: Path) -> None:
+    other = package.train(write_shapes(tmp_path / "birds", 12, ("bar", "disc")), **QUICK, out=tmp_path / "other")
+    text = (other.path / "model.json").read_text().replace('"bar"', '"owl"').replace('"disc"', '"jay"')
+    (other.path / "model.json").write_text(text)
+    before = files(runs / "good")
+    with pytest.raises(RequestError, match="answers another question"):
+        model_versions.adopt(runs / "good", other.path)
+    assert files(runs / "good") == before
 
 
 def test_a_kill_after_keeping_leaves_no_second_version_of_the_same_model(runs: Path) -> None:

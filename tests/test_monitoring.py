@@ -32,7 +32,7 @@ from mirante.errors import DataError, RequestError
 from mirante.model.last_layer import read_head
 from mirante.monitoring.drift import LIMIT, PERIODS, Images, Reference, e_value, evidence
 from mirante.monitoring.estimates import accuracy, class_mix
-from mirante.monitoring.log import Log, Rows, read_log
+from mirante.monitoring.log import Log, Rows, _read, read_log
 from mirante.monitoring.monitor import monitor
 from mirante.monitoring.pictures import Sample
 from mirante.monitoring.truth import compare
@@ -153,6 +153,47 @@ def test_a_full_disk_costs_rows_and_never_an_answer(tmp_path: Path) -> None:
     assert len(read_log(tmp_path / "log")[0]) == 5
 
 
+def test_what_cannot_be_read_for_a_moment_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "log"
+    log = Log(folder, "v1")
+    add(log, 60)
+    log.flush()
+    log._abandon()  # as a process that is killed leaves it
+    (stream,) = folder.glob("*.arrows")
+    opened = Path.open
+
+    def failing(self: Path, *words: object, **named: object) -> object:
+        if self.suffix == ".arrows":
+            raise OSError(5, "Input/output error")
+        return opened(self, *words, **named)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", failing)
+        Log(folder, "v1").close()
+        assert stream.exists()
+    Log(folder, "v1").close()
+    assert not stream.exists() and logged(folder) == 60
+
+
+def test_rows_are_counted_by_their_own_time_and_while_a_file_is_finished(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    log = Log(folder, "v1")
+    add(log, 60)
+    log.close()
+    (file,) = folder.glob("*.parquet")
+    os.utime(file, (1, 1))  # as copied by a program that does not keep the time
+    assert len(read_log(folder, since=time.time() - 3600)[0]) == 60
+    with pytest.raises(DataError, match="in that time"):
+        read_log(folder, since=time.time() + 3600)
+    stream = file.with_suffix(".arrows")  # which was there when the folder was listed
+    (found,) = _read(stream, [stream], None)
+    assert found.num_rows == 60 and not list(_read(stream, [stream, file], None))
+    (tmp_path / "logs").mkdir()
+    folder.rename(tmp_path / "logs" / "flowers")
+    with pytest.raises(DataError, match="holds some: flowers"):
+        read_log(tmp_path / "logs")
+
+
 def test_a_log_stays_within_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mirante.monitoring.log.ROWS_PER_FILE", 2000)
     log = Log(tmp_path, "v1", megabytes=1)
@@ -191,7 +232,12 @@ def test_the_sample_of_pictures_is_bounded_fair_and_holds_the_strangest(
     kept = {file.stem for file in (folder / "images").glob("*.png")}
     fair = set(sorted(known, key=lambda name: int(name[:12], 16))[:half])
     assert fair <= kept and len(kept) <= 2 * half
-    assert kept >= {name for name in known if known[name] > sorted(known.values())[-half:][0]}
+    strangest = {name for name in known if known[name] > sorted(known.values())[-half:][0]}
+    assert kept >= strangest
+    again = Sample(folder, most)  # the server was restarted
+    assert {file.stem for file in (folder / "images").glob("*.png")} >= fair | strangest
+    again.add(["f" * 64], [np.zeros((4, 4, 3), np.uint8)], [-1.0])
+    assert {file.stem for file in (folder / "images").glob("*.png")} >= fair | strangest
 
 
 def test_features_are_what_goes_into_the_last_layer(shapes_run: tuple[Path, Path]) -> None:
@@ -243,6 +289,24 @@ def test_an_alarm_is_rare_without_a_change_and_soon_with_one() -> None:
         small += max(evidence([reference.look(one, rng).e_value for one in drawn[1:]])) >= LIMIT
     assert small <= 3
     assert evidence([None, 3.0, None, 2.0]) == [0.0, 3.0, 3.0, 8.0]
+
+
+def test_a_change_is_seen_by_all_images_where_the_test_had_few() -> None:
+    rng, wide = np.random.default_rng(3), np.random.default_rng(4).normal(size=(16, 48))
+
+    def drawn(count: int, shift: float = 0.0) -> Images:
+        inner = rng.standard_t(4, size=(count, 16)) + shift
+        return Images(np.maximum(inner @ wide, 0), rng.beta(2, 5, count), rng.beta(8, 2, count))
+
+    usual, found, of_a_part = [], [], []
+    for _ in range(20):
+        reference = Reference(drawn(38))
+        usual.append(reference.look_once(drawn(80)).p_value)
+        changed = drawn(80, 0.5)
+        found.append(reference.look_once(changed).p_value)
+        of_a_part.append(reference.look(changed, rng).p_value)
+    assert sum(one < 0.01 for one in usual) <= 2
+    assert sum(one < 0.01 for one in found) >= 18 > sum(one < 0.01 for one in of_a_part)
 
 
 def test_the_mix_of_classes_and_the_accuracy_are_found_without_labels() -> None:
@@ -376,6 +440,32 @@ def test_blurred_images_are_an_alarm(
     assert done.returncode == 3 and sentence in done.stdout, done.stdout + done.stderr
     text = page.read_text(encoding="utf-8")
     assert sentence in text and text.count("data:image/png;base64,") >= 10 and "http" not in text.split("</style>")[1]
+
+
+def test_a_period_under_way_counts_less_until_it_is_over(
+    used: Path, shapes_run: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, today = used / "log-blurred", time.time()
+    (now,) = monitor(shapes_run[0], log, every=7 * 86_400).periods
+    monkeypatch.setattr(time, "time", lambda: today + 7 * 86_400)
+    (later,) = monitor(shapes_run[0], log, every=7 * 86_400).periods
+    assert later.p_value == now.p_value and later.evidence == pytest.approx(24 * now.evidence)
+
+
+def test_labels_that_contradict_the_estimate_are_said_to(
+    used: Path, shapes_run: tuple[Path, Path], mirante: Command, tmp_path: Path
+) -> None:
+    lines = (used / "truth.csv").read_text().splitlines()
+    other = {"bar": "cross", "cross": "disc", "disc": "bar"}
+    wrong = [f"{used / line.partition(',')[0]},{other[line.partition(',')[2]]}" for line in lines[1:]]
+    (tmp_path / "wrong.csv").write_text("\n".join(["path,label", *wrong]))
+    words = ["monitor", str(shapes_run[0]), str(used / "log-new"), "--labels", str(tmp_path / "wrong.csv")]
+    told = json.loads(mirante(*words, "--format", "json").stdout)
+    assert not told["estimate_trusted"] and told["truth"]["accuracy"]["high"] < told["truth"]["estimate"]["low"]
+    assert "the labels that came later contradict it" in mirante(*words, "--lang", "en").stdout
+    (tmp_path / "named.csv").write_text("caminho;label\nx.png;bar\n")
+    done = mirante(*words[:-1], tmp_path / "named.csv", "--lang", "en")
+    assert done.returncode == 2 and "Call the column path." in done.stderr and "--path-column" not in done.stderr
 
 
 def test_kept_pictures_are_what_the_network_saw(used: Path, shapes_run: tuple[Path, Path]) -> None:
@@ -545,7 +635,7 @@ def test_the_server_logs_and_counts_its_answers(used: Path, shapes_run: tuple[Pa
         name = server.ask("GET", "/v1/models")[2]["models"][0]["name"]
         for file in files:
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-            headers = {"content-type": "image/png", "mirante-subgroup": "scanner 2"}
+            headers = {"content-type": "image/png", "mirante-subgroup": "São Paulo".encode().decode("latin-1")}
             connection.request("POST", f"/v1/models/{name}/predict", file.read_bytes(), headers)
             assert connection.getresponse().status == 200
             connection.close()
@@ -569,7 +659,7 @@ def test_the_server_logs_and_counts_its_answers(used: Path, shapes_run: tuple[Pa
     assert watched['accuracy bound="value"'] == pytest.approx(found.accuracy.value)
     assert watched['accuracy bound="low"'] == pytest.approx(found.accuracy.low)
     assert watched['share kind="none of these"'] == pytest.approx(found.kinds[0].now.value)
-    assert found.count == 40 and found.subgroups["scanner 2"][0] == 40
+    assert found.count == 40 and found.subgroups["São Paulo"][0] == 40
     assert len(list((tmp_path / name / "images").iterdir())) <= 4
     wanted = {hashlib.sha256(file.read_bytes()).hexdigest()[:32] for file in files}
     assert set(read_log(tmp_path / name)[0].digests.tolist()) == wanted

@@ -20,7 +20,7 @@ from sklearn.metrics import f1_score
 from studio_process import Studio, start_studio
 from test_studio_browser import until, visitor
 
-from mirante import xmp
+from mirante import train, xmp
 from mirante.data.entries import digest_of
 from mirante.errors import RequestError, WorkError
 from mirante.locale import language
@@ -194,6 +194,8 @@ def test_what_one_folder_taught_stays_when_another_one_teaches(own_run: Path, tm
     assert Model(own_run).classes == ("bar", "cross", "disc") and not (own_run / "learned.npz").exists()
     assert mirante("rollback", own_run, "--to", "2").returncode == 0 and (own_run / "learned.npz").exists()
     assert len(versions) >= 2
+    compared = mirante("data", "diff", own_run, own_run, "--lang", "en")
+    assert "has learned from photos too (" in compared.stderr, compared.stderr
     (own_run / "learned.npz").unlink()
     done = mirante("photos", "learn", own_run, second, "--lang", "en")
     assert done.returncode == 2 and "shows ring any more" in done.stderr
@@ -245,6 +247,27 @@ print(steps)
         if expected is learned:
             assert files(run / EARLIER / "1")["model.safetensors"] == before["model.safetensors"]
     assert expected is learned
+
+
+def test_a_model_that_looks_at_mirror_images_is_judged_as_its_file_answers(
+    shapes_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run = train(
+        shapes_run[1], layers="8C3-MP2-16C3-MP2-16N", epochs=3, augment="mirror", out=tmp_path / "run", lang="en"
+    )
+    assert run.info.flip_tta
+    photos = rings(tmp_path / "photos", 8)
+    Library(tmp_path / "photos").answer(photos, "ring", "chosen", None, "rings")
+    done = learn(run.path, Library(tmp_path / "photos"), language("en"))
+    assert done.adopted
+    run = Run(run.path)
+    rows, _, scores = run.reference()  # type: ignore[misc]
+    paths = [shapes_run[1] / run.predictions().paths[row] for row in rows]
+    model = run.model()
+    found = model.run(np.stack([model.pixels(path) for path in paths])).ood_scores
+    assert np.abs(found - scores).max() < 1e-4
+    none = [one.none_of_these for one in model.predict_many(paths)]
+    assert none == [bool(run.predictions().out_of_distribution[row]) for row in rows]  # type: ignore[index]
 
 
 def test_images_that_have_other_names_since_keep_their_place_in_what_the_monitor_compares_with(

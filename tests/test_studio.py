@@ -20,6 +20,7 @@ from conftest import Command, draw_shape, write_shapes
 from PIL import Image
 from studio_process import Studio, start_studio
 
+from mirante import adopt, train
 from mirante.locale import language
 from mirante.monitoring.monitor import monitor
 from mirante.monitoring.page import figure
@@ -67,8 +68,19 @@ def test_a_model_in_use_has_its_page(trained: Studio, mirante: Command, tmp_path
         found = monitor(trained.folder / "runs" / "first", log)
         assert told in page and figure(found.accuracy, language(lang)) in page
         assert page.count("data:image/png;base64,") == len(list((log / "images").iterdir()))
+    poor = train(trained.folder / "shapes", layers="8C3-MP2-16N", recipe="tutorial", epochs=1, out=tmp_path / "poor")
+    adopt(trained.folder / "runs" / "first", poor, why="tried")
+    page = trained.ask("GET", "/results/first/use?log=logs/first&lang=en")[2].decode()
+    assert "of other versions of the model" in page
+    page = trained.ask("GET", "/results/first/use?log=logs/first&version=1&lang=en")[2].decode()
+    assert "90 images." in page and "<option selected>1</option>" in page
+    assert "tried" in trained.ask("GET", "/results/first/versions?lang=en")[2].decode()
+    assert trained.ask("POST", "/api/results/first/rollback", {"to": "7"})[0] == 400
+    trained.json("POST", "/api/results/first/rollback", {"to": "1", "why": ""})
+    assert "90 images." in trained.ask("GET", "/results/first/use?log=logs/first&lang=en")[2].decode()
     for query, sentence in (
-        ("log=nowhere", "no such log"), ("log=logs/first&since=soon", "is not a stretch of time"),
+        ("log=nowhere", "no such log"), ("log=logs/first&version=9", "no earlier model 9"),
+        ("log=logs/first&since=soon", "is not a stretch of time"),
         ("log=logs/first&labels=gone.csv", "gone.csv"),
     ):  # fmt: skip
         status, _, body = trained.ask("GET", f"/results/first/use?{query}&lang=en")

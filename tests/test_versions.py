@@ -88,6 +88,8 @@ def test_a_training_keeps_to_its_lock_or_does_not_begin(changed: Path, mirante: 
     done = mirante("train", "old", "--locked", "first.lock.json", *words, "--out", "run", cwd=changed)
     assert done.returncode == 0, done.stderr
     assert any("first.lock.json" in str(note) for note in Run(changed / "run").notes)
+    done = mirante("train", "old", "--locked", "first.lock.json", *words, "--folds", "3", "--out", "folds", cwd=changed)
+    assert done.returncode == 0, done.stderr  # which splits it draws is for the recipe to say
     same = mirante("data", "diff", "run", "first.lock.json", "--format", "json", cwd=changed)
     assert {(one["change"], one["before"], one["after"]) for one in json.loads(same.stdout)} == {
         ("split", "train", "val")

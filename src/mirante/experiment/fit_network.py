@@ -137,11 +137,13 @@ def fit_network(
         if loss is not None:
             tuned_loss = _least_loss(answer(network, val_images, recipe, device), val_images, info)
             tuned = tuned_loss <= loss  # not a number is worse too
-            change = f"from {loss:.3f} to {tuned_loss:.3f} on {len(val_images):,} validation images, each at its best temperature"
+            _log.info(
+                f"Fine-tuning changed the loss from {loss:.3f} to {tuned_loss:.3f} on {len(val_images):,} validation images, each "
+                "at its best temperature."
+            )
             if not tuned:
                 network.load_state_dict(untuned)
-            kept = "" if tuned else ", so the network is kept as it was before"
-            _log.info(f"Fine-tuning changed the loss {change}{kept}.")
+                _log.info("The network is kept as it was before.")
     rows = spread(dataset.rows("train"), _FAMILIAR)
     probed = isinstance(network.body, Backbone) and not tuned
     if probed:
