@@ -25,8 +25,9 @@ from mirante.data.entries import digest_of
 from mirante.errors import RequestError, WorkError
 from mirante.locale import language
 from mirante.model.packages import at_hand
+from mirante.photos.comparing import is_as_good
 from mirante.photos.fit import _imagined
-from mirante.photos.learn import _is_as_good, learn
+from mirante.photos.learn import learn
 from mirante.photos.library import Answer, Library, labels_of
 from mirante.photos.questions import RANDOM_EVERY
 from mirante.prediction.model import Model
@@ -396,9 +397,9 @@ def test_a_model_that_knows_a_class_more_may_lose_what_is_chance_and_no_other_ma
     ):
         after = before.copy()
         after[:lost], after[450 : 450 + gained] = False, True
-        assert _is_as_good(before, after, more) == taken, (lost, gained, more)
+        assert is_as_good(before, after, more) == taken, (lost, gained, more)
     few = np.ones(30, bool)  # one of so few is more than one in fifty, and chance
-    assert [_is_as_good(few, np.arange(30) >= lost, True) for lost in (1, 2)] == [True, False]
+    assert [is_as_good(few, np.arange(30) >= lost, True) for lost in (1, 2)] == [True, False]
 
 
 def test_photos_that_the_run_is_tested_on_teach_it_nothing(

@@ -31,7 +31,8 @@ from mirante.locale import language
 from mirante.monitoring.monitor import monitor
 from mirante.photos.feedback import Feedback, read_labels
 from mirante.photos.label_questions import TOGETHER, choose_labels
-from mirante.photos.learn import learn, learned_sentence
+from mirante.photos.learn import learn
+from mirante.photos.learned_words import learned_sentence
 from mirante.photos.library import Library, is_kept_apart, several_of
 from mirante.photos.questions import RANDOM_EVERY
 from mirante.prediction.calibration import fit_yes_or_no, sigmoid

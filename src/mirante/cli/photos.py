@@ -168,7 +168,8 @@ def _review(arguments: argparse.Namespace) -> None:
 
 def _learn(arguments: argparse.Namespace) -> None:
     from mirante.locale import language
-    from mirante.photos.learn import learn, learned_sentence, waiting_sentences
+    from mirante.photos.learn import learn
+    from mirante.photos.learned_words import learned_sentence, waiting_sentences
     from mirante.photos.library import Library
     from mirante.photos.sidecars import read_sidecars
     from mirante.photos.table import first_table

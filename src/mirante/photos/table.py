@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mirante.errors import DataError
 from mirante.files import csv_text, write_text
-from mirante.photos.learn import NEEDED
 from mirante.photos.library import Known, Library, labels_of
+from mirante.photos.said import NEEDED
 
 
 def first_table(library: Library) -> Path:

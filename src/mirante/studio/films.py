@@ -211,7 +211,7 @@ def correct(
 
 def learn_from_film(workspace: Workspace, name: str, say: Language) -> str:
     """Teach the run with what was said about the film, and describe what came of it. Raises RequestError, RunError."""
-    from mirante.photos.learn import learn_in_words  # imports torch: only when needed
+    from mirante.photos.learned_words import learn_in_words  # imports torch: only when needed
 
     film = read(workspace, name)
     if not film.said:

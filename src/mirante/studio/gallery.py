@@ -302,7 +302,7 @@ def session(workspace: Workspace, name: str) -> Session:
 
 def learn_from_answers(opened: Session, say: Language) -> str:
     """Teach the gallery's run, and describe in words what came of it. Raises RequestError, RunError."""
-    from mirante.photos.learn import learn_in_words
+    from mirante.photos.learned_words import learn_in_words
 
     return learn_in_words(Path(opened.gallery.run), opened.library, say)
 
