@@ -10,11 +10,10 @@ A training makes one (`create`), records what it will do (`record`), and stores 
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import tomllib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -24,20 +23,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-import mirante
 from mirante import runfolder
 from mirante.data.dataset import Dataset
-from mirante.data.films import parted
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.evaluation.figure import Metrics
 from mirante.evaluation.objectives import Objectives
-from mirante.files import next_free, system_reason, to_json, write_bytes, write_file, write_json, write_text
+from mirante.files import next_free, system_reason, write_bytes, write_file, write_json, write_text
 from mirante.lock import held
 from mirante.model_info import ModelInfo, read_model_info
 from mirante.notebook import Drawn
 from mirante.predictions import Predictions
 from mirante.replacement import PART, finish, is_pending
+from mirante.run_record import data_json, recipe_toml, with_files
 from mirante.training.history import Epoch, read_history
 from mirante.training.recipe import Recipe
 from mirante.training.snapshots import Snapshot, read_snapshots
@@ -318,8 +316,8 @@ class Run:
 
         as_given  whether to keep the data set as it is, rather than as its options would reopen it
         """
-        write_text(path / runfolder.RECIPE, _recipe_toml(recipe, info, dataset, objectives, device))
-        write_text(path / runfolder.DATA, _data_json(dataset, as_given))
+        write_text(path / runfolder.RECIPE, recipe_toml(recipe, info, dataset, objectives, device))
+        write_text(path / runfolder.DATA, data_json(dataset, as_given))
         (path / runfolder.CHECKPOINT).mkdir(exist_ok=True)
         return cls(path)
 
@@ -385,7 +383,7 @@ class Run:
         """Add something you should know, replacing an earlier note with the same text."""
         notes = [one for one in self.data["notes"] if one[0] != note.text]
         self.data["notes"] = [*notes, [note.text, note.values, note.grave]]
-        write_text(self.path / runfolder.DATA, _with_files(self.data))
+        write_text(self.path / runfolder.DATA, with_files(self.data))
 
     def read_anew(self) -> None:
         """Forget what was read: the model has been replaced."""
@@ -440,67 +438,3 @@ def require_space(run: Path, dataset: Dataset) -> None:
 def _begun(out: Path) -> Iterator[Path]:
     """Yield what is in a folder, except what a training killed before it started leaves behind."""
     return (path for path in out.iterdir() if path.name not in (runfolder.RECIPE, ".lock") and path.suffix != ".part")
-
-
-def _recipe_toml(recipe: Recipe, info: ModelInfo, dataset: Dataset, objectives: Objectives, device: str) -> str:
-    """Return the text of recipe.toml: the recipe, the input, the data and the versions of everything."""
-    import onnxruntime
-    import tomli_w
-    import torch
-
-    values = {
-        "recipe": recipe.to_dict(),
-        "input": {"height": info.height, "width": info.width, "channels": info.channels, "fit": info.fit},
-        "data": {"location": dataset.location, **dataset.options},
-        "objectives": objectives.to_dict(),
-        "versions": {
-            "Mirante": mirante.__version__,
-            "Python": platform.python_version(),
-            "PyTorch": torch.__version__,
-            "ONNX Runtime": onnxruntime.__version__,
-            "NumPy": np.__version__,
-            "System": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, device {device}",
-        },
-    }
-    header = "# Everything needed to train this again: mirante train DATA --recipe this/file\n"
-    return header + tomli_w.dumps(values)
-
-
-def _data_json(dataset: Dataset, as_given: bool) -> str:
-    """Return the text of data.json."""
-    tested = [row for row, split in enumerate(dataset.splits.tolist()) if split not in ("train", "val")]
-    files = zip(dataset.paths, dataset.digests, dataset.names, dataset.splits.tolist(), strict=True)
-    value = {
-        "format": runfolder.FORMAT,
-        "location": dataset.location,
-        "options": dataset.options,
-        **({"as_given": True, "group_of": dataset.groups, "subgroup_of": dataset.subgroups} if as_given else {}),
-        "task": dataset.task,
-        "classes": list(dataset.classes),
-        "counts": dataset.counts(),
-        "split_by": dataset.split_by,
-        "groups": None if dataset.groups is None else len({dataset.groups[row] for row in tested}),
-        "films": _films(dataset, tested),
-        "notes": [[note.text, note.values, note.grave] for note in dataset.notes],
-        "skipped": [{"path": one.path, "reason": one.reason} for one in dataset.skipped],
-        "fingerprint": dataset.fingerprint,
-        "files": [list(file) for file in files],
-    }
-    return _with_files(value)
-
-
-def _films(dataset: Dataset, rows: Sequence[int]) -> int | None:
-    """Return how many films these images are frames of; None if any is not, or belongs to another group than its film."""
-    frames = [parted(dataset.paths[row]) for row in rows]
-    if dataset.groups is None or not all(
-        frame is not None and dataset.groups[row] == frame[0] for row, frame in zip(rows, frames, strict=True)
-    ):
-        return None
-    return len({dataset.groups[row] for row in rows})
-
-
-def _with_files(value: dict[str, Any]) -> str:
-    # one file per line: the list is long, and people search it
-    lines = ",\n".join("    " + to_json(file, None) for file in value["files"])
-    rest = to_json({key: item for key, item in value.items() if key != "files"})
-    return rest[:-2] + f',\n  "files": [\n{lines}\n  ]\n}}\n'

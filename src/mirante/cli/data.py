@@ -162,7 +162,7 @@ def _train_words(arguments: argparse.Namespace, table: Path, grouped: bool) -> l
 
 
 def _freeze(arguments: argparse.Namespace) -> None:
-    from mirante.experiment.versions import LOCK_ENDING, freeze
+    from mirante.experiment.data_diff import LOCK_ENDING, freeze
 
     out = arguments.out or f"{Path(arguments.data).name or 'data'}{LOCK_ENDING}"
     state = freeze(arguments.data, out, **data_options(arguments), **task_options(arguments))
@@ -172,7 +172,7 @@ def _freeze(arguments: argparse.Namespace) -> None:
 
 def _diff(arguments: argparse.Namespace) -> None:
     from mirante.cli.tables import print_rows, print_table
-    from mirante.experiment.versions import KINDS, State, diff, page, titles
+    from mirante.experiment.data_diff import KINDS, State, diff, page, titles
     from mirante.files import write_text
     from mirante.locale import language
 

@@ -17,12 +17,12 @@ from mirante.data.notes import Note
 from mirante.data.partition import SPLITS, spread
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.evaluation.objectives import Objectives
+from mirante.experiment.data_diff import require_locked
 from mirante.experiment.defaults import changed, choose_recipe, fit_to_data, input_shape, suited, untrained
 from mirante.experiment.distributed import begun_before, led_by_rank_zero, load, remember
 from mirante.experiment.evaluate import judge_run, tell_skipped
 from mirante.experiment.options import Asked, TrainOptions, sort_options, with_options_of_run
 from mirante.experiment.training import Training
-from mirante.experiment.versions import require_locked
 from mirante.images import Pixels
 from mirante.locale import Language, language
 from mirante.model.notation import is_own_code, is_pretrained

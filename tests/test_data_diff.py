@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirante import Run
-from mirante.experiment.versions import State, diff
+from mirante.experiment.data_diff import State, diff
 
 FILES = st.dictionaries(
     st.sampled_from([f"{letter}.png" for letter in "abcdefg"]),

@@ -177,7 +177,7 @@ def page(old: State, new: State, changes: list[Change], say: Language) -> str:
         for kind in KINDS
         if any(one.kind == kind for one in changes)
     ]  # fmt: skip
-    template = environment("mirante.experiment").get_template("versions.html.j2")
+    template = environment("mirante.experiment").get_template("data_diff.html.j2")
     footer = say("Made by Mirante {version} on this computer. No image left it.", version=mirante.__version__)
     return template.render(css=raw_css(), say=say, old=old.name, new=new.name, parts=parts, footer=footer) + "\n"
 
