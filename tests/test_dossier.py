@@ -58,16 +58,18 @@ def test_answers_stay_and_figures_are_taken_anew(run: Path) -> None:
 
 def test_what_a_person_wrote_is_never_overwritten(run: Path, mirante: Command) -> None:
     package.dossier(run)
-    made = run / "dossier" / "dossier.md"
-    made.write_text(made.read_text(encoding="utf-8") + "My own words.\n", encoding="utf-8")
-    done = mirante("dossier", run)
-    assert (
-        done.returncode == 2
-        and "changed by hand" in done.stderr
-        and "My own words." in made.read_text(encoding="utf-8")
-    )
-    made.unlink()
+    for name in ("dossier.md", "dossier.html"):
+        made = run / "dossier" / name
+        made.write_text(made.read_text(encoding="utf-8") + "My own words.\n", encoding="utf-8")
+        done = mirante("dossier", run)
+        assert done.returncode == 2 and "changed by hand" in done.stderr
+        assert "My own words." in made.read_text(encoding="utf-8")
+        made.unlink()
     answers = run / "dossier" / "answers.toml"
+    noted = "# asked on Monday\n" + answers.read_text(encoding="utf-8")
+    answers.write_text(noted, encoding="utf-8")
+    package.dossier(run)
+    assert answers.read_text(encoding="utf-8") == noted
     for content, said in (("purpose = ", "not TOML"), ("purpose = 3", "must be a text")):
         answers.write_text(content, encoding="utf-8")
         with pytest.raises(RequestError, match=said):

@@ -391,7 +391,9 @@ def _periods(rows: Rows, every: float | None) -> list[tuple[float, float, Rows]]
         return [(float(rows.times[0]), float(rows.times[-1]), rows)]
     numbers = np.floor(rows.times / every).astype(np.int64)
     if int(numbers[-1] - numbers[0]) > 10_000:
-        raise RequestError("the periods are too short for such a long log; choose longer ones, such as --every day.")
+        raise RequestError(
+            "the periods are too short for such a long log; choose longer ones (--every), or look at less of it (--since 365d)."
+        )
     return [
         (number * every, (number + 1) * every, rows.only(numbers == number))
         for number in range(int(numbers[0]), int(numbers[-1]) + 1)

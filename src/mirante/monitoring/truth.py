@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import unicodedata
@@ -112,7 +113,7 @@ def _require_plain(label: str, classes: tuple[str, ...], table: Path, number: in
 def _digest(table: Path, path: str, number: int) -> str:
     if _DIGEST.fullmatch(path.lower()):
         return path.lower()[:32]
-    try:
-        return hashlib.sha256((table.parent / path).read_bytes()).hexdigest()[:32]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{table}, row {number}: no file at {path}, and it is no digest.") from error
+    for name in (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)):
+        with contextlib.suppress(OSError, ValueError):
+            return hashlib.sha256((table.parent / name).read_bytes()).hexdigest()[:32]
+    raise DataError(f"{table}, row {number}: no file at {path}, and it is no digest.")

@@ -73,6 +73,7 @@ class Session:
         self._waiting: list[tuple[str, Question]] = []
         self._aside: set[int] = set()
         self._asked = 0
+        self._made_from: set[str] = set()  # digests of the images that its model was made from
         self._lock = threading.RLock()
 
     def refresh(self) -> None:
@@ -94,7 +95,9 @@ class Session:
                 return
             from mirante.photos.features import extractor_of_run  # imports torch: only when needed
 
-            self.info = info = Run(self.gallery.run).info
+            run = Run(self.gallery.run)
+            self.info, self._made_from = run.info, run.seen
+            info = self.info
             extractor = extractor_of_run(path, info)
             features, damaged = extractor.look(self.library.folder, one_each)
             sound = np.setdiff1d(np.arange(len(one_each)), damaged)
@@ -182,7 +185,9 @@ class Session:
         labels = labels_of(answers)
         drawn = {one.digest for one in answers if one.kind == "random"}
         with self._lock:
-            judged = [digest for digest in drawn if labels.get(digest) is not None and digest in self.rows]
+            judged = [
+                digest for digest in drawn - self._made_from if labels.get(digest) is not None and digest in self.rows
+            ]
             right = sum(
                 labels[digest] == self.classes[int(self._probabilities[self.rows[digest]].argmax())]
                 for digest in judged

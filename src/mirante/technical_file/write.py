@@ -48,11 +48,12 @@ def dossier(
     out      the folder; RUN/dossier when None
     lang     en or pt; the system's when None
 
-    Made again, it takes new figures and keeps the answers. Raises RequestError where dossier.md was changed by hand, RunError.
+    Made again, it takes new figures and keeps the answers. Raises RequestError where a page of it was changed by hand, RunError.
     """
     opened, say = run if isinstance(run, Run) else Run(run), language(lang)
     folder = opened.path / "dossier" if out is None else Path(out).expanduser()
-    _require_ours(folder / MARKDOWN)
+    for name in (MARKDOWN, PAGE):
+        _require_ours(folder / name)
     answers = _read(folder / ANSWERS)
     if purpose:
         purpose = _lines(printable(purpose) if not purpose.isprintable() and "\n" not in purpose else purpose)
@@ -68,13 +69,17 @@ def dossier(
     found = sections(opened, watched, "" if log is None else str(Path(log).expanduser().resolve()), say, silent)
     blanks = [part for section in found for part in section.parts if isinstance(part, Blank)]
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / ANSWERS, _answers(blanks, answers, say))
-    text = _markdown(opened, found, answers, folder, say)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    write_text(folder / MARKDOWN, f"{text}{_MADE}{digest} -->\n")
-    write_text(folder / PAGE, _page(opened, found, answers, folder, say))
+    if purpose or not {one.key for one in blanks} <= answers.keys():  # else it stays as it is, with a person's comments
+        write_text(folder / ANSWERS, _answers(blanks, answers, say))
+    _write_ours(folder / MARKDOWN, _markdown(opened, found, answers, folder, say))
+    _write_ours(folder / PAGE, _page(opened, found, answers, folder, say))
     missing = tuple(one.key for one in blanks if not answers.get(one.key, "").strip())
     return Dossier(folder, missing, len(blanks))
+
+
+def _write_ours(path: Path, text: str) -> None:
+    """Write a file with a note by which `_require_ours` knows whether a person has changed it since."""
+    write_text(path, f"{text}{_MADE}{hashlib.sha256(text.encode()).hexdigest()} -->\n")
 
 
 def _require_ours(path: Path) -> None:
