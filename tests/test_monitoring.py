@@ -302,7 +302,7 @@ def test_a_change_is_seen_by_all_images_where_the_test_had_few() -> None:
     for _ in range(20):
         reference = Reference(drawn(38))
         usual.append(reference.look_once(drawn(80)).p_value)
-        changed = drawn(80, 0.5)
+        changed = drawn(80, 0.6)
         found.append(reference.look_once(changed).p_value)
         of_a_part.append(reference.look(changed, rng).p_value)
     assert sum(one < 0.01 for one in usual) <= 2

@@ -254,7 +254,7 @@ def test_a_model_that_looks_at_mirror_images_is_judged_as_its_file_answers(
     shapes_run: tuple[Path, Path], tmp_path: Path
 ) -> None:
     run = train(
-        shapes_run[1], layers="8C3-MP2-16C3-MP2-16N", epochs=3, augment="mirror", out=tmp_path / "run", lang="en"
+        shapes_run[1], layers="8C3-MP2-16C3-MP2-16N", epochs=3, augment=["mirror"], out=tmp_path / "run", lang="en"
     )
     assert run.info.flip_tta
     photos = rings(tmp_path / "photos", 8)

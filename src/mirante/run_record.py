@@ -77,7 +77,7 @@ def _films(dataset: Dataset, rows: Sequence[int]) -> int | None:
 
 
 def with_files(value: dict[str, Any]) -> str:
-    # one file per line: the list is long, and people search it
+    """Return data.json with one file per line: the list is long, and people search it."""
     lines = ",\n".join("    " + to_json(file, None) for file in value["files"])
     rest = to_json({key: item for key, item in value.items() if key != "files"})
     return rest[:-2] + f',\n  "files": [\n{lines}\n  ]\n}}\n'

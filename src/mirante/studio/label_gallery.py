@@ -93,7 +93,8 @@ class LabelSession(Session):
 
     def change(self, digests: Sequence[str], label: str | None, has: int | None) -> None:
         sound = all(DIGEST.fullmatch(digest) for digest in digests)
-        if not sound or has not in (-1, 0, 1) or label not in classes_of(self.gallery):
+        said = {name for labels in several_of(self.library.answers()).values() for name in labels}
+        if not sound or has not in (-1, 0, 1) or label not in {*classes_of(self.gallery), *said}:
             raise RequestError(UNCLEAR)
         self.library.change(digests, label, has, new_turn())
 
