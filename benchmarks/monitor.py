@@ -1,6 +1,6 @@
 """How soon a change in the images is found, how often there is an alarm without one, and how good the estimate of the accuracy is.
 
-python benchmarks/monitor.py RUN [--months 100] [--others FOLDER] [--images 10000] [--keep FILE.npz]
+python benchmarks/monitor.py RUN [--months 100] [--others FOLDER] [--images 10000] [--keep FILE.npz] [--few]
 
 RUN is a run whose test images are many, or one with folds of a pretrained network; FOLDER has images of something else. Months are
 simulated from its images: some, drawn anew each time, are the reference, the others the images in use. FILE.npz is for
@@ -119,6 +119,23 @@ def months(
     return alarms / count, days
 
 
+def few_tested(data: Simulated, name: str, changed: Images | None, count: int, rng: np.random.Generator) -> None:
+    """Print how often 80 images are found to be different by a single look, where the test had few: by a part of them, and by all."""
+    for tested in (38, 60, 100):
+        part, whole = 0, 0
+        for _ in range(count):
+            order = rng.permutation(len(data.targets))
+            reference, used = Reference(some(data.images, order[:tested])), order[tested:]
+            if changed is None:
+                now = some(data.images, used[:80])
+            else:
+                same = len(changed.sketches) == len(data.targets)
+                now = some(changed, used[:80] if same else rng.permutation(len(changed.sketches))[:80])
+            part += reference.look(now, rng).p_value < 0.01
+            whole += reference.look_once(now).p_value < 0.01
+        print(f"| {name} | {tested} | {part / count:.0%} | {whole / count:.0%} |", flush=True)
+
+
 def told(name: str, strength: str, a_day: int, share: float, days: list[int]) -> None:
     found = f"{np.median(days):.0f} days = {a_day * np.median(days):.0f} images" if days else "–"
     print(f"| {name} | {strength} | {a_day} | {share:.0%} | {found} |", flush=True)
@@ -169,8 +186,20 @@ def main() -> None:
     parser.add_argument("--others", type=Path)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--few", action="store_true", help="only a single look, by few test images")
     asked = parser.parse_args()
     data, rng = Simulated(Run(asked.run), asked.images), np.random.default_rng(0)
+    if asked.few:
+        print("| change | test images | found by a part (p < 0.01) | by all |\n|---|---|---|---|")
+        few_tested(data, "none", None, asked.months, rng)
+        for name, changes in CHANGES.items():
+            strength, change = changes[-1]
+            few_tested(data, f"{name} {strength}", data.seen(change(data.pixels))[0], asked.months, rng)
+        if asked.others is not None:
+            files = sorted(asked.others.rglob("*.jpg"))[:1000]
+            changed, _ = data.seen(np.stack([data.model.pixels(file) for file in files]))
+            few_tested(data, asked.others.name, changed, asked.months, rng)
+        return
     kept = {"": data.images.sketches}
     for a_day in (30, 100, 200):
         share, _ = months(data, a_day, asked.months, None, 0.0, rng)

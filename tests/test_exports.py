@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from mirante.errors import WorkError
-from mirante.exports import int8
+from mirante.exports import forms, int8, module_of
 from mirante.exports.any_size import with_resize
 from mirante.exports.verify import images_to_try
 from mirante.images import Fit, read_image
@@ -89,6 +90,16 @@ def photos_run(tmp_path_factory: pytest.TempPathFactory, test_data: Path, mirant
     done = mirante("train", test_data / "flowers-128.tar.xz", *words)
     assert done.returncode == 0, done.stderr
     return run
+
+
+def test_a_form_is_a_module_that_writes_it_and_every_one_is_documented() -> None:
+    assert forms() == ("coreml", "hub-folder", "keras", "litert", "onnx", "openvino", "torch", "web")
+    for name in ("docs/export.md", "docs/pt_BR/export.md"):
+        text = (Path(__file__).parents[1] / name).read_text(encoding="utf-8")
+        assert all(f"| `{form}`" in text for form in forms()), name
+    for form in forms():
+        source = Path(str(resources.files("mirante.exports"))) / f"{module_of(form).rpartition('.')[2]}.py"
+        assert "\ndef write(job: Job) -> Written:" in source.read_text(encoding="utf-8"), form
 
 
 @pytest.mark.parametrize("form", ["onnx", "keras", "torch", "hub-folder", "openvino", "coreml"])

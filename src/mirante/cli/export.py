@@ -9,15 +9,14 @@ import argparse
 from dataclasses import asdict
 
 from mirante.cli.arguments import add_format
-
-FORMS = ("onnx", "keras", "torch", "web", "hub-folder", "openvino", "coreml", "litert")
+from mirante.exports import forms
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help="the run folder")
     parser.add_argument(
         "--to",
-        choices=FORMS,
+        choices=forms(),
         default="onnx",
         help="onnx (images of any size), keras, torch, web (a page that classifies, offline), hub-folder, openvino, coreml, "
         "litert (default: onnx)",
@@ -57,6 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
             "largest_difference": done.difference,
             "takes": done.takes,
             "speed": done.speed,
+            "remark": done.remark,
         }
         quantised = {f"int8_{name}": value for name, value in asdict(done.quantised).items()} if done.quantised else {}
         print_rows([row | quantised], arguments.format, arguments.lang)
@@ -70,18 +70,8 @@ def run(arguments: argparse.Namespace) -> None:
         )
     )
     print(done.takes)
-    if done.speed is not None:
-        speed = say.number(done.speed, 1)
-        if arguments.to == "litert":
-            print(say("Image by image, on this processor, it is {speed} times as fast as ONNX Runtime.", speed=speed))
-        else:
-            print(say("In batches, on this processor, it is {speed} times as fast as ONNX Runtime.", speed=speed))
-    if arguments.to == "coreml":
-        print(
-            say(
-                "Core ML runs on Apple's systems only: what was tried is the network that was converted, not the package."
-            )
-        )
+    if done.remark:
+        print(done.remark)
     if done.quantised is not None:
         found = done.quantised
         words = {

@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Literal, get_args
 
 from mirante import runfolder
 from mirante.errors import RequestError
+from mirante.exports import forms, module_of
 from mirante.exports.form import Job
 from mirante.exports.int8 import Quantised
 from mirante.exports.verify import images_to_try, require_agreement
 from mirante.locale import language
 from mirante.run import Run
 
-Form = Literal["onnx", "keras", "torch", "web", "hub-folder", "openvino", "coreml", "litert"]
 _CALIBRATED = 256
 
 
 @dataclass(frozen=True)
 class Exported:
     """An export: its folder, how many images it was tried on, the largest difference in any probability, what its
-    pixels must be, what 8 bits brought, and under openvino and litert how many times as fast it is as ONNX Runtime here."""
+    pixels must be, what 8 bits brought, how many times as fast it is as ONNX Runtime here where that was measured, and what else is
+    to be said of it, in words."""
 
     folder: Path
     images: int
@@ -33,11 +33,12 @@ class Exported:
     takes: str
     quantised: Quantised | None = None
     speed: float | None = None
+    remark: str = ""
 
 
 def export(
     run: str | Path | Run,
-    form: Form = "onnx",
+    form: str = "onnx",
     *,
     int8: bool = False,
     out: str | Path | None = None,
@@ -59,11 +60,11 @@ def export(
 
     Raises RequestError when it cannot be done as asked, WorkError when the export disagrees with the model; nothing is left then.
     """
-    if form not in get_args(Form):
-        raise RequestError(f"form {form!r}: must be one of {', '.join(get_args(Form))}.")
+    if form not in forms():
+        raise RequestError(f"form {form!r}: must be one of {', '.join(forms())}.")
     opened = run if isinstance(run, Run) else Run(run)
     path = opened.path
-    writer = import_module(f"mirante.exports.to_{form.removesuffix('-folder')}")  # its libraries are imported only now
+    writer = import_module(module_of(form))  # its libraries are imported only now
     if int8 and not hasattr(writer, "write_int8"):
         raise RequestError(f"--int8: there is no --to {form} in 8 bits; leave it out, or choose another form.")
     model = opened.model()
@@ -88,7 +89,7 @@ def export(
             shutil.rmtree(target)
         folder.rename(target)
     takes = model.info.takes(language(lang))
-    return Exported(target, len(tried.pictures), written.difference, takes, quantised, written.speed)
+    return Exported(target, len(tried.pictures), written.difference, takes, quantised, written.speed, written.remark)
 
 
 def _is_export(folder: Path) -> bool:

@@ -38,12 +38,14 @@ class Written:
     difference  the largest in any probability between it and model.onnx; the export is kept up to `tolerance`
     answers     what the written form answers, where its speed or its version in 8 bits is compared
     speed       how many times as fast as ONNX Runtime it is here; None where that says nothing
+    remark      what else the user must know of it, in words
     """
 
     difference: float
     tolerance: float = TOLERANCE
     answers: Answers | None = None
     speed: float | None = None
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,11 @@ class Job:
         session = open_graph(self.any_size)
         return self.of_whole(lambda image: session.run(["probabilities"], {"images": image})[0], ANY_SIZE_TOLERANCE)
 
-    def of_whole(self, answers: Answers, tolerance: float, speed: float | None = None) -> Written:
+    def of_whole(self, answers: Answers, tolerance: float) -> Written:
         """Return what comes of answering the images at their own sizes, one by one."""
         found = np.concatenate([answers(image[None]) for image in self.whole])
         difference = float(np.abs(found - self.model.run(self.tried.pixels).probabilities).max())
-        return Written(difference, tolerance, answers, speed)
+        return Written(difference, tolerance, answers)
 
 
 def sizes(small: Path, large: Path) -> tuple[int, int]:

@@ -54,7 +54,8 @@ class _OfImage(nn.Module):
 def write(job: Job) -> Written:
     """Write model.mlpackage. Raises as `write_coreml` does."""
     answers = write_coreml(job.info, job.weights, job.folder / _NAME)
-    return Written(job.difference(answers), answers=answers)
+    text = "Core ML runs on Apple's systems only: what was tried is the network that was converted, not the package."
+    return Written(job.difference(answers), answers=answers, remark=job.say(text))
 
 
 def write_int8(job: Job, written: Written) -> Quantised:
