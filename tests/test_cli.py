@@ -56,6 +56,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["data", "info", "nowhere"], "nowhere: no such file or folder"),
         (["data", "get", "imagenet"], "'imagenet' is not a data set that can be downloaded"),
         (["dance"], "invalid choice: 'dance'"),
+        (["--lang=pt", "train", "digits"], "--lang: as opções vêm depois do verbo"),
         ([], "VERB"),
     ],
 )

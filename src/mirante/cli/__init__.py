@@ -155,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     keep_matplotlib_at_home()
     code = _language_of(words)
     try:
+        _require_verb(words)
         parsed = make_parser(code).parse_args(words)
         _show_log(getattr(parsed, "quiet", False), code)
         parsed.run(parsed)
@@ -184,6 +185,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print(f"mirante: {_in(code, told)}", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)
+
+
+def _require_verb(words: Sequence[str]) -> None:
+    """Raise RequestError for an option before the verb."""
+    first = words[0].partition("=")[0] if words else ""
+    if first.startswith("-") and not any(own.startswith(first) for own in ("-h", "--help", "--version")):
+        raise RequestError(f"{first}: options come after the verb; `mirante --help` shows the verbs.")
 
 
 def _in(code: str, message: str) -> str:
