@@ -127,7 +127,7 @@ def test_a_table_of_labels_becomes_answers(own_run: Path, tmp_path: Path, mirant
         read_labels(library, table, own_run)
     assert library.answers() == before  # nothing of a table that is refused
     table.write_text("path,label\nc.png,bar\n")
-    library.answer([digest_of(contents["c.png"])], "cross", "chosen", None, "the later word")
+    library.change([digest_of(contents["c.png"])], "cross", None, "the later word")
     assert read_labels(library, table, own_run) == (1, [])
     assert labels_of(library.answers())[digest_of(contents["c.png"])] == "cross"
     library.take_back()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,21 @@ def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path: Pa
     with pytest.raises(WorkError, match="the disk is full"):
         write_file(path, fail)
     assert path.read_text() == "old" and [one.name for one in tmp_path.iterdir()] == ["file"]
+    for where in (path / "inside", tmp_path / ("x" * 300), tmp_path / "gone" / "file"):
+        with pytest.raises(WorkError, match="could not be written"):
+            write_text(where, "new")
+
+
+def test_threads_that_write_leave_the_rights_of_new_files_as_the_user_wants_them(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: write_text(tmp_path / str(number), ""), range(400)))
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    if os.name == "posix":
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
 
 
 @given(

@@ -76,6 +76,18 @@ def test_answers_about_labels_stand_beside_classes(tmp_path: Path) -> None:
     assert several_of(library.answers())["a"]["dog"].has == 0
 
 
+def test_what_was_said_can_be_changed_whoever_said_it(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    library.answer(["a"], "cat", "random", "cat", "1")
+    library.answer_label({"b": 1}, "dog", "sidecar", "2")
+    library.change(["a", "never answered"], "owl", None, "3")
+    library.change(["b"], "dog", 0, "4")
+    assert labels_of(library.answers())["a"] == "owl" and several_of(library.answers())["b"]["dog"].has == 0
+    assert [one.kind for one in library.answers() if one.digest == "a"] == ["random", "random"]
+    assert {one.digest for one in library.answers()} == {"a", "b"}
+    assert library.take_back() == ["b"] and several_of(library.answers())["b"]["dog"].has == 1
+
+
 def test_an_older_library_is_brought_up_to_date_and_a_newer_one_refused(tmp_path: Path) -> None:
     Library(tmp_path).answer(["a"], "rose", "chosen", None, "1")
     place = tmp_path / ".mirante" / "photos.sqlite"

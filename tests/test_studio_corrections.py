@@ -155,7 +155,7 @@ def test_of_several_labels_all_are_said_at_once(browser, studio: Studio, tag_run
     answered = several_of(library.answers())
     library.close()
     (changed,) = (labels for labels in answered.values() if "bar" in labels and labels["bar"].has == 1)
-    assert changed["stripes"].has == -1 and changed["stripes"].kind == "feedback"
+    assert changed["stripes"].has == -1 and changed["stripes"].kind == "chosen"
 
 
 def test_what_cannot_be_meant_is_refused_and_nothing_is_kept(studio: Studio) -> None:

@@ -14,6 +14,7 @@ import secrets
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def write_file(path: Path, write: Callable[[Path], None]) -> None:
             os.fsync(file.fileno())
         move(part, path)
     except Exception as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         # libraries wrap the system's error in their own; its text is all they keep
         if isinstance(error, OSError) or "os error" in str(error).lower():
             raise WorkError(f"{path} could not be written: {system_reason(error)}.") from error

@@ -107,8 +107,8 @@ class Run:
         path = self.path.resolve()
         if path.name == PART:
             return path.parent.name
-        inside = path.parent.name == runfolder.EARLIER
-        return "/".join(path.parts[-3:]) if inside else path.name
+        is_kept = path.name.isdigit() and path.parent.name == runfolder.EARLIER and runfolder.is_run(path.parents[1])
+        return "/".join(path.parts[-3:]) if is_kept else path.name
 
     @cached_property
     def settings(self) -> dict[str, Any]:

@@ -82,6 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
     from mirante.serving.app import create_app
     from mirante.serving.connections import SECONDS, Connection
     from mirante.serving.measures import FOLDER
+    from mirante.serving.models import require_models
     from mirante.serving.settings import Settings
 
     settings = Settings(
@@ -99,7 +100,11 @@ def run(arguments: argparse.Namespace) -> None:
         None if arguments.feedback is None else str(Path(arguments.feedback).expanduser().resolve()),
         arguments.feedback_megabytes,
     )
-    app = create_app(settings)  # reports what is wrong with a model before it listens
+    app = None  # what is wrong with a model is said before it listens
+    if arguments.workers == 1:
+        app = create_app(settings)
+    else:  # each of the processes opens the models by itself
+        require_models(settings)
     listening = listen(arguments.host, arguments.port)
     port = listening.getsockname()[1]
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
@@ -115,7 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
         "timeout_keep_alive": SECONDS,
         "timeout_graceful_shutdown": int(arguments.timeout) + 5,
     }
-    if arguments.workers == 1:
+    if app is not None:
         uvicorn.Server(uvicorn.Config(app, **shared)).run(sockets=[listening])
         return
     settings.keep()

@@ -36,7 +36,11 @@ _WIDTHS = (0.5, 1.0, 2.0)  # of the kernel, by the median distance
 _SHARE = (
     4  # of many looks a sample is at most one in so many test images: else their own chance would look like a change
 )
-_ENOUGH, _TIMES = 500, 4  # images that tell enough; of one look, at most so many times as many as there are test images
+_ENOUGH, _MOST_AT_ONCE = (
+    500,
+    2_000,
+)  # images that tell enough; of one look where the test images are few, at most so many
+_TIMES = 4  # and at most so many times as many as there are test images
 
 _COMPONENTS, _FOR_A_COMPONENT = 32, 10  # at most so many, and one for so many test images
 
@@ -124,7 +128,7 @@ class Reference:
         count = len(images.sketches)
         if min(count, _ENOUGH) <= len(self) // _SHARE:
             return self.look(images, np.random.default_rng(0))
-        few = np.random.default_rng(0).permutation(count)[: _TIMES * len(self)]
+        few = np.random.default_rng(0).permutation(count)[: min(_TIMES * len(self), _MOST_AT_ONCE)]
         both = Reference(self._images.and_some_of(images, few))
         size = len(few)
         gaps = [view.gap(size) for view in both._views]

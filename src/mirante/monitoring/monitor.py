@@ -236,6 +236,8 @@ def monitor(
         for one, soon in zip(looks, under_way, strict=True)
     ]
     grown = evidence(told)
+    if under_way[-1] and len(grown) > 1:  # what is not over takes nothing back
+        grown[-1] = max(grown[-2:])
     estimate, now = tests.accuracy_of, tests.count(unique)
     periods = tuple(
         Period(

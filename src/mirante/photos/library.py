@@ -203,15 +203,15 @@ class Library:
         self._keep(((digest, label, kind, has) for digest, label, has in said), None, turn)
 
     def change(self, digests: Iterable[str], label: str | None, has: int | None, turn: str) -> None:
-        """Keep something else about photos that were answered before, each as an answer of the same kind; as `answer` does.
+        """Keep something else about photos that were answered before; as `answer` does. Those drawn at random stay so.
 
         has  of several labels, whether the photos have this one: 1 yes, 0 no, -1 not sure; None for a class
         """
-        before: dict[str, Kind] = {}
-        for one in self.answers():
-            if has is None or one.digest not in before or one.label == label:
-                before[one.digest] = one.kind
-        rows = ((digest, label, before[digest], has) for digest in dict.fromkeys(digests) if digest in before)
+        before = self.answers()
+        drawn = {one.digest for one in before if one.kind == "random" and (has is None or one.label == label)}
+        known = {one.digest for one in before}
+        kinds: dict[str, Kind] = {one: "random" if one in drawn else "chosen" for one in digests if one in known}
+        rows = ((digest, label, kind, has) for digest, kind in kinds.items())
         self._keep(rows, None, turn)
 
     def _keep(self, rows: Iterable[tuple[str, str | None, Kind, int | None]], asked: str | None, turn: str) -> None:

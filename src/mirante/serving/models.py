@@ -122,6 +122,11 @@ class Models:
             served.close()
 
 
+def require_models(settings: Settings) -> None:
+    """Open all models once, and close them again; raises as Models does."""
+    Models(settings, lambda _name, _count, _seconds: None).close()
+
+
 def _stamp(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()

@@ -153,7 +153,7 @@ class Session:
             self._aside.difference_update(self.rows[digest] for digest in digests if digest in self.rows)
             if digests:  # asked again at once
                 rows = tuple(self.rows[digest] for digest in digests if digest in self.rows)
-                if rows:
+                if rows and given[-1].kind in ("chosen", "random", "together"):
                     label = int(self._probabilities[rows[0]].argmax())
                     again = Question(rows, label, given[-1].kind)
                     self._waiting.insert(0, (new_turn(), again))

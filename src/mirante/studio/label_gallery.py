@@ -108,7 +108,8 @@ class LabelSession(Session):
             decided = self.info.asks.answered(self._probabilities, self.info) if len(self.rows) else None
             for digest, label in sorted(drawn):
                 one = told[digest][label]
-                if decided is not None and digest in self.rows and label in self.classes and one.has in (0, 1):
+                is_here = digest in self.rows and digest not in self._made_from
+                if decided is not None and is_here and label in self.classes and one.has in (0, 1):
                     right.append(int(decided[self.rows[digest], self.classes.index(label)]) == one.has)
                     wanted.append(one.has == 1)
                     turns.append(one.turn)

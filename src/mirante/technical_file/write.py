@@ -59,6 +59,8 @@ def dossier(
         purpose = _lines(printable(purpose) if not purpose.isprintable() and "\n" not in purpose else purpose)
         if answers.get("purpose", "").strip() not in ("", purpose.strip()):
             raise RequestError(f"{folder / ANSWERS}: already says what the model is for; change it there.")
+    is_new = bool(purpose) and answers.get("purpose", "").strip() != purpose.strip()
+    if is_new:
         answers["purpose"] = purpose
     watched, silent = None, None
     if log is not None:
@@ -69,7 +71,7 @@ def dossier(
     found = sections(opened, watched, "" if log is None else str(Path(log).expanduser().resolve()), say, silent)
     blanks = [part for section in found for part in section.parts if isinstance(part, Blank)]
     folder.mkdir(parents=True, exist_ok=True)
-    if purpose or not {one.key for one in blanks} <= answers.keys():  # else it stays as it is, with a person's comments
+    if is_new or not {one.key for one in blanks} <= answers.keys():  # else it stays as it is, with a person's comments
         write_text(folder / ANSWERS, _answers(blanks, answers, say))
     _write_ours(folder / MARKDOWN, _markdown(opened, found, answers, folder, say))
     _write_ours(folder / PAGE, _page(opened, found, answers, folder, say))
@@ -86,7 +88,9 @@ def _require_ours(path: Path) -> None:
     """Raise RequestError where a person has changed the file since it was made."""
     if not path.exists():
         return
-    text, _, made = path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n").rpartition(_MADE)
+    text, mark, made = path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n").rpartition(_MADE)
+    if not mark and path.name == PAGE:
+        return  # an earlier Mirante made it, and wrote it anew each time
     if made.strip() != f"{hashlib.sha256(text.encode()).hexdigest()} -->":
         raise RequestError(
             f"{path}: was changed by hand and would be lost; write into {ANSWERS} beside it instead, and move this file away."
