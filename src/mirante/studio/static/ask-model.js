@@ -57,6 +57,7 @@ export function askAboutImage(root, { path = false, answered = null } = {}) {
     if (files.length > 1 && !says.textContent) says.textContent = words("first", { count: files.length });
   }
   async function draw(what, button) {
+    inside.replaceChildren(element("p", { class: "soft", role: "status" }, words("drawing")));
     await busy(button, says, async () => {
       const label = root.querySelector("select.of-class")?.value;
       const got = await fetch(address(what) + (label ? `&class=${encodeURIComponent(label)}` : ""), { method: "POST", body: image });
@@ -65,6 +66,7 @@ export function askAboutImage(root, { path = false, answered = null } = {}) {
       const picture = element("img", { class: "shown", alt, src: URL.createObjectURL(await got.blob()) });
       inside.replaceChildren(element("figure", {}, picture, element("figcaption", {}, alt)));
     });
+    if (says.textContent) inside.replaceChildren();
   }
   input.addEventListener("change", () => takeFirst(input.files));
   root.querySelector("button.choose").addEventListener("click", () => input.click());
