@@ -32,7 +32,8 @@ from mirante.errors import DataError, RequestError
 from mirante.model.last_layer import read_head
 from mirante.monitoring.drift import LIMIT, PERIODS, Images, Reference, e_value, evidence
 from mirante.monitoring.estimates import accuracy, class_mix
-from mirante.monitoring.log import Log, Rows, _read, read_log
+from mirante.monitoring.log import Log
+from mirante.monitoring.log_reader import Rows, _read, read_log
 from mirante.monitoring.monitor import monitor
 from mirante.monitoring.pictures import Sample
 from mirante.monitoring.truth import compare
@@ -445,10 +446,10 @@ def test_blurred_images_are_an_alarm(
 def test_a_period_under_way_counts_less_until_it_is_over(
     used: Path, shapes_run: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log, today = used / "log-blurred", time.time()
-    (now,) = monitor(shapes_run[0], log, every=7 * 86_400).periods
-    monkeypatch.setattr(time, "time", lambda: today + 7 * 86_400)
-    (later,) = monitor(shapes_run[0], log, every=7 * 86_400).periods
+    log, today, long = used / "log-blurred", time.time(), 1e9  # seconds, of which none end while this runs
+    (now,) = monitor(shapes_run[0], log, every=long).periods
+    monkeypatch.setattr(time, "time", lambda: today + long)
+    (later,) = monitor(shapes_run[0], log, every=long).periods
     assert later.p_value == now.p_value and later.evidence == pytest.approx(24 * now.evidence)
 
 

@@ -25,7 +25,7 @@ from mirante.cluster.plan import make_plan
 from mirante.model.export import build_onnx, largest_difference, write_onnx
 from mirante.model.network import build_network
 from mirante.model.notation import parameters, parse_layers
-from mirante.monitoring.log import read_log
+from mirante.monitoring.log_reader import read_log
 from mirante.monitoring.monitor import monitor
 from mirante.prediction.model import Model
 from mirante.prediction.onnx_model import Output

@@ -103,7 +103,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What it is called: as its folder; a model that it had as its folder in that of the run; one that is to come as the run."""
+        """The name of its folder; of an earlier model RUN/earlier/N."""
         path = self.path.resolve()
         if path.name == PART:
             return path.parent.name
@@ -164,19 +164,20 @@ class Run:
 
     @property
     def seen(self) -> set[str]:
-        """The digests of the images that the model was made from: trained on, or calibrated with."""
+        """The digests of the images that the model was made from: trained on, calibrated with, or learned from later."""
         folded = bool(self.data["options"].get("folds"))
-        return {digest for _, digest, _, split in self.data["files"] if folded or split != "test"}
+        trained = {digest for _, digest, _, split in self.data["files"] if folded or split != "test"}
+        return trained.union(self.learned)
 
     @property
-    def learned(self) -> int:
-        """How many photos it has learned from after its training (mirante photos learn)."""
+    def learned(self) -> tuple[str, ...]:
+        """The digests of the photos that it has learned from after its training (mirante photos learn). Raises RunError."""
         path = self.path / runfolder.LEARNED
         if not path.exists():
-            return 0
+            return ()
         try:
             with np.load(path, allow_pickle=False) as found:
-                return len(found["digests"])
+                return tuple(map(str, found["digests"]))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise RunError(f"{path}: damaged; restore the file or train again.") from error
 

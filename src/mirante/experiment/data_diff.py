@@ -56,13 +56,13 @@ class State:
             return cls(location, _listed(runfolder.parse(_text(path), location), location))
         if path.is_dir() and runfolder.is_run(path):
             run = Run(path)
-            return cls(location, _listed(run.data, location), learned=run.learned)
+            return cls(location, _listed(run.data, location), learned=len(run.learned))
         return cls.of(location, Dataset.open(location, **options))
 
-    def with_splits_united(self, *splits: str) -> State:
-        """Return the state with the images of some splits, or without any named of all, among those of the training."""
+    def with_splits_united(self, test_apart: bool) -> State:
+        """Return the state with all images among those of the training, but for the test images where they are kept apart."""
         united = {
-            path: (digest, label, "train" if split in splits or not splits else split)
+            path: (digest, label, "test" if test_apart and split == "test" else "train")
             for path, (digest, label, split) in self.files.items()
         }
         return State(self.name, united, self.dataset)
@@ -144,9 +144,9 @@ def require_locked(dataset: Dataset, lock: str | Path) -> None:
     wanted = State.read(str(lock)) if there else None
     if wanted is None:
         raise RequestError(f"{lock}: no such lock file; mirante data freeze DATA --out NAME{LOCK_ENDING} writes one.")
-    # which of the training images validate is for the recipe to say; with folds all of them are tested
-    united = () if dataset.folds else ("val",)
-    states = (one.with_splits_united(*united) for one in (wanted, State.of(dataset.location, dataset)))
+    # which of the training images validate is for the recipe to say; with folds all are tested, where none were set aside
+    test_apart = not dataset.folds or bool((dataset.splits == "test").any())
+    states = (one.with_splits_united(test_apart) for one in (wanted, State.of(dataset.location, dataset)))
     if changes := diff(*states):
         raise RequestError(
             f"{dataset.location}: not as it was when {lock} was written (changes: {len(changes):,}); "

@@ -94,10 +94,7 @@ def rollback(run: str | Path | Run, to: int | None = None, *, why: str = "") -> 
     """
     opened = _opened(run)
     with hold_run(opened.path):
-        kept = earlier_models(opened.path)
-        if not kept:
-            raise RequestError(f"{opened.path}: there is no earlier model to go back to.")
-        number = max(kept) if to is None else to
+        number = max(earlier_models(opened.path), default=0) if to is None else to
         return _replace(opened, earlier_model(opened.path, number), why or f"back to {runfolder.EARLIER}/{number}")
 
 
@@ -150,11 +147,11 @@ def _replace(run: Run, source: Path, why: str) -> Path:
         raise RequestError(f"{source}: its model is the one in use in {run.path}.")
     staged = stage(run.path, source)
     kept = keep(run.path, why)
-    commit(run.path, staged)
-    run.read_anew()
     text = "This model was put in the place of another on {day}: {why}. The one before is kept in {folder}."
     day = datetime.now(UTC).date().isoformat()
-    run.note(Note(text, {"day": day, "why": why, "folder": f"{runfolder.EARLIER}/{kept.name}"}))
+    Run(staged).note(Note(text, {"day": day, "why": why, "folder": f"{runfolder.EARLIER}/{kept.name}"}))
+    commit(run.path, staged)
+    run.read_anew()
     warn_of_outdated(run.path)
     return kept
 
@@ -185,6 +182,8 @@ def earlier_models(run: Path) -> dict[int, Path]:
 def earlier_model(run: Path, number: int) -> Path:
     """Return the folder of an earlier model. Raises RequestError when there is none of that number."""
     kept = earlier_models(run)
+    if not kept:
+        raise RequestError(f"{run}: there is no earlier model to go back to.")
     if number not in kept:
         raise RequestError(
             f"{run}: there is no earlier model {number}; there are {', '.join(map(str, kept))} (mirante versions {run})."

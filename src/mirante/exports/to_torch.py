@@ -96,7 +96,7 @@ class Model(nn.Module):
 
 def write(job: Job) -> Written:
     """Write model.py and model.safetensors. Raises as `write_torch` does."""
-    return Written(job.difference(write_torch(job.run.path.name, job.info, job.weights, job.folder)))
+    return Written(job.difference(write_torch(job.run.name, job.info, job.weights, job.folder)))
 
 
 def write_torch(run_name: str, info: ModelInfo, weights: Path, folder: Path) -> Answers:

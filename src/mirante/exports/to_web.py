@@ -28,7 +28,7 @@ _MODULE, _WASM = "package/dist/ort.wasm.bundle.min.mjs", "package/dist/ort-wasm-
 
 def write(job: Job) -> Written:
     """Write the page. Raises as `write_web` does."""
-    write_web(job.run.path.name, job.info, job.any_size.SerializeToString(), job.folder, job.runtime, job.say)
+    write_web(job.run.name, job.info, job.any_size.SerializeToString(), job.folder, job.runtime, job.say)
     return job.any_size_written()
 
 

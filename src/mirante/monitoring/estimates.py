@@ -30,9 +30,7 @@ def class_mix(
     targets (M,) of the test images, whose own chance widens the interval.
     """
     rng = np.random.default_rng(0)
-    truth = np.bincount(targets, minlength=len(before)) / len(targets)
-    value = np.clip(_mix(probabilities, before) - (_mix(tested, before) - truth), 0, 1)
-    value /= value.sum()
+    value = _mix(probabilities, before)
     drawn = []
     for _ in range(_DRAWS):
         rows = rng.integers(0, len(probabilities), len(probabilities))

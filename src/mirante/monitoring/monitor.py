@@ -18,7 +18,7 @@ from mirante.evaluation.figure import Figure
 from mirante.evaluation.metrics import wilson
 from mirante.monitoring.drift import LEAST, LEAST_TESTED, LIMIT, ONE_PERIOD, Images, Look, Reference, evidence
 from mirante.monitoring.estimates import accuracy, class_mix
-from mirante.monitoring.log import Rows, read_log
+from mirante.monitoring.log_reader import Rows, read_log
 from mirante.monitoring.pictures import FOLDER
 from mirante.monitoring.truth import compare
 from mirante.prediction.onnx_model import version_of

@@ -17,7 +17,7 @@ from mirante.data.several import join, parse
 from mirante.data.tables import Columns, read_table_file
 from mirante.errors import DataError
 from mirante.model_info import ModelInfo
-from mirante.monitoring.log import Rows
+from mirante.monitoring.log_reader import Rows
 
 _DIGEST = re.compile(r"[0-9a-f]{32}([0-9a-f]{32})?")
 

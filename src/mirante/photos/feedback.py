@@ -103,7 +103,7 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
     Paths are those in the folder, or from the table's own folder. All of a table is taken, or nothing; one that is read again changes
     nothing, even where something else was said since. For a run of several
     labels a cell names all that a photo has, such as cat|dog, and it has no other, nor any that another row names; columns of yes and
-    no speak of their labels alone, those without a single yes being none. Raises DataError.
+    no speak of their labels alone, those without a single yes being none. Raises DataError, RequestError for what can be no class.
     """
     info = Run(run).info if runfolder.is_run(run) else None
     several = info is not None and info.asks.several_labels
@@ -168,6 +168,8 @@ def require_class(label: str) -> None:
 
 def known_as(label: str, classes: Sequence[str]) -> str:
     """Return a label as the model writes it, where it knows it in other letters, or as a path, or a number in another form."""
-    _, composed, *_ = written = spellings(label.strip())
-    same = [one for one in written if one in classes]
-    return next(iter([*same, *(one for one in classes if one.casefold() == composed.casefold())]), composed)
+    written = spellings(label.strip())
+    composed = written[1]
+    known = [one for one in written if one in classes]
+    known += [one for one in classes if one.casefold() == composed.casefold()]
+    return known[0] if known else composed

@@ -62,7 +62,6 @@ class Models:
             self.by_name[name] = self._serve(name, stamp, model)
 
     def _serve(self, name: str, stamp: tuple[int, int], model: Model) -> Served:
-        batcher = Batcher(model, self._settings.room, lambda count, took: self._note(name, count, took))
         recorder, one = None, self._settings
         if one.log is not None:
             from mirante.monitoring.recorder import Recorder
@@ -73,6 +72,7 @@ class Models:
             from mirante.photos.feedback import Feedback
 
             feedback = Feedback(Path(one.feedback) / name, one.feedback_megabytes, model.info)
+        batcher = Batcher(model, one.room, lambda count, took: self._note(name, count, took))
         return Served(name, model.path, stamp, model.version, batcher, recorder, feedback)
 
     def _open(self, run: str | Path) -> tuple[tuple[int, int], Model]:

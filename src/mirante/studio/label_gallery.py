@@ -12,7 +12,7 @@ from mirante.errors import RequestError
 from mirante.evaluation.metrics import share_right
 from mirante.locale import Language
 from mirante.photos.label_questions import choose_labels
-from mirante.photos.library import Kind, several_of
+from mirante.photos.library import several_of
 from mirante.photos.questions import Question
 from mirante.studio.gallery import DIGEST, Gallery, Session, classes_of, new_turn
 from mirante.studio.workspace import UNCLEAR
@@ -68,8 +68,8 @@ class LabelSession(Session):
             given = self.library.answers()
             digests = self.library.take_back()
             rows = tuple(self.rows[digest] for digest in digests if digest in self.rows)
-            if rows and given[-1].has is not None and given[-1].label in self.classes:  # asked again at once
-                kind: Kind = "random" if given[-1].kind == "random" else "together"
+            kind = given[-1].kind if digests else "chosen"
+            if rows and kind in ("random", "together") and given[-1].label in self.classes:  # asked again at once
                 again = Question(rows, self.classes.index(given[-1].label), kind)
                 turn = new_turn()
                 self._taken_back[turn] = {

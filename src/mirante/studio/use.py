@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mirante.errors import RequestError
 from mirante.experiment.model_versions import earlier_model
-from mirante.monitoring.log import is_log
+from mirante.monitoring.log_reader import is_log
 from mirante.monitoring.monitor import Watched, monitor
 from mirante.quantities import read_age
 from mirante.studio.workspace import Workspace, whole

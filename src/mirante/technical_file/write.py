@@ -14,7 +14,7 @@ from mirante.data.entries import printable
 from mirante.errors import RequestError
 from mirante.files import write_text
 from mirante.locale import Language, language
-from mirante.monitoring.log import NoRowsError
+from mirante.monitoring.log_reader import NoRowsError
 from mirante.monitoring.monitor import monitor
 from mirante.run import Run
 from mirante.technical_file.contents import Blank, Section, Table, sections
