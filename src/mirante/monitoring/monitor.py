@@ -227,7 +227,8 @@ def monitor(
         images = Images(part.sketches, part.ood_scores, part.confidences)
         return reference.look_once(images) if seed is None else reference.look(images, np.random.default_rng(seed))
 
-    whole = look(unique)
+    # images of one group are alike, and more of them would look like a change
+    whole = look(unique, 0 if opened.data.get("groups") else None)
     # a period is looked at in the same way each time
     looks = [whole] if every is None else [look(part, int(begin // every)) for begin, _, part in parts]
     under_way = [every is not None and end > time.time() for _, end, _ in parts]
