@@ -175,11 +175,8 @@ class Run:
         path = self.path / runfolder.LEARNED
         if not path.exists():
             return ()
-        try:
-            with np.load(path, allow_pickle=False) as found:
-                return tuple(map(str, found["digests"]))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise RunError(f"{path}: damaged; restore the file or train again.") from error
+        (digests,) = read_arrays(path, digests=np.str_)
+        return tuple(map(str, digests))
 
     @property
     def notes(self) -> list[Note]:
@@ -354,12 +351,8 @@ class Run:
         path = self.path / runfolder.REFERENCE
         if not path.exists():
             return None
-        try:
-            with np.load(path, allow_pickle=False) as found:
-                rows, sketches, scores = found["rows"], found["sketches"], found["ood_scores"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise RunError(f"{path}: damaged; restore the file or train again.") from error
-        return np.asarray(rows, np.int64), np.asarray(sketches, np.float16), np.asarray(scores, np.float32)
+        rows, sketches, scores = read_arrays(path, rows=np.int64, sketches=np.float16, ood_scores=np.float32)
+        return rows, sketches, scores
 
     def publish_heatmaps(self, drawn: bytes | None) -> None:
         """Keep where the network looked: the network may be gone when the run is evaluated."""
@@ -396,6 +389,15 @@ class Run:
             shutil.rmtree(self.path / unfinished, ignore_errors=True)
         for part in self.path.rglob("*.part"):  # left by a kill in the middle of writing
             part.unlink()
+
+
+def read_arrays(path: Path, **kinds: type) -> list[NDArray[Any]]:
+    """Return arrays of a file (.npz) of a run, by name, each of its kind. Raises RunError when it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return [np.asarray(found[name], kind) for name, kind in kinds.items()]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path}: damaged; restore the file or train again.") from error
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,10 +81,11 @@ def usual_names(labels: Iterable[str]) -> dict[str, str]:
     return written
 
 
-def spellings(label: str) -> list[str]:
-    """Return a label as it is, its letters composed as most systems do, as a path in a tree, and without the .0 that pandas writes."""
+def class_of(label: str, classes: Collection[str]) -> str | None:
+    """Return the class that a label names as it is, composed as most systems do, as a path in a tree, or without the .0 of pandas."""
     composed = unicodedata.normalize("NFC", label)
-    return [label, composed, tidy_path(composed), *usual_names([composed]).values()]
+    written = (label, composed, tidy_path(composed), *usual_names([composed]).values())
+    return next((one for one in written if one in classes), None)
 
 
 def require_enough(

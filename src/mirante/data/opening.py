@@ -202,13 +202,13 @@ def _dataset(
 
 def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, list[Labelled], list[Skipped]]:
     """Return the source, its images with their labels, and those left out."""
-    asked = {
-        "group": options.get("group"),
-        "subgroup": options.get("subgroup"),
-        "label": options.get("label_column"),
-        "path": options.get("path_column"),
-    }
-    columns = Columns(asked["group"], asked["subgroup"], asked["label"], asked["path"], task.several_labels)
+    columns = Columns(
+        options.get("group"),
+        options.get("subgroup"),
+        options.get("label_column"),
+        options.get("path_column"),
+        task.several_labels,
+    )
     given = options.get("root")
     root = None if given is None else Path(given).expanduser()
     source, table = open_source(location, root, columns, options.get("interval"))
@@ -217,14 +217,8 @@ def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, 
         table = find_table(str(labels), source, location, columns, root)
         if names_films(table) and "interval" not in options:
             source, _ = open_source(location, root, columns, INTERVAL)
-    elif table is None and any(asked.values()):
-        names = {
-            "group": "--group-column",
-            "subgroup": "--subgroup",
-            "label": "--label-column",
-            "path": "--path-column",
-        }
-        option = next(f"{names[name]} {column}" for name, column in asked.items() if column is not None)
+    elif table is None and (asked := _asked(columns)):
+        option = f"{asked[0][0]} {asked[0][1]}"
         raise DataError(f"{location}: {option} needs a table with this column; name it with --labels FILE.csv.")
     scanned = scan(source, options.get("page") or 0)
     if not scanned:
@@ -241,6 +235,17 @@ def _labelled(location: str, task: Task, options: DataOptions) -> tuple[Source, 
         present = {row.label for row in rows}
         return source, rows, [one for one in skipped if not one.path.endswith("/") or one.label not in (None, *present)]
     return source, *label_by_table(location, scanned, table)
+
+
+def _asked(columns: Columns) -> list[tuple[str, str]]:
+    """Return the options that name columns, with the names."""
+    named = {
+        "--group-column": columns.group,
+        "--subgroup": columns.subgroup,
+        "--label-column": columns.label,
+        "--path-column": columns.path,
+    }
+    return [(option, column) for option, column in named.items() if column is not None]
 
 
 def _splits(

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mirante.data.classes import look_alikes, spellings, tidy_path
+from mirante.data.classes import class_of, look_alikes, tidy_path
 from mirante.data.several import join, parse
-from mirante.data.tables import Columns, read_table_file
+from mirante.data.tables import Columns, read_table_file, spellings
 from mirante.errors import DataError
 from mirante.model_info import ModelInfo
 from mirante.monitoring.log_reader import Rows
@@ -76,7 +76,7 @@ def _labels(labels: list[str], info: ModelInfo) -> list[str]:
     if not info.asks.few_answers:  # texts
         return [unicodedata.normalize("NFC", label).strip() for label in labels]
     plain = [label.strip() for label in labels]
-    return [next((one for one in spellings(label) if one in info.classes), label) for label in plain]
+    return [class_of(label, info.classes) or label for label in plain]
 
 
 def _parted(label: str, info: ModelInfo) -> tuple[str | None, list[str]]:
@@ -113,7 +113,7 @@ def _require_plain(label: str, classes: tuple[str, ...], table: Path, number: in
 def _digest(table: Path, path: str, number: int) -> str:
     if _DIGEST.fullmatch(path.lower()):
         return path.lower()[:32]
-    for name in (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)):
+    for name in spellings(path):
         with contextlib.suppress(OSError, ValueError):
             return hashlib.sha256((table.parent / name).read_bytes()).hexdigest()[:32]
     raise DataError(f"{table}, row {number}: no file at {path}, and it is no digest.")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import threading
+import unicodedata
 import uuid
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from mirante import runfolder
-from mirante.data.classes import spellings
+from mirante.data.classes import class_of
 from mirante.data.entries import Skipped, digest_of, printable
 from mirante.data.several import parse, require_writable
 from mirante.data.tables import Columns, read_table_file
@@ -168,8 +169,6 @@ def require_class(label: str) -> None:
 
 def known_as(label: str, classes: Sequence[str]) -> str:
     """Return a label as the model writes it, where it knows it in other letters, or as a path, or a number in another form."""
-    written = spellings(label.strip())
-    composed = written[1]
-    known = [one for one in written if one in classes]
-    known += [one for one in classes if one.casefold() == composed.casefold()]
-    return known[0] if known else composed
+    composed = unicodedata.normalize("NFC", label.strip())
+    same = (one for one in classes if one.casefold() == composed.casefold())
+    return class_of(label.strip(), classes) or next(same, composed)

@@ -5,7 +5,6 @@ Digests, answers and features, never the pictures; a model that comes back bring
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from mirante import runfolder
 from mirante.errors import RunError
 from mirante.files import write_file
 from mirante.photos.fit import Known
+from mirante.run import read_arrays
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,11 @@ def learned_of(run: Path, none: Known, classes: tuple[str, ...]) -> Learned:
     path = run / runfolder.LEARNED
     if not path.exists():
         return Learned(none, (), classes)
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            digests, folders, names = (tuple(map(str, found[name])) for name in ("digests", "folders", "classes"))
-            targets, features = np.asarray(found["targets"], np.int64), np.asarray(found["features"], np.float32)
-        if (
-            len({len(digests), len(folders), len(targets), len(features)}) != 1
-            or features.shape[1:] != none.features.shape[1:]
-        ):
-            raise ValueError("its parts do not belong together")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path}: damaged; restore the file or train again.") from error
-    return Learned(Known(digests, targets, features), folders, names)
+    digests, folders, names, targets, features = read_arrays(
+        path, digests=np.str_, folders=np.str_, classes=np.str_, targets=np.int64, features=np.float32
+    )
+    counts = {len(one) for one in (digests, folders, targets, features)}
+    if len(counts) != 1 or features.shape[1:] != none.features.shape[1:]:
+        raise RunError(f"{path}: damaged; restore the file or train again.")
+    known = Known(tuple(map(str, digests)), targets, features)
+    return Learned(known, tuple(map(str, folders)), tuple(map(str, names)))

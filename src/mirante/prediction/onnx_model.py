@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,7 @@ def check_images(info: ModelInfo) -> Pixels:
 
 
 class OnnxModel:
-    """A Mirante model, opened from a run folder or from its model.onnx; its version is what version_of says of that file."""
+    """A Mirante model, opened from a run folder or from its model.onnx."""
 
     def __init__(self, run: str | Path | bytes, threads: int = 0, features: bool = False) -> None:
         """Open it, or the content of a model.onnx.
@@ -119,7 +120,7 @@ class OnnxModel:
                 path = runfolder.require_file(path, runfolder.ONNX)
         try:
             self._content = content or path.read_bytes()  # the file may be replaced by another model
-            self.version = _version(self._content)
+            self._file = self._content
             self._session = open_session(self._content, threads)
             if features and "features" not in [one.name for one in self._session.get_outputs()]:
                 self._content = _with_features(self._content)
@@ -159,8 +160,13 @@ class OnnxModel:
     def on_one_thread(self) -> OnnxModel:
         """Return the network again, for callers that run it on each core by itself."""
         same = OnnxModel(self._content, 1, self._features)
-        same.version = self.version  # of the file, which may have been opened with its features
+        same._file = self._file  # which may have been opened with its features
         return same
+
+    @cached_property
+    def version(self) -> str:
+        """What version_of says of its file."""
+        return _version(self._file)
 
     @property
     def outputs(self) -> tuple[str, ...]:
