@@ -14,10 +14,12 @@ from PIL import Image
 from test_photos_learn import rings
 from test_serving import serving, wait
 
+from mirante.data.classes import known_as
 from mirante.data.entries import digest_of
 from mirante.errors import DataError, RequestError
-from mirante.photos.feedback import Feedback, known_as, read_labels
+from mirante.photos.feedback import Feedback, read_labels
 from mirante.photos.library import Library, labels_of
+from mirante.photos.said import said_classes, said_labels
 from mirante.prediction.model import Model
 
 
@@ -130,11 +132,36 @@ def test_a_table_of_labels_becomes_answers(own_run: Path, tmp_path: Path, mirant
     library.change([digest_of(contents["c.png"])], "cross", None, "the later word")
     assert read_labels(library, table, own_run) == (1, [])
     assert labels_of(library.answers())[digest_of(contents["c.png"])] == "cross"
+    shutil.copy(table, tmp_path / "another.csv")  # of somebody else, who says so later
+    read_labels(library, tmp_path / "another.csv", own_run)
+    assert labels_of(library.answers())[digest_of(contents["c.png"])] == "bar"
+    read_labels(library, table, own_run)
+    library.take_back()
+    assert labels_of(library.answers())[digest_of(contents["c.png"])] == "cross"
     library.take_back()
     library.close()
     done = mirante("photos", "learn", own_run, folder, "--labels", table)
     assert done.returncode == 0 and "Photos with a label in" in done.stderr and ": 1." in done.stderr, done.stderr
     assert answers_of(folder)[digest_of(contents["c.png"])] == "bar"
+
+
+def test_a_new_class_that_is_written_in_several_ways_is_one(own_run: Path, tmp_path: Path) -> None:
+    folder, info = tmp_path / "photos", Model(own_run).info
+    rings(folder, 6)
+    names = ("Ring", "ring", "RING ", " ring", "Ring", "rinG")
+    rows = (f"ring{number}.png,{name}" for number, name in enumerate(names))
+    (tmp_path / "labels.csv").write_text("path,label\n" + "\n".join(rows))
+    library, feedback = Library(folder), Feedback(folder, 10, info)
+    read_labels(library, tmp_path / "labels.csv", own_run)
+    for number, name in enumerate(("RINg", "Disc", "ring")):
+        feedback.add(png("disc", 800 + number), [name])
+    feedback.close()
+    library.answer([digest_of(png("disc", 801))], "DISC", "chosen", None, "later")  # and one that the model knows
+    answers = library.answers()
+    assert {one.label for one in answers} == {"Ring", "disc"}
+    assert said_classes(answers, info.classes, set(), set()).classes == ("bar", "cross", "disc", "Ring")
+    assert said_labels(answers, info.classes, set(), set()).classes == info.classes  # none says where it is not
+    library.close()
 
 
 def test_a_label_is_the_class_that_is_meant_however_it_is_written() -> None:

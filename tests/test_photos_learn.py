@@ -30,7 +30,9 @@ from mirante.photos.fit import _imagined
 from mirante.photos.learn import learn
 from mirante.photos.library import Answer, Library, labels_of
 from mirante.photos.questions import RANDOM_EVERY
+from mirante.photos.sidecars import read_sidecars
 from mirante.prediction.model import Model
+from mirante.prediction.onnx_model import OnnxModel
 from mirante.run import Run
 from mirante.runfolder import EARLIER
 from mirante.training.head import fit_head
@@ -347,11 +349,67 @@ def test_a_run_with_folds_learns_and_is_judged_by_layers_that_saw_neither_image_
     assert found.count("ring") >= 24
     assert mirante("evaluate", run, *words[2:]).returncode == 0
 
-    own = tmp_path / "own"
-    words = ["--model", "8C3-MP2-16N", "--epochs", "1", *words]
-    assert mirante("train", data, *words, "--out", own).returncode == 0
-    done = mirante("photos", "learn", own, tmp_path / "photos", "--lang", "en")
-    assert done.returncode == 2 and "its network has seen all of them" in done.stderr
+
+def test_networks_of_folds_that_see_differently_learn_each_from_what_it_sees(tmp_path: Path, mirante: Command) -> None:
+    data, run = write_shapes(tmp_path / "shapes", 40), tmp_path / "run"
+    words = ["--model", "8C3-MP2-16C3-MP2-32N", "--epochs", "8", "--folds", "3", "--lang", "en"]
+    assert mirante("train", data, *words, "--out", run).returncode == 0
+    before, models = Run(run).predictions(), sorted((run / "fold-models").iterdir())
+    assert [one.name for one in models] == ["fold1.onnx", "fold2.onnx", "fold3.onnx"]
+    dataset = Run(run).dataset()
+    dataset, pixels = dataset.load(Run(run).info.size, 3, Run(run).info.fit)
+    for number, file in enumerate(models):  # it is the network that answered its fold
+        rows = np.flatnonzero(before.folds == number)
+        asked = [dataset.paths.index(before.paths[row]) for row in rows]
+        found = OnnxModel(file).run(np.ascontiguousarray(pixels[asked])).logits.argmax(axis=1)
+        assert (found == before.probabilities[rows].argmax(axis=1)).all()
+    seen = rings(tmp_path / "photos", 24)
+    library = Library(tmp_path / "photos")
+    library.answer(seen, "ring", "chosen", "disc", "rings")
+    done = learn(run, library, language("en"))
+    assert done.adopted and done.added == ("ring",) and done.unseen == 120, done
+    after = Run(run).predictions()
+    assert sorted(after.paths) == sorted(before.paths) and after.classes == ("bar", "cross", "disc", "ring")
+    assert int(after.right.sum()) == done.after and (after.folds == before.folds).all()
+    seen = rings(tmp_path / "other", 36)[24:]
+    other = Library(tmp_path / "other")
+    other.answer(seen, "ring", "chosen", "disc", "more rings")
+    again = learn(run, other, language("en"))
+    assert again.taught == 36 and again.from_before == 24  # what the first folder taught is seen by every network still
+    shutil.rmtree(run / "fold-models")
+    done = mirante("photos", "learn", run, tmp_path / "photos", "--lang", "en")
+    assert done.returncode == 2 and "fold1.onnx: missing" in done.stderr
+
+
+def test_with_folds_no_network_is_judged_on_images_that_it_knows_by_heart(tmp_path: Path, mirante: Command) -> None:
+    noise, run = np.random.default_rng(0), tmp_path / "run"
+    for number in range(60):  # nothing tells these classes apart
+        place = tmp_path / "noise" / "abc"[number % 3] / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise.integers(0, 256, (16, 16, 3), np.uint8)).save(place)
+    words = [
+        "--model",
+        "16C3-32N",
+        "--size",
+        "16",
+        "--augment",
+        "none",
+        "--batch-size",
+        "10",
+        "--epochs",
+        "60",
+        "--folds",
+        "3",
+    ]
+    assert mirante("train", tmp_path / "noise", *words, "--out", run).returncode == 0
+    dataset, pixels = Run(run).dataset().load((16, 16), 3, Run(run).info.fit)
+    known = OnnxModel(run).run(pixels).logits.argmax(axis=1) == dataset.targets
+    assert known.mean() > 0.9  # the network that is in use does know them by heart
+    seen = rings(tmp_path / "photos", 12)
+    library = Library(tmp_path / "photos")
+    library.answer(seen, "ring", "chosen", "a", "rings")
+    done = learn(run, library, language("en"))
+    assert done.unseen == 60 and done.before < 36 and done.after < 36
 
 
 def test_a_class_of_five_photos_is_answered_and_costs_the_others_little() -> None:
@@ -435,6 +493,27 @@ def test_keywords_of_other_programs_are_answers_and_mirantes_own_are_not(
     assert answered == {digest: label for number, (digest, label) in enumerate(labels.items()) if number % 3}
     assert mirante("photos", "learn", own_run, tmp_path / "photos", "--read-xmp").returncode == 0
     assert len(Library(tmp_path / "photos").answers()) == 12  # read twice, kept once
+
+
+def test_a_keyword_that_is_changed_back_or_taken_out_is_seen(own_run: Path, tmp_path: Path) -> None:
+    (digest, *_), folder = rings(tmp_path / "photos", 1), tmp_path / "photos"
+    library, sidecar = Library(folder), folder / "ring0.xmp"
+
+    def stands(words: list[str]) -> str | None:
+        items = "".join(f"<rdf:li>{word}</rdf:li>" for word in words)
+        sidecar.write_text(
+            '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+            '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:subject><rdf:Bag>'
+            f"{items}</rdf:Bag></dc:subject></rdf:Description></rdf:RDF></x:xmpmeta>"
+        )
+        read_sidecars(library, own_run)
+        return labels_of(library.answers())[digest]
+
+    assert [stands(words) for words in (["disc"], ["bar"], ["disc", "holiday"], ["holiday"], ["disc"])] == [
+        "disc", "bar", "disc", None, "disc"
+    ]  # fmt: skip
+    library.answer([digest], "cross", "chosen", None, "later")
+    assert [stands(words) for words in (["disc"], [], ["bar"])] == ["cross", "cross", "bar"]
 
 
 def test_without_an_answer_or_a_folder_there_is_one_sentence(own_run: Path, tmp_path: Path, mirante: Command) -> None:

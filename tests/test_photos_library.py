@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirante.errors import RequestError
+from mirante.photos import library as photos_library
 from mirante.photos.library import Library, contradictions, labels_of, several_of
 from mirante.photos.questions import choose
 
@@ -110,20 +111,28 @@ def test_an_older_library_is_brought_up_to_date_and_a_newer_one_refused(tmp_path
         Library(tmp_path / "other")
 
 
-def test_a_second_look_reads_only_what_is_new(tmp_path: Path) -> None:
+def test_a_second_look_reads_only_what_is_new_or_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_shapes(tmp_path, 3)
-    library = Library(tmp_path)
+    library, really_read = Library(tmp_path), photos_library._read
     first = {one.path: one.digest for one in library.look()[0]}
     assert len(first) == 9
-    known = tmp_path / "bar" / "000.png"
-    status = known.stat()
-    known.write_bytes(bytes(status.st_size))  # would be unreadable; but size and time say that it is known
-    os.utime(known, ns=(status.st_atime_ns, status.st_mtime_ns))
+    read = []
+
+    def noting(path: Path) -> tuple[str | None, str | None, float | None]:
+        read.append(path.relative_to(tmp_path).as_posix())
+        return really_read(path)
+
+    monkeypatch.setattr(photos_library, "_read", noting)
     draw_shape("disc", 99).save(tmp_path / "new.png")
     found, skipped = library.look()
     assert {one.path: one.digest for one in found if one.path != "new.png"} == first and not skipped
-    os.utime(known)
-    assert [one.path for one in library.look()[1]] == ["bar/000.png"]
+    assert read == ["new.png"]
+    changed = tmp_path / "bar" / "000.png"
+    status = changed.stat()
+    changed.unlink()
+    changed.write_bytes(bytes(status.st_size))  # of the same size and time, and no image
+    os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert [one.path for one in library.look()[1]] == ["bar/000.png"] and read == ["new.png", "bar/000.png"]
 
 
 @settings(max_examples=40, deadline=None)

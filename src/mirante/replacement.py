@@ -16,7 +16,8 @@ from mirante.files import move, write_json
 
 FILES = (
     runfolder.RECIPE, runfolder.DATA, runfolder.HISTORY, runfolder.MODEL, runfolder.WEIGHTS, runfolder.METRICS, runfolder.PREDICTIONS,
-    runfolder.REFERENCE, runfolder.LEARNED, runfolder.CARD, runfolder.REPORT, runfolder.PLOTS, runfolder.SNAPSHOTS, runfolder.ONNX,
+    runfolder.REFERENCE, runfolder.LEARNED, runfolder.FOLD_MODELS, runfolder.CARD, runfolder.REPORT, runfolder.PLOTS,
+    runfolder.SNAPSHOTS, runfolder.ONNX,
 )  # fmt: skip
 """What makes a model and its report."""
 

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from mirante.data.entries import Entry, find_path, is_companion, printable
+from mirante.data.file_states import digest_of_states
 from mirante.errors import DataError
 from mirante.images import MAX_BYTES
 
@@ -35,8 +36,7 @@ class ArchiveSource:
         self.name = path.name[: -len(next(end for end in ARCHIVE_SUFFIXES if path.name.lower().endswith(end)))]
 
     def stamp(self) -> str:
-        status = self.path.stat()
-        return f"{self.path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
+        return f"{self.path.resolve()} {digest_of_states(self.path.parent, [self.path.name])}"
 
     def entries(self) -> Iterator[Entry]:
         with self._damage_said():

@@ -88,6 +88,13 @@ def class_of(label: str, classes: Collection[str]) -> str | None:
     return next((one for one in written if one in classes), None)
 
 
+def known_as(label: str, classes: Sequence[str]) -> str:
+    """Return a label as a model writes it, where it knows it in other letters, or as a path, or a number in another form."""
+    composed = unicodedata.normalize("NFC", label.strip())
+    same = (one for one in classes if one.casefold() == composed.casefold())
+    return class_of(label.strip(), classes) or next(same, composed)
+
+
 def require_enough(
     location: str,
     names: tuple[str, ...],

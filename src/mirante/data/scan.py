@@ -1,7 +1,6 @@
 """One look at every image of a source: the digest of its content, its size and channels, or why it cannot be read.
 
-Cached under the source's stamp, so that an unchanged source is not read again; of one that has changed, only files whose size or
-time of change is another.
+Cached under the source's stamp, so that an unchanged source is not read again; of one that has changed, only files in another state.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from mirante import dicom
 from mirante.data.entries import Entry, Source, digest_of
+from mirante.data.file_states import has_lasting_numbers, state_of
 from mirante.data.processes import on_every_core
 from mirante.errors import ImageError, MiranteError, UnavailableError
 from mirante.files import write_text
@@ -26,7 +27,7 @@ from mirante.places import cache_folder
 from mirante.progress import track
 from mirante.rendering import Depth
 
-_FORMAT = 4
+_FORMAT = 5
 
 
 class Scanned(NamedTuple):
@@ -58,7 +59,7 @@ def scan(source: Source, page: int = 0) -> list[Scanned]:
     kept = cache_folder() / "scans" / f"{key}.json"
     if kept.exists():
         try:
-            return [Scanned._make(row) for row in json.loads(kept.read_text(encoding="utf-8"))]
+            return _rows(json.loads(kept.read_text(encoding="utf-8")))
         except (ValueError, TypeError, OSError):
             kept.unlink(missing_ok=True)
     files = _Files(source, page)
@@ -82,21 +83,34 @@ def scan(source: Source, page: int = 0) -> list[Scanned]:
         return found
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        write_text(kept, json.dumps(found))
+        write_text(kept, json.dumps(_columns(found)))
         files.write(found)
     except (MiranteError, OSError, UnicodeEncodeError):
         pass  # a cache that cannot be written, or a name that is not text: it will be read again
     return found
 
 
+def _columns(rows: list[Scanned]) -> list[Any]:
+    """Return the fields one by one: the paths, and of each other the values of all images, or the value where all have the same."""
+    paths, *others = (list(column) for column in zip(*rows, strict=True)) if rows else [[]]
+    return [paths, *(column[0] if len(set(column)) == 1 else column for column in others)]
+
+
+def _rows(columns: list[Any]) -> list[Scanned]:
+    """Return what `_columns` was made from. Raises ValueError or TypeError where that is not possible."""
+    count = len(columns[0])
+    values = (column if isinstance(column, list) else repeat(column, count) for column in columns)
+    return [Scanned._make(row) for row in zip(*values, strict=True)]
+
+
 class _Files:
-    """What is known about the files of a source from the last time that it was read, by path, size and time of change."""
+    """What is known about the files of a source from the last time that it was read, by path and state."""
 
     def __init__(self, source: Source, page: int) -> None:
-        name = hashlib.sha256(
-            f"{_FORMAT} {page} {Path(source.named('')).absolute()}".encode("utf-8", "surrogateescape")
-        ).hexdigest()[:32]
+        root = Path(source.named("")).absolute()
+        name = hashlib.sha256(f"{_FORMAT} {page} {root}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
         self._place = cache_folder() / "scans" / f"files-{name}.json"
+        self._numbered = has_lasting_numbers(root)
         self._stamps: dict[str, list[Any]] = {}
         self._before: dict[str, list[Any]] = {}
         with suppress(OSError, ValueError):
@@ -113,7 +127,7 @@ class _Files:
             status = entry.payload.stat()
         except OSError:
             return None
-        stamp = [str(entry.payload.absolute()), status.st_size, status.st_mtime_ns]
+        stamp = [str(entry.payload.absolute()), *state_of(status, self._numbered)]
         self._stamps[entry.path] = stamp
         before = self._before.get(entry.path)
         if before is None or before[0] != stamp or entry.group is not None:

@@ -23,6 +23,8 @@ from mirante.evaluation.objectives import Objectives
 from mirante.experiment.fit_network import Choices, ask, fit_network
 from mirante.experiment.training import Training
 from mirante.files import write_file
+from mirante.model.export import write_onnx
+from mirante.model.last_layer import seen_as
 from mirante.model_info import ModelInfo
 from mirante.prediction.onnx_model import Output
 from mirante.predictions import Predictions
@@ -46,10 +48,11 @@ class OutOfFold:
     chosen: Choices
 
 
-def out_of_fold(run: Run, training: Training, draws: bool = True) -> OutOfFold:
+def out_of_fold(run: Run, training: Training, first: bool = True) -> OutOfFold:
     """Train the network on each fold's other folds and have it answer that fold; its weights are then restored.
 
-    Finished folds are kept in the run folder and not trained again. With `draws`, the first fold's network shows where it looks.
+    Finished folds are kept in the run folder and not trained again. Of the first training, not of its repetitions, the networks that
+    may learn from photos are kept too, and the first fold's shows where it looks.
     """
     dataset, pixels, network = training.dataset, training.pixels, training.network
     parts, chosen = [], []
@@ -66,8 +69,11 @@ def out_of_fold(run: Run, training: Training, draws: bool = True) -> OutOfFold:
             network.load_state_dict(start)
             fitted = fit_network(training.changed(folder=folder, dataset=asking))
             output = ask(fitted, dataset, pixels, rows)
-            if draws and number == 0:
+            if first and number == 0:
                 run.publish_heatmaps(fitted.attention(asking, pixels, rows, output.logits))
+            if first and fitted.info.asks.is_taught and seen_as(fitted.model) is not None:
+                (run.path / runfolder.FOLD_MODELS).mkdir(exist_ok=True)
+                write_onnx(fitted.model, fitted.info, run.path / runfolder.FOLD_MODELS / f"{fold}.onnx")
             stored = made = {
                 "logits": output.logits,
                 "ood_score": output.ood_scores,

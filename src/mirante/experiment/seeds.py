@@ -32,7 +32,7 @@ def _once(run: Run, training: Training, objectives: Objectives, number: int) -> 
     dataset, pixels, task = training.dataset, training.pixels, training.info.asks
     if dataset.folds:
         redrawn = dataset.redrawn(number)
-        known = out_of_fold(run, training.changed(dataset=redrawn), draws=False)
+        known = out_of_fold(run, training.changed(dataset=redrawn), first=False)
         return predict_folds(known, redrawn, training.info, objectives)
     folder.mkdir(parents=True, exist_ok=True)
     fitted = fit_network(training)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -265,10 +266,9 @@ def _fit_and_predict(
         fitted = fit_network(whole, tracker.epoch, spent, known.chosen)
         info = task.calibrate(known.output, known.rows, dataset, fitted.info, objectives)
         run.publish(fitted.model, info, fitted.network)
-        if (
-            fitted.probed
-        ):  # what it sees was learned from other images, so that even its training images look as new ones do
+        if fitted.probed:  # what it sees was learned from other images: even its training images look as new ones do
             _publish_reference(run, whole, fitted, known.rows, known.output)
+            shutil.rmtree(run.path / runfolder.FOLD_MODELS, ignore_errors=True)  # its own does for all folds
         return fitted, info, predict_folds(known, dataset, info, objectives)
     fitted = fit_network(training, tracker.epoch, spent)
     held = spread(dataset.rows("val"), CALIBRATED)

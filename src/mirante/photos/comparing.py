@@ -43,7 +43,7 @@ def compare(old: FeatureExtractor, before: Predictions, new: Candidate, jury: Kn
     """Compare two models on the images that the run is judged on, for which `before` is what the old one said, and on more photos."""
     said = []
     for one, predictions in ((old, before), (new.extractor, new.predictions)):
-        shares = output_of(one.logits(jury.features), one.info).probabilities
+        shares = output_of(one.logits(jury.features[:, 0]), one.info).probabilities
         given = np.concatenate([predictions.given, one.info.asks.answered(shares, one.info)])
         said.append((given, np.concatenate([predictions.probabilities, shares])))
     wanted, classes = np.concatenate([new.predictions.targets, jury.targets]), len(old.info.classes)

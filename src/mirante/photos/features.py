@@ -115,16 +115,21 @@ class FeatureExtractor:
         return found
 
 
-def extractor_of_run(path: Path, info: ModelInfo) -> FeatureExtractor:
-    """Return how a run sees. Raises RunError when its network does not end in a dense layer."""
+def extractor_of_run(path: Path, info: ModelInfo | None = None) -> FeatureExtractor:
+    """Return how a model.onnx of a run sees; info: what it takes, if not what it says itself.
+
+    Raises RunError when its network does not end in a dense layer.
+    """
     try:
         model = onnx.load(path)
         value = seen_as(model)
+        own = {one.key: one.value for one in model.metadata_props}.get("mirante", "")
     except Exception as error:  # protobuf has a different error for each kind of damage
         raise RunError(f"{path}: this model cannot be opened; it is damaged or not an .onnx file.") from error
     if value is None:
         raise RunError(f"{path}: its network does not end in a dense layer, so it cannot learn from photos.")
     weight, bias = read_head(model)
+    info = info or ModelInfo.from_json(own, str(path))
     key = info.seen_with
     if not key:
         body = hashlib.sha256()

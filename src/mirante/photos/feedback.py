@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import threading
-import unicodedata
 import uuid
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from mirante import runfolder
-from mirante.data.classes import class_of
+from mirante.data.classes import known_as
 from mirante.data.entries import Skipped, digest_of, printable
 from mirante.data.several import parse, require_writable
 from mirante.data.tables import Columns, read_table_file
@@ -102,16 +101,19 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
     """Take the labels of a table as answers; return how many, and the rows whose photo is not in the folder.
 
     Paths are those in the folder, or from the table's own folder. All of a table is taken, or nothing; one that is read again changes
-    nothing, even where something else was said since. For a run of several
-    labels a cell names all that a photo has, such as cat|dog, and it has no other, nor any that another row names; columns of yes and
-    no speak of their labels alone, those without a single yes being none. Raises DataError, RequestError for what can be no class.
+    nothing, even where something else was said since. For a run of several labels a cell names all that a photo has, such as cat|dog,
+    and it has no other, nor any that another row names; columns of yes and no speak of their labels alone, those without a single yes
+    being none. Raises DataError, RequestError for what can be no class.
     """
     info = Run(run).info if runfolder.is_run(run) else None
     several = info is not None and info.asks.several_labels
     photos = {printable(one.path).replace("\\", "/"): one.digest for one in library.look()[0]}
-    root, answers = library.folder.resolve(), library.answers()
-    of_tables = [one for one in answers if one.kind == "table"]
-    one_class, labels_said = labels_of(of_tables), several_of(of_tables)
+    root = library.folder.resolve()
+    turn = f"table {digest_of(os.fsencode(table.resolve()))}"
+    before = [
+        one for one in library.all_answers("table") if one.turn.startswith(turn) or not one.turn.startswith("table ")
+    ]
+    one_class, labels_said = labels_of(before), several_of(before)
     read, left = 0, []
     said: dict[str, str] = {}
     new: list[tuple[str, str, int | None]] = []
@@ -124,7 +126,11 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
                 known = known_as(name, (*info.classes, *named))
                 named += [known] if known not in named else []
     for row in found.rows:
-        label = row.label.strip() if several else known_as(row.label, info.classes if info is not None else ())
+        label = (
+            row.label.strip() if several else known_as(row.label, [*(info.classes if info is not None else ()), *named])
+        )
+        if not several:
+            named += [label] if label not in named else []
         path = str(PurePosixPath(row.path.replace("\\", "/")))
         if path not in photos:
             beside = (table.parent / row.path).resolve()
@@ -149,7 +155,7 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
         read += 1
     for name in dict.fromkeys(name for _, name, _ in new):
         require_class(name)
-    library.answer_each(new, "table", uuid.uuid4().hex)
+    library.answer_each(new, "table", f"{turn} {uuid.uuid4().hex}")
     return read, left
 
 
@@ -165,10 +171,3 @@ def require_class(label: str) -> None:
         raise RequestError(
             f"{label}: this is what a model answers by itself to images of no class; say what the image shows, or leave it out."
         )
-
-
-def known_as(label: str, classes: Sequence[str]) -> str:
-    """Return a label as the model writes it, where it knows it in other letters, or as a path, or a number in another form."""
-    composed = unicodedata.normalize("NFC", label.strip())
-    same = (one for one in classes if one.casefold() == composed.casefold())
-    return class_of(label.strip(), classes) or next(same, composed)

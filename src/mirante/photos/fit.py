@@ -6,7 +6,7 @@ Of a run with folds each fold is answered by a last layer that saw neither its i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,7 +33,7 @@ _UNCHOSEN_WEIGHT, _CHOOSABLE = 3, 30
 
 @dataclass(frozen=True)
 class Known:
-    """Confirmed photos: digests, targets (N,) or of several labels (N, labels), and features (N, width)."""
+    """Confirmed photos: digests, targets (N,) or of several labels (N, labels), and the features of each view (N, views, width)."""
 
     digests: tuple[str, ...]
     targets: NDArray[np.int64]
@@ -47,6 +47,19 @@ class Known:
         """Return some of them, kept (N,)."""
         names = tuple(one for one, stays in zip(self.digests, kept, strict=True) if stays)
         return Known(names, self.targets[kept], self.features[kept])
+
+
+@dataclass(frozen=True)
+class View:
+    """How a network sees.
+
+    number  its place in the features of confirmed photos
+    seen    (N, looks, width) of the images of a data set
+    """
+
+    number: int
+    extractor: FeatureExtractor
+    seen: Features
 
 
 @dataclass(frozen=True)
@@ -87,36 +100,38 @@ class _Fitted:
         return _answer(self.extractor, self.space, seen)
 
 
-def fit(
-    extractor: FeatureExtractor, dataset: Dataset, seen: Features, taught: Known, objectives: Objectives
-) -> Candidate:
-    """Return the run's network with a new last layer, calibrated, and what it answers; seen (images, looks, width) of the data set."""
+def fit(views: Sequence[View], dataset: Dataset, taught: Known, objectives: Objectives) -> Candidate:
+    """Return the run's network with a new last layer, calibrated, and what it answers.
+
+    views  of the run's network; and of that of each fold, where those see differently
+    """
     from mirante.experiment.fit_network import CALIBRATED
 
-    objectives = extractor.info.asks.require_objectives(objectives, dataset.classes)
+    whole = views[0]
+    objectives = whole.extractor.info.asks.require_objectives(objectives, dataset.classes)
     if dataset.folds:
-        return _fit_folds(extractor, dataset, seen, taught, objectives)
-    fitted = _fit_layer(extractor, dataset, seen, taught)
+        return _fit_folds(whole, views[1:] or [whole] * len(dataset.folds), dataset, taught, objectives)
+    fitted = _fit_layer(whole, dataset, taught)
     held, rows = spread(dataset.rows("val"), CALIBRATED), dataset.rows("test")
-    info = _calibrated(fitted, fitted.answer(seen[held]), held, dataset, objectives)
-    output = fitted.answer(seen[rows]).with_calibration(info)
+    info = _calibrated(fitted, fitted.answer(whole.seen[held]), held, dataset, objectives)
+    output = fitted.answer(whole.seen[rows]).with_calibration(info)
     predictions = info.asks.predict(output, rows, dataset, info)
     return Candidate(replace(fitted.extractor, info=info), fitted.space, predictions, output.ood_scores)
 
 
 def _fit_folds(
-    extractor: FeatureExtractor, dataset: Dataset, seen: Features, taught: Known, objectives: Objectives
+    view: View, of_folds: Sequence[View], dataset: Dataset, taught: Known, objectives: Objectives
 ) -> Candidate:
     from mirante.experiment.cross_validation import OutOfFold, predict_folds
     from mirante.experiment.fit_network import Choices
 
     layers, parts = [], []
-    for number, fold in enumerate(dataset.folds):
+    for number, (fold, its) in enumerate(zip(dataset.folds, of_folds, strict=True)):
         asking = dataset.asking(fold)
         rows, held = asking.rows("test"), np.concatenate([asking.rows("test"), asking.rows("val")])
         own = taught.without({dataset.digests[row] for row in held})
-        layers.append(_fit_layer(extractor, asking, seen, own))
-        parts.append((rows, np.full(len(rows), number), layers[-1].answer(seen[rows])))
+        layers.append(_fit_layer(its, asking, own))
+        parts.append((rows, np.full(len(rows), number), layers[-1].answer(its.seen[rows])))
     rows, folds = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
     order = np.argsort(rows)
     logits, scores = (
@@ -124,7 +139,7 @@ def _fit_folds(
     )
     weight = Counter(one.weight for one in layers).most_common(1)[0][0]
     strength = float(np.exp(np.median(np.log([one.strength for one in layers]))))
-    whole = _fit_layer(extractor, dataset.asking(""), seen, taught, (weight, strength))
+    whole = _fit_layer(view, dataset.asking(""), taught, (weight, strength))
     output = output_of(logits, whole.extractor.info, scores)
     info = _calibrated(whole, output, rows[order], dataset, objectives)
     known = OutOfFold(rows[order], output, folds[order], Choices(strength, False))
@@ -139,27 +154,22 @@ def _calibrated(
     return info.asks.calibrate(output, rows, dataset, info, objectives)
 
 
-def _fit_layer(
-    extractor: FeatureExtractor,
-    dataset: Dataset,
-    seen: Features,
-    taught: Known,
-    chosen: tuple[int, float] | None = None,
-) -> _Fitted:
+def _fit_layer(view: View, dataset: Dataset, taught: Known, chosen: tuple[int, float] | None = None) -> _Fitted:
     """Fit the last layer on the `train` images and the photos.
 
     chosen  the weight of a photo and the L2 strength; None lets held-out answers and the `val` images choose
     """
     from mirante.training.head import Head, fit_head, mean_loss
 
-    classes, seen = dataset.classes, seen.mean(axis=1)
+    extractor, classes = view.extractor, dataset.classes
+    seen, photos = view.seen.mean(axis=1), taught.features[:, view.number]
     own, own_targets = _not_confirmed(dataset, taught)
     val = dataset.rows("val")
 
     def fitted(which: NDArray[np.int64], weight: int, strength: float | None) -> Head:
         often = np.repeat(which, weight)
-        imagined, imagined_targets = _imagined(taught.features[which], taught.targets[which], seen[own], own_targets)
-        features = np.concatenate([seen[own], taught.features[often], imagined])
+        imagined, imagined_targets = _imagined(photos[which], taught.targets[which], seen[own], own_targets)
+        features = np.concatenate([seen[own], photos[often], imagined])
         targets = np.concatenate([own_targets, taught.targets[often], imagined_targets])
         units = [
             *(dataset.digests[row] for row in own),
@@ -182,14 +192,14 @@ def _fit_layer(
         for tried in _WEIGHTS:
             head = fitted(everything[~held], tried, strength)
             strength = head.strength
-            parts = ((taught.features[held], taught.targets[held]), (seen[val], dataset.targets[val]))
+            parts = ((photos[held], taught.targets[held]), (seen[val], dataset.targets[val]))
             losses.append(
                 sum(mean_loss(one @ head.weight.T + head.bias, wanted) for one, wanted in parts if len(wanted))
             )
         weight = _WEIGHTS[int(np.argmin(losses))]
     head = fitted(everything, weight, strength)
     tells = any(output.name == "ood_score" for output in extractor.model.graph.output)
-    space = fit_subspace(np.concatenate([taught.features, seen[own]])[:_FAMILIAR]) if tells else None
+    space = fit_subspace(np.concatenate([photos, seen[own]])[:_FAMILIAR]) if tells else None
     asks = extractor.info.asks
     plain = replace(extractor.info, classes=classes, output=(len(classes),), learned=asks.read_learned({}))
     model = replace_head(extractor.model, head.weight, head.bias, space)

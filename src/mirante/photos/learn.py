@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from mirante import runfolder
 from mirante.data.dataset import Dataset
 from mirante.data.entries import digest_of
-from mirante.data.features import Features
 from mirante.data.notes import TAUGHT, Note
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.experiment.evaluate import judge_run, require_classes
@@ -28,7 +27,7 @@ from mirante.locale import Language
 from mirante.model.export import TOLERANCE, write_onnx
 from mirante.photos.comparing import compare, places_before
 from mirante.photos.features import FeatureExtractor, extractor_of_run
-from mirante.photos.fit import Candidate, Known, fit
+from mirante.photos.fit import Candidate, Known, View, fit
 from mirante.photos.learned import Learned, learned_of
 from mirante.photos.library import Library, contradictions
 from mirante.photos.said import said_classes, said_labels
@@ -76,7 +75,7 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
             raise RunError(
                 f"{path}: a model for the task {info.task}; only one of classes or of several labels learns from photos."
             )
-        extractor = extractor_of_run(path / runfolder.ONNX, info)
+        extractors = [extractor_of_run(path / runfolder.ONNX, info), *_of_folds(run)]
     answers = library.answers()
     photos = {one.digest: one for one in library.look()[0]}
     answers_here = [one for one in answers if one.digest in photos]
@@ -85,20 +84,16 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
         raise RequestError(f"{library.folder}: no photo has an answer yet; mirante photos review asks about them.")
     dataset = run.dataset()
     require_classes(dataset, info.classes)
-    if dataset.folds and not info.seen_with:
-        raise RunError(
-            f"{path}: trained with folds, and its network has seen all of them, so no images are set aside to compare on; train it "
-            "without --folds, or on a pretrained network without --epochs."
-        )
     run.require_same(dataset, _tested(dataset))
     dataset, pixels = dataset.load(info.size, info.channels, info.fit, info.rendering)
-    seen = extractor.each_look(pixels, dataset.digests)
+    views = [View(number, one, one.each_look(pixels, dataset.digests)) for number, one in enumerate(extractors)]
 
     folded = [*dataset.folds, "train"]
     tested = {dataset.digests[row] for split in ("val", "test") for row in dataset.rows(split)}
     trained = {dataset.digests[row] for split in folded for row in dataset.rows(split)}
     here = digest_of(str(library.folder.resolve()).encode(errors="surrogateescape"))  # the run may be given away
-    nothing = Known((), np.zeros((0, *dataset.targets.shape[1:]), np.int64), seen[:0, 0])
+    unseen = np.zeros((0, len(views), views[0].seen.shape[-1]), np.float32)
+    nothing = Known((), np.zeros((0, *dataset.targets.shape[1:]), np.int64), unseen)
     earlier = learned_of(path, nothing, info.classes)
     trained |= {*earlier.known.digests}
     before = earlier.of_others(here, tested | answered)
@@ -113,20 +108,22 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
     def known(targets: dict[str, Any]) -> Known:
         wanted = np.array(list(targets.values()), np.int64).reshape(-1, *dataset.targets.shape[1:])
         if not targets:
-            return Known((), wanted, seen[:0, 0])
-        features, damaged = extractor.look(library.folder, [photos[digest] for digest in targets])
-        sound = np.setdiff1d(np.arange(len(targets)), damaged)
+            return Known((), wanted, unseen)
+        asked = [photos[digest] for digest in targets]
+        looked = [one.look(library.folder, asked) for one in extractors]
+        features = np.stack([found for found, _ in looked], axis=1)
+        sound = np.setdiff1d(np.arange(len(targets)), [row for _, damaged in looked for row in damaged])
         digests = list(targets)
         return Known(tuple(digests[row] for row in sound), wanted[sound], features[sound])
 
     taught, jury = known(said.taught), known(said.jury)
     learned = before.numbered_as(said.classes).and_of(here, taught)
     _require_shown(path, dataset, learned)
-    new = fit(extractor, dataset, seen, learned.known, run.objectives)
+    new = fit(views, dataset, learned.known, run.objectives)
     predicted = run.predictions()
     places = places_before(new.predictions, run, predicted, dataset)
     in_order = Predictions.join([replace(predicted, rows=np.arange(len(predicted)))], places)
-    compared = compare(extractor, in_order, new, jury)
+    compared = compare(extractors[0], in_order, new, jury)
     added = said.classes[len(info.classes) :]
     said_twice = {photos[one].path: names for one, names in contradictions(answers).items() if one in photos}
     done = LearnResult(
@@ -141,15 +138,23 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
         losses=compared.losses,
         several=info.asks.several_labels,
     )
-    if not added and _same_layer(extractor, new.extractor):
+    if not added and _same_layer(extractors[0], new.extractor):
         return replace(done, adopted=False, is_new=False)
     if not done.adopted:
         return done
     with hold_run(path):
         if version_of(path / runfolder.ONNX) != version:
             raise WorkError(f"{path}: its model was replaced while this one learned; learn again.")
-        kept = _adopt(run, new, extractor, dataset, pixels, seen, learned, np.argsort(places), say)
+        kept = _adopt(run, new, views[0], dataset, pixels, learned, np.argsort(places), say)
     return replace(done, kept=kept)
+
+
+def _of_folds(run: Run) -> list[FeatureExtractor]:
+    """Return how the network of each fold sees, where each has one of its own. Raises RunError when one is missing."""
+    folds = run.data["options"].get("folds", 0)
+    if not folds or run.info.seen_with:
+        return []
+    return [extractor_of_run(run.file(f"{runfolder.FOLD_MODELS}/fold{number}.onnx")) for number in range(1, folds + 1)]
 
 
 def _require_shown(path: Path, dataset: Dataset, learned: Learned) -> None:
@@ -181,10 +186,9 @@ def _tested(dataset: Dataset) -> NDArray[np.int64]:
 def _adopt(
     run: Run,
     new: Candidate,
-    old: FeatureExtractor,
+    old: View,
     dataset: Dataset,
     pixels: Pixels,
-    seen: Features,
     learned: Learned,
     places: NDArray[np.int64],
     say: Language,
@@ -197,14 +201,17 @@ def _adopt(
     kept = keep(run.path, f"mirante photos learn, {taught} confirmed photos")
     part = stage(run.path, run.path)
     learned.write(part)
-    write_file(part / runfolder.WEIGHTS, lambda file: _save_weights(kept / runfolder.WEIGHTS, file, old, new.extractor))
+    write_file(
+        part / runfolder.WEIGHTS,
+        lambda file: _save_weights(kept / runfolder.WEIGHTS, file, old.extractor, new.extractor),
+    )
     write_onnx(new.extractor.model, info, part / runfolder.ONNX)
     staged = Run(part)
     staged.publish_info(info)
     staged.note(Note(TAUGHT, {"count": taught, "folder": f"{runfolder.EARLIER}/{kept.name}"}))
     some = _tested(dataset)[:16]
     answered = staged.model().run(pixels[some])
-    taught_to = new.answer(seen[some])
+    taught_to = new.answer(old.seen[some])
     difference = max(
         float(np.abs(one - other).max(initial=0))
         for one, other in (

@@ -87,6 +87,8 @@ def learned_of(run: Path, none: Known, classes: tuple[str, ...]) -> Learned:
     digests, folders, names, targets, features = read_arrays(
         path, digests=np.str_, folders=np.str_, classes=np.str_, targets=np.int64, features=np.float32
     )
+    if features.ndim == 2:  # from when one network saw them
+        features = features[:, None]
     counts = {len(one) for one in (digests, folders, targets, features)}
     if len(counts) != 1 or features.shape[1:] != none.features.shape[1:]:
         raise RunError(f"{path}: damaged; restore the file or train again.")

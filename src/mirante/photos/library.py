@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from mirante.data.entries import Skipped, digest_of, digest_of_file, printable
+from mirante.data.file_states import has_lasting_numbers, state_of
 from mirante.data.films import can_read, is_film, recorded
 from mirante.errors import ImageError, RequestError, WorkError
 from mirante.files import system_reason
@@ -47,6 +49,13 @@ _MIGRATIONS = (
     CREATE TABLE names (grouped INTEGER PRIMARY KEY, name TEXT NOT NULL);
     """,
     "ALTER TABLE answers ADD COLUMN has INTEGER",
+    """
+    DROP TABLE files;
+    CREATE TABLE files (
+      path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, number INTEGER NOT NULL,
+      digest TEXT, error TEXT, taken REAL
+    );
+    """,
 )
 
 
@@ -145,7 +154,8 @@ class Library:
             walked = walk(self.folder, films=can_read())
         except OSError as error:
             raise RequestError(f"{self.folder}: the folder cannot be opened ({error.strerror}).") from error
-        before = {path: rest for path, *rest in self._rows("SELECT * FROM files")}
+        before = {path: (tuple(rest[:4]), *rest[4:]) for path, *rest in self._rows("SELECT * FROM files")}
+        numbered = has_lasting_numbers(self.folder)
         found: list[Known] = []
         skipped = list(walked.skipped)
         fresh = []
@@ -155,14 +165,14 @@ class Library:
             except OSError as error:
                 skipped.append(Skipped(printable(photo.path), system_reason(error)))
                 continue
-            stamp = (printable(photo.path), status.st_size, status.st_mtime_ns)
-            known = before.get(stamp[0])
-            if known is None or known[:2] != list(stamp[1:]):
-                fresh.append((photo.path, stamp))
-            elif known[3] is not None:
-                skipped.append(Skipped(stamp[0], known[3]))
+            path, state = printable(photo.path), state_of(status, numbered)
+            was, digest, reason, taken = before.get(path, (None,) * 4)
+            if was != state:
+                fresh.append((photo.path, (path, *state)))
+            elif reason is not None:
+                skipped.append(Skipped(path, reason))
             else:
-                found.append(Known(photo.path, known[2], known[4]))
+                found.append(Known(photo.path, digest, taken))
         with ThreadPoolExecutor(4) as pool:
             read = pool.map(lambda one: _read(self.folder / one[0]), fresh)
             rows = []
@@ -174,7 +184,7 @@ class Library:
                     found.append(Known(path, one[0], one[2]))
         if rows:
             with self._writing():
-                self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
+                self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         return sorted(found, key=lambda one: one.path), skipped
 
     def path_of(self, digest: str) -> Path | None:
@@ -238,9 +248,22 @@ class Library:
             return [row[0] for row in self._database.execute("SELECT digest FROM answers WHERE turn = ?", last)]
 
     def answers(self) -> list[Answer]:
-        """Return all answers that stand, the oldest first; one photo can have several."""
-        query = "SELECT digest, label, kind, asked, turn, at, has FROM answers WHERE taken_back IS NULL ORDER BY id"
-        return [Answer(*row) for row in self._rows(query)]
+        """Return all answers that stand, the oldest first; one photo can have several.
+
+        A label that was written in several ways, such as Rose and rose, is written as it was first.
+        """
+        found = self._answers("taken_back IS NULL")
+        first: dict[str, str] = {}
+        names = [None if one.label is None else first.setdefault(_letters(one.label), one.label) for one in found]
+        return [one if one.label == name else replace(one, label=name) for one, name in zip(found, names, strict=True)]
+
+    def all_answers(self, kind: Kind) -> list[Answer]:
+        """Return all answers of a kind as they were written, the oldest first, those that were taken back too."""
+        return self._answers("kind = ?", kind)
+
+    def _answers(self, which: str, *values: object) -> list[Answer]:
+        query = f"SELECT digest, label, kind, asked, turn, at, has FROM answers WHERE {which} ORDER BY id"
+        return [Answer(*row) for row in self._rows(query, *values)]
 
     def keep_groups(self, groups: list[list[str]], names: list[str]) -> None:
         """Keep groups, as digests, with their names, replacing the earlier ones."""
@@ -302,7 +325,8 @@ def several_of(answers: list[Answer]) -> dict[str, dict[str, Answer]]:
     """
     found: dict[str, dict[str, Answer]] = defaultdict(dict)
     for one in answers:
-        if one.label is not None and not (one.kind == "sidecar" and one.label in found[one.digest]):
+        said = found[one.digest].get(one.label or "")
+        if one.label is not None and not (one.kind == "sidecar" and said is not None and said.kind != "sidecar"):
             found[one.digest][one.label] = one if one.has is not None else replace(one, has=1)
     return {digest: labels for digest, labels in found.items() if labels}
 
@@ -317,6 +341,11 @@ def contradictions(answers: list[Answer]) -> dict[str, list[str]]:
                 said.remove(one.label)
             said.append(one.label)
     return {digest: said for digest, said in found.items() if len(said) > 1}
+
+
+def _letters(label: str) -> str:
+    """Return what two spellings of a label have in common."""
+    return unicodedata.normalize("NFC", label).casefold()
 
 
 def _read(path: Path) -> tuple[str | None, str | None, float | None]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mirante.data.classes import known_as
 from mirante.photos.library import Answer, is_kept_apart, labels_of, several_of
 
 NEEDED = 5
@@ -29,7 +30,7 @@ class Said:
 
 def said_classes(answers: list[Answer], classes: tuple[str, ...], tested: set[str], trained: set[str]) -> Said:
     """Return what was said about one class of several; photos of questions drawn at random judge, if no model has seen them."""
-    labels = {digest: label for digest, label in labels_of(answers).items() if label is not None}
+    labels = {digest: known_as(label, classes) for digest, label in labels_of(answers).items() if label is not None}
     counts = Counter(label for label in labels.values() if label not in classes)
     drawn = {one.digest for one in answers if one.kind == "random"}
     taught = {label for digest, label in labels.items() if digest not in tested | drawn}
@@ -52,7 +53,7 @@ def said_labels(answers: list[Answer], classes: tuple[str, ...], tested: set[str
     A new label needs photos that have it and as many that do not.
     """
     usable = [
-        (digest, label, one.has)
+        (digest, known_as(label, classes), one.has)
         for digest, labels in several_of(answers).items()
         for label, one in labels.items()
         if one.has in (0, 1)

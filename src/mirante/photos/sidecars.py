@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 from mirante import runfolder
 from mirante.data.entries import Skipped, printable
 from mirante.errors import ImageError
-from mirante.photos.library import Library
+from mirante.photos.library import Library, labels_of, several_of
 from mirante.run import Run
 from mirante.xmp import keyword_paths, keywords, sidecar_of
 
@@ -21,6 +22,9 @@ def read_sidecars(library: Library, run: Path) -> tuple[int, list[Skipped]]:
     """
     classes = {name.casefold(): name for name in Run(run).classes} if runfolder.is_run(run) else None
     several = classes is not None and Run(run).info.asks.several_labels
+    before = library.all_answers("sidecar")
+    one_class, labels_said = labels_of(before), several_of(before)
+    stands = {one.digest: one for one in library.answers() if one.has is None}
     read, left = 0, []
     for photo in library.look()[0]:
         sidecar = sidecar_of(library.folder / photo.path)
@@ -34,14 +38,22 @@ def read_sidecars(library: Library, run: Path) -> tuple[int, list[Skipped]]:
             left.append(Skipped(printable(str(sidecar.relative_to(library.folder))), reason))
             continue
         known = words if classes is None else [classes[one.casefold()] for one in words if one.casefold() in classes]
-        labels = sorted(set(known))
-        if several:
-            for label in labels:  # what is not named is not known
-                library.answer_label({photo.digest: 1}, label, "sidecar", f"sidecar {photo.digest} {label}")
+        labels, digest = sorted(set(known)), photo.digest
+        if several:  # what is not named is not known
+            named = {label: has for label, one in labels_said.get(digest, {}).items() if (has := one.has) == 1}
+            said = {label: 1 for label in labels if label not in named} | {
+                label: -1 for label in named if label not in labels
+            }
+            if said:
+                library.answer_labels(digest, said, "sidecar", uuid.uuid4().hex)
             read += bool(labels)
         elif len(labels) == 1:
-            library.answer([photo.digest], labels[0], "sidecar", None, f"sidecar {photo.digest} {labels[0]}")
+            if one_class.get(digest) != labels[0]:
+                library.answer([digest], labels[0], "sidecar", None, uuid.uuid4().hex)
+            one_class[digest] = labels[0]
             read += 1
+        elif not labels and one_class.get(digest) is not None and digest in stands and stands[digest].kind == "sidecar":
+            library.answer([digest], None, "sidecar", None, uuid.uuid4().hex)  # the keyword was taken out
         elif labels:
             left.append(Skipped(printable(photo.path), f"has the keywords of several classes: {', '.join(labels)}"))
     return read, left

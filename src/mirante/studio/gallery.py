@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mirante import runfolder
+from mirante.data.classes import known_as
 from mirante.data.entries import printable
 from mirante.data.features import Features
 from mirante.data.films import is_film, middle_frame
@@ -31,7 +32,7 @@ from mirante.files import write_json
 from mirante.images import read_image
 from mirante.locale import Language
 from mirante.model_info import ModelInfo
-from mirante.photos.feedback import known_as, require_class
+from mirante.photos.feedback import require_class
 from mirante.photos.library import Kind, Known, Library, is_kept_apart, labels_of
 from mirante.photos.questions import Question, choose
 from mirante.run import Run
