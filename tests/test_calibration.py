@@ -67,6 +67,7 @@ def test_a_shift_of_each_class_is_learned_where_one_temperature_is_not_enough() 
         return float(log_losses(shares, right).mean())
 
     assert loss(softmax(asked * scales + shifts)) < loss(softmax(asked / temperature)) - 0.1
+    assert fit_calibration(logits, labels, of_one=False)[1] is None  # scales that another network does not share
     only = fit_calibration(logits[:40], labels[:40])
     assert only == (fit_temperature(logits[:40], labels[:40]), None)  # too few to learn six numbers from
 

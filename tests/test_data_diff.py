@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirante import Run
-from mirante.experiment.data_diff import State, diff
+from mirante.experiment.data_diff import State, diff, page
+from mirante.locale import language
 
 FILES = st.dictionaries(
     st.sampled_from([f"{letter}.png" for letter in "abcdefg"]),
@@ -74,6 +75,20 @@ def test_what_has_changed_is_listed_with_pictures(changed: Path, mirante: Comman
     assert "Imagens novas: 1" in done.stdout and "Imagens novas: 1" in text
     assert text.count("data:image/jpeg;base64,") >= 6  # both sides of what has another content
     assert "Nothing" in mirante("data", "diff", "old", "old", "--lang", "en", cwd=changed).stdout
+
+
+def test_a_path_is_the_same_however_a_system_composes_its_letters() -> None:
+    old = State("old", {"ip\u00ea/1.png": ("1", "a", "train"), "ip\u00ea/2.png": ("2", "a", "train")})
+    new = State("new", {"ipe\u0302/1.png": ("1", "a", "train"), "ipe\u0302/2.png": ("3", "a", "train")})
+    assert [(one.kind, one.path) for one in diff(old, new)] == [("content", "ipe\u0302/2.png")]
+    both = State("both", {**old.files, **new.files})  # as some systems allow
+    assert {one.kind for one in diff(both, new)} == {"went"} and diff(both, both) == []
+
+
+def test_a_page_says_how_many_changes_it_does_not_show() -> None:
+    many = State("new", {f"{number}.png": (str(number), "a", "train") for number in range(75)})
+    text = page(State("old", {}), many, diff(State("old", {}), many), language("en"))
+    assert text.count('class="small">') - 1 == 60 and "… and 15 more" in text
 
 
 def test_a_training_keeps_to_its_lock_or_does_not_begin(changed: Path, mirante: Command) -> None:

@@ -39,6 +39,22 @@ def test_it_collects_what_the_run_knows_and_marks_what_only_a_person_can_say(run
         assert (run / "dossier" / link).exists(), link
 
 
+def test_of_a_run_with_a_time_it_claims_no_same_weights(run: Path) -> None:
+    recipe = (run / "recipe.toml").read_text(encoding="utf-8")
+    claim = "give the same weights on the same processor"
+    package.dossier(run)
+    assert claim in (run / "dossier" / "dossier.md").read_text(encoding="utf-8")
+    (run / "recipe.toml").write_text(re.sub(r"(?m)^seconds = .*", "seconds = 60.0", recipe), encoding="utf-8")
+    package.dossier(run)
+    text = (run / "dossier" / "dossier.md").read_text(encoding="utf-8")
+    assert (
+        claim not in text
+        and "depends on the machine" in text
+        and "| epochs |" not in text
+        and "| seconds | 60 |" in text
+    )
+
+
 def test_answers_stay_and_figures_are_taken_anew(run: Path) -> None:
     first = package.dossier(run, purpose='To tell "bars" from discs | <b>not</b> for crosses.\nNever alone.')
     answers = run / "dossier" / "answers.toml"

@@ -8,9 +8,11 @@ import shutil
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from conftest import Command, draw_shape
 from PIL import Image
+from test_dicom import make as dicom_file
 from test_photos_learn import rings
 from test_serving import serving, wait
 
@@ -18,7 +20,7 @@ from mirante.data.classes import known_as
 from mirante.data.entries import digest_of
 from mirante.errors import DataError, RequestError
 from mirante.photos.feedback import Feedback, read_labels
-from mirante.photos.library import Library, labels_of
+from mirante.photos.library import Answer, Kind, Library, labels_of
 from mirante.photos.said import said_classes, said_labels
 from mirante.prediction.model import Model
 
@@ -143,6 +145,28 @@ def test_a_table_of_labels_becomes_answers(own_run: Path, tmp_path: Path, mirant
     done = mirante("photos", "learn", own_run, folder, "--labels", table)
     assert done.returncode == 0 and "Photos with a label in" in done.stderr and ": 1." in done.stderr, done.stderr
     assert answers_of(folder)[digest_of(contents["c.png"])] == "bar"
+
+
+def test_a_correction_of_a_dicom_file_is_kept(own_run: Path, tmp_path: Path) -> None:
+    feedback = Feedback(tmp_path / "kept", 10, Model(own_run).info)
+    content = dicom_file(np.arange(400).reshape(20, 20), 12)
+    feedback.add(content, ["disc"])
+    feedback.close()
+    library = Library(tmp_path / "kept")
+    ((one,), skipped) = library.look()
+    assert one.path.endswith(".dcm") and not skipped and labels_of(library.answers()) == {one.digest: "disc"}
+    library.close()
+
+
+def test_a_new_class_is_learned_from_photos_that_teach_not_from_those_that_judge() -> None:
+    def answers(kind: Kind, count: int) -> list[Answer]:
+        return [Answer(f"{kind}{number}", "ring", kind, None, str(number), 0.0, None) for number in range(count)]
+
+    few = said_classes([*answers("chosen", 4), *answers("random", 9)], ("disc",), set(), set())
+    assert (few.classes, few.waiting) == (("disc",), {"ring": 4})
+    tested = said_classes(answers("chosen", 6), ("disc",), {"chosen0", "chosen1"}, set())
+    assert (tested.classes, tested.waiting) == (("disc",), {"ring": 4})
+    assert said_classes(answers("chosen", 5), ("disc",), set(), set()).classes == ("disc", "ring")
 
 
 def test_a_new_class_that_is_written_in_several_ways_is_one(own_run: Path, tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from conftest import Command, write_shapes
+from rich.console import Console
 from test_serving import serving, wait
 
 import mirante as package
+from mirante.cli.tables import print_table
 from mirante.errors import RequestError
 from mirante.experiment import model_versions
 from mirante.prediction.onnx_model import version_of
@@ -62,6 +64,21 @@ def test_a_model_is_replaced_and_comes_back_whole(runs: Path, mirante: Command) 
     assert [one.number for one in model_versions.versions(good)] == [None, 3, 2, 1]
     shown = mirante("versions", good, "--lang", "pt").stdout
     assert "em uso" in shown and "Substituído" in shown
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_the_list_is_legible_in_a_terminal_of_any_width(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mirante.cli.tables.console", lambda: Console(width=width, highlight=False))
+    named = "Versão|Modelo|Acurácia|Intervalo de 95%|Imagens de teste|Contra o que está em uso|Substituído (UTC)|Por|Por quê"
+    told = "1|0123456789abcdef|82,86%|67,3% – 91,9%|35|2 melhor, 0 pior (p = 0,500)|2026-11-28 09:21:20|ana|20 fotos confirmadas"
+    header, row = named.split("|"), told.split("|")
+    print_table(header, [row, row])
+    shown = capsys.readouterr().out
+    for word in " ".join([*header, *row]).split():
+        assert shown.count(word) >= (1 if word in " ".join(header) else 2), (word, shown)
+    assert max(map(len, shown.splitlines())) <= max(width, 60)
 
 
 def test_a_kept_model_is_a_run_like_any_other(runs: Path, mirante: Command, shapes_run: tuple[Path, Path]) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import Command, draw_shape, model_info, write_shapes
@@ -193,6 +194,42 @@ def test_rows_are_counted_by_their_own_time_and_while_a_file_is_finished(tmp_pat
     folder.rename(tmp_path / "logs" / "flowers")
     with pytest.raises(DataError, match="holds some: flowers"):
         read_log(tmp_path / "logs")
+
+
+def test_a_log_leaves_alone_what_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(6):
+        Image.new("L", (9, 9), number).save(tmp_path / "images" / f"photo{number}.png")
+    Image.new("L", (9, 9)).save(tmp_path / "images" / f"{'a' * 32}.png")  # named as one that was kept
+    table = pa.table({"a": [1, 2, 3]})
+    pq.write_table(table, tmp_path / "mine.parquet")
+    with pa.ipc.new_stream(str(tmp_path / "mine.arrows"), table.schema) as writer:
+        writer.write_table(table)
+    (tmp_path / "other.arrows").write_bytes(b"something else")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    log, sample = Log(tmp_path, "v1", megabytes=0), Sample(tmp_path, 2)
+    for number in range(3):
+        add(log, 60, number)
+        log.close()
+        sample.add(digests(1, number), [np.zeros((4, 4, 3), np.uint8)], [number / 3])
+    Sample(tmp_path, 2)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("wrong", ["confidence", "ood_score"])
+def test_a_row_without_a_number_is_passed_over_and_said(
+    used: Path, tmp_path: Path, wrong: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (file,) = (used / "log-new").glob("*.parquet")
+    table = pq.read_table(file)
+    place = table.column_names.index(wrong)
+    values = [None, float("nan"), *table[wrong].to_pylist()[2:]]
+    pq.write_table(
+        table.set_column(place, wrong, pa.array(values, table.schema.field(wrong).type)), tmp_path / file.name
+    )
+    rows, others = read_log(tmp_path)
+    assert (len(rows), others) == (118, 0) and np.isfinite(rows.confidences).all()
+    assert "rows passed over, in which a number is missing: 2" in caplog.text
 
 
 def test_a_log_stays_within_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -397,6 +434,31 @@ def test_labels_of_a_new_class_count_as_wrong_unless_it_was_said_to_be_none(
         assert sentence in mirante(*words, "--lang", lang).stdout
 
 
+def test_images_that_are_all_of_a_new_class_have_a_share_that_is_right(tmp_path: Path) -> None:
+    rows, info = answered(["cat"] * 3, [False, True, False]), model_info(("cat", "dog"), (8, 8, 3), "8N")
+    table = tmp_path / "truth.csv"
+    listed = [f"{one},owl" for one in rows.digests.tolist()]
+    table.write_text(
+        "\n".join(["path,label", *listed, f"{'f' * 32},dog"])
+    )  # and one of a known class that is not in the log
+    judged, right, is_known, unknown = compare(rows, table, info, "run")
+    assert (len(judged), right.tolist(), is_known.any(), unknown) == (3, [False, True, False], False, {"owl": 3})
+    table.write_text("\n".join(["path,label", *listed]))
+    with pytest.raises(DataError, match="none of its labels is one that run knows"):
+        compare(rows, table, info, "run")
+
+
+def test_what_is_answered_is_logged_when_the_reader_goes_away(
+    used: Path, shapes_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    words = [sys.executable, "-m", "mirante", "predict", shapes_run[0], used / "new", "--log", tmp_path / "log"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 0
+    assert logged(tmp_path / "log") >= 1
+
+
 def answered(answers: list[str], none: list[bool]) -> Rows:
     count = len(answers)
     digests, zeros = np.array([f"{number:032x}" for number in range(count)]), np.zeros(count, np.float32)
@@ -547,6 +609,19 @@ def test_answers_of_another_model_are_left_out(used: Path, shapes_run: tuple[Pat
         (tmp_path / file.name).write_bytes(file.read_bytes())
     found = monitor(shapes_run[0], tmp_path)
     assert (found.count, found.others) == (120, 30) and not found.alarm
+
+
+def test_the_earlier_model_that_answered_is_named(used: Path, shapes_run: tuple[Path, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(shapes_run[0], run)
+    shutil.copytree(shapes_run[0], run / "earlier" / "1")
+    with (run / "model.onnx").open("ab") as file:  # another one, since
+        file.write(
+            onnx.helper.make_model(onnx.helper.make_graph([], "", [], []), doc_string="later").SerializeToString()
+        )
+    with pytest.raises(DataError, match=r"has answered nothing there yet; .*earlier.1 answered last"):
+        monitor(run, used / "log-new")
+    assert monitor(run / "earlier" / "1", used / "log-new").count == 120
 
 
 def test_an_image_that_is_named_twice_is_one_image(

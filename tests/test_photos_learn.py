@@ -356,6 +356,7 @@ def test_networks_of_folds_that_see_differently_learn_each_from_what_it_sees(tmp
     assert mirante("train", data, *words, "--out", run).returncode == 0
     before, models = Run(run).predictions(), sorted((run / "fold-models").iterdir())
     assert [one.name for one in models] == ["fold1.onnx", "fold2.onnx", "fold3.onnx"]
+    assert Run(run).info.learned.scales is None  # of several networks
     dataset = Run(run).dataset()
     dataset, pixels = dataset.load(Run(run).info.size, 3, Run(run).info.fit)
     for number, file in enumerate(models):  # it is the network that answered its fold

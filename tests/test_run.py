@@ -344,6 +344,28 @@ def test_shares_may_be_written_as_on_the_command_line(shapes: Path, tmp_path: Pa
     assert "the plots below are for the most probable class" in page
 
 
+def test_overwriting_a_run_removes_nothing_that_a_training_did_not_write(
+    shapes_run: tuple[Path, Path], tmp_path: Path, mirante: Command
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(shapes_run[0], run)
+    shutil.copytree(shapes_run[1], run / "data")
+    words = ["train", run / "data", "--model", "4C3-8N", "--epochs", "1", "--out", run, "--overwrite"]
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    done = mirante(*words, "--lang", "en")
+    assert done.returncode == 2 and "holds data, which no training writes" in done.stderr
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    (run / "data").rename(tmp_path / "data")
+    mirante("dossier", run)
+    refused = mirante("train", tmp_path / "data", *words[2:], "--lang", "en")
+    assert (
+        refused.returncode == 2 and "holds dossier" in refused.stderr and (run / "dossier" / "answers.toml").is_file()
+    )
+    shutil.rmtree(run / "dossier")
+    (run / "earlier").mkdir()
+    assert mirante("train", tmp_path / "data", *words[2:]).returncode == 0
+
+
 def test_two_processes_on_one_run_are_kept_apart(shapes: Path, tmp_path: Path, mirante: Command) -> None:
     """The second one gets a sentence, and touches nothing; the lock of one that was killed is gone with it."""
     run = tmp_path / "run"

@@ -21,8 +21,8 @@ FILES = (
 )  # fmt: skip
 """What makes a model and its report."""
 
-_STAGED, _NAMES = "replacement", "names.json"
-PART = f"{_STAGED}.part"
+STAGED, _NAMES = "replacement", "names.json"
+PART = f"{STAGED}.part"
 """The folder in a run of a model that is to come."""
 
 
@@ -47,20 +47,20 @@ def stage(run: Path, source: Path) -> Path:
 def commit(run: Path, part: Path) -> None:
     """Put a staged model in the place of the run's."""
     write_json(part / _NAMES, [name for name in FILES if (part / name).exists()])
-    part.rename(run / _STAGED)
+    part.rename(run / STAGED)
     finish(run)
 
 
 def is_pending(run: Path) -> bool:
     """Tell whether a process was stopped while it replaced the model of a run."""
-    return (run / _STAGED).is_dir()
+    return (run / STAGED).is_dir()
 
 
 def finish(run: Path) -> None:
     """Move what is left of a staged model into its place, if there is one. Raises RunError when it is damaged."""
     if not is_pending(run):
         return
-    staged = run / _STAGED
+    staged = run / STAGED
     try:
         names = json.loads((staged / _NAMES).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

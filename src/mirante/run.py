@@ -34,7 +34,7 @@ from mirante.lock import held
 from mirante.model_info import ModelInfo, read_model_info
 from mirante.notebook import Drawn
 from mirante.predictions import Predictions
-from mirante.replacement import PART, finish, is_pending
+from mirante.replacement import FILES, PART, STAGED, finish, is_pending
 from mirante.run_record import data_json, recipe_toml, with_files
 from mirante.training.history import Epoch, read_history
 from mirante.training.recipe import Recipe
@@ -391,6 +391,22 @@ class Run:
             part.unlink()
 
 
+_REPLACEABLE = frozenset(
+    (
+        *FILES,
+        runfolder.CHECKPOINT,
+        runfolder.FOLDS,
+        runfolder.HEATMAPS,
+        runfolder.EARLIER,
+        runfolder.EXPORTS,
+        "evaluations",
+        "tensorboard",
+        STAGED,
+    )
+)
+"""What is in a run and can be made again: all but what people put there, such as their words in a technical file."""
+
+
 def read_arrays(path: Path, **kinds: type) -> list[NDArray[Any]]:
     """Return arrays of a file (.npz) of a run, by name, each of its kind. Raises RunError when it is damaged."""
     try:
@@ -422,6 +438,11 @@ def require_free(out: Path, overwrite: bool) -> None:
         raise RequestError(
             f"{out}: already exists; choose another --out, replace it with --overwrite, or continue a stopped training "
             "with --resume."
+        )
+    if foreign := sorted(path.name for path in _begun(out) if path.name not in _REPLACEABLE):
+        raise RequestError(
+            f"{out}: holds {foreign[0]}, which no training writes, and --overwrite would remove it; move it away, or choose another "
+            "--out."
         )
 
 

@@ -11,6 +11,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -126,19 +127,18 @@ def run(arguments: argparse.Namespace) -> None:
         answers = recorder.predict_stream(images, arguments.coverage, arguments.log_subgroup)
     else:
         answers = predict_stream(model, images, arguments.coverage)
-    for path, answer, pixels in (
-        answers if sys.stdout.isatty() else track(answers, "Images", _frames(arguments, sampling))
-    ):
-        if isinstance(answer, Skipped):
-            unreadable += 1
-            timelines.add_failure(answer.path)
-            tell(f"{answer.path}: left out: {answer.reason}", arguments.lang)
-        else:
-            answered += 1
-            timelines.add(path, answer, pixels)
-            printer.show(answer, pixels)
-    if recorder is not None:
-        recorder.close()
+    with closing(recorder or answers), closing(answers):  # what was answered is in the log, whatever stops it
+        for path, answer, pixels in (
+            answers if sys.stdout.isatty() else track(answers, "Images", _frames(arguments, sampling))
+        ):
+            if isinstance(answer, Skipped):
+                unreadable += 1
+                timelines.add_failure(answer.path)
+                tell(f"{answer.path}: left out: {answer.reason}", arguments.lang)
+            else:
+                answered += 1
+                timelines.add(path, answer, pixels)
+                printer.show(answer, pixels)
     show_timelines(timelines, arguments)
     if unreadable:
         tell(f"{answered} answered, {unreadable} left out because they could not be read.", arguments.lang)

@@ -46,17 +46,33 @@ class Writer:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers_from: int = 1, title: str = "") -> None:
-    """Print a table with columns as wide as they need; those from `numbers_from` on are right-aligned."""
+    """Print a table with columns as wide as they need; those from `numbers_from` on are right-aligned.
+
+    Where the terminal is too narrow for the words, each row is printed as lines of its own.
+    """
     from rich import box
+    from rich.cells import cell_len
     from rich.markup import escape
     from rich.table import Table
 
+    shown = console()
+    widths = [
+        max(cell_len(word) for cell in column for word in [*cell.split(), ""])
+        for column in zip(header, *rows, strict=True)
+    ]
+    if sum(widths) + 3 * len(widths) > shown.width:
+        print(
+            "\n\n".join(
+                [*filter(None, [title]), *("\n".join(map(": ".join, zip(header, row, strict=True))) for row in rows)]
+            )
+        )
+        return
     table = Table(box=box.SIMPLE_HEAD, title=escape(title) or None, title_justify="left", title_style="bold")
     for place, name in enumerate(header):
         table.add_column(escape(name), justify="right" if place >= numbers_from else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
-    console().print(table)
+    shown.print(table)
 
 
 def console() -> Any:

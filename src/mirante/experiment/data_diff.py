@@ -6,6 +6,7 @@ image.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from mirante.files import write_json
 from mirante.locale import Language
 from mirante.run import Run
 from mirante.templates import environment, raw_css
+
+Files = Mapping[str, tuple[str, str, str]]
+"""Path → digest, label, split."""
 
 LOCK_ENDING = ".lock.json"
 KINDS = ("came", "went", "moved", "content", "label", "split", "copied")
@@ -38,7 +42,7 @@ class State:
     """
 
     name: str
-    files: Mapping[str, tuple[str, str, str]]
+    files: Files
     dataset: Dataset | None = field(default=None, compare=False)
     learned: int = 0
 
@@ -96,20 +100,21 @@ def diff(old: State, new: State) -> list[Change]:
     >>> [(one.kind, one.path) for one in diff(old, new)]
     [('came', 'd.png'), ('moved', 'c.png'), ('label', 'a.png')]
     """
+    known_files = _spelt_as(old.files, new.files)
     places: dict[str, list[str]] = defaultdict(list)
-    for path, (digest, *_) in sorted(old.files.items()):
+    for path, (digest, *_) in sorted(known_files.items()):
         if path not in new.files:
             places[digest].append(path)
-    known = Counter(digest for digest, *_ in old.files.values())
+    known = Counter(digest for digest, *_ in known_files.values())
     found: list[Change] = []
     moved = set()
     for path, (digest, label, split) in sorted(new.files.items()):
-        before = old.files.get(path)
+        before = known_files.get(path)
         if before is None and places[digest]:
             source = places[digest].pop(0)
             moved.add(source)
             found.append(Change("moved", path, source, path))
-            before = old.files[source]
+            before = known_files[source]
         elif before is None:
             found.append(Change("copied" if known[digest] else "came", path, "", label))
             continue
@@ -119,10 +124,20 @@ def diff(old: State, new: State) -> list[Change]:
             found.append(Change("label", path, before[1], label))
         if before[2] != split:
             found.append(Change("split", path, before[2], split))
-    for path, (_, label, _) in old.files.items():
+    for path, (_, label, _) in known_files.items():
         if path not in new.files and path not in moved:
             found.append(Change("went", path, label, ""))
     return sorted(found, key=lambda one: (KINDS.index(one.kind), one.path))
+
+
+def _spelt_as(old: Files, new: Files) -> Files:
+    """Return old files under the paths of new ones that differ only in how their letters are composed, as between systems."""
+    composed = {unicodedata.normalize("NFC", path): path for path in new}
+    found = {}
+    for path, file in old.items():
+        other = composed.get(unicodedata.normalize("NFC", path), path)
+        found[path if path in new or other in old else other] = file
+    return found
 
 
 def freeze(data: str, out: str | Path, **options: Unpack[DataOptions]) -> State:
@@ -162,7 +177,8 @@ def page(old: State, new: State, changes: list[Change], say: Language) -> str:
     parts = [
         {
             "title": titles(say)[kind],
-            "count": say.number(sum(one.kind == kind for one in changes)),
+            "count": say.number(count := sum(one.kind == kind for one in changes)),
+            "more": say("… and {count} more", count=say.number(count - _SHOWN)) if count > _SHOWN else "",
             "changes": [
                 {
                     "change": one,

@@ -33,7 +33,7 @@ def _once(run: Run, training: Training, objectives: Objectives, number: int) -> 
     if dataset.folds:
         redrawn = dataset.redrawn(number)
         known = out_of_fold(run, training.changed(dataset=redrawn), first=False)
-        return predict_folds(known, redrawn, training.info, objectives)
+        return predict_folds(known, redrawn, replace(training.info, seen_with=run.info.seen_with), objectives)
     folder.mkdir(parents=True, exist_ok=True)
     fitted = fit_network(training)
     held, rows = spread(dataset.rows("val"), CALIBRATED), dataset.rows("test")

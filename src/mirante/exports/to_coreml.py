@@ -11,6 +11,7 @@ import logging
 import warnings
 from contextlib import redirect_stderr
 from dataclasses import replace
+from functools import cache
 from importlib.util import find_spec
 from math import nan
 from pathlib import Path
@@ -109,6 +110,7 @@ def _converted(model: _OfImage, info: ModelInfo, target: str) -> Any:
         warnings.simplefilter("ignore")
         import coremltools
 
+        _take_integers()
         logging.getLogger("coremltools").setLevel(logging.ERROR)
         layout = coremltools.colorlayout.GRAYSCALE if info.channels == 1 else coremltools.colorlayout.RGB
         made = coremltools.convert(
@@ -123,6 +125,21 @@ def _converted(model: _OfImage, info: ModelInfo, target: str) -> Any:
     made.short_description = f"{info.task}: {', '.join(info.classes[:20])}. Calibrated by Mirante."
     made.user_defined_metadata["mirante"] = info.to_json()
     return made
+
+
+@cache
+def _take_integers() -> None:
+    """Teach coremltools (9.0) that an array of one number is an integer, which NumPy 2.4 no longer says by itself."""
+    from coremltools.converters.mil import Builder, register_torch_op
+    from coremltools.converters.mil.frontend.torch.ops import _int
+
+    @register_torch_op(torch_alias=["int"], override=True)  # type: ignore[misc, untyped-decorator, unused-ignore]
+    def _whole_number(context: Any, node: Any) -> None:
+        known = context[node.inputs[0]]
+        if known.can_be_folded_to_const() and np.size(known.val) == 1:
+            context.add(Builder.const(val=int(np.asarray(known.val).item()), name=node.name))
+        else:
+            _int(context, node)
 
 
 def _rounded(kernels: torch.Tensor) -> torch.Tensor:

@@ -48,7 +48,7 @@ def accuracy(confidences: NDArray[np.floating], tested: NDArray[np.floating], ri
     """Return the share of answers that are probably right, from the confidences (N,) of images in use, and of test images (M,)."""
     if not len(right):  # of no test image is it known whether its answer is right
         return Figure(np.nan, np.nan, np.nan)
-    rng = np.random.default_rng(0)
+    rng, confidences = np.random.default_rng(0), np.sort(confidences)  # whatever the order, the same draws
     errors = right - tested  # of each test image: how much its confidence promised too little
     value = float(np.mean(confidences) + errors.mean())
     draws = [

@@ -15,6 +15,7 @@ import contextlib
 import datetime as dt
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _log = logging.getLogger("mirante")
+_NAME = re.compile(r"\d{8}T\d{12}-\d+")
 
 ROWS_PER_FILE = 20_000
 ROWS_AT_ONCE = 256
@@ -126,7 +128,7 @@ class Log:
     def _open(self, schema: pa.Schema) -> None:
         import pyarrow as pa
 
-        stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%f")
+        stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%f")  # as _NAME
         self._stream = self.folder / f"{stamp}-{os.getpid()}.arrows"
         self._handle = os.open(_lock_of(self._stream), os.O_RDWR | os.O_CREAT)
         take(self._handle)
@@ -164,7 +166,7 @@ class Log:
 
     def _finish_orphans(self) -> None:
         """Make Parquet files of the streams that nobody writes any more."""
-        for stream in sorted(self.folder.glob("*.arrows")):
+        for stream in self._files(".arrows"):
             with contextlib.suppress(OSError, MiranteError):
                 handle = os.open(_lock_of(stream), os.O_RDWR | os.O_CREAT)
                 mine = take(handle)
@@ -176,10 +178,14 @@ class Log:
                     if mine:
                         _lock_of(stream).unlink(missing_ok=True)
 
+    def _files(self, *endings: str) -> list[Path]:
+        """Return the files of the log, the oldest first; others that lie in the folder are left alone."""
+        return sorted(file for file in self.folder.iterdir() if file.suffix in endings and _NAME.fullmatch(file.stem))
+
     def _make_room(self) -> None:
         """Remove the oldest files while the folder is larger than it may be; another process may be doing the same."""
         sizes: dict[Path, int] = {}
-        for file in sorted([*self.folder.glob("*.parquet"), *self.folder.glob("*.arrows")]):
+        for file in self._files(".parquet", ".arrows"):
             with contextlib.suppress(OSError):
                 sizes[file] = file.stat().st_size
         for oldest in [file for file in sizes if file.suffix == ".parquet"]:

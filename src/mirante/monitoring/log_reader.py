@@ -26,7 +26,9 @@ COLUMNS = (
 
 
 class NoRowsError(DataError):
-    """A log that holds nothing, or nothing of the model that is asked about."""
+    """A log that holds nothing, or nothing of the model that is asked about; then `last` is the version of its last row."""
+
+    last: str = ""
 
 
 def require_arrow() -> None:
@@ -71,6 +73,11 @@ class Rows:
         """Return some of the rows."""
         return Rows(**{name: value[which] for name, value in vars(self).items()})
 
+    def are_numbers(self) -> NDArray[np.bool_]:
+        """Return (N,) whether all figures of a row are numbers."""
+        shares = np.isfinite(self.probabilities).all(axis=1) & np.isfinite(self.sketches).all(axis=1)
+        return shares & np.isfinite(self.confidences) & np.isfinite(self.ood_scores)
+
 
 def is_log(folder: Path) -> bool:
     """Tell whether a folder holds a log."""
@@ -102,13 +109,16 @@ def read_log(folder: str | Path, version: str | None = None, since: float | None
     if version is not None:
         import pyarrow.compute as pc
 
+        last = str(max(tables, key=lambda table: table["time"][-1].as_py())["version"][-1])
         tables = [table.filter(pc.equal(table["version"], version)) for table in tables]
         tables = [table for table in tables if table.num_rows]
         if not tables:
-            raise NoRowsError(
+            error = NoRowsError(
                 f"{folder}: its {count:,} rows are of other versions of the model; name the one that answered, such as RUN/earlier/1 "
                 "(mirante versions RUN lists them)."
             )
+            error.last = last
+            raise error
     parts = [_columns(table) for table in tables]
     shapes = {(part["probabilities"].shape[1], part["sketches"].shape[1]) for part in parts}
     if len(shapes) > 1:
@@ -116,7 +126,13 @@ def read_log(folder: str | Path, version: str | None = None, since: float | None
             f"{folder}: it holds the answers of models with different classes; log each model to its own folder."
         )
     rows = Rows(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-    return rows.only(np.argsort(rows.times, kind="stable")), count - len(rows)
+    others, sound = count - len(rows), rows.are_numbers()
+    if not sound.all():
+        _log.warning(f"{folder}: rows passed over, in which a number is missing: {int((~sound).sum()):,}.")
+    if not sound.any():
+        raise NoRowsError(f"{folder}: nothing has been logged there yet.")
+    rows = rows.only(sound)
+    return rows.only(np.argsort(rows.times, kind="stable")), others
 
 
 def _read(file: Path, files: Sequence[Path], since: float | None) -> Iterator[pa.Table]:

@@ -18,7 +18,7 @@ from mirante.evaluation.figure import Figure
 from mirante.evaluation.metrics import wilson
 from mirante.monitoring.drift import LEAST, LEAST_TESTED, LIMIT, ONE_PERIOD, Images, Look, Reference, evidence
 from mirante.monitoring.estimates import accuracy, class_mix
-from mirante.monitoring.log_reader import Rows, read_log
+from mirante.monitoring.log_reader import NoRowsError, Rows, read_log
 from mirante.monitoring.pictures import FOLDER
 from mirante.monitoring.truth import compare
 from mirante.prediction.onnx_model import version_of
@@ -215,7 +215,10 @@ def monitor(
     after = None if since is None else time.time() - since
     if after is not None and every is not None:
         after -= after % every  # whole periods
-    mine, others = read_log(log, version_of(opened.file(runfolder.ONNX)), after)
+    try:
+        mine, others = read_log(log, version_of(opened.file(runfolder.ONNX)), after)
+    except NoRowsError as error:
+        raise _naming_whose(error, opened.path, log) from error
     unique = _first_of_each(mine)
     tests = _Tests(opened)
     reference = tests.reference()
@@ -276,6 +279,16 @@ def monitor(
         None if labels is None else tests.truth_of(unique, Path(labels)),
         tuple(strangest),
     )
+
+
+def _naming_whose(error: NoRowsError, run: Path, log: str | Path) -> NoRowsError:
+    """Return the error, with the earlier model of the run that answered last, where the log is of one."""
+    for kept in sorted((run / runfolder.EARLIER).glob("[0-9]*")):
+        if error.last and (kept / runfolder.ONNX).is_file() and version_of(kept / runfolder.ONNX) == error.last:
+            return NoRowsError(
+                f"{log}: the model in use has answered nothing there yet; {kept} answered last, look at that one."
+            )
+    return error
 
 
 def _among(shares: NDArray[np.floating], shown: NDArray[np.bool_]) -> NDArray[np.floating]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import io
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from mirante.images import Pixels
 
 FOLDER = "images"
 _SCORE = "ood_score"
+_NAME = re.compile(r"[0-9a-f]{32}")
 
 
 class Sample:
@@ -31,7 +33,8 @@ class Sample:
         self._folder, self._half = folder / FOLDER, max(1, most // 2)
         self._lock = threading.Lock()
         # the random half are those with the smallest digests: a fair sample, and the same for any order and any process
-        known = {path.stem: _score(path) for path in sorted(self._folder.glob("*.png"))}
+        found = {path.stem: _score(path) for path in sorted(self._folder.glob("*.png")) if _NAME.fullmatch(path.stem)}
+        known = {name: score for name, score in found.items() if score is not None}
         self._random = heapq.nlargest(self._half, ((-_place(name), name) for name in known))
         self._strange = heapq.nlargest(self._half, ((score, name) for name, score in known.items()))
         for heap in (self._random, self._strange):
@@ -85,10 +88,10 @@ def _png(pixels: Pixels, score: float) -> bytes:
     return buffer.getvalue()
 
 
-def _score(path: Path) -> float:
-    """Return the ood_score that a picture was kept with; 0 if it does not say one."""
+def _score(path: Path) -> float | None:
+    """Return the ood_score that a picture was kept with; None for a picture of somebody else, which is left alone."""
     try:
         with Image.open(path) as image:
-            return float(image.info.get(_SCORE, 0))
-    except (OSError, ValueError, SyntaxError):
-        return 0.0
+            return float(image.info[_SCORE])
+    except (OSError, ValueError, SyntaxError, KeyError):
+        return None

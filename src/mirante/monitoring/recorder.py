@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,7 @@ class Recorder:
 
     def predict_stream(
         self, entries: Iterable[Entry], coverage: float | None, subgroup: str = ""
-    ) -> Iterator[tuple[str | None, Answer | Skipped, Pixels | None]]:
+    ) -> Generator[tuple[str | None, Answer | Skipped, Pixels | None], None, None]:
         """Do what mirante.prediction.stream.predict_stream does, and record it."""
         digests: dict[str, deque[str]] = {}  # of each path, which may come twice
         lock = threading.Lock()
@@ -76,17 +76,21 @@ class Recorder:
             waiting.append((names, found, answers))
 
         seen: list[Pixels] = []
-        for path, answer, pixels in predict_stream(self._model, noted(), coverage, note=note):
-            if pixels is not None:
-                seen.append(pixels)
-            elif path is not None:
-                with lock:  # one that could not be decoded is not recorded
-                    take(path)
-            while waiting and len(seen) >= len(waiting[0][0]):
-                names, found, answers = waiting.pop(0)
-                self._keep(names, found, answers, seen[: len(names)], subgroup)
-                del seen[: len(names)]
-            yield path, answer, pixels
+        try:
+            for path, answer, pixels in predict_stream(self._model, noted(), coverage, note=note):
+                if pixels is not None:
+                    seen.append(pixels)
+                elif path is not None:
+                    with lock:  # one that could not be decoded is not recorded
+                        take(path)
+                while waiting and len(seen) >= len(waiting[0][0]):
+                    names, found, answers = waiting.pop(0)
+                    self._keep(names, found, answers, seen[: len(names)], subgroup)
+                    del seen[: len(names)]
+                yield path, answer, pixels
+        finally:
+            for names, found, answers in waiting:  # nobody reads on; they were answered all the same
+                self._keep(names, found, answers, (), subgroup)
 
     def close(self) -> None:
         """Finish the log."""
@@ -97,7 +101,7 @@ class Recorder:
     ) -> None:
         recorded = self._model.asks.recorded
         self._log.add(digests, found, [recorded(one) for one in answers], subgroup)
-        if self._sample is not None:
+        if self._sample is not None and len(pixels):
             self._sample.add(digests, pixels, found.ood_scores.tolist())
 
 

@@ -63,7 +63,9 @@ def compare(
         given = info.asks.encode_labels([str(rows.answers[place])], info.classes, info.output)[0]
         same = given == wanted
         right.append(bool((same | (wanted < 0) | passed if several else same).all()))
-    if (not any(is_known) and info.asks.few_answers) or (several and passed.all()):
+    if (info.asks.few_answers and all(_parted(label, info)[0] is None for label in labels)) or (
+        several and passed.all()
+    ):
         raise DataError(f"{table}: none of its labels is one that {run} knows.")
     judged = rows.only(np.array([place for place, _, _ in own]))
     return judged, np.array(right), np.array(is_known), dict(unknown.most_common())

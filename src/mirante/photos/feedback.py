@@ -16,6 +16,7 @@ from mirante.data.classes import known_as
 from mirante.data.entries import Skipped, digest_of, printable
 from mirante.data.several import parse, require_writable
 from mirante.data.tables import Columns, read_table_file
+from mirante.dicom import is_dicom
 from mirante.errors import DataError, RequestError, RunError, WorkError
 from mirante.files import write_bytes
 from mirante.formats import ending_of, open_image
@@ -62,8 +63,10 @@ class Feedback:
                     raise WorkError(
                         f"{self._folder}: holds {self._most >> 20:,} MB, as many as it may (--feedback-megabytes)."
                     )
-                with open_image(content) as image:
-                    ending = ending_of(image)
+                ending = "dcm"
+                if not is_dicom(content):
+                    with open_image(content) as image:
+                        ending = ending_of(image)
                 write_bytes(self._folder / f"{digest}.{ending}", content)
         if self._info.asks.several_labels:
             self._named = list(dict.fromkeys([*self._named, *labels]))

@@ -31,10 +31,11 @@ class Said:
 def said_classes(answers: list[Answer], classes: tuple[str, ...], tested: set[str], trained: set[str]) -> Said:
     """Return what was said about one class of several; photos of questions drawn at random judge, if no model has seen them."""
     labels = {digest: known_as(label, classes) for digest, label in labels_of(answers).items() if label is not None}
-    counts = Counter(label for label in labels.values() if label not in classes)
     drawn = {one.digest for one in answers if one.kind == "random"}
-    taught = {label for digest, label in labels.items() if digest not in tested | drawn}
-    classes = (*classes, *(label for label, count in counts.items() if count >= NEEDED and label in taught))
+    new = [(label, digest not in tested | drawn) for digest, label in labels.items() if label not in classes]
+    counts = Counter(dict.fromkeys(dict(new), 0))
+    counts.update(label for label, teaches in new if teaches)
+    classes = (*classes, *(label for label, count in counts.items() if count >= NEEDED))
     usable = {
         digest: classes.index(label) for digest, label in labels.items() if label in classes and digest not in tested
     }

@@ -63,13 +63,18 @@ def fit_yes_or_no(logits: NDArray[np.floating], wanted: NDArray[np.int64]) -> Ve
     return scales, shifts
 
 
-def fit_calibration(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> tuple[float, Vectors | None]:
+def fit_calibration(
+    logits: NDArray[np.floating], labels: NDArray[np.int64], of_one: bool = True
+) -> tuple[float, Vectors | None]:
     """Return the temperature, and scales and shifts where these give the lower log loss on images they were not fitted on.
 
     logits (N, classes), labels (N,). The comparison is a five-part cross-validation.
+
+    of_one  whether one network answered them all. What all logits of an image have in common changes no probability, and is another
+            in each network: scales by class, which would make a difference of it, are then not tried.
     """
     temperature = fit_temperature(logits, labels)
-    if np.bincount(labels, minlength=logits.shape[1]).min() < _LEAST_PER_CLASS:
+    if not of_one or np.bincount(labels, minlength=logits.shape[1]).min() < _LEAST_PER_CLASS:
         return temperature, None
     part = np.arange(len(labels)) % _PARTS
     simple = vector = 0.0

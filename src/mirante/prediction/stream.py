@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ def predict_stream(
     coverage: float | None = None,
     readers: int = 0,
     note: Callable[[list[str | None], Output, list[Answer]], None] | None = None,
-) -> Iterator[tuple[str | None, Answer | Skipped, Pixels | None]]:
+) -> Generator[tuple[str | None, Answer | Skipped, Pixels | None], None, None]:
     """Yield for each image in order its path, the answer, and the pixels that the network saw, uint8 (H, W, C).
 
     An image that cannot be read is yielded as Skipped, without pixels, and stops nothing.

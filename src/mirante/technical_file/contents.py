@@ -127,14 +127,18 @@ def _general(run: Run, say: Language) -> Section:
 
 def _development(run: Run, say: Language) -> Section:
     recipe = run.settings["recipe"]
-    rows = _rows({name: value for name, value in recipe.items() if name not in ("weights", "sizes")}, run.classes, say)
+    timed = bool(recipe.get("seconds"))  # then the time says how many epochs, and the recipe none
+    left_out = ("weights", "sizes", *(["epochs"] if timed else []))
+    rows = _rows({name: value for name, value in recipe.items() if name not in left_out}, run.classes, say)
     if recipe.get("weights"):
         rows.append(["weights", short_name(str(recipe["weights"]))])
     parts: list[str | Table | Blank] = [
+        say("The network was trained by the recipe below."),
         say(
-            "The network was trained by the recipe below. The same recipe and seed give the same weights on the same processor "
-            "with the same versions."
-        ),
+            "How many epochs its time is enough for depends on the machine, so it does not give the same weights each time."
+        )
+        if timed
+        else say("The same recipe and seed give the same weights on the same processor with the same versions."),
         Table([say("Setting"), say("Value")], rows),
     ]
     if run.info.licence:
@@ -149,6 +153,7 @@ def _development(run: Run, say: Language) -> Section:
 def _data(run: Run, say: Language) -> Section:
     data = run.data
     splits = list(next(iter(data["counts"].values())))
+    names = {"train": say("training"), "val": say("validation"), "test": say("test")}
     rows = [[name, *(say.number(per[split]) for split in splits)] for name, per in data["counts"].items()]
     parts: list[str | Table | Blank] = [
         say(
@@ -156,7 +161,7 @@ def _data(run: Run, say: Language) -> Section:
             name=short_name(data["location"]),
             digest=data["fingerprint"],
         ),
-        Table([say("Class"), *splits], rows),
+        Table([say("Class"), *(names.get(split, split) for split in splits)], rows),
     ]
     if data.get("groups"):
         parts.append(say("Groups whose images are never in two splits: {count}.", count=say.number(data["groups"])))
@@ -274,7 +279,10 @@ def _every_figure(run: Run, say: Language) -> Section:
     ]
     return Section(
         say("Every figure with an interval"),
-        [Table([say("Figure"), say("Value"), say("95% interval")], rows)],
+        [
+            say("The figures have the names that they have in metrics.json."),
+            Table([say("Figure"), say("Value"), say("95% interval")], rows),
+        ],
         (runfolder.METRICS,),
     )
 

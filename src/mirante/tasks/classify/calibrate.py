@@ -30,7 +30,8 @@ def calibrate(
     targets = dataset.targets[rows]
     if not len(targets):
         return info
-    temperature, vectors = fit_calibration(output.logits, targets)
+    one_network = not dataset.folds or bool(info.seen_with)
+    temperature, vectors = fit_calibration(output.logits, targets, one_network)
     learned = ClassifyLearned(temperature)
     if vectors is not None:
         learned = replace(learned, scales=tuple(vectors[0].tolist()), shifts=tuple(vectors[1].tolist()))
