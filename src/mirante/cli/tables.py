@@ -61,11 +61,9 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers_fr
         for column in zip(header, *rows, strict=True)
     ]
     if sum(widths) + 3 * len(widths) > shown.width:
-        print(
-            "\n\n".join(
-                [*filter(None, [title]), *("\n".join(map(": ".join, zip(header, row, strict=True))) for row in rows)]
-            )
-        )
+        lines = (zip(header, row, strict=True) for row in rows)
+        told = ["\n".join(f"{name}: {cell}" for name, cell in row if cell) for row in lines]
+        print("\n\n".join([title, *told] if title else told))
         return
     table = Table(box=box.SIMPLE_HEAD, title=escape(title) or None, title_justify="left", title_style="bold")
     for place, name in enumerate(header):

@@ -187,7 +187,13 @@ def _dataset(
         groups=groups,
         subgroups=None,
         digests=digests,
-        sizes=np.array([(image.height, image.width) for image in images], dtype=np.int64),
+        sizes=np.stack(
+            [
+                np.array([image.height for image in images], np.int64),
+                np.array([image.width for image in images], np.int64),
+            ],
+            axis=1,
+        ),
         channels=3 if any(image.channels == 3 for image in images) else 1,
         skipped=tuple(skipped),
         notes=find_notes(*targets.strata, targets.alike, splits, digests, groups),

@@ -36,7 +36,9 @@ async def read_body(request: Request, settings: Settings) -> list[Sent]:
     if kind.startswith("image/") or kind in ("application/octet-stream", "application/dicom"):
         return [Sent(content)]
     raise HTTPException(
-        415, "Send an image (image/* or application/octet-stream), multipart/form-data, or application/json."
+        415,
+        "Send an image (image/* or application/octet-stream), multipart/form-data, or application/json, and say which in "
+        "Content-Type.",
     )
 
 
