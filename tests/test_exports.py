@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -34,6 +35,7 @@ from mirante.images import Fit, read_image
 from mirante.locale import language
 from mirante.model.export import build_onnx, write_onnx
 from mirante.model.network import build_network
+from mirante.model.packages import OFFLINE, at_hand
 from mirante.prediction.model import Model
 from mirante.prediction.onnx_model import CHECK, OnnxModel, check_images
 from mirante.resize import FITS
@@ -201,6 +203,21 @@ def test_every_word_of_the_notation_becomes_keras_torch_and_core_ml(
     assert np.abs(converted(images) - expected).max() < 1e-4
     rounded = write_coreml_int8(info, tmp_path / "weights.safetensors", tmp_path / "model-int8.mlpackage")
     assert np.abs(rounded(images) - expected).max() < 0.1
+
+
+@pytest.mark.skipif(not at_hand(), reason="needs the pretrained network of mirante[train]")
+def test_the_pretrained_network_for_photos_becomes_core_ml(tmp_path: Path) -> None:
+    from mirante.exports.to_coreml import write_coreml
+
+    network = build_network(OFFLINE, (64, 64, 3), (3,), False, "")
+    torch.nn.init.normal_(network.body.head.weight)
+    info = replace(model_info(tuple("abc"), (64, 64, 3), OFFLINE), rooted=network.body.root)
+    save_file({name: one.contiguous() for name, one in network.state_dict().items()}, tmp_path / "weights.safetensors")
+    write_onnx(build_onnx(network, info), info, tmp_path / "model.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
+    expected = OnnxModel(tmp_path / "model.onnx").run(images).probabilities
+    converted = write_coreml(info, tmp_path / "weights.safetensors", tmp_path / "model.mlpackage")
+    assert expected.std() > 0.02 and np.abs(converted(images) - expected).max() < 1e-4
 
 
 def test_openvino_in_8_bits_is_measured(photos_run: Path, mirante: Command, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def state_of(status: os.stat_result, numbered: bool) -> State:
 def has_lasting_numbers(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
     """Tell whether the file system of a folder numbers its files for good; memory cards under Linux do not."""
     kinds = {}
-    with suppress(OSError, UnicodeError, IndexError):  # another system, whose file systems do
+    with suppress(OSError, ValueError):  # another system, whose file systems do
         for line in mounts.read_text(encoding="utf-8").splitlines():
             _, place, kind, *_ = line.split(" ")
             kinds[place.replace(r"\040", " ")] = kind

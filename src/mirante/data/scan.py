@@ -60,7 +60,7 @@ def scan(source: Source, page: int = 0) -> list[Scanned]:
     if kept.exists():
         try:
             return _rows(json.loads(kept.read_text(encoding="utf-8")))
-        except (ValueError, TypeError, OSError):
+        except (ValueError, TypeError, LookupError, OSError):
             kept.unlink(missing_ok=True)
     files = _Files(source, page)
     order: list[str] = []
@@ -97,7 +97,7 @@ def _columns(rows: list[Scanned]) -> list[Any]:
 
 
 def _rows(columns: list[Any]) -> list[Scanned]:
-    """Return what `_columns` was made from. Raises ValueError or TypeError where that is not possible."""
+    """Return what `_columns` was made from. Raises ValueError, TypeError or LookupError where that is not possible."""
     count = len(columns[0])
     values = (column if isinstance(column, list) else repeat(column, count) for column in columns)
     return [Scanned._make(row) for row in zip(*values, strict=True)]

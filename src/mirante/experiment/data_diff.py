@@ -171,14 +171,15 @@ def require_locked(dataset: Dataset, lock: str | Path) -> None:
 
 def page(old: State, new: State, changes: list[Change], say: Language) -> str:
     """Return a self-contained HTML page of the changes, with pictures where the images can be read."""
+    counts = Counter(one.kind for one in changes)
     shown = [one for kind in KINDS for one in [one for one in changes if one.kind == kind][:_SHOWN]]
     before = _pictures(old, {one.before if one.kind == "moved" else one.path for one in shown})
     after = _pictures(new, {one.path for one in shown})
     parts = [
         {
             "title": titles(say)[kind],
-            "count": say.number(count := sum(one.kind == kind for one in changes)),
-            "more": say("… and {count} more", count=say.number(count - _SHOWN)) if count > _SHOWN else "",
+            "count": say.number(counts[kind]),
+            "more": say("… and {count} more", count=say.number(counts[kind] - _SHOWN)) if counts[kind] > _SHOWN else "",
             "changes": [
                 {
                     "change": one,
@@ -191,7 +192,7 @@ def page(old: State, new: State, changes: list[Change], say: Language) -> str:
             ],
         }
         for kind in KINDS
-        if any(one.kind == kind for one in changes)
+        if counts[kind]
     ]  # fmt: skip
     template = environment("mirante.experiment").get_template("data_diff.html.j2")
     footer = say("Made by Mirante {version} on this computer. No image left it.", version=mirante.__version__)

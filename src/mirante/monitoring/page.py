@@ -53,12 +53,12 @@ def trust(found: Watched, say: Language) -> str:
     if found.untested:
         text = (
             "Probably right now, estimated without labels: {now}; in the test: {then}. Do not trust the estimate: no test image shows "
-            "{names}, which it answers too. Label some of these images and give them to --labels."
+            "{names}, which it answers too. Labels of some of these images would tell more."
         )
         return say(text, names=", ".join(found.untested), **values)
     text = (
         "Probably right now, estimated without labels: {now}; in the test: {then}. Do not trust the estimate: it counts on images "
-        "that look as they did in the test. Label some of these images and give them to --labels."
+        "that look as they did in the test. Labels of some of these images would tell more."
     )
     return say(text, **values)
 
