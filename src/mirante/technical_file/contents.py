@@ -133,7 +133,7 @@ def _development(run: Run, say: Language) -> Section:
     if recipe.get("weights"):
         rows.append(["weights", short_name(str(recipe["weights"]))])
     parts: list[str | Table | Blank] = [
-        say("The network was trained by the recipe below."),
+        say("The network was trained by the recipe below; its settings have the names that they have in recipe.toml."),
         say(
             "How many epochs its time is enough for depends on the machine, so it does not give the same weights each time."
         )
@@ -216,7 +216,7 @@ def _performance(run: Run, say: Language) -> Section:
     ]
     if objectives:
         parts += [
-            say("What was asked of the answers when it was trained:"),
+            say("What was asked of the answers when it was trained, with the names of recipe.toml:"),
             Table([say("Setting"), say("Value")], objectives),
         ]
     parts += [
