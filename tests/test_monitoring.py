@@ -232,6 +232,18 @@ def test_a_row_without_a_number_is_passed_over_and_said(
     assert "rows passed over, in which a number is missing: 2" in caplog.text
 
 
+def test_a_row_with_an_answer_that_is_no_class_is_passed_over_and_said(
+    used: Path, shapes_run: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (file,) = (used / "log-new").glob("*.parquet")
+    table = pq.read_table(file)
+    place = table.column_names.index("answer")
+    values = ["moon", *table["answer"].to_pylist()[1:]]
+    pq.write_table(table.set_column(place, "answer", pa.array(values)), tmp_path / file.name)
+    assert monitor(shapes_run[0], tmp_path).count == 119
+    assert "whose answer is no class of the model: 1" in caplog.text
+
+
 def test_a_log_stays_within_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mirante.monitoring.log.ROWS_PER_FILE", 2000)
     log = Log(tmp_path, "v1", megabytes=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,12 @@ from mirante.data.several import fully_known
 from mirante.errors import RequestError
 from mirante.evaluation.figure import Figure
 from mirante.evaluation.metrics import wilson
+from mirante.model_info import ModelInfo
 from mirante.monitoring.drift import LEAST, LEAST_TESTED, LIMIT, ONE_PERIOD, Images, Look, Reference, evidence
 from mirante.monitoring.estimates import accuracy, class_mix
 from mirante.monitoring.log_reader import NoRowsError, Rows, read_log
 from mirante.monitoring.pictures import FOLDER
-from mirante.monitoring.truth import compare
+from mirante.monitoring.truth import compare, encoded
 from mirante.prediction.onnx_model import version_of
 from mirante.predictions import Predictions
 from mirante.run import Run
@@ -219,6 +221,7 @@ def monitor(
         mine, others = read_log(log, version_of(opened.file(runfolder.ONNX)), after)
     except NoRowsError as error:
         raise _naming_whose(error, opened.path, log) from error
+    mine = _with_known_answers(mine, opened.info, log)
     unique = _first_of_each(mine)
     tests = _Tests(opened)
     reference = tests.reference()
@@ -289,6 +292,20 @@ def _naming_whose(error: NoRowsError, run: Path, log: str | Path) -> NoRowsError
                 f"{log}: the model in use has answered nothing there yet; {kept} answered last, look at that one."
             )
     return error
+
+
+def _with_known_answers(rows: Rows, info: ModelInfo, log: str | Path) -> Rows:
+    """Return the rows without those whose answer the model cannot have given. Raises NoRowsError when none is left."""
+    odd = [one for one in set(rows.answers.tolist()) if encoded(one, info) is None] if info.asks.few_answers else []
+    if not odd:
+        return rows
+    sound = ~np.isin(rows.answers, odd)
+    logging.getLogger("mirante").warning(
+        f"{log}: rows passed over, whose answer is no class of the model: {int((~sound).sum()):,}."
+    )
+    if not sound.any():
+        raise NoRowsError(f"{log}: nothing has been logged there yet.")
+    return rows.only(sound)
 
 
 def _among(shares: NDArray[np.floating], shown: NDArray[np.bool_]) -> NDArray[np.floating]:

@@ -55,7 +55,7 @@ def compare(
                 if other not in unknown:
                     _require_plain(other, info.classes, table, number)
             unknown.update(others)
-        wanted = None if known is None else _encoded(known, info)
+        wanted = None if known is None else encoded(known, info)
         is_known.append(wanted is not None)
         if wanted is None:
             right.append(bool(rows.none_of_these[place]))
@@ -89,7 +89,7 @@ def _parted(label: str, info: ModelInfo) -> tuple[str | None, list[str]]:
     return join(yes, open_), [name for part in parse(label) for name in part if name not in info.classes]
 
 
-def _encoded(label: str, info: ModelInfo) -> NDArray[np.int64] | None:
+def encoded(label: str, info: ModelInfo) -> NDArray[np.int64] | None:
     """Return a label as a target; None for a text of other letters, or too long a one."""
     try:
         found: NDArray[np.int64] = info.asks.encode_labels([label], info.classes, info.output)[0]
