@@ -265,6 +265,10 @@ def _in_use(watched: Watched | None, log: str, say: Language, silent: str | None
         parts.append(say("No log of its use was given (mirante dossier RUN --log LOG)."))
     else:
         parts += [headline(watched, say), trust(watched, say)]
+        if watched.others:
+            parts.append(
+                say("{count} answers of other versions of the model are left out.", count=say.number(watched.others))
+            )
         rows = [[name, figure(one.now, say), figure(one.then, say)] for name, one in watched.mix.items()]
         parts.append(Table([say("Share of the images"), say("Now"), say("In the test")], rows))
     parts.append(Blank("plan", say("How its use is watched, who is told of an alarm, and who may stop it.")))
