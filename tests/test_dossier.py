@@ -125,13 +125,13 @@ def test_changes_and_use_are_told(run: Path, shapes_run: tuple[Path, Path], mira
     package.rollback(run)  # the log is of the other one now
     done = mirante("dossier", run, "--log", log, "--lang", "en")
     text = (run / "dossier" / "dossier.md").read_text(encoding="utf-8")
-    assert done.returncode == 0 and "has answered nothing there yet" in text and "earlier/" in text, done.stderr
+    assert done.returncode == 0 and "none of these rows is of the model in use" in text and "earlier/" in text, (
+        done.stderr
+    )
     assert mirante("dossier", run, "--log", tmp_path / "gone").returncode == 2
     assert mirante("predict", run, shapes_run[1], "--log", log).returncode == 0
     assert mirante("dossier", run, "--log", log, "--lang", "en").returncode == 0
-    assert " answers of other versions of the model are left out" in (run / "dossier" / "dossier.md").read_text(
-        "utf-8"
-    )
+    assert " answers of other versions of the model are left out" in (run / "dossier" / "dossier.md").read_text("utf-8")
     assert mirante("dossier", run / "earlier" / "1", "--lang", "en", "--out", tmp_path / "first").returncode == 0
     title = (tmp_path / "first" / "dossier.md").read_text(encoding="utf-8").splitlines()[0]
     assert title.replace("\\", "") == "# Technical file: run/earlier/1"

@@ -185,6 +185,14 @@ def test_a_new_class_that_is_written_in_several_ways_is_one(own_run: Path, tmp_p
     assert {one.label for one in answers} == {"Ring", "disc"}
     assert said_classes(answers, info.classes, set(), set()).classes == ("bar", "cross", "disc", "Ring")
     assert said_labels(answers, info.classes, set(), set()).classes == info.classes  # none says where it is not
+    library.classes = ("ring", "Disc")  # a model that has learned it since
+    assert {one.label for one in library.answers()} == {"ring", "Disc"}
+    before = library.answers()
+    moved = Path(shutil.copytree(tmp_path, tmp_path.with_name("elsewhere")))  # where the table lies as before
+    again = Library(moved / "photos")
+    assert read_labels(again, moved / "labels.csv", own_run) == (6, [])
+    assert len(again.answers()) == len(before)
+    again.close()
     library.close()
 
 

@@ -362,7 +362,10 @@ def test_overwriting_a_run_removes_nothing_that_a_training_did_not_write(
         refused.returncode == 2 and "holds dossier" in refused.stderr and (run / "dossier" / "answers.toml").is_file()
     )
     shutil.rmtree(run / "dossier")
-    (run / "earlier").mkdir()
+    (run / "earlier").mkdir()  # what people taught
+    assert mirante("train", tmp_path / "data", *words[2:]).returncode == 2
+    (run / "earlier").rmdir()
+    (run / ".DS_Store").write_bytes(b"seen")
     assert mirante("train", tmp_path / "data", *words[2:]).returncode == 0
 
 

@@ -71,7 +71,7 @@ def test_a_model_in_use_has_its_page(trained: Studio, mirante: Command, tmp_path
     poor = train(trained.folder / "shapes", layers="8C3-MP2-16N", recipe="tutorial", epochs=1, out=tmp_path / "poor")
     adopt(trained.folder / "runs" / "first", poor, why="tried")
     page = trained.ask("GET", "/results/first/use?log=logs/first&lang=en")[2].decode()
-    assert "has answered nothing there yet" in page and "earlier/1 answered last" in page
+    assert "none of these rows is of the model in use" in page and "earlier/1 answered last" in page
     page = trained.ask("GET", "/results/first/use?log=logs/first&version=1&lang=en")[2].decode()
     assert "90 images." in page and "<option selected>1</option>" in page
     assert "tried" in trained.ask("GET", "/results/first/versions?lang=en")[2].decode()

@@ -7,6 +7,7 @@ model.onnx is moved last, so that a server changes over once.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -30,10 +31,18 @@ def copy_model(source: Path, target: Path) -> None:
     """Copy what makes a model into a new folder."""
     target.mkdir(parents=True)
     for name in FILES:
-        if (source / name).is_dir():
-            shutil.copytree(source / name, target / name)
+        if (source / name).is_dir():  # the networks of folds never change
+            copy = _link_or_copy if name == runfolder.FOLD_MODELS else shutil.copyfile
+            shutil.copytree(source / name, target / name, copy_function=copy)
         elif (source / name).exists():
             shutil.copyfile(source / name, target / name)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # the file system has no links
+        shutil.copyfile(source, target)
 
 
 def stage(run: Path, source: Path) -> Path:

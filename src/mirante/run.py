@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from mirante import runfolder
 from mirante.data.dataset import Dataset
+from mirante.data.entries import SYSTEM_FILES
 from mirante.data.notes import Note
 from mirante.errors import RequestError, RunError, WorkError
 from mirante.evaluation.figure import Metrics
@@ -282,6 +283,7 @@ class Run:
         try:
             if out is not None:
                 if overwrite and runfolder.is_run(out):
+                    require_free(out, overwrite)
                     with hold_run(out):
                         if os.name != "nt":  # where a file that is open cannot be removed
                             shutil.rmtree(out)
@@ -391,20 +393,18 @@ class Run:
             part.unlink()
 
 
-_REPLACEABLE = frozenset(
-    (
-        *FILES,
-        runfolder.CHECKPOINT,
-        runfolder.FOLDS,
-        runfolder.HEATMAPS,
-        runfolder.EARLIER,
-        runfolder.EXPORTS,
-        "evaluations",
-        "tensorboard",
-        STAGED,
-    )
-)
-"""What is in a run and can be made again: all but what people put there, such as their words in a technical file."""
+_REPLACEABLE = {
+    *FILES,
+    "evaluations",
+    "tensorboard",
+    "wandb",
+    runfolder.CHECKPOINT,
+    runfolder.EXPORTS,
+    runfolder.FOLDS,
+    STAGED,
+}
+_REPLACEABLE -= {runfolder.LEARNED}
+"""What a training writes into a run, or is made of that again; not what people taught it, or wrote in a technical file."""
 
 
 def read_arrays(path: Path, **kinds: type) -> list[NDArray[Any]]:
@@ -439,7 +439,7 @@ def require_free(out: Path, overwrite: bool) -> None:
             f"{out}: already exists; choose another --out, replace it with --overwrite, or continue a stopped training "
             "with --resume."
         )
-    if foreign := sorted(path.name for path in _begun(out) if path.name not in _REPLACEABLE):
+    if foreign := sorted(path.name for path in _begun(out) if path.name not in (*_REPLACEABLE, *SYSTEM_FILES)):
         raise RequestError(
             f"{out}: holds {foreign[0]}, which no training writes, and --overwrite would remove it; move it away, or choose another "
             "--out."

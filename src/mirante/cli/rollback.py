@@ -15,15 +15,15 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     import sys
-    from pathlib import Path
 
     from mirante.cli.streams import tell
-    from mirante.experiment.model_versions import earlier_models, rollback
+    from mirante.experiment.model_versions import rollback
 
-    number = arguments.to or max(earlier_models(Path(arguments.run_folder)), default=0)
     kept = rollback(arguments.run_folder, arguments.to, why=arguments.why)
     tell(
-        f"{arguments.run_folder}: earlier model {number} is in use; the one before is kept in {kept}.",
+        f"{arguments.run_folder}: the earlier model is in use; the one before is kept in {kept}."
+        if arguments.to is None
+        else f"{arguments.run_folder}: earlier model {arguments.to} is in use; the one before is kept in {kept}.",
         arguments.lang,
         sys.stdout,
     )

@@ -60,7 +60,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers_fr
         max(cell_len(word) for cell in column for word in [*cell.split(), ""])
         for column in zip(header, *rows, strict=True)
     ]
-    if sum(widths) + 3 * len(widths) > shown.width:
+    if sum(widths) + 3 * len(widths) >= shown.width:
         lines = (zip(header, row, strict=True) for row in rows)
         told = ["\n".join(f"{name}: {cell}" for name, cell in row if cell) for row in lines]
         print("\n\n".join([title, *told] if title else told))

@@ -88,11 +88,15 @@ def class_of(label: str, classes: Collection[str]) -> str | None:
     return next((one for one in written if one in classes), None)
 
 
-def known_as(label: str, classes: Sequence[str]) -> str:
+def letters(label: str) -> str:
+    """Return what two ways to write a label have in common: however its letters are composed, large or small."""
+    return unicodedata.normalize("NFC", label.strip()).casefold()
+
+
+def known_as(label: str, classes: Collection[str]) -> str:
     """Return a label as a model writes it, where it knows it in other letters, or as a path, or a number in another form."""
-    composed = unicodedata.normalize("NFC", label.strip())
-    same = (one for one in classes if one.casefold() == composed.casefold())
-    return class_of(label.strip(), classes) or next(same, composed)
+    same = (one for one in classes if letters(one) == letters(label))
+    return class_of(label.strip(), classes) or next(same, unicodedata.normalize("NFC", label.strip()))
 
 
 def require_enough(

@@ -88,6 +88,9 @@ _COMPANIONS = frozenset(
 )
 
 
+SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""Files that a system writes where a person looks."""
+
 SYSTEM_FOLDERS = frozenset(
     ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "thumbnails")
 )

@@ -18,7 +18,7 @@ _MANY = 100_000  # files for which another process pays off
 _PART = 1 << 14  # files of one digest, however many processes there are
 _PROCESSES = 8
 
-_WITHOUT_NUMBERS = ("vfat", "msdos", "exfat", "fuse.")  # where Linux numbers files anew each time
+_WITHOUT_NUMBERS = ("vfat", "msdos", "exfat", "fuse")  # where Linux numbers files anew each time
 
 State = tuple[int, int, int, int]
 """Size, time of change in nanoseconds, the same of what is kept about the file, and its number, or 0 where that does not last.
@@ -37,12 +37,12 @@ def has_lasting_numbers(folder: Path, mounts: Path = Path("/proc/self/mounts")) 
     """Tell whether the file system of a folder numbers its files for good; memory cards under Linux do not."""
     kinds = {}
     with suppress(OSError, ValueError):  # another system, whose file systems do
-        for line in mounts.read_text(encoding="utf-8").splitlines():
+        for line in mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
             _, place, kind, *_ = line.split(" ")
             kinds[place.replace(r"\040", " ")] = kind
     real = folder.resolve()
     kind = next((kinds[str(one)] for one in (real, *real.parents) if str(one) in kinds), "")
-    return not kind.startswith(_WITHOUT_NUMBERS)
+    return kind.partition(".")[0] not in _WITHOUT_NUMBERS
 
 
 def digest_of_states(folder: Path, names: Sequence[str]) -> str:
@@ -79,7 +79,7 @@ def _started(start: bytes, names: list[bytes], numbered: bool) -> subprocess.Pop
     words = [sys.executable, "-I", "-S", __file__, *(["numbered"] if numbered else [])]
     try:
         helper = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    except OSError:
+    except (OSError, TypeError):  # where Python is part of another program there may be no executable
         return None
     assert helper.stdin is not None
     with suppress(OSError):  # it ended early, and what it answers says so

@@ -7,6 +7,7 @@ import datetime as dt
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,20 +120,22 @@ def read_log(folder: str | Path, version: str | None = None, since: float | None
             )
             error.last = last
             raise error
-    parts = [_columns(table) for table in tables]
+    own = sum(table.num_rows for table in tables)
+    parts = [_columns(whole) for table in tables if (whole := _without_nulls(table)).num_rows]
+    if not parts:
+        raise NoRowsError(f"{folder}: in each of its rows a number is missing.")
     shapes = {(part["probabilities"].shape[1], part["sketches"].shape[1]) for part in parts}
     if len(shapes) > 1:
         raise DataError(
             f"{folder}: it holds the answers of models with different classes; log each model to its own folder."
         )
     rows = Rows(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-    others, sound = count - len(rows), rows.are_numbers()
-    if not sound.all():
-        _log.warning(f"{folder}: rows passed over, in which a number is missing: {int((~sound).sum()):,}.")
-    if not sound.any():
-        raise NoRowsError(f"{folder}: nothing has been logged there yet.")
-    rows = rows.only(sound)
-    return rows.only(np.argsort(rows.times, kind="stable")), others
+    rows = rows.only(rows.are_numbers())
+    if not len(rows):
+        raise NoRowsError(f"{folder}: in each of its rows a number is missing.")
+    if len(rows) < own:
+        _log.warning(f"{folder}: rows passed over, in which a number is missing: {own - len(rows):,}.")
+    return rows.only(np.argsort(rows.times, kind="stable")), count - own
 
 
 def _read(file: Path, files: Sequence[Path], since: float | None) -> Iterator[pa.Table]:
@@ -194,6 +197,13 @@ def whole_batches(stream: Path) -> list[pa.RecordBatch]:
     if not batches:
         raise IndexError
     return batches
+
+
+def _without_nulls(table: pa.Table) -> pa.Table:
+    """Return the rows in which nothing is missing."""
+    import pyarrow.compute as pc
+
+    return table.filter(reduce(pc.and_, (pc.is_valid(table[name]) for name in COLUMNS)))
 
 
 def _columns(table: Any) -> dict[str, NDArray[Any]]:

@@ -17,11 +17,12 @@ from mirante.data.several import fully_known
 from mirante.errors import RequestError
 from mirante.evaluation.figure import Figure
 from mirante.evaluation.metrics import wilson
+from mirante.experiment.model_versions import earlier_models
 from mirante.model_info import ModelInfo
 from mirante.monitoring.drift import LEAST, LEAST_TESTED, LIMIT, ONE_PERIOD, Images, Look, Reference, evidence
 from mirante.monitoring.estimates import accuracy, class_mix
 from mirante.monitoring.log_reader import NoRowsError, Rows, read_log
-from mirante.monitoring.pictures import FOLDER
+from mirante.monitoring.pictures import FOLDER, NAME
 from mirante.monitoring.truth import compare, encoded
 from mirante.prediction.onnx_model import version_of
 from mirante.predictions import Predictions
@@ -259,7 +260,7 @@ def monitor(
     )
     strange = unique.ood_scores if whole is None else whole.witness
     ranked = unique.digests[np.argsort(-strange, kind="stable")]
-    kept = {path.stem for path in (Path(log).expanduser() / FOLDER).glob("*.png")}
+    kept = {path.stem for path in (Path(log).expanduser() / FOLDER).glob("*.png") if NAME.fullmatch(path.stem)}
     strangest = [one for one in ranked.tolist() if not kept or one in kept][:_STRANGEST]
     return Watched(
         str(opened.path),
@@ -286,10 +287,10 @@ def monitor(
 
 def _naming_whose(error: NoRowsError, run: Path, log: str | Path) -> NoRowsError:
     """Return the error, with the earlier model of the run that answered last, where the log is of one."""
-    for kept in sorted((run / runfolder.EARLIER).glob("[0-9]*")):
-        if error.last and (kept / runfolder.ONNX).is_file() and version_of(kept / runfolder.ONNX) == error.last:
+    for kept in reversed(earlier_models(run).values()):
+        if error.last and version_of(kept / runfolder.ONNX) == error.last:
             return NoRowsError(
-                f"{log}: the model in use has answered nothing there yet; {kept} answered last, look at that one."
+                f"{log}: none of these rows is of the model in use; {kept} answered last, look at that one."
             )
     return error
 
@@ -304,7 +305,7 @@ def _with_known_answers(rows: Rows, info: ModelInfo, log: str | Path) -> Rows:
         f"{log}: rows passed over, whose answer is no class of the model: {int((~sound).sum()):,}."
     )
     if not sound.any():
-        raise NoRowsError(f"{log}: nothing has been logged there yet.")
+        raise NoRowsError(f"{log}: none of its answers is a class of the model.")
     return rows.only(sound)
 
 

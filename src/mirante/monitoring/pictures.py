@@ -23,7 +23,7 @@ from mirante.images import Pixels
 
 FOLDER = "images"
 _SCORE = "ood_score"
-_NAME = re.compile(r"[0-9a-f]{32}")
+NAME = re.compile(r"[0-9a-f]{32}")
 
 
 class Sample:
@@ -33,7 +33,7 @@ class Sample:
         self._folder, self._half = folder / FOLDER, max(1, most // 2)
         self._lock = threading.Lock()
         # the random half are those with the smallest digests: a fair sample, and the same for any order and any process
-        found = {path.stem: _score(path) for path in sorted(self._folder.glob("*.png")) if _NAME.fullmatch(path.stem)}
+        found = {path.stem: _score(path) for path in sorted(self._folder.glob("*.png")) if NAME.fullmatch(path.stem)}
         known = {name: score for name, score in found.items() if score is not None}
         self._random = heapq.nlargest(self._half, ((-_place(name), name) for name in known))
         self._strange = heapq.nlargest(self._half, ((score, name) for name, score in known.items()))

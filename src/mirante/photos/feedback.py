@@ -43,6 +43,7 @@ class Feedback:
             raise RequestError(f"{folder}: cannot be made; choose another folder for --feedback.") from error
         self._folder, self._most, self._info = folder, megabytes << 20, info
         self._library = Library(folder)
+        self._library.classes = info.classes
         self._named = _named(self._library.answers())
         self._lock = threading.Lock()
 
@@ -112,7 +113,7 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
     several = info is not None and info.asks.several_labels
     photos = {printable(one.path).replace("\\", "/"): one.digest for one in library.look()[0]}
     root = library.folder.resolve()
-    turn = f"table {digest_of(os.fsencode(table.resolve()))}"
+    turn = f"table {digest_of(os.fsencode(_from(table.resolve(), library.folder.resolve())))}"
     before = [
         one for one in library.all_answers("table") if one.turn.startswith(turn) or not one.turn.startswith("table ")
     ]
@@ -150,16 +151,24 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
         if info is not None and several:
             yes, not_known = ([known_as(name, named) for name in part] for part in parse(label))
             wanted = {name: int(name in yes) for name in named if name not in not_known}
-            stands = labels_said.get(digest, {})
+            stands = {known_as(name, named): one for name, one in labels_said.get(digest, {}).items()}
             if any(name not in stands or stands[name].has != has for name, has in wanted.items()):
                 new += [(digest, name, has) for name, has in wanted.items()]
-        elif one_class.get(digest) != label:
+        elif known_as(one_class.get(digest) or "", named) != label:
             new.append((digest, label, None))
         read += 1
     for name in dict.fromkeys(name for _, name, _ in new):
         require_class(name)
     library.answer_each(new, "table", f"{turn} {uuid.uuid4().hex}")
     return read, left
+
+
+def _from(table: Path, folder: Path) -> str:
+    """Return where a table lies from a folder: the same when both are moved, or seen from another computer."""
+    try:
+        return os.path.relpath(table, folder)
+    except ValueError:  # on another drive
+        return table.name
 
 
 def _named(answers: list[Answer]) -> list[str]:

@@ -76,6 +76,7 @@ def learn(path: Path, library: Library, say: Language) -> LearnResult:
                 f"{path}: a model for the task {info.task}; only one of classes or of several labels learns from photos."
             )
         extractors = [extractor_of_run(path / runfolder.ONNX, info), *_of_folds(run)]
+    library.classes = info.classes
     answers = library.answers()
     photos = {one.digest: one for one in library.look()[0]}
     answers_here = [one for one in answers if one.digest in photos]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from mirante.data.classes import letters
 from mirante.data.entries import Skipped, digest_of, digest_of_file, printable
 from mirante.data.file_states import has_lasting_numbers, state_of
 from mirante.data.films import can_read, is_film, recorded
@@ -95,6 +95,8 @@ class Library:
 
         memory  another place for what is kept, for folders that cannot be written to
         """
+        self.classes: tuple[str, ...] = ()
+        """Of the model that the answers are for; its classes are written as it writes them."""
         self.folder = folder.expanduser()
         if not self.folder.is_dir():
             raise RequestError(f"{folder}: no such folder of photos.")
@@ -250,11 +252,11 @@ class Library:
     def answers(self) -> list[Answer]:
         """Return all answers that stand, the oldest first; one photo can have several.
 
-        A label that was written in several ways, such as Rose and rose, is written as it was first.
+        A label that was written in several ways, such as Rose and rose, is written as the model does, or else as it was first.
         """
         found = self._answers("taken_back IS NULL")
-        first: dict[str, str] = {}
-        names = [None if one.label is None else first.setdefault(_letters(one.label), one.label) for one in found]
+        first = {letters(name): name for name in self.classes}
+        names = [None if one.label is None else first.setdefault(letters(one.label), one.label) for one in found]
         return [one if one.label == name else replace(one, label=name) for one, name in zip(found, names, strict=True)]
 
     def all_answers(self, kind: Kind) -> list[Answer]:
@@ -341,11 +343,6 @@ def contradictions(answers: list[Answer]) -> dict[str, list[str]]:
                 said.remove(one.label)
             said.append(one.label)
     return {digest: said for digest, said in found.items() if len(said) > 1}
-
-
-def _letters(label: str) -> str:
-    """Return what two spellings of a label have in common."""
-    return unicodedata.normalize("NFC", label).casefold()
 
 
 def _read(path: Path) -> tuple[str | None, str | None, float | None]:

@@ -179,6 +179,7 @@ def _said(folder: Path, memory: str | Path | None, model: Model) -> dict[str, An
         return {}
     library = Library(folder, None if memory is None else Path(memory))
     try:
+        library.classes = model.classes
         answers = library.answers()
         said: dict[str, Any] = dict(labels_of(answers))
         if model.asks.several_labels:

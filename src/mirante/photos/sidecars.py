@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 
 from mirante import runfolder
+from mirante.data.classes import known_as, letters
 from mirante.data.entries import Skipped, printable
 from mirante.errors import ImageError
 from mirante.photos.library import Library, labels_of, several_of
@@ -22,10 +23,8 @@ def read_sidecars(library: Library, run: Path) -> tuple[int, list[Skipped]]:
     """
     classes = {name.casefold(): name for name in Run(run).classes} if runfolder.is_run(run) else None
     several = classes is not None and Run(run).info.asks.several_labels
-    before = library.all_answers("sidecar")
-    one_class, labels_said = labels_of(before), several_of(before)
-    stands = {one.digest: one for one in library.answers() if one.has is None}
     read, left = 0, []
+    named: dict[str, tuple[str, set[str]]] = {}  # by digest: a path, and what the sidecars of all copies name
     for photo in library.look()[0]:
         sidecar = sidecar_of(library.folder / photo.path)
         if sidecar is None:
@@ -38,24 +37,26 @@ def read_sidecars(library: Library, run: Path) -> tuple[int, list[Skipped]]:
             left.append(Skipped(printable(str(sidecar.relative_to(library.folder))), reason))
             continue
         known = words if classes is None else [classes[one.casefold()] for one in words if one.casefold() in classes]
-        labels, digest = sorted(set(known)), photo.digest
+        named.setdefault(photo.digest, (photo.path, set()))[1].update(known)
+    before = library.all_answers("sidecar")
+    one_class, labels_said = labels_of(before), several_of(before)
+    stands = {one.digest: one for one in library.answers() if one.has is None}
+    for digest, (path, found) in named.items():
+        labels = sorted(found)
+        read += len(labels) == 1 or (several and bool(labels))
         if several:  # what is not named is not known
-            named = {label: has for label, one in labels_said.get(digest, {}).items() if (has := one.has) == 1}
-            said = {label: 1 for label in labels if label not in named} | {
-                label: -1 for label in named if label not in labels
-            }
+            earlier = [label for label, one in labels_said.get(digest, {}).items() if one.has == 1]
+            said = {label: 1 for label in labels if known_as(label, earlier) not in earlier}
+            said |= {label: -1 for label in earlier if known_as(label, labels) not in labels}
             if said:
                 library.answer_labels(digest, said, "sidecar", uuid.uuid4().hex)
-            read += bool(labels)
-        elif len(labels) == 1:
-            if one_class.get(digest) != labels[0]:
-                library.answer([digest], labels[0], "sidecar", None, uuid.uuid4().hex)
-            one_class[digest] = labels[0]
-            read += 1
+        elif len(labels) > 1:
+            text = f"has the keywords of several classes: {', '.join(labels)}"
+            left.append(Skipped(printable(path), text))
+        elif labels and letters(one_class.get(digest) or "") != letters(labels[0]):
+            library.answer([digest], labels[0], "sidecar", None, uuid.uuid4().hex)
         elif not labels and one_class.get(digest) is not None and digest in stands and stands[digest].kind == "sidecar":
             library.answer([digest], None, "sidecar", None, uuid.uuid4().hex)  # the keyword was taken out
-        elif labels:
-            left.append(Skipped(printable(photo.path), f"has the keywords of several classes: {', '.join(labels)}"))
     return read, left
 
 

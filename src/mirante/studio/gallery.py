@@ -99,6 +99,7 @@ class Session:
             run = Run(self.gallery.run)
             self.info, self._made_from = run.info, run.seen
             info = self.info
+            self.library.classes = info.classes
             extractor = extractor_of_run(path, info)
             features, damaged = extractor.look(self.library.folder, one_each)
             sound = np.setdiff1d(np.arange(len(one_each)), damaged)

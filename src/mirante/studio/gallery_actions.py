@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
+from mirante.data.classes import letters
 from mirante.data.entries import printable
 from mirante.errors import RequestError
 from mirante.photos.library import labels_of
@@ -29,12 +30,13 @@ def groups(asked: Visit) -> dict[str, Any]:
     """Return the groups of a folder of photos, the largest first."""
     library = _opened(asked).library
     answered = labels_of(library.answers())
+    answers = {digest: letters(label) for digest, label in answered.items() if label is not None}
     found = [
         {
             "number": number,
             "name": name,
             "digests": digests,
-            "kept": sum(answered.get(digest) == name for digest in digests),
+            "kept": sum(answers.get(digest) == letters(name) for digest in digests),
         }
         for number, (name, digests) in library.groups().items()
     ]

@@ -135,7 +135,7 @@ def _development(run: Run, say: Language) -> Section:
     parts: list[str | Table | Blank] = [
         say("The network was trained by the recipe below; its settings have the names that they have in recipe.toml."),
         say(
-            "How many epochs its time is enough for depends on the machine, so it does not give the same weights each time."
+            "How many epochs its time is enough for depends on the machine, so the recipe does not give the same weights each time."
         )
         if timed
         else say("The same recipe and seed give the same weights on the same processor with the same versions."),
