@@ -1,6 +1,6 @@
 """What a model gains and loses when it learns a new class from a few photos (`mirante photos learn`).
 
-python benchmarks/update.py FLOWERS [--new tulip] [--seeds 3] [--counts 5 10 20] [--recipe transfer] [--seconds 40] [--folds 3]
+python benchmarks/update.py FLOWERS [--new tulip] [--seeds 3] [--counts 5 10 20] [--recipe transfer] [--epochs 15] [--folds 3]
 
 FLOWERS is a folder of class folders. For each seed a model is trained without the new class; then it learns that class from a few
 photos. Measured on images that no model has seen: the test images of the old classes, and 100 other photos of the new one.
@@ -32,10 +32,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--counts", type=int, nargs="+", default=[5, 10, 20])
     parser.add_argument("--recipe", default="transfer")
-    parser.add_argument("--seconds", type=float, help="of each training (default: as the recipe says)")
+    parser.add_argument("--epochs", type=int, help="of each training (default: as the recipe says)")
     parser.add_argument("--folds", type=int, help="train with so many folds; all images of the old classes then judge")
     arguments = parser.parse_args()
-    options = {name: value for name in ("seconds", "folds") if (value := getattr(arguments, name)) is not None}
+    options = {name: value for name in ("epochs", "folds") if (value := getattr(arguments, name)) is not None}
     photos = sorted((arguments.flowers / arguments.new).iterdir())
     found: dict[int, list[tuple[float, float, float]]] = {count: [] for count in arguments.counts}
     with tempfile.TemporaryDirectory() as made:
