@@ -17,6 +17,7 @@ import torch
 from conftest import Command, write_shapes
 from safetensors.numpy import load_file
 
+from mirante.training.loop import _stopped
 from mirante.training.recipe import Recipe
 
 # whitening, batch normalisation and dropout: everything that has a state or draws at random, seen small at first
@@ -112,6 +113,11 @@ def test_a_training_killed_while_it_writes_ends_with_the_same_weights(
     assert done.returncode == 0, done.stderr
     assert digest(out) == digest(uninterrupted)
     assert not (out / "checkpoint").exists() and not list(out.rglob("*.part"))
+
+
+def test_a_stopped_fold_says_how_the_whole_run_goes_on() -> None:
+    for place in ("runs/a", "runs/a/folds/fold2-0", "runs/a/folds/repetition1"):
+        assert str(_stopped("in epoch 5 of 15", Path(place))).endswith("mirante train --resume --out runs/a"), place
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -282,6 +282,8 @@ def _of(epoch: int, schedule: Schedule) -> str:
 
 
 def _stopped(where: str, run: Path) -> Stopped:
+    if run.parent.name == runfolder.FOLDS:  # the run as a whole goes on with this fold
+        run = run.parents[1]
     return Stopped(f"Stopped {where}; nothing is lost. Continue with: mirante train --resume --out {run}")
 
 
