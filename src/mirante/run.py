@@ -393,20 +393,6 @@ class Run:
             part.unlink()
 
 
-_REPLACEABLE = {
-    *FILES,
-    "evaluations",
-    "tensorboard",
-    "wandb",
-    runfolder.CHECKPOINT,
-    runfolder.EXPORTS,
-    runfolder.FOLDS,
-    STAGED,
-}
-_REPLACEABLE -= {runfolder.LEARNED}
-"""What a training writes into a run, or is made of that again; not what people taught it, or wrote in a technical file."""
-
-
 def read_arrays(path: Path, **kinds: type) -> list[NDArray[Any]]:
     """Return arrays of a file (.npz) of a run, by name, each of its kind. Raises RunError when it is damaged."""
     try:
@@ -428,6 +414,12 @@ def hold_run(path: Path) -> Iterator[None]:
         yield
 
 
+_REPLACEABLE = {
+    *FILES, "evaluations", "tensorboard", "wandb", runfolder.CHECKPOINT, runfolder.EXPORTS, runfolder.FOLDS, STAGED,
+} - {runfolder.LEARNED}  # fmt: skip
+"""What a training writes into a run, or is made of that again; not what people taught it, or wrote in a technical file."""
+
+
 def require_free(out: Path, overwrite: bool) -> None:
     """Raise RequestError when there is something at `out` that must not be replaced."""
     if not out.exists() or (out.is_dir() and not any(_begun(out))):
@@ -439,7 +431,8 @@ def require_free(out: Path, overwrite: bool) -> None:
             f"{out}: already exists; choose another --out, replace it with --overwrite, or continue a stopped training "
             "with --resume."
         )
-    if foreign := sorted(path.name for path in _begun(out) if path.name not in (*_REPLACEABLE, *SYSTEM_FILES)):
+    names = (path.name for path in _begun(out) if path.name.lower() not in SYSTEM_FILES)
+    if foreign := sorted(set(names) - _REPLACEABLE):
         raise RequestError(
             f"{out}: holds {foreign[0]}, which no training writes, and --overwrite would remove it; move it away, or choose another "
             "--out."

@@ -88,8 +88,8 @@ _COMPANIONS = frozenset(
 )
 
 
-SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
-"""Files that a system writes where a person looks."""
+SYSTEM_FILES = frozenset((".ds_store", "thumbs.db", "desktop.ini"))
+"""Files that a system writes where a person looks, in lower case."""
 
 SYSTEM_FOLDERS = frozenset(
     ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "thumbnails")
@@ -106,7 +106,7 @@ def is_companion(path: str) -> bool:
     parts = PurePosixPath(path).parts
     return (
         is_hidden(path)
-        or parts[-1].lower() in ("thumbs.db", "desktop.ini", "dicomdir")
+        or parts[-1].lower() in (*SYSTEM_FILES, "dicomdir")
         or PurePosixPath(path).suffix.lower() in _COMPANIONS
     )
 

@@ -23,7 +23,7 @@ _WITHOUT_NUMBERS = ("vfat", "msdos", "exfat", "fuse")  # where Linux numbers fil
 State = tuple[int, int, int, int]
 """Size, time of change in nanoseconds, the same of what is kept about the file, and its number, or 0 where that does not last.
 
-Two files that change names differ by their numbers alone, if their sizes and times are the same.
+Two files that swap names differ by their numbers alone, if their sizes and times are the same.
 """
 
 

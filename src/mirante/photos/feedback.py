@@ -122,19 +122,16 @@ def read_labels(library: Library, table: Path, run: Path) -> tuple[int, list[Ski
     said: dict[str, str] = {}
     new: list[tuple[str, str, int | None]] = []
     found = read_table_file(table, Columns(several=several, options=False))
-    named: list[str] = []
+    named = [] if info is None or (several and found.has_columns) else list(info.classes)
     if info is not None and several:
-        named = [] if found.has_columns else list(info.classes)
         for row in found.rows:
             for name in (name for part in parse(row.label) for name in part):
                 known = known_as(name, (*info.classes, *named))
                 named += [known] if known not in named else []
     for row in found.rows:
-        label = (
-            row.label.strip() if several else known_as(row.label, [*(info.classes if info is not None else ()), *named])
-        )
-        if not several:
-            named += [label] if label not in named else []
+        label = row.label.strip() if several else known_as(row.label, named)
+        if not several and label not in named:
+            named.append(label)
         path = str(PurePosixPath(row.path.replace("\\", "/")))
         if path not in photos:
             beside = (table.parent / row.path).resolve()

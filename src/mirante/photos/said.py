@@ -32,9 +32,9 @@ def said_classes(answers: list[Answer], classes: tuple[str, ...], tested: set[st
     """Return what was said about one class of several; photos of questions drawn at random judge, if no model has seen them."""
     labels = {digest: known_as(label, classes) for digest, label in labels_of(answers).items() if label is not None}
     drawn = {one.digest for one in answers if one.kind == "random"}
-    new = [(label, digest not in tested | drawn) for digest, label in labels.items() if label not in classes]
-    counts = Counter(dict.fromkeys(dict(new), 0))
-    counts.update(label for label, teaches in new if teaches)
+    new = dict.fromkeys(label for label in labels.values() if label not in classes)
+    teaching = Counter(label for digest, label in labels.items() if digest not in tested and digest not in drawn)
+    counts = {label: teaching[label] for label in new}
     classes = (*classes, *(label for label, count in counts.items() if count >= NEEDED))
     usable = {
         digest: classes.index(label) for digest, label in labels.items() if label in classes and digest not in tested

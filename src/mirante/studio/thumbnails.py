@@ -13,7 +13,7 @@ from PIL import Image
 
 from mirante.data.cache import decoded
 from mirante.data.entries import Source
-from mirante.data.file_states import digest_of_states
+from mirante.data.file_states import state_of
 from mirante.data.folders import FolderSource
 from mirante.errors import DataError, ImageError, WorkError
 from mirante.files import write_bytes
@@ -32,8 +32,7 @@ def thumbnail(workspace: Workspace, collection: Collection, path: str) -> bytes:
     """Return a small JPEG of one image. Raises DataError when it is not in the collection, ImageError when unreadable."""
     source = source_of(collection)
     if isinstance(source, FolderSource):
-        file = _file(source, collection, path)
-        state = digest_of_states(file.parent, [file.name])
+        state = str(state_of(_file(source, collection, path).stat(), numbered=True))
     else:
         state = source.stamp()
     name = hashlib.sha256(
